@@ -1,0 +1,53 @@
+"""Publish and subscribe over ZeroMQ: type in one window, read in the others.
+
+The sender, on one laptop::
+
+    from zmqchat_rs import Publisher
+
+    with Publisher() as pub:  # every address of this laptop, port 5555
+        print("Tell the others:", *pub.addresses)
+        pub.wait_for_subscribers(1, topic="room1")  # so that nobody misses the first message
+        pub.send("Hello everyone!", topic="room1")
+
+The reader, on the same laptop or another (then with the address the sender printed)::
+
+    from zmqchat_rs import Subscriber
+
+    with Subscriber("127.0.0.1", topics=["room1"]) as sub:
+        for message in sub:
+            print(message.received_at, message.topic, message.text)
+
+Any ZeroMQ SUB or PUB socket in any language can take either part: on the wire a message is the
+one frame ``room1:Hello everyone!``. Any object may be used from any thread. Times are seconds;
+``None`` waits for ever, ``0`` looks once. The same from a shell: ``zmqchat --help``.
+"""
+
+import atexit
+
+from ._core import (
+    ClosedError,
+    Message,
+    Publisher,
+    QueueFullError,
+    Subscriber,
+    ZmqChatError,
+    __version__,
+    _shutdown,
+    build_info,
+    local_addresses,
+)
+
+__all__ = [
+    "ClosedError",
+    "Message",
+    "Publisher",
+    "QueueFullError",
+    "Subscriber",
+    "ZmqChatError",
+    "__version__",
+    "build_info",
+    "local_addresses",
+]
+
+# What is queued gets its linger; then the process ends, whatever is still open.
+atexit.register(_shutdown)

@@ -1,0 +1,202 @@
+"""Types of the native module. The docstrings stand in Rust; `help()` shows them."""
+
+import sys
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Iterable, Iterator, Literal, Sequence, TypedDict, Union, final
+
+from typing_extensions import TypeAlias
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    from typing_extensions import Buffer
+
+_Payload: TypeAlias = Union[str, bytes, Buffer]
+_Framing: TypeAlias = Literal["plain", "envelope"]
+_ReadFraming: TypeAlias = Literal["plain", "envelope", "raw"]
+_Timestamps: TypeAlias = Literal["none", "time", "iso", "delta"]
+_Color: TypeAlias = Union[Literal["auto", "always", "never"], bool]
+
+__version__: str
+
+class ZmqChatError(OSError): ...
+class ClosedError(ZmqChatError): ...
+
+class QueueFullError(ZmqChatError):
+    sent: int
+
+class BuildInfo(TypedDict):
+    version: str
+    libzmq: str
+    libsodium: str
+    curve: bool
+    draft: bool
+    ipc: bool
+    event_signal: str
+    tcp_keepalive: bool
+    interface_names: bool
+    fork_guard: bool
+
+class LocalAddress(TypedDict):
+    address: str
+    interface: str
+    kind: Literal["lan", "virtual", "loopback"]
+
+@final
+class Message:
+    def __new__(
+        cls,
+        frames: Sequence[bytes],
+        *,
+        framing: _ReadFraming = "plain",
+        received_at: datetime | None = None,
+    ) -> Message: ...
+    @property
+    def topic(self) -> str | None: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def frames(self) -> tuple[bytes, ...]: ...
+    @property
+    def received_at(self) -> datetime: ...
+    @property
+    def sender(self) -> str | None: ...
+    @property
+    def instance(self) -> str | None: ...
+    @property
+    def sent_at(self) -> datetime | None: ...
+    @property
+    def sequence(self) -> int | None: ...
+    def json(self) -> Any: ...
+    def render(
+        self,
+        *,
+        color: bool = False,
+        timestamps: _Timestamps = "time",
+        previous: Message | None = None,
+    ) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Publisher:
+    def __new__(
+        cls,
+        bind: str | Sequence[str] | None = None,
+        *,
+        connect: str | Sequence[str] = (),
+        name: str | None = None,
+        framing: _Framing = "plain",
+        on_full: Literal["drop", "block", "raise"] = "drop",
+        high_water_mark: int = 10_000,
+        max_message_bytes: int = 67_108_864,
+        linger: float = 1.0,
+    ) -> Publisher: ...
+    def send(
+        self, payload: _Payload, *, topic: str | None = None, timeout: float | None = None
+    ) -> None: ...
+    def send_many(
+        self,
+        payloads: Iterable[_Payload],
+        *,
+        topic: str | None = None,
+        timeout: float | None = None,
+    ) -> int: ...
+    def send_json(
+        self, obj: Any, *, topic: str | None = None, timeout: float | None = None
+    ) -> None: ...
+    def wait_for_subscribers(
+        self, count: int = 1, *, topic: str | None = None, timeout: float | None = None
+    ) -> int: ...
+    @property
+    def subscriber_count(self) -> int: ...
+    @property
+    def topics(self) -> dict[str | bytes, int]: ...
+    @property
+    def endpoint(self) -> str | None: ...
+    @property
+    def endpoints(self) -> list[str]: ...
+    @property
+    def addresses(self) -> list[str]: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self, linger: float | None = None) -> None: ...
+    def __enter__(self) -> Publisher: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class Subscriber:
+    def __new__(
+        cls,
+        connect: str | Sequence[str] = (),
+        *,
+        bind: str | Sequence[str] = (),
+        topics: str | Iterable[str] | None = None,
+        prefixes: str | bytes | Iterable[str | bytes] = (),
+        framing: _ReadFraming = "plain",
+        high_water_mark: int = 10_000,
+        max_message_bytes: int = 67_108_864,
+    ) -> Subscriber: ...
+    def recv(self, timeout: float | None = None) -> Message: ...
+    def recv_text(self, timeout: float | None = None) -> str: ...
+    def recv_bytes(self, timeout: float | None = None) -> bytes: ...
+    def recv_many(self, max_count: int = 256, *, timeout: float | None = None) -> list[Message]: ...
+    def __iter__(self) -> Iterator[Message]: ...
+    def __next__(self) -> Message: ...
+    def subscribe(self, topic: str | None = None, *, prefix: str | bytes | None = None) -> None: ...
+    def unsubscribe(
+        self, topic: str | None = None, *, prefix: str | bytes | None = None
+    ) -> None: ...
+    @property
+    def subscriptions(self) -> list[str | bytes]: ...
+    def connect(self, address: str) -> None: ...
+    def disconnect(self, address: str) -> None: ...
+    @property
+    def endpoint(self) -> str | None: ...
+    @property
+    def endpoints(self) -> list[str]: ...
+    @property
+    def addresses(self) -> list[str]: ...
+    def listen(
+        self,
+        *,
+        count: int | None = None,
+        timeout: float | None = None,
+        color: _Color = "auto",
+        timestamps: _Timestamps = "time",
+    ) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Subscriber: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+def build_info() -> BuildInfo: ...
+def local_addresses() -> list[LocalAddress]: ...
+def sanitize(text: str) -> str: ...
+def use_color(color: _Color, *, isatty: bool, jupyter: bool = False) -> bool: ...
+def paint(
+    text: str, *, key: str | None = None, style: Literal["dim", "bold"] | None = None
+) -> str: ...
+def _shutdown() -> None: ...
+def _restore_message(frames: Sequence[bytes], framing: _ReadFraming, at_ns: int) -> Message: ...

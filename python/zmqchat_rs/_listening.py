@@ -1,0 +1,165 @@
+"""Messages onto the screen: the body of `Subscriber.listen`, shared with ``zmqchat sub``.
+
+Python prints and Rust only renders, because ``sys.stdout`` may be a notebook cell, a file or a
+test's buffer, and may be another one for the next message.
+"""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ._core import ClosedError, Message, use_color
+
+if TYPE_CHECKING:
+    from typing import Literal, TextIO, Union
+
+    from ._core import Subscriber
+
+    Color = Union[Literal["auto", "always", "never"], bool]
+    Timestamps = Literal["none", "time", "iso", "delta"]
+
+# How many of the messages that were waiting when the time ran out are still shown: what a queue
+# holds unless asked otherwise. Without a limit a fast publisher would never let go.
+_LAST_LOOK = 10_000
+# Two clocks and their rounding: a wait may end this much before its deadline, in seconds.
+_SLACK = 0.1
+
+
+def listen(
+    subscriber: Subscriber,
+    *,
+    count: int | None,
+    timeout: float | None,
+    color: Color,
+    timestamps: Timestamps,
+) -> int:
+    """Print messages to ``sys.stdout`` until the count, the time, Ctrl+C or a `close` ends it.
+
+    Args:
+        subscriber: Where the messages come from.
+        count: How many to print at most; None for no limit.
+        timeout: Seconds for the whole call; None for no limit, 0 for what is waiting now.
+        color: Whether to colour, decided anew for each stream that ``sys.stdout`` becomes.
+        timestamps: What stands before each line.
+
+    Returns:
+        How many were printed.
+
+    Raises:
+        ClosedError: The subscriber was closed before the call.
+    """
+    sink = Lines(color=color, timestamps=timestamps)
+    was_closed = subscriber.closed
+    try:
+        deliver(subscriber, sink, count=count, timeout=timeout)
+    except KeyboardInterrupt:
+        sink.flush()
+    except ClosedError:
+        sink.flush()
+        if was_closed:
+            raise
+    return sink.shown
+
+
+class Sink:
+    """Where messages go, one by one.
+
+    Attributes:
+        shown: How many have gone there.
+    """
+
+    shown = 0
+
+    def show(self, message: Message) -> None:
+        """Put one message out; it may wait in a buffer for `flush`."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Let everything shown so far be seen."""
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+class Lines(Sink):
+    """Rendered lines on ``sys.stdout``, whatever that is when a message comes."""
+
+    def __init__(self, *, color: Color, timestamps: Timestamps) -> None:
+        # A misspelt choice is reported now, not when the first message comes.
+        use_color(color, isatty=False)
+        Message([b""]).render(timestamps=timestamps)
+        self._color = color
+        self._timestamps = timestamps
+        self._stream: TextIO | None = None
+        self._colored = False
+        self._previous: Message | None = None
+
+    def show(self, message: Message) -> None:
+        """Print one message."""
+        stream = sys.stdout
+        if stream is not None:
+            if stream is not self._stream:
+                self._stream = stream
+                self._colored = wants_color(stream, self._color)
+            line = message.render(
+                color=self._colored, timestamps=self._timestamps, previous=self._previous
+            )
+            write_line(stream, line)
+        self._previous = message
+        self.shown += 1
+
+
+def deliver(
+    subscriber: Subscriber, sink: Sink, *, count: int | None, timeout: float | None
+) -> None:
+    """Hand messages to `sink` until it has `count` of them or `timeout` seconds are over.
+
+    It flushes whenever nothing more is waiting. Messages are taken one at a time, so that an
+    exception leaves the others where they are.
+    """
+    if count is not None and count < 0:
+        raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
+    if timeout is not None and not timeout >= 0:  # NaN too
+        raise ValueError(f"timeout is {timeout}: use 0 or more seconds, or None for no limit")
+    deadline = None if timeout is None else monotonic() + timeout
+    overtime = 0
+    while count is None or sink.shown < count:
+        try:
+            message = subscriber.recv(timeout=0)
+        except TimeoutError:
+            sink.flush()
+            remaining = None if deadline is None else deadline - monotonic()
+            if remaining is not None and remaining <= 0:
+                return
+            try:
+                message = subscriber.recv(timeout=remaining)
+            except TimeoutError:
+                # An alarm's handler may raise one too; only the deadline's is ours.
+                if deadline is None or monotonic() < deadline - _SLACK:
+                    raise
+                return
+        sink.show(message)
+        if deadline is not None and monotonic() >= deadline:
+            overtime += 1
+            if overtime >= _LAST_LOOK:
+                break
+    sink.flush()
+
+
+def wants_color(stream: TextIO, color: Color) -> bool:
+    """Whether to colour what is written to `stream`."""
+    # A cell's output is the kernel's own stream; one that is redirected inside a notebook is not.
+    notebook = any(kind.__module__.startswith("ipykernel.") for kind in type(stream).__mro__)
+    isatty = getattr(stream, "isatty", None)
+    return use_color(color, isatty=isatty is not None and isatty(), jupyter=notebook)
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """Write one line, escaping what the stream's encoding has no character for."""
+    try:
+        stream.write(f"{text}\n")
+    except UnicodeEncodeError:
+        encoding = getattr(stream, "encoding", None) or "ascii"
+        escaped = text.encode(encoding, "backslashreplace").decode(encoding)
+        stream.write(f"{escaped}\n")

@@ -1,0 +1,64 @@
+"""``zmqchat ip``: the addresses to tell others."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import local_addresses
+
+from . import streams
+from .options import add_command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from .options import Commands
+
+_DESCRIPTION = """\
+Print this laptop's addresses, best first: what others type after 'zmqchat sub'.
+The first is on the local network as a rule; those of virtual machines,
+containers and VPNs come last. Loopback, which only this laptop itself can
+reach, is printed where there is no other, and with -v or --json."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat ip                              192.168.1.12
+  zmqchat ip -v                           with the interface and the kind
+  zmqchat ip | head -1                    the best one, for a script"""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "ip",
+        run,
+        summary="print the addresses to tell others",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "-v", "--verbose", action="store_true", help="all of them, with interface and kind"
+    )
+    form.add_argument("--json", action="store_true", help="all of them, one JSON object a line")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the addresses."""
+    addresses = local_addresses()
+    if arguments.json:
+        for each in addresses:
+            streams.say(json.dumps(each))
+    elif arguments.verbose:
+        width = max((len(each["address"]) for each in addresses), default=0)
+        for each in addresses:
+            streams.say(f"{each['address']:{width}}  {each['kind']:8}  {each['interface']}")
+    else:
+        outward = [each for each in addresses if each["kind"] != "loopback"]
+        if not outward:
+            streams.notice("zmqchat: no network; only this laptop itself can reach these")
+        for each in outward or addresses:
+            streams.say(each["address"])
+    return 0

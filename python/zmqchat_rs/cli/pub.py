@@ -1,0 +1,253 @@
+"""``zmqchat pub``: what is typed, piped in or given goes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import Message, Publisher
+
+from . import streams
+from .options import UsageError, add_command, as_usage, seconds, whole_number
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Iterator
+
+    from .options import Commands
+
+_PROMPT = "Message> "
+# Subscribers that were there before us try again every 0.1 to 0.2 s. Unless --wait says
+# otherwise, they get this many seconds to arrive, and each gives the next one this many more.
+_GRACE = 2.0
+_NEXT = 0.3
+# At the end of the input, seconds for what is still queued to reach a slow subscriber.
+_LINGER = 10.0
+# Just over what one message may hold, so that an endless line is refused before it fills memory.
+_LONGEST_LINE = 64 * 1024 * 1024 + 2
+
+_DESCRIPTION = """\
+Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
+
+A line is sent as it is. Whoever hears room1 gets 'room1:Hello'; with -t room1,
+'Hello' is enough. It binds port 5555 of every network unless told otherwise;
+others hear it with 'zmqchat sub' and the address that is printed here."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat pub                               a prompt: room1:Hello, Enter
+  zmqchat pub -t room1 -m 'Hello'           one message, then it ends
+  tail -f log | zmqchat pub -t log          each line of a pipe
+  zmqchat pub --wait 2 -t room1 < poem.txt  not before two listen to room1
+  zmqchat pub --bind '*:6000' --name alice  another port; says who speaks
+
+What is sent before anybody listens is lost: ZeroMQ keeps nothing for those who
+come later. A prompt says when nobody listens. With a pipe or -m, subscribers
+that are already waiting get up to 2 seconds to connect (--wait 0: none), and
+nothing is dropped for one that reads slowly: the pipe waits for it."""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "pub",
+        run,
+        summary="publish lines, typed or from a pipe",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    what = parser.add_argument_group("what to send")
+    what.add_argument("-t", "--topic", help="send everything to this topic")
+    what.add_argument(
+        "-m",
+        "--message",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="send this and end (repeatable)",
+    )
+    what.add_argument(
+        "--name", help="say who speaks and number the messages; a second frame carries it"
+    )
+    what.add_argument(
+        "--framing",
+        choices=("plain", "envelope"),
+        default="plain",
+        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help="default: *:5555; port 0 takes a free one (repeatable)",
+    )
+    where.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help="go to a subscriber that is bound, instead (repeatable)",
+    )
+    when = parser.add_argument_group("when")
+    when.add_argument(
+        "--wait",
+        type=whole_number,
+        metavar="N",
+        help="first wait for N subscribers (with -t: who hear the topic)",
+    )
+    when.add_argument(
+        "-W",
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="limit for --wait; exit code 3 when it is over",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Send until the input ends."""
+    if arguments.timeout is not None and not arguments.wait:
+        raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
+    typed = not arguments.message and streams.is_terminal(sys.stdin)
+    with as_usage():
+        publisher = Publisher(
+            arguments.bind or None,
+            connect=arguments.connect,
+            name=arguments.name,
+            framing=arguments.framing,
+            # A prompt must never hang; a pipe can wait.
+            on_full="drop" if typed else "block",
+        )
+    with publisher:
+        opened = monotonic()
+        with as_usage():
+            _is_heard(publisher, arguments.topic)  # a bad topic is found out before the first line
+        _announce(publisher, arguments, typed=typed)
+        if arguments.wait:
+            _wait(publisher, arguments)
+        if typed:
+            _prompt(publisher, arguments)
+            return 0
+        lines = map(os.fsencode, arguments.message) if arguments.message else _piped_lines()
+        for number, line in enumerate(lines):
+            if number == 0 and arguments.wait is None:
+                _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
+            _send(publisher, line, arguments)
+        publisher.close(linger=_LINGER)
+    return 0
+
+
+def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
+    """Say where it is heard, to a person; and to all a port that nobody could know otherwise."""
+    person = streams.is_terminal(sys.stderr)
+    if not (person or streams.has_free_port(arguments.bind)):
+        return
+    topic = "" if arguments.topic is None else f" -t {arguments.topic}"
+    for address in publisher.addresses:
+        streams.notice(f"Others read it with:  zmqchat sub {address}{topic}")
+    if arguments.connect:
+        streams.notice(f"Publishing to {', '.join(arguments.connect)}.")
+    if typed:
+        rooms = f"It goes to {arguments.topic}." if topic else "room1:Hello goes to room1."
+        streams.notice(f"Type a message and press Enter. {rooms} Ctrl+D ends.")
+
+
+def _wait(publisher: Publisher, arguments: Namespace) -> None:
+    wanted, topic, timeout = arguments.wait, arguments.topic, arguments.timeout
+    if streams.is_terminal(sys.stderr):
+        streams.notice(f"Waiting for {wanted} to listen ...")
+    try:
+        publisher.wait_for_subscribers(wanted, topic=topic, timeout=timeout)
+    except TimeoutError:
+        raise TimeoutError(f"fewer than {wanted} listened within {timeout:g} s") from None
+
+
+def _let_arrive(publisher: Publisher, topic: str | None, *, until: float) -> None:
+    """Give subscribers that are trying to connect the time to get here."""
+    here = 0
+    with suppress(TimeoutError):
+        while True:
+            left = max(0.0, until - monotonic())
+            patience = min(left, _NEXT) if here else left
+            here = publisher.wait_for_subscribers(here + 1, topic=topic, timeout=patience)
+    if not here:
+        streams.notice("zmqchat: nobody listens yet; sending all the same (--wait 1 would wait)")
+
+
+def _is_heard(publisher: Publisher, topic: str | None) -> bool:
+    try:
+        publisher.wait_for_subscribers(1, topic=topic, timeout=0)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _send(publisher: Publisher, line: bytes, arguments: Namespace) -> None:
+    topic = arguments.topic
+    if topic is None and (arguments.name is not None or arguments.framing == "envelope"):
+        # Where the topic travels apart from the text, `room1:Hello` still names one.
+        message = Message([line])
+        publisher.send(message.data, topic=message.topic)
+    else:
+        publisher.send(line, topic=topic)
+
+
+def _prompt(publisher: Publisher, arguments: Namespace) -> None:
+    for line in _typed_lines():
+        _send(publisher, line, arguments)
+        if not _is_heard(publisher, arguments.topic):
+            streams.notice("(nobody listens yet: this one is lost)")
+
+
+def _typed_lines() -> Iterator[bytes]:
+    """Read lines at the prompt until Ctrl+D; an empty one is a slip of the finger."""
+    stdin = sys.stdin
+    with suppress(AttributeError):
+        stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    editing = streams.is_terminal(sys.stdout)
+    if editing:
+        with suppress(ImportError):
+            import readline  # noqa: F401, PLC0415 - arrow keys and history for `input`
+    while True:
+        if editing:
+            try:
+                text = input(_PROMPT)
+            except EOFError:
+                break
+        else:
+            sys.stderr.write(_PROMPT)
+            sys.stderr.flush()
+            text = stdin.readline()
+            if not text:
+                break
+        # Several lines can be pasted in one go.
+        yield from filter(None, (_encode(line) for line in text.split("\n")))
+    streams.end_prompt_line()
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode(sys.stdin.encoding, "surrogateescape")
+
+
+def _piped_lines() -> Iterator[bytes]:
+    """Read lines as bytes, each without its end."""
+    if sys.stdin is None:
+        return
+    while True:
+        line = sys.stdin.buffer.readline(_LONGEST_LINE)
+        if not line:
+            return
+        if line.endswith(b"\n"):
+            line = line[:-1]
+            if os.name == "nt" and line.endswith(b"\r"):
+                line = line[:-1]
+        yield line

@@ -1,0 +1,182 @@
+"""``zmqchat sub``: what others publish, a line each."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import ClosedError, Subscriber
+from zmqchat_rs._listening import Lines, Sink, deliver
+
+from . import streams
+from .options import add_color, add_command, as_usage, seconds, whole_number
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from datetime import datetime
+
+    from zmqchat_rs._core import Message
+
+    from .options import Commands
+
+_DESCRIPTION = """\
+Print what others publish, a line for each message, until Ctrl+C.
+
+HOST is the publisher's address; without one it is this laptop, 127.0.0.1.
+The port is 5555 unless given, as in 192.168.1.12:6000. Several HOSTs are heard
+together. Without -t and --prefix everything is printed."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat sub                          everything published on this laptop
+  zmqchat sub 192.168.1.12 -t room1    room1 of another laptop
+  zmqchat sub -t room1 -t room2        two rooms
+  zmqchat sub -c 1 -W 10               one message; exit code 3 if none in 10 s
+  zmqchat sub --json | jq .text        for scripts
+  zmqchat sub --bind '*:6000'          others come: zmqchat pub --connect ..."""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "sub",
+        run,
+        summary="print what others publish",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("host", nargs="*", metavar="HOST[:PORT]", help="whom to hear")
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help="wait at this address for publishers who connect",
+    )
+    what = parser.add_argument_group("what to hear")
+    what.add_argument(
+        "-t", "--topic", action="append", default=[], help="this topic exactly (repeatable)"
+    )
+    what.add_argument(
+        "--prefix",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="whatever begins like this, topic or not (repeatable)",
+    )
+    what.add_argument(
+        "--framing",
+        choices=("plain", "envelope", "raw"),
+        default="plain",
+        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own; "
+        "raw: look for no topic",
+    )
+    end = parser.add_argument_group("when to end")
+    end.add_argument("-c", "--count", type=whole_number, metavar="N", help="end after N messages")
+    end.add_argument(
+        "-W",
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="end after this long; with -c, exit code 3 if N had not come by then",
+    )
+    how = parser.add_argument_group("how to print")
+    how.add_argument(
+        "--timestamps",
+        choices=("none", "time", "iso", "delta"),
+        default="time",
+        help="time of day (default), iso with date and zone, delta since the last, or none",
+    )
+    form = how.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument(
+        "--raw",
+        action="store_true",
+        help="the first frame's bytes as they came, and a newline; nothing is escaped",
+    )
+    add_color(how)
+
+
+def run(arguments: Namespace) -> int:
+    """Print until the count, the time or Ctrl+C."""
+    hosts = arguments.host
+    if not hosts and not arguments.bind:
+        hosts = ["127.0.0.1"]
+    narrowed = bool(arguments.topic or arguments.prefix)
+    with as_usage():
+        subscriber = Subscriber(
+            hosts,
+            bind=arguments.bind,
+            topics=arguments.topic if narrowed else None,
+            prefixes=[os.fsencode(prefix) for prefix in arguments.prefix],
+            framing=arguments.framing,
+        )
+    sink: Sink
+    if arguments.json:
+        sink = _Json()
+    elif arguments.raw:
+        sink = _Raw()
+    else:
+        sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
+    with subscriber:
+        _announce(subscriber, arguments, hosts)
+        streams.on_closed_stdout(subscriber.close)
+        try:
+            deliver(subscriber, sink, count=arguments.count, timeout=arguments.timeout)
+        except ClosedError:
+            return 0  # nobody reads us any more
+    if arguments.count is not None and sink.shown < arguments.count:
+        raise TimeoutError(f"{sink.shown} of {arguments.count} messages in {arguments.timeout:g} s")
+    return 0
+
+
+def _announce(subscriber: Subscriber, arguments: Namespace, hosts: list[str]) -> None:
+    """Say what is heard, to a person; and to all a port that nobody could know otherwise."""
+    person = streams.is_terminal(sys.stderr)
+    if arguments.bind and (person or streams.has_free_port(arguments.bind)):
+        for address in subscriber.addresses:
+            streams.notice(f"Others publish to it with:  zmqchat pub --connect {address}")
+    if person:
+        begins = [f"what begins with '{prefix}'" for prefix in arguments.prefix]
+        what = ", ".join(arguments.topic + begins) or "everything"
+        where = f" from {', '.join(hosts)}" if hosts else ""
+        streams.notice(f"Listening for {what}{where}. Ctrl+C ends.")
+
+
+class _Json(Sink):
+    """One JSON object a line, in ASCII."""
+
+    def show(self, message: Message) -> None:
+        text = message.text
+        fields: dict[str, str | int | None] = {
+            "topic": message.topic,
+            "text": text,
+            "from": message.sender,
+            "sequence": message.sequence,
+            "received_at": _iso(message.received_at),
+            "sent_at": _iso(message.sent_at),
+        }
+        data = message.data
+        if "\ufffd" in text and text.encode() != data:
+            fields["data_base64"] = base64.b64encode(data).decode()
+        # JSON leaves one control character as it is.
+        line = json.dumps(fields).replace("\x7f", "\\u007f")
+        sys.stdout.write(f"{line}\n")
+        self.shown += 1
+
+
+class _Raw(Sink):
+    """The first frame's bytes, and a newline."""
+
+    def show(self, message: Message) -> None:
+        sys.stdout.buffer.write(message.raw)
+        sys.stdout.buffer.write(b"\n")
+        self.shown += 1
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

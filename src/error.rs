@@ -1,0 +1,49 @@
+//! Everything that can go wrong, as the core sees it. Each text names what was tried and what to
+//! do next, because it is shown to a student as it stands.
+
+use std::fmt;
+
+/// The core's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong. The Python face turns each kind into one exception class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// An argument that can never work: `ValueError`.
+    Value(String),
+    /// The time given ran out: `TimeoutError`.
+    Timeout(String),
+    /// The object was closed, by its user or at exit: `ClosedError`.
+    Closed(String),
+    /// A subscriber's queue is full under `on_full="raise"`: `QueueFullError`.
+    Full {
+        /// How many messages of the call went out before this one.
+        sent: usize,
+        /// The text.
+        message: String,
+    },
+    /// The operating system or libzmq refused: `ZmqChatError` with this `errno`.
+    Os {
+        /// The system's error number, or one of libzmq's own.
+        errno: i32,
+        /// The text.
+        message: String,
+    },
+    /// The caller's checkpoint ended the wait; it knows why (for Python: a signal handler raised).
+    Interrupted,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(message)
+            | Self::Timeout(message)
+            | Self::Closed(message)
+            | Self::Full { message, .. }
+            | Self::Os { message, .. } => f.write_str(message),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,210 @@
+//! From a parsed address to a bound or connected socket, with errors that say what to do.
+
+use super::interfaces::{self, Kind};
+use super::socket::Live;
+use super::sys::{self, Attach, Errno};
+use super::{context, socket};
+use crate::error::{Error, Result};
+use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
+use std::net::{IpAddr, ToSocketAddrs};
+
+/// Binds `live` to what was typed, and notes the endpoint that came of it.
+pub(crate) fn bind(live: &mut Live, text: &str) -> Result<()> {
+    let wanted = endpoint::parse(text, Role::Bind)?;
+    let endpoint = resolve_for_bind(&wanted)?;
+    use_ipv6(live, &endpoint)?;
+    let address = endpoint.to_string();
+    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address))
+        .map_err(|errno| why_not_bound(errno, &wanted, &address))?;
+    let resolved = match live.socket.get_last_endpoint() {
+        Ok(Ok(resolved)) => resolved,
+        Ok(Err(_)) => address,
+        Err(error) => return Err(Errno::from(error).during("cannot read the bound address")),
+    };
+    live.bound.push(resolved);
+    Ok(())
+}
+
+/// Connects `live` to an address whose host is no name.
+pub(crate) fn connect(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
+    use_ipv6(live, endpoint)?;
+    let address = endpoint.to_string();
+    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Connect, &address))
+        .map_err(|errno| errno.during(&format!("cannot connect to {}", endpoint.typed())))
+}
+
+/// Takes a connection back.
+pub(crate) fn disconnect(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
+    let address = endpoint.to_string();
+    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Disconnect, &address))
+        .map_err(|errno| errno.during(&format!("cannot disconnect from {}", endpoint.typed())))
+}
+
+/// IPv6 sockets only where an IPv6 address asks for one: with the option on, libzmq would bind and
+/// resolve everything else as IPv6, too.
+fn use_ipv6(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
+    let wanted = matches!(
+        endpoint,
+        Endpoint::Tcp {
+            host: Host::V6 { .. },
+            ..
+        }
+    );
+    live.socket
+        .set_ipv6(wanted)
+        .map_err(|error| Errno::from(error).during("cannot choose the IP version"))
+}
+
+/// libzmq binds addresses and interface names; host names it takes for interfaces.
+fn resolve_for_bind(endpoint: &Endpoint) -> Result<Endpoint> {
+    let Endpoint::Tcp {
+        host: Host::Name(name),
+        port,
+    } = endpoint
+    else {
+        return Ok(endpoint.clone());
+    };
+    if interfaces::is_interface(name) {
+        return Ok(endpoint.clone());
+    }
+    match look_up(name) {
+        Some(host) => Ok(Endpoint::Tcp { host, port: *port }),
+        None => Err(Error::Os {
+            errno: libc::ENODEV,
+            message: format!(
+                "cannot bind '{name}': it is neither an interface nor a host name of this machine; \
+                 bind \"*:{port}\" to listen on all interfaces",
+                port = match port {
+                    Port::Number(number) => number.to_string(),
+                    Port::Free => "*".into(),
+                },
+            ),
+        }),
+    }
+}
+
+/// The first address of a host name, IPv4 if it has one. May take as long as the resolver does.
+pub(crate) fn look_up(name: &str) -> Option<Host> {
+    let all: Vec<IpAddr> = (name, 0_u16)
+        .to_socket_addrs()
+        .ok()?
+        .map(|address| address.ip())
+        .collect();
+    let best = all.iter().find(|ip| ip.is_ipv4()).or_else(|| all.first())?;
+    Some(match best {
+        IpAddr::V4(address) => Host::V4(*address),
+        IpAddr::V6(address) => Host::V6 {
+            address: *address,
+            zone: None,
+        },
+    })
+}
+
+fn why_not_bound(errno: Errno, endpoint: &Endpoint, address: &str) -> Error {
+    let typed = endpoint.typed();
+    let message = match errno.0 {
+        libc::EADDRINUSE => {
+            let holder = socket::holder_of(context::process(), address)
+                .unwrap_or_else(|| "another program".into());
+            match endpoint {
+                Endpoint::Tcp { port, .. } => format!(
+                    "cannot bind {typed}: the port is already in use by {holder}; close that one \
+                     first, or bind another port, for example \"*:{}\" (\"*:0\" takes a free one)",
+                    match port {
+                        Port::Number(number) if *number < u16::MAX => number + 1,
+                        _ => endpoint::DEFAULT_PORT,
+                    }
+                ),
+                _ => format!(
+                    "cannot bind {typed}: the address is already in use by {holder}; close that \
+                     one first, or bind another address"
+                ),
+            }
+        }
+        libc::EACCES if matches!(endpoint, Endpoint::Tcp { .. }) => format!(
+            "cannot bind {typed}: ports below 1024 are for the administrator; use one from 1024 to \
+             65535"
+        ),
+        libc::EADDRNOTAVAIL | libc::ENODEV => {
+            let own: Vec<String> = interfaces::local()
+                .into_iter()
+                .filter(|local| local.kind != Kind::Virtual)
+                .map(|local| local.address.to_string())
+                .collect();
+            format!(
+                "cannot bind {typed}: this machine has no such address; bind \"*\" for all \
+                 interfaces, or one of its own: {}",
+                own.join(", ")
+            )
+        }
+        _ => format!("cannot bind {typed}: {}", errno.words()),
+    };
+    Error::Os {
+        errno: errno.0,
+        message,
+    }
+}
+
+/// Whether two endpoints ask for the same listener, as far as the text tells: the same TCP port
+/// (a wildcard overlaps with any address), or the same name.
+pub(crate) fn same_port(one: &str, other: &str) -> bool {
+    fn port(endpoint: &str) -> Option<&str> {
+        endpoint
+            .strip_prefix("tcp://")?
+            .rsplit_once(':')
+            .map(|(_, port)| port)
+    }
+    match (port(one), port(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+/// What somebody else can type to reach a bound endpoint: for a wildcard, each address of this
+/// machine that leads somewhere, best first.
+pub(crate) fn reachable(bound: &str) -> Vec<String> {
+    let Some((host, port)) = bound
+        .strip_prefix("tcp://")
+        .and_then(|rest| rest.rsplit_once(':'))
+    else {
+        return vec![bound.to_owned()];
+    };
+    if host != "0.0.0.0" && host != "[::]" {
+        return vec![format!("{host}:{port}")];
+    }
+    let all = interfaces::local();
+    let lan: Vec<_> = all.iter().filter(|local| local.kind == Kind::Lan).collect();
+    let chosen = if lan.is_empty() {
+        all.iter().collect()
+    } else {
+        lan
+    };
+    chosen
+        .into_iter()
+        .map(|local| format!("{}:{port}", local.address))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{reachable, same_port};
+
+    #[test]
+    fn listeners_collide_by_port() {
+        assert!(same_port("tcp://0.0.0.0:5555", "tcp://127.0.0.1:5555"));
+        assert!(!same_port("tcp://0.0.0.0:5555", "tcp://0.0.0.0:5556"));
+        assert!(same_port("inproc://a", "inproc://a"));
+        assert!(!same_port("inproc://a", "tcp://127.0.0.1:1"));
+    }
+
+    #[test]
+    fn a_wildcard_is_spelled_out() {
+        assert_eq!(reachable("tcp://192.168.1.12:6000"), ["192.168.1.12:6000"]);
+        assert_eq!(reachable("inproc://x"), ["inproc://x"]);
+        let all = reachable("tcp://0.0.0.0:6000");
+        assert!(!all.is_empty());
+        assert!(all
+            .iter()
+            .all(|one| one.ends_with(":6000") && !one.starts_with("0.0")));
+    }
+}

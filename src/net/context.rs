@@ -1,0 +1,208 @@
+//! The one context of the process, and how it ends.
+//!
+//! Invariant: a context is used only in the process that made it. A forked child gets a context of
+//! its own on first use and leaves the inherited one, its sockets and its locks strictly alone.
+
+use super::housekeeping::Housekeeping;
+use super::socket::Housed;
+use super::sys::Errno;
+use super::{fork, wake};
+use crate::error::{Error, Result};
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// Beyond the default of 1,023: each socket of ours brings two for its monitor.
+const MAX_SOCKETS: c_int = 65_535;
+
+/// What the end of the process may take beyond the longest linger.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// All that a process has once.
+pub(crate) struct Process {
+    generation: u64,
+    context: AtomicPtr<c_void>,
+    housed: Mutex<Vec<Weak<dyn Housed>>>,
+    housekeeping: Mutex<Option<Arc<Housekeeping>>>,
+    /// Threads that are inside a wait, or between it and the interpreter.
+    waiting: AtomicUsize,
+    ended: AtomicBool,
+    /// Until when sockets that were closed may still be sending.
+    lingering: Mutex<Option<Instant>>,
+}
+
+static CURRENT: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Takes a lock whether or not a thread panicked while it held it: each room keeps its invariants
+/// step by step, and a second panic would help nobody.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This process's room, made on first use.
+pub(crate) fn process() -> &'static Process {
+    let current = CURRENT.load(Ordering::Acquire);
+    // SAFETY: it is null or was leaked below, so that it lives as long as the process. In a forked
+    // child it is a copy, of which only the generation is read.
+    if let Some(process) = unsafe { current.as_ref() } {
+        if process.generation == fork::generation() {
+            return process;
+        }
+    }
+    fork::watch();
+    // SAFETY: makes a context or fails with null, which the socket calls report.
+    let context = unsafe { zmq_sys::zmq_ctx_new() };
+    if !context.is_null() {
+        #[allow(clippy::cast_possible_wrap)] // ZMQ_MAX_SOCKETS is 2
+        // SAFETY: a valid context that nobody else knows yet.
+        unsafe {
+            zmq_sys::zmq_ctx_set(context, zmq_sys::ZMQ_MAX_SOCKETS as c_int, MAX_SOCKETS)
+        };
+    }
+    let made = Box::into_raw(Box::new(Process {
+        generation: fork::generation(),
+        context: AtomicPtr::new(context),
+        housed: Mutex::default(),
+        housekeeping: Mutex::default(),
+        waiting: AtomicUsize::new(0),
+        ended: AtomicBool::new(false),
+        lingering: Mutex::default(),
+    }));
+    match CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: leaked, see above.
+        Ok(_) => unsafe { &*made },
+        // Another thread was first. Ours stays behind: it has no threads yet, and costs little.
+        // SAFETY: whoever was first leaked it, too.
+        Err(first) => unsafe { &*first },
+    }
+}
+
+impl Process {
+    pub(crate) fn context(&self) -> *mut c_void {
+        self.context.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Refuses once the process is ending.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.ended() {
+            return Err(Error::Closed(
+                "the program is ending: no publisher or subscriber works any more".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes a new object into the care of the housekeeping thread, and starts that if need be.
+    pub(crate) fn house(&self, object: Weak<dyn Housed>) -> Result<()> {
+        let mut housed = lock(&self.housed);
+        if housed.len() == housed.capacity() {
+            housed.retain(|known| known.strong_count() > 0);
+        }
+        housed.push(object);
+        drop(housed);
+        let mut housekeeping = lock(&self.housekeeping);
+        if let Some(running) = &*housekeeping {
+            running.look();
+        } else {
+            *housekeeping = Some(Housekeeping::start().map_err(|error| Error::Os {
+                errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
+                message: format!("cannot start the housekeeping thread: {error}"),
+            })?);
+        }
+        Ok(())
+    }
+
+    /// The objects that are alive.
+    pub(crate) fn housed(&self) -> Vec<Arc<dyn Housed>> {
+        lock(&self.housed)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// Remembers that a socket closed now may be sending for that long.
+    pub(crate) fn lingers(&self, linger: Duration) {
+        let until = Instant::now().checked_add(linger);
+        let mut lingering = lock(&self.lingering);
+        *lingering = (*lingering).max(until);
+    }
+
+    /// Lets the housekeeping thread see that something was closed.
+    pub(crate) fn look(&self) {
+        if let Some(running) = &*lock(&self.housekeeping) {
+            running.look();
+        }
+    }
+}
+
+/// A thread that waits, from before it lets go of the interpreter until it has it again. The end
+/// of the process waits for them: a thread that comes back from a wait when the interpreter is
+/// gone would be torn down inside our frames.
+pub struct Waiting(&'static Process);
+
+/// Announces a wait; refused once the process is ending.
+pub fn about_to_wait() -> Result<Waiting> {
+    let process = process();
+    process.waiting.fetch_add(1, Ordering::SeqCst);
+    let waiting = Waiting(process);
+    process.check()?;
+    Ok(waiting)
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Closes whatever is open and ends the context, within the longest linger and half a second.
+/// Whatever is used afterwards says that it is closed. Must not be called with the interpreter
+/// held, because the threads that wait need it to come back.
+pub fn shut_down() {
+    let current = CURRENT.load(Ordering::Acquire);
+    // SAFETY: as in `process`.
+    let Some(process) = (unsafe { current.as_ref() }) else {
+        return;
+    };
+    if process.generation != fork::generation() || process.ended.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    for object in process.housed() {
+        object.end();
+    }
+    let housekeeping = lock(&process.housekeeping).take();
+    if let Some(housekeeping) = &housekeeping {
+        housekeeping.stop();
+    }
+    let patience = Instant::now() + GRACE;
+    while process.waiting.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let until = lock(&process.lingering).unwrap_or_else(Instant::now) + GRACE;
+    terminate(process, until);
+}
+
+/// Ends the context in a thread of its own, because libzmq knows no time-out for it.
+fn terminate(process: &'static Process, until: Instant) {
+    let (done, ended) = mpsc::channel::<()>();
+    let ending = std::thread::Builder::new()
+        .name("zmqchat-end".into())
+        .spawn(move || {
+            wake::block_signals();
+            let context = process.context();
+            // SAFETY: a valid context, ended only here, where `ended` admits one caller. No socket
+            // is made after `ended` was set, except by a thread that was already past the check;
+            // its calls report ETERM.
+            while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}
+            drop(done);
+        });
+    if ending.is_ok() {
+        // Ends when the sender is dropped, or when time is up.
+        let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}

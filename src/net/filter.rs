@@ -1,0 +1,179 @@
+//! What a subscriber asked to hear.
+//!
+//! Invariant: each entry stands for exactly one subscription at libzmq, which counts them, so that
+//! adding or removing twice changes nothing.
+
+use super::subscriber::Received;
+use super::sys::Errno;
+use crate::error::Result;
+use crate::wire::message::{interpret, Framing};
+use crate::wire::topic;
+use std::collections::{BTreeSet, HashSet};
+
+/// One thing to hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// Messages with exactly this topic.
+    Topic(String),
+    /// Messages whose first frame begins with this.
+    Prefix(Vec<u8>),
+}
+
+impl Subscription {
+    /// One topic, which must obey the grammar.
+    pub fn topic(topic: &str) -> Result<Self> {
+        topic::validate(topic)?;
+        Ok(Self::Topic(topic.to_owned()))
+    }
+
+    /// What a constructor was given; `None` when it is to hear everything until told otherwise.
+    pub(crate) fn all(
+        topics: Option<&[String]>,
+        prefixes: Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<Self>>> {
+        if topics.is_none() && prefixes.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Vec::new();
+        for topic in topics.unwrap_or_default() {
+            all.push(Self::topic(topic)?);
+        }
+        all.extend(prefixes.into_iter().map(Self::Prefix));
+        Ok(Some(all))
+    }
+}
+
+pub(crate) struct Filter {
+    framing: Framing,
+    topics: HashSet<String>,
+    prefixes: BTreeSet<Vec<u8>>,
+    /// Hears everything because nothing was asked for yet.
+    everything: bool,
+}
+
+impl Filter {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            topics: HashSet::new(),
+            prefixes: BTreeSet::new(),
+            everything: false,
+        }
+    }
+
+    /// The constructor's subscriptions; `None`: everything.
+    pub(crate) fn begin(
+        &mut self,
+        socket: &mut zmq::Socket,
+        wanted: Option<Vec<Subscription>>,
+    ) -> std::result::Result<(), Errno> {
+        match wanted {
+            None => {
+                socket.set_subscribe(b"")?;
+                self.everything = true;
+            }
+            Some(wanted) => {
+                for subscription in wanted {
+                    self.add(socket, subscription)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What libzmq is asked for: it knows prefixes of the first frame alone.
+    fn on_the_wire(&self, subscription: &Subscription) -> Vec<u8> {
+        match subscription {
+            Subscription::Prefix(prefix) => prefix.clone(),
+            Subscription::Topic(topic) if self.framing == Framing::Envelope => {
+                topic.as_bytes().to_vec()
+            }
+            Subscription::Topic(topic) => topic::prefix(topic),
+        }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        socket: &mut zmq::Socket,
+        subscription: Subscription,
+    ) -> std::result::Result<(), Errno> {
+        let wire = self.on_the_wire(&subscription);
+        let new = match &subscription {
+            Subscription::Topic(topic) => !self.topics.contains(topic),
+            Subscription::Prefix(prefix) => !self.prefixes.contains(prefix),
+        };
+        if new {
+            socket.set_subscribe(&wire)?;
+            match subscription {
+                Subscription::Topic(topic) => self.topics.insert(topic),
+                Subscription::Prefix(prefix) => self.prefixes.insert(prefix),
+            };
+        }
+        self.narrow(socket)
+    }
+
+    pub(crate) fn remove(
+        &mut self,
+        socket: &mut zmq::Socket,
+        subscription: &Subscription,
+    ) -> std::result::Result<(), Errno> {
+        let known = match subscription {
+            Subscription::Topic(topic) => self.topics.remove(topic),
+            Subscription::Prefix(prefix) => self.prefixes.remove(prefix),
+        };
+        if known {
+            socket.set_unsubscribe(&self.on_the_wire(subscription))?;
+        } else if *subscription == Subscription::Prefix(Vec::new()) {
+            return self.narrow(socket);
+        }
+        Ok(())
+    }
+
+    /// Ends hearing everything by default.
+    fn narrow(&mut self, socket: &mut zmq::Socket) -> std::result::Result<(), Errno> {
+        if self.everything {
+            socket.set_unsubscribe(b"")?;
+            self.everything = false;
+        }
+        Ok(())
+    }
+
+    /// Whether libzmq lets through what was not asked for: `room10` where `room1` was, because the
+    /// first frame of an envelope has no `:` to end the topic.
+    pub(crate) fn needs_check(&self) -> bool {
+        self.framing == Framing::Envelope && !self.topics.is_empty()
+    }
+
+    pub(crate) fn admits(&self, received: &Received) -> bool {
+        let first = received.first.bytes();
+        if self.everything || self.prefixes.iter().any(|prefix| first.starts_with(prefix)) {
+            return true;
+        }
+        if self.framing == Framing::Envelope {
+            let frames: Vec<&[u8]> = std::iter::once(first)
+                .chain(received.rest.iter().map(super::frame::Frame::bytes))
+                .collect();
+            return interpret(&frames, self.framing)
+                .topic
+                .is_some_and(|topic| self.topics.contains(&topic));
+        }
+        // As libzmq sees it: the topic and its colon, whatever follows.
+        first
+            .iter()
+            .take(topic::MAX_BYTES + 1)
+            .position(|&byte| byte == b':')
+            .and_then(|end| std::str::from_utf8(&first[..end]).ok())
+            .is_some_and(|topic| self.topics.contains(topic))
+    }
+
+    pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
+        let mut topics: Vec<_> = self.topics.iter().cloned().collect();
+        topics.sort_unstable();
+        let default = self.everything.then(|| Subscription::Prefix(Vec::new()));
+        default
+            .into_iter()
+            .chain(topics.into_iter().map(Subscription::Topic))
+            .chain(self.prefixes.iter().cloned().map(Subscription::Prefix))
+            .collect()
+    }
+}

@@ -1,0 +1,82 @@
+//! The one thread that looks after sockets nobody waits on.
+//!
+//! libzmq runs a socket's commands only when its owner calls in. Without this thread an idle
+//! subscriber would never send its subscription, and a publisher whose user sits at a prompt would
+//! never notice who comes and goes. It reads monitors and notices; messages stay where they are.
+//!
+//! A socket in use is looked at every 50 ms; one at rest only when its descriptor says that there
+//! is something to do, so that a program at rest costs nothing.
+
+use super::context::{self, Process};
+use super::sys;
+use super::wait::SLICE;
+use super::wake::{self, Wake};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+/// What the look at one object found.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// It is in use: look again soon.
+    pub(crate) busy: bool,
+    /// What to watch until then.
+    pub(crate) descriptors: [Option<zmq_sys::RawFd>; 2],
+}
+
+/// The handle to the thread.
+pub(crate) struct Housekeeping {
+    wake: Wake,
+    stop: AtomicBool,
+}
+
+impl Housekeeping {
+    pub(crate) fn start() -> std::io::Result<Arc<Self>> {
+        let this = Arc::new(Self {
+            wake: Wake::new(),
+            stop: AtomicBool::new(false),
+        });
+        let thread = Arc::clone(&this);
+        std::thread::Builder::new()
+            .name("zmqchat-house".into())
+            .spawn(move || {
+                wake::block_signals();
+                thread.run(context::process());
+            })?;
+        Ok(this)
+    }
+
+    /// Looks now: an object came or went.
+    pub(crate) fn look(&self) {
+        self.wake.set();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.set();
+    }
+
+    fn run(&self, process: &Process) {
+        let mut descriptors = Vec::new();
+        while !self.stop.load(Ordering::Acquire) {
+            descriptors.clear();
+            descriptors.extend(self.wake.descriptor());
+            // Without a wake-up of our own, look at regular times.
+            let mut busy = descriptors.is_empty();
+            // The objects are let go of before the wait: whoever drops the last handle closes them.
+            for object in process.housed() {
+                let look = object.look_after();
+                busy |= look.busy;
+                descriptors.extend(look.descriptors.into_iter().flatten());
+            }
+            let patience = if busy {
+                i64::try_from(SLICE.as_millis()).unwrap_or(i64::MAX)
+            } else {
+                -1
+            };
+            if sys::poll(&descriptors, patience).is_err() {
+                std::thread::sleep(SLICE);
+            }
+            self.wake.clear();
+        }
+    }
+}

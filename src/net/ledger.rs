@@ -1,0 +1,249 @@
+//! Who subscribes to what; pure bookkeeping, fed by the publisher.
+//!
+//! libzmq tells it in two streams that are not ordered against each other: *notices* on the XPUB
+//! (a subscription came or went), and the *monitor* (a connection opened or went). A notice that a
+//! peer sent names its connection by descriptor; one that libzmq makes up when a peer departs, and
+//! any from inproc, names none. Descriptors are used again at once.
+//!
+//! What keeps the books right: read notices first, then the monitor, then apply the monitor's
+//! reports before those notices. A departure is reported before libzmq makes up its notices, so
+//! that these always find their debt in `departed`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+type Prefix = Arc<[u8]>;
+
+/// The books of one publisher.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// What each open connection subscribes to, by descriptor.
+    peers: HashMap<i32, HashSet<Prefix>>,
+    /// Subscriptions of departed connections whose made-up notices have yet to come.
+    departed: HashMap<Prefix, usize>,
+    /// Subscriptions that name no connection (inproc), counted.
+    nameless: HashMap<Prefix, usize>,
+}
+
+/// Takes one off a counter; false when there is none.
+fn take(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
+    match counts.get_mut(prefix) {
+        Some(1) => {
+            counts.remove(prefix);
+            true
+        }
+        Some(count) => {
+            *count -= 1;
+            true
+        }
+        None => false,
+    }
+}
+
+impl Ledger {
+    /// A connection stands. It is reported before its first notice.
+    pub(crate) fn opened(&mut self, descriptor: i32) {
+        self.gone(descriptor);
+        self.peers.insert(descriptor, HashSet::new());
+    }
+
+    /// The connection with this descriptor is gone.
+    pub(crate) fn gone(&mut self, descriptor: i32) {
+        for prefix in self.peers.remove(&descriptor).unwrap_or_default() {
+            *self.departed.entry(prefix).or_default() += 1;
+        }
+    }
+
+    /// Somebody subscribed to messages that begin with `prefix`.
+    pub(crate) fn subscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
+        let prefix: Prefix = prefix.into();
+        let Some(descriptor) = descriptor else {
+            *self.nameless.entry(prefix).or_default() += 1;
+            return;
+        };
+        match self.peers.get_mut(&descriptor) {
+            Some(prefixes) => {
+                prefixes.insert(prefix);
+            }
+            // The notice came to light after its sender's departure.
+            None => *self.departed.entry(prefix).or_default() += 1,
+        }
+    }
+
+    /// Somebody took a subscription back, or departed.
+    pub(crate) fn unsubscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
+        if let Some(descriptor) = descriptor {
+            match self.peers.get_mut(&descriptor) {
+                Some(prefixes) => {
+                    prefixes.remove(prefix);
+                }
+                None => {
+                    take(&mut self.departed, prefix);
+                }
+            }
+        } else if !take(&mut self.departed, prefix) && !take(&mut self.nameless, prefix) {
+            // A notice of the departed that was booked on the descriptor's next owner: when both
+            // changed hands between two looks, the books cannot tell. One of those who seem to
+            // have it does not.
+            let holder = self
+                .peers
+                .iter()
+                .find_map(|(fd, prefixes)| prefixes.contains(prefix).then_some(*fd));
+            if holder.is_some() {
+                self.unsubscribed(holder, prefix);
+            }
+        }
+    }
+
+    /// How many peers hear a message that begins with `start`; `None`: how many hear anything.
+    pub(crate) fn count(&self, start: Option<&[u8]>) -> usize {
+        let Some(start) = start else {
+            let peers = self.peers.values().filter(|prefixes| !prefixes.is_empty());
+            return peers.count() + self.nameless.values().sum::<usize>();
+        };
+        let peers = self
+            .peers
+            .values()
+            .filter(|prefixes| {
+                if prefixes.len() > start.len() {
+                    (0..=start.len()).any(|length| prefixes.contains(&start[..length]))
+                } else {
+                    prefixes.iter().any(|prefix| start.starts_with(prefix))
+                }
+            })
+            .count();
+        let nameless: usize = self
+            .nameless
+            .iter()
+            .filter(|(prefix, _)| start.starts_with(prefix))
+            .map(|(_, count)| count)
+            .sum();
+        peers + nameless
+    }
+
+    /// Each subscription, and how many have it.
+    pub(crate) fn prefixes(&self) -> HashMap<Prefix, usize> {
+        let mut counts = self.nameless.clone();
+        for prefix in self.peers.values().flatten() {
+            *counts.entry(Arc::clone(prefix)).or_default() += 1;
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ledger;
+
+    fn with_open(descriptors: &[i32]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for descriptor in descriptors {
+            ledger.opened(*descriptor);
+        }
+        ledger
+    }
+
+    #[test]
+    fn peers_are_counted_not_subscriptions() {
+        let mut ledger = with_open(&[7, 8]);
+        for prefix in [b"room1:".as_slice(), b"room2:", b""] {
+            ledger.subscribed(Some(7), prefix);
+        }
+        ledger.subscribed(Some(8), b"room1:");
+        assert_eq!(ledger.count(None), 2);
+        assert_eq!(ledger.count(Some(b"room1:")), 2);
+        assert_eq!(ledger.count(Some(b"room3:")), 1);
+        assert_eq!(ledger.prefixes()[b"room1:".as_slice()], 2);
+        ledger.unsubscribed(Some(7), b"");
+        assert_eq!(ledger.count(Some(b"room3:")), 0);
+    }
+
+    #[test]
+    fn a_subscription_longer_than_the_topic_hears_only_some_of_it() {
+        let mut ledger = with_open(&[7]);
+        ledger.subscribed(Some(7), b"room1:He");
+        assert_eq!(ledger.count(Some(b"room1:")), 0);
+        ledger.subscribed(Some(7), b"ro");
+        assert_eq!(ledger.count(Some(b"room1:")), 1);
+    }
+
+    #[test]
+    fn many_subscriptions_are_looked_up_not_scanned() {
+        let mut ledger = with_open(&[7]);
+        for number in 0..10_000 {
+            ledger.subscribed(Some(7), format!("topic{number}:").as_bytes());
+        }
+        assert_eq!(ledger.count(Some(b"topic9999:")), 1);
+        assert_eq!(ledger.count(Some(b"topic10000:")), 0);
+    }
+
+    #[test]
+    fn a_departure_counts_at_once_and_its_notices_are_absorbed() {
+        let mut ledger = with_open(&[7]);
+        ledger.subscribed(Some(7), b"a");
+        ledger.subscribed(None, b"a");
+        ledger.gone(7);
+        assert_eq!(ledger.count(Some(b"a")), 1);
+        ledger.unsubscribed(None, b"a");
+        assert_eq!(
+            ledger.count(Some(b"a")),
+            1,
+            "the inproc peer is still there"
+        );
+        ledger.unsubscribed(None, b"a");
+        assert_eq!(ledger.count(None), 0);
+    }
+
+    #[test]
+    fn a_descriptor_may_be_used_again_at_once() {
+        let mut ledger = with_open(&[7]);
+        ledger.subscribed(Some(7), b"old");
+        ledger.gone(7);
+        ledger.opened(7);
+        ledger.subscribed(Some(7), b"new");
+        ledger.unsubscribed(None, b"old");
+        assert_eq!(ledger.count(None), 1);
+        assert_eq!(ledger.count(Some(b"new")), 1);
+        assert_eq!(ledger.count(Some(b"old")), 0);
+    }
+
+    #[test]
+    fn a_notice_booked_on_the_wrong_owner_is_made_good() {
+        // The old owner's subscription is applied after its departure, hence to the new owner.
+        let mut ledger = with_open(&[7]);
+        ledger.gone(7);
+        ledger.opened(7);
+        ledger.subscribed(Some(7), b"old");
+        ledger.subscribed(Some(7), b"new");
+        ledger.unsubscribed(None, b"old");
+        assert_eq!(ledger.count(Some(b"old")), 0);
+        assert_eq!(ledger.count(Some(b"new")), 1);
+    }
+
+    #[test]
+    fn a_notice_that_comes_to_light_after_the_departure_counts_for_nobody() {
+        let mut ledger = with_open(&[7, 8]);
+        ledger.subscribed(Some(8), b"");
+        ledger.gone(7);
+        ledger.subscribed(Some(7), b"");
+        assert_eq!(ledger.count(None), 1);
+        ledger.unsubscribed(None, b"");
+        assert_eq!(ledger.count(None), 1);
+        assert_eq!(ledger.peers[&8].len(), 1);
+    }
+
+    #[test]
+    fn nothing_stays_behind_when_all_have_gone() {
+        let mut ledger = Ledger::default();
+        for round in 0..100 {
+            let descriptor = round % 3;
+            ledger.opened(descriptor);
+            ledger.subscribed(Some(descriptor), b"x");
+            ledger.gone(descriptor);
+            ledger.unsubscribed(None, b"x");
+        }
+        assert!(
+            ledger.peers.is_empty() && ledger.departed.is_empty() && ledger.nameless.is_empty()
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! The connections that a user asked for, by what was typed.
+//!
+//! libzmq looks names up in its one I/O thread, where a slow resolver stalls every socket, and
+//! never learns that a name is unknown. So a thread of our own looks a name up, and hands libzmq
+//! the address; it keeps trying, because the other laptop may come to the network later.
+
+use super::address;
+use super::socket::{Live, Owner, Room};
+use crate::error::{Error, Result};
+use crate::wire::endpoint::{self, Endpoint, Host, Role};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Between two attempts to look up a name.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// One wish to be connected.
+#[derive(Debug)]
+pub(crate) struct Link {
+    wanted: Endpoint,
+    /// What libzmq was told; `None` while the name is not found.
+    connected: Option<Endpoint>,
+}
+
+/// Connects to what was typed. Asking twice for the same address changes nothing: two connections
+/// would bring every message twice.
+pub(crate) fn connect<R: Room>(owner: &Arc<Owner<R>>, text: &str) -> Result<()> {
+    let wanted = endpoint::parse(text, Role::Connect)?;
+    let mut entered = owner.enter()?;
+    let (live, _) = entered.parts()?;
+    if live.links.iter().any(|link| link.wanted == wanted) {
+        return Ok(());
+    }
+    let named = matches!(
+        wanted,
+        Endpoint::Tcp {
+            host: Host::Name(_),
+            ..
+        }
+    );
+    let connected = if named {
+        let (owner, wanted) = (Arc::downgrade(owner), wanted.clone());
+        std::thread::Builder::new()
+            .name("zmqchat-name".into())
+            .spawn(move || {
+                super::wake::block_signals();
+                find(&owner, &wanted);
+            })
+            .map_err(|error| Error::Os {
+                errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
+                message: format!("cannot start a thread to look up '{text}': {error}"),
+            })?;
+        None
+    } else {
+        address::connect(live, &wanted)?;
+        Some(wanted.clone())
+    };
+    live.links.push(Link { wanted, connected });
+    Ok(())
+}
+
+/// Looks the name up until it is found or nobody wants it any more.
+fn find<R: Room>(owner: &Weak<Owner<R>>, wanted: &Endpoint) {
+    let Endpoint::Tcp {
+        host: Host::Name(name),
+        port,
+    } = wanted
+    else {
+        return;
+    };
+    loop {
+        let host = address::look_up(name);
+        {
+            let Some(owner) = owner.upgrade() else { return };
+            let Ok(mut entered) = owner.enter() else {
+                return;
+            };
+            let Ok((live, _)) = entered.parts() else {
+                return;
+            };
+            let Some(place) = live
+                .links
+                .iter()
+                .position(|link| link.wanted == *wanted && link.connected.is_none())
+            else {
+                return;
+            };
+            if let Some(host) = host {
+                let found = Endpoint::Tcp { host, port: *port };
+                if address::connect(live, &found).is_ok() {
+                    live.links[place].connected = Some(found);
+                    return;
+                }
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Takes back what `connect` was asked for.
+pub(crate) fn disconnect(live: &mut Live, text: &str) -> Result<()> {
+    let wanted = endpoint::parse(text, Role::Connect)?;
+    let Some(place) = live.links.iter().position(|link| link.wanted == wanted) else {
+        let known: Vec<String> = live.links.iter().map(|link| link.wanted.typed()).collect();
+        return Err(Error::Value(format!(
+            "not connected to {}; {}",
+            wanted.typed(),
+            if known.is_empty() {
+                "there are no connections to take back".to_owned()
+            } else {
+                format!("the connections are: {}", known.join(", "))
+            }
+        )));
+    };
+    if let Some(connected) = live.links.swap_remove(place).connected {
+        address::disconnect(live, &connected)?;
+    }
+    Ok(())
+}
+
+/// The addresses asked for.
+pub(crate) fn typed(live: &Live) -> Vec<String> {
+    live.links.iter().map(|link| link.wanted.typed()).collect()
+}

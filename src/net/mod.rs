@@ -1,0 +1,46 @@
+//! The only rooms that touch ZeroMQ.
+//!
+//! | room | what stands in it |
+//! |---|---|
+//! | `sys` | the raw calls: every `unsafe` that speaks to libzmq |
+//! | `frame` | one ZeroMQ frame |
+//! | `fork` | how a forked child is recognised |
+//! | `context` | the one context of the process, and how it ends |
+//! | `wake`, `wait` | how a waiting thread is woken, how long it may wait |
+//! | `socket` | the owner of a socket: its lock, its waiters, its end |
+//! | `options` | the settings every socket starts with |
+//! | `address`, `links` | from a typed address to a bound or connected socket |
+//! | `monitor`, `ledger` | connections as libzmq reports them, and who subscribes to what |
+//! | `housekeeping` | the thread that looks after sockets nobody waits on |
+//! | `publisher`, `subscriber` | what users hold |
+//! | `filter` | what a subscriber asked to hear |
+//! | `interfaces` | the addresses of this machine |
+//!
+//! Invariant: a `zmq` socket is used only under its owner's lock, and no thread waits while it
+//! holds that lock.
+
+mod address;
+mod context;
+mod filter;
+mod fork;
+mod frame;
+mod housekeeping;
+pub mod interfaces;
+mod ledger;
+mod links;
+mod monitor;
+mod options;
+pub mod publisher;
+mod socket;
+pub mod subscriber;
+mod sys;
+mod wait;
+mod wake;
+
+pub use context::{about_to_wait, shut_down, Waiting};
+pub use filter::Subscription;
+pub use frame::Frame;
+pub use publisher::Publisher;
+pub use subscriber::{Received, Subscriber};
+pub use sys::capabilities;
+pub use wait::{Checkpoint, Deadline};

@@ -1,0 +1,64 @@
+//! The settings every socket starts with.
+
+use super::sys::{self, Errno};
+use std::time::Duration;
+
+/// What the two kinds of socket set alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    /// Messages queued for each peer; 0 is no limit.
+    pub(crate) high_water_mark: i32,
+    /// A peer that sends a larger frame is cut off.
+    pub(crate) max_inbound_bytes: i64,
+    /// How long unsent messages outlive the close.
+    pub(crate) linger: Duration,
+}
+
+pub(crate) fn milliseconds(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+pub(crate) fn apply(socket: &mut zmq::Socket, common: &Common) -> Result<(), Errno> {
+    socket.set_linger(milliseconds(common.linger))?;
+    socket.set_sndhwm(common.high_water_mark)?;
+    socket.set_rcvhwm(common.high_water_mark)?;
+    socket.set_maxmsgsize(common.max_inbound_bytes)?;
+    // A laptop that closes its lid says nothing: probes find out within 5 + 3 * 4 s. Heartbeats of
+    // ZMTP would cut off or even abort slow subscribers (zeromq/libzmq#3937, #4767).
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(5)?;
+    socket.set_tcp_keepalive_intvl(4)?;
+    socket.set_tcp_keepalive_cnt(3)?;
+    // From 0.1 s up to 2 s between attempts; an attempt that nobody answers ends after 5 s, where
+    // the system's own limit is about two minutes.
+    socket.set_reconnect_ivl(100)?;
+    socket.set_reconnect_ivl_max(2_000)?;
+    socket.set_connect_timeout(5_000)?;
+    // A whole classroom may connect in the same second.
+    socket.set_backlog(1_024)?;
+    Ok(())
+}
+
+/// An XPUB that reports every subscription of every peer.
+pub(crate) fn apply_publisher(
+    socket: &mut zmq::Socket,
+    keeps_all: bool,
+    connects: bool,
+) -> Result<(), Errno> {
+    sys::set_int(socket, sys::XPUB_VERBOSER, 1)?;
+    if keeps_all {
+        sys::set_int(socket, sys::XPUB_NODROP, 1)?;
+    } else if cfg!(target_os = "linux") {
+        // Data that nobody acknowledges for 20 s: the peer is gone. Not where messages must wait.
+        sys::set_int(socket, sys::TCP_MAXRT, 20_000)?;
+    }
+    // Without it a connecting publisher keeps the queue of a dead peer, and fills it.
+    socket.set_immediate(connects)?;
+    Ok(())
+}
+
+/// A SUB that never drops subscriptions of its own: the default mark cut off all beyond 1,000.
+pub(crate) fn apply_subscriber(socket: &mut zmq::Socket) -> Result<(), Errno> {
+    socket.set_sndhwm(0)?;
+    Ok(())
+}

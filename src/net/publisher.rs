@@ -1,0 +1,498 @@
+//! A publisher: an XPUB, so that it knows who subscribes to what.
+
+use super::filter::Subscription;
+use super::frame::Frame;
+use super::ledger::Ledger;
+use super::monitor::Happening;
+use super::options::{self, Common};
+use super::socket::{self, Entered, Live, Owner, Room};
+use super::sys::Errno;
+use super::wait::{Checkpoint, Deadline};
+use super::{address, links};
+use crate::error::{Error, Result};
+use crate::wire::message::Framing;
+use crate::wire::stamp::Stamp;
+use crate::wire::topic;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What a peer may send us: subscriptions, and nothing large.
+const MAX_INBOUND_BYTES: i64 = 8 * 1024;
+
+/// Beyond so many topics the numbering starts afresh under a new instance id.
+const MAX_NUMBERED_TOPICS: usize = 65_536;
+
+/// Notices taken in at a time.
+const NOTICES: usize = 1_024;
+
+/// What becomes of a message when a subscriber's queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// That subscriber loses it.
+    Drop,
+    /// The send waits for the slowest.
+    Block,
+    /// The send fails.
+    Raise,
+}
+
+impl OnFull {
+    /// From the name that Python uses.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "block" => Ok(Self::Block),
+            "raise" => Ok(Self::Raise),
+            _ => Err(Error::Value(format!(
+                "on_full is \"drop\", \"block\" or \"raise\", not {text:?}"
+            ))),
+        }
+    }
+}
+
+/// What a publisher is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to bind.
+    pub bind: Vec<String>,
+    /// Addresses to connect to.
+    pub connect: Vec<String>,
+    /// Stamps messages with this name.
+    pub name: Option<String>,
+    /// `Plain` or `Envelope`.
+    pub framing: Framing,
+    /// What a full queue means.
+    pub on_full: OnFull,
+    /// Messages queued for each peer; 0 is no limit.
+    pub high_water_mark: i32,
+    /// The largest message that may be sent.
+    pub max_message_bytes: usize,
+    /// How long unsent messages outlive the close.
+    pub linger: Duration,
+}
+
+/// Numbers and signs messages.
+struct Signer {
+    name: String,
+    instance: String,
+    next: HashMap<Option<Box<str>>, u64>,
+}
+
+impl Signer {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            instance: random_id(),
+            next: HashMap::new(),
+        }
+    }
+
+    fn stamp(&mut self, topic: Option<&str>) -> Stamp {
+        if self.next.len() >= MAX_NUMBERED_TOPICS {
+            self.next.clear();
+            self.instance = random_id();
+        }
+        Stamp {
+            from: self.name.clone(),
+            id: self.instance.clone(),
+            topic: topic.map(Into::into),
+            seq: self.next.get(&topic.map(Box::from)).copied().unwrap_or(0),
+            sent_ns: unix_nanoseconds(),
+        }
+    }
+
+    fn sent(&mut self, topic: Option<&str>) {
+        *self.next.entry(topic.map(Box::from)).or_default() += 1;
+    }
+}
+
+/// Nanoseconds since 1970, UTC.
+pub(crate) fn unix_nanoseconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+/// 64 random bits in hexadecimal, from the seed of the standard library's hash maps.
+fn random_id() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+pub(crate) struct Outbox {
+    framing: Framing,
+    signer: Option<Signer>,
+    ledger: Ledger,
+    notices: Vec<Frame>,
+}
+
+impl Room for Outbox {
+    const NAME: &'static str = "Publisher";
+
+    fn tidy(&mut self, live: &mut Live, run_commands: bool) {
+        if run_commands {
+            self.read_notices(live);
+        } else {
+            self.read_monitor(live);
+        }
+    }
+
+    fn has_left(&self) -> bool {
+        false
+    }
+}
+
+impl Outbox {
+    /// See `ledger` for why this order.
+    fn read_notices(&mut self, live: &mut Live) {
+        loop {
+            while self.notices.len() < NOTICES {
+                let mut notice = Frame::empty();
+                if socket::uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
+                    break;
+                }
+                self.notices.push(notice);
+            }
+            self.read_monitor(live);
+            let full = self.notices.len() == NOTICES;
+            for notice in self.notices.drain(..) {
+                // Anything else is a message from upstream, which nobody asked for.
+                match notice.bytes() {
+                    [1, prefix @ ..] => self.ledger.subscribed(notice.source(), prefix),
+                    [0, prefix @ ..] => self.ledger.unsubscribed(notice.source(), prefix),
+                    _ => {}
+                }
+            }
+            if !full {
+                return;
+            }
+        }
+    }
+
+    fn read_monitor(&mut self, live: &mut Live) {
+        while let Some(happening) = live.monitor.next() {
+            match happening {
+                Happening::Opened(descriptor) => self.ledger.opened(descriptor),
+                Happening::Gone(descriptor) => self.ledger.gone(descriptor),
+                Happening::ListenerClosed | Happening::Other => {}
+            }
+        }
+    }
+
+    /// Sends one message whole, or says that a queue is full.
+    fn send(&mut self, live: &mut Live, payload: &[u8], topic: Option<&str>) -> Result<bool> {
+        let memory = |errno: Errno| errno.during("no memory for a message");
+        let envelope = self.framing == Framing::Envelope;
+        let first = match topic {
+            _ if envelope => Frame::concat(&[topic.unwrap_or_default().as_bytes()]),
+            Some(topic) => Frame::concat(&[topic.as_bytes(), b":", payload]),
+            None => Frame::concat(&[payload]),
+        }
+        .map_err(memory)?;
+        let second = if envelope {
+            Some(Frame::concat(&[payload]).map_err(memory)?)
+        } else {
+            None
+        };
+        let stamp = match &mut self.signer {
+            Some(signer) => Some(Frame::concat(&[&signer.stamp(topic).encode()]).map_err(memory)?),
+            None => None,
+        };
+        let sent = send_frames(live, first, second, stamp)?;
+        if let (true, Some(signer)) = (sent, &mut self.signer) {
+            signer.sent(topic);
+        }
+        Ok(sent)
+    }
+}
+
+fn send_frames(
+    live: &mut Live,
+    first: Frame,
+    second: Option<Frame>,
+    third: Option<Frame>,
+) -> Result<bool> {
+    let mut frames = std::iter::once(first).chain(second).chain(third).peekable();
+    let mut begun = false;
+    while let Some(mut frame) = frames.next() {
+        let more = frames.peek().is_some();
+        loop {
+            match socket::uninterrupted(|| frame.send(&mut live.socket, more)) {
+                Ok(()) => break,
+                Err(errno) if errno.would_block() && !begun => return Ok(false),
+                // libzmq counts a message when its last frame is written, so that a frame that
+                // follows an accepted one finds room. Should it not, the message must still end.
+                Err(errno) if errno.would_block() => {
+                    live.run_commands();
+                    std::thread::yield_now();
+                }
+                Err(errno) => return Err(errno.during("cannot send")),
+            }
+        }
+        begun = true;
+    }
+    Ok(true)
+}
+
+/// What a user holds; any threads may share it.
+pub struct Publisher {
+    owner: Arc<Owner<Outbox>>,
+    on_full: OnFull,
+    framing: Framing,
+    max_message_bytes: usize,
+    high_water_mark: i32,
+    endpoints: Vec<String>,
+}
+
+impl Publisher {
+    /// Binds and connects.
+    pub fn new(config: Config) -> Result<Self> {
+        if let Some(name) = &config.name {
+            check_name(name)?;
+        }
+        if config.framing == Framing::Raw {
+            return Err(Error::Value(
+                "a publisher's framing is \"plain\" or \"envelope\"".into(),
+            ));
+        }
+        let mut live = Live::open(
+            zmq::XPUB,
+            &Common {
+                high_water_mark: config.high_water_mark,
+                max_inbound_bytes: MAX_INBOUND_BYTES,
+                linger: config.linger,
+            },
+        )?;
+        options::apply_publisher(
+            &mut live.socket,
+            config.on_full != OnFull::Drop,
+            !config.connect.is_empty(),
+        )
+        .map_err(|errno| errno.during("cannot set up a publisher"))?;
+        for text in &config.bind {
+            address::bind(&mut live, text)?;
+        }
+        let endpoints = live.bound.clone();
+        let owner = Owner::new(
+            live,
+            Outbox {
+                framing: config.framing,
+                signer: config.name.map(Signer::new),
+                ledger: Ledger::default(),
+                notices: Vec::new(),
+            },
+        )?;
+        for text in &config.connect {
+            links::connect(&owner, text)?;
+        }
+        Ok(Self {
+            owner,
+            on_full: config.on_full,
+            framing: config.framing,
+            max_message_bytes: config.max_message_bytes,
+            high_water_mark: config.high_water_mark,
+            endpoints,
+        })
+    }
+
+    /// What holds for every message, before any lock is taken.
+    pub fn check(&self, payload: &[u8], topic: Option<&str>) -> Result<()> {
+        if let Some(topic) = topic {
+            topic::validate(topic)?;
+        }
+        let size = payload.len() + topic.map_or(0, |topic| topic.len() + 1);
+        if size > self.max_message_bytes {
+            return Err(Error::Value(format!(
+                "a message of {size} bytes is more than max_message_bytes={}: send it in parts, or \
+                 raise that limit here and at every subscriber",
+                self.max_message_bytes
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sends without waiting, if no other thread is inside: `None` when one is. `false` when a
+    /// queue is full.
+    #[must_use]
+    pub fn try_send(&self, payload: &[u8], topic: Option<&str>) -> Option<Result<bool>> {
+        let entered = self.owner.try_enter()?;
+        Some(entered.and_then(|entered| send_inside(entered, payload, topic)))
+    }
+
+    /// Sends, and does what was chosen for a full queue.
+    pub fn send(
+        &self,
+        payload: &[u8],
+        topic: Option<&str>,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<()> {
+        if self.on_full != OnFull::Block {
+            return if send_inside(self.owner.enter()?, payload, topic)? {
+                Ok(())
+            } else {
+                Err(self.full(0))
+            };
+        }
+        self.owner
+            .wait(deadline, checkpoint, |live, outbox| {
+                // Notices take room of their own; the flow of acknowledgements comes with them.
+                live.run_commands();
+                Ok(outbox.send(live, payload, topic)?.then_some(()))
+            })?
+            .ok_or_else(|| {
+                Error::Timeout(format!(
+                    "not sent: a subscriber's queue of {} messages stayed full; give it more time, \
+                     or choose on_full=\"drop\"",
+                    self.high_water_mark
+                ))
+            })
+    }
+
+    /// The error for a full queue under `on_full="raise"`, after `sent` messages of the same call.
+    #[must_use]
+    pub fn full(&self, sent: usize) -> Error {
+        Error::Full {
+            sent,
+            message: format!(
+                "not sent: a subscriber's queue of {} messages is full; send it again later, raise \
+                 high_water_mark, or choose on_full=\"block\" or \"drop\"",
+                self.high_water_mark
+            ),
+        }
+    }
+
+    /// What a full queue means here.
+    #[must_use]
+    pub fn on_full(&self) -> OnFull {
+        self.on_full
+    }
+
+    /// Waits until `count` peers hear `topic` (`None`: anything at all); how many there are then.
+    pub fn wait_for_subscribers(
+        &self,
+        count: usize,
+        topic: Option<&str>,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<usize> {
+        let start = self.start_of(topic)?;
+        let mut seen = 0;
+        self.owner
+            .wait(deadline, checkpoint, |live, outbox| {
+                outbox.read_notices(live);
+                seen = outbox.ledger.count(start.as_deref());
+                Ok((seen >= count).then_some(seen))
+            })?
+            .ok_or_else(|| {
+                let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
+                Error::Timeout(format!(
+                    "{seen} of {count} subscribers{what} came in time; check that they use one of \
+                     these addresses, and that no firewall is in the way: {}",
+                    self.addresses().join(", ")
+                ))
+            })
+    }
+
+    /// How many peers subscribe to anything.
+    pub fn subscriber_count(&self) -> Result<usize> {
+        let mut entered = self.owner.enter()?;
+        let (live, outbox) = entered.parts()?;
+        outbox.read_notices(live);
+        Ok(outbox.ledger.count(None))
+    }
+
+    /// Each subscription that peers have: a topic where it is exactly one, the bare prefix where
+    /// it is not; and how many have it.
+    pub fn topics(&self) -> Result<Vec<(Subscription, usize)>> {
+        let mut entered = self.owner.enter()?;
+        let (live, outbox) = entered.parts()?;
+        outbox.read_notices(live);
+        let prefixes = outbox.ledger.prefixes();
+        drop(entered);
+        Ok(prefixes
+            .into_iter()
+            .map(|(prefix, count)| {
+                let exact = match self.framing {
+                    Framing::Envelope => Some(&prefix[..]),
+                    _ => prefix.strip_suffix(b":"),
+                };
+                let key = exact.and_then(topic::is_topic).map_or_else(
+                    || Subscription::Prefix(prefix.to_vec()),
+                    |topic| Subscription::Topic(topic.to_owned()),
+                );
+                (key, count)
+            })
+            .collect())
+    }
+
+    /// The addresses it is bound to, as libzmq writes them.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// What another laptop can type.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        self.endpoints
+            .iter()
+            .flat_map(|endpoint| address::reachable(endpoint))
+            .collect()
+    }
+
+    /// The addresses it connects to; none once it is closed.
+    #[must_use]
+    pub fn connections(&self) -> Vec<String> {
+        let connections = || {
+            let mut entered = self.owner.enter()?;
+            let (live, _) = entered.parts()?;
+            Ok::<_, Error>(links::typed(live))
+        };
+        connections().unwrap_or_default()
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.owner.is_closed()
+    }
+
+    /// Closes; `None` lingers as the constructor was told.
+    pub fn close(&self, linger: Option<Duration>) -> Result<()> {
+        self.owner.close(linger)
+    }
+
+    fn start_of(&self, topic: Option<&str>) -> Result<Option<Vec<u8>>> {
+        let Some(topic) = topic else { return Ok(None) };
+        topic::validate(topic)?;
+        Ok(Some(match self.framing {
+            Framing::Envelope => topic.as_bytes().to_vec(),
+            _ => topic::prefix(topic),
+        }))
+    }
+}
+
+fn send_inside(
+    mut entered: Entered<'_, Outbox>,
+    payload: &[u8],
+    topic: Option<&str>,
+) -> Result<bool> {
+    let (live, outbox) = entered.parts()?;
+    outbox.send(live, payload, topic)
+}
+
+/// A name is shown before every line and carried in every stamp.
+fn check_name(name: &str) -> Result<()> {
+    let limit = crate::wire::stamp::MAX_FROM_BYTES;
+    if name.trim().is_empty() || name.len() > limit || name.chars().any(char::is_control) {
+        return Err(Error::Value(format!(
+            "a publisher's name has 1 to {limit} bytes, not only spaces, and no control characters: \
+             {name:?} does not fit"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,440 @@
+//! The owner of a socket: its lock, its waiters, its end.
+//!
+//! Invariants: the `zmq` socket is used only under this lock, by calls that do not block; nobody
+//! waits while holding it. A thread that waits polls the socket's descriptor together with its own
+//! wake-up. That descriptor is edge-triggered: whoever runs the socket's commands takes the signal
+//! away from the others, and therefore wakes them.
+
+use super::context::{self, lock, Process};
+use super::housekeeping::Look;
+use super::links::Link;
+use super::monitor::{Happening, Monitor};
+use super::options::{self, Common};
+use super::sys::{self, Errno};
+use super::wait::{Checkpoint, Deadline, SLICE};
+use super::wake::{self, Wake};
+use super::{address, fork};
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
+use zmq_sys::RawFd;
+
+/// How long `close` waits for its port to be free.
+const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a publisher or subscriber keeps beside its socket, under the same lock.
+pub(crate) trait Room: Send + 'static {
+    /// What it is called in messages.
+    const NAME: &'static str;
+
+    /// Takes in what the connections report; unless somebody waits on the socket, who does that
+    /// anyway, runs the socket's commands, too. Messages stay where they are.
+    fn tidy(&mut self, live: &mut Live, run_commands: bool);
+
+    /// Whether something is left that another waiting thread could take.
+    fn has_left(&self) -> bool;
+}
+
+/// The process's view of any object: for the housekeeping thread, and for the end.
+pub(crate) trait Housed: Send + Sync {
+    fn look_after(&self) -> Look;
+    fn end(&self);
+    /// How to call the object if it holds this endpoint.
+    fn holder_of(&self, endpoint: &str) -> Option<String>;
+}
+
+/// An open socket with its monitor.
+pub(crate) struct Live {
+    pub(crate) socket: zmq::Socket,
+    pub(crate) monitor: Monitor,
+    descriptor: RawFd,
+    /// The endpoints that it is bound to, as libzmq resolved them.
+    pub(crate) bound: Vec<String>,
+    /// The connections asked for.
+    pub(crate) links: Vec<Link>,
+    linger: Duration,
+}
+
+impl Live {
+    pub(crate) fn open(kind: zmq::SocketType, common: &Common) -> Result<Self> {
+        let process = context::process();
+        process.check()?;
+        let open = || -> std::result::Result<Self, Errno> {
+            let mut socket = sys::socket(process.context(), kind)?;
+            options::apply(&mut socket, common)?;
+            let monitor = Monitor::start(process, &mut socket)?;
+            let descriptor = match socket.get_fd() {
+                Ok(descriptor) => descriptor,
+                Err(error) => {
+                    monitor.stop(&mut socket);
+                    return Err(error.into());
+                }
+            };
+            Ok(Self {
+                socket,
+                monitor,
+                descriptor,
+                bound: Vec::new(),
+                links: Vec::new(),
+                linger: common.linger,
+            })
+        };
+        open().map_err(|errno| {
+            let what = if errno.0 == libc::EMFILE {
+                "cannot open another socket; close those you no longer need"
+            } else {
+                "cannot open a socket"
+            };
+            errno.during(what)
+        })
+    }
+
+    /// Runs the socket's commands; true when a message can be received.
+    pub(crate) fn run_commands(&mut self) -> bool {
+        uninterrupted(|| self.socket.get_events().map_err(Errno::from))
+            .is_ok_and(|events| events.contains(zmq::POLLIN))
+    }
+
+    /// Closes. With `patience`, returns when the listeners are closed, or when it runs out:
+    /// otherwise binding the same port again at once fails now and then.
+    fn close(mut self, linger: Duration, patience: Option<Duration>) {
+        let _ = self.socket.set_linger(options::milliseconds(linger));
+        context::process().lingers(linger);
+        let mut listeners = 0;
+        for endpoint in std::mem::take(&mut self.bound) {
+            let unbound = sys::attach(&mut self.socket, sys::Attach::Unbind, &endpoint);
+            if unbound.is_ok() && !endpoint.starts_with("inproc:") {
+                listeners += 1;
+            }
+        }
+        if let Some(patience) = patience {
+            let end = Instant::now() + patience;
+            while listeners > 0 {
+                match self.monitor.next() {
+                    Some(Happening::ListenerClosed) => listeners -= 1,
+                    Some(_) => {}
+                    None => {
+                        let left = end.saturating_duration_since(Instant::now());
+                        let Ok(left @ 1..) = i64::try_from(left.as_millis()) else {
+                            break;
+                        };
+                        let _ = sys::poll(&[self.monitor.descriptor()], left);
+                    }
+                }
+            }
+        }
+        let Self {
+            mut socket,
+            monitor,
+            ..
+        } = self;
+        monitor.stop(&mut socket);
+        // Dropping the socket hands it to libzmq's reaper; it does not wait.
+    }
+}
+
+struct Slot<R> {
+    live: Option<Live>,
+    room: R,
+    waiters: Vec<Arc<Wake>>,
+    /// Counts uses, and what it was at the last look of the housekeeping thread.
+    uses: u64,
+    seen: u64,
+}
+
+impl<R> Slot<R> {
+    fn wake_others(&self, me: Option<&Arc<Wake>>) {
+        for waiter in &self.waiters {
+            if me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
+                waiter.set();
+            }
+        }
+    }
+}
+
+/// The owner.
+pub(crate) struct Owner<R: Room> {
+    generation: u64,
+    closed: AtomicBool,
+    slot: Mutex<Slot<R>>,
+}
+
+/// A held lock on an open socket.
+pub(crate) struct Entered<'a, R: Room> {
+    slot: MutexGuard<'a, Slot<R>>,
+    quiet: bool,
+}
+
+impl<R: Room> Entered<'_, R> {
+    /// The socket and what is kept beside it.
+    pub(crate) fn parts(&mut self) -> Result<(&mut Live, &mut R)> {
+        let slot = &mut *self.slot;
+        match &mut slot.live {
+            Some(live) => Ok((live, &mut slot.room)),
+            None => Err(closed::<R>()),
+        }
+    }
+
+    /// Says that this use ran the commands of messages alone, so that waiters need waking only if
+    /// some are left for them.
+    pub(crate) fn only_took(&mut self) {
+        self.quiet = true;
+    }
+}
+
+impl<R: Room> Drop for Entered<'_, R> {
+    fn drop(&mut self) {
+        if !self.slot.waiters.is_empty() && (!self.quiet || self.slot.room.has_left()) {
+            self.slot.wake_others(None);
+        }
+    }
+}
+
+fn closed<R: Room>() -> Error {
+    Error::Closed(format!(
+        "this {name} is closed: make a new {name}",
+        name = R::NAME
+    ))
+}
+
+impl<R: Room> Owner<R> {
+    /// Takes over an open socket, and puts it into the care of the housekeeping thread.
+    pub(crate) fn new(live: Live, room: R) -> Result<Arc<Self>> {
+        let owner = Arc::new(Self {
+            generation: fork::generation(),
+            closed: AtomicBool::new(false),
+            slot: Mutex::new(Slot {
+                live: Some(live),
+                room,
+                waiters: Vec::new(),
+                uses: 0,
+                seen: 0,
+            }),
+        });
+        let weak = Arc::downgrade(&owner);
+        context::process().house(weak)?;
+        Ok(owner)
+    }
+
+    /// Before any lock: in a child another thread of the parent may have held it at the fork.
+    fn check_fork(&self) -> Result<()> {
+        if self.generation == fork::generation() {
+            return Ok(());
+        }
+        Err(Error::Os {
+            errno: libc::EPERM,
+            message: format!(
+                "this {name} was made before the fork and belongs to the parent process: make a \
+                 new {name} in the child, or start children with the \"spawn\" method",
+                name = R::NAME
+            ),
+        })
+    }
+
+    fn admit(mut slot: MutexGuard<'_, Slot<R>>) -> Result<Entered<'_, R>> {
+        if slot.live.is_none() {
+            return Err(closed::<R>());
+        }
+        slot.uses += 1;
+        Ok(Entered { slot, quiet: false })
+    }
+
+    /// Enters; may wait for another thread to leave, which is a matter of microseconds.
+    pub(crate) fn enter(&self) -> Result<Entered<'_, R>> {
+        self.check_fork()?;
+        Self::admit(lock(&self.slot))
+    }
+
+    /// Enters if nobody is inside; `None` when somebody is.
+    pub(crate) fn try_enter(&self) -> Option<Result<Entered<'_, R>>> {
+        if let Err(error) = self.check_fork() {
+            return Some(Err(error));
+        }
+        match self.slot.try_lock() {
+            Ok(slot) => Some(Self::admit(slot)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Self::admit(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The one wait of the crate: tries until `attempt` gives something, in slices between which
+    /// the checkpoint runs with no lock held. `Ok(None)` when the deadline came first.
+    pub(crate) fn wait<T>(
+        &self,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+        mut attempt: impl FnMut(&mut Live, &mut R) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        self.check_fork()?;
+        let me = wake::mine();
+        let waiter = Waiter { owner: self, me };
+        let mut descriptors = Vec::with_capacity(2);
+        let mut ran_commands = true;
+        let mut checked = Instant::now();
+        let mut registered = false;
+        loop {
+            {
+                let mut entered = self.enter()?;
+                entered.quiet = true;
+                if !registered {
+                    entered.slot.waiters.push(Arc::clone(&waiter.me));
+                    registered = true;
+                }
+                let (live, room) = entered.parts()?;
+                let descriptor = live.descriptor;
+                let outcome = attempt(live, room);
+                // Whoever ran commands may have taken the signal that another waiter needs.
+                if ran_commands || !matches!(outcome, Ok(None)) {
+                    entered.slot.wake_others(Some(&waiter.me));
+                }
+                if let Some(found) = outcome? {
+                    return Ok(Some(found));
+                }
+                descriptors.clear();
+                descriptors.push(descriptor);
+                descriptors.extend(waiter.me.descriptor());
+            }
+            if deadline.expired() {
+                return Ok(None);
+            }
+            let slice = deadline.slice();
+            let before = Instant::now();
+            // Rounded up, lest the last millisecond is spent spinning.
+            let milliseconds = i64::from(options::milliseconds(slice)) + 1;
+            let ready = sys::poll(&descriptors, milliseconds);
+            waiter.me.clear();
+            let now = Instant::now();
+            // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
+            ran_commands = ready == Ok(true) || now - before >= slice;
+            if ready.is_err() || now - checked >= SLICE {
+                checked = now;
+                checkpoint()?;
+            }
+        }
+    }
+
+    /// Closes, once; `linger` replaces the socket's own. Returns when the port is free again.
+    pub(crate) fn close(&self, linger: Option<Duration>) -> Result<()> {
+        self.check_fork()?;
+        self.shut(linger, Some(LISTENER_PATIENCE));
+        Ok(())
+    }
+
+    fn shut(&self, linger: Option<Duration>, patience: Option<Duration>) {
+        self.closed.store(true, Ordering::Release);
+        let live = {
+            let mut slot = lock(&self.slot);
+            slot.wake_others(None);
+            slot.live.take()
+        };
+        if let Some(live) = live {
+            let linger = linger.unwrap_or(live.linger);
+            live.close(linger, patience);
+            context::process().look();
+        }
+    }
+}
+
+/// Takes a thread off the list of those that wait, however it leaves.
+struct Waiter<'a, R: Room> {
+    owner: &'a Owner<R>,
+    me: Arc<Wake>,
+}
+
+impl<R: Room> Drop for Waiter<'_, R> {
+    fn drop(&mut self) {
+        let mut slot = lock(&self.owner.slot);
+        if let Some(place) = slot
+            .waiters
+            .iter()
+            .position(|one| Arc::ptr_eq(one, &self.me))
+        {
+            slot.waiters.swap_remove(place);
+        }
+    }
+}
+
+impl<R: Room> Housed for Owner<R> {
+    fn look_after(&self) -> Look {
+        let Ok(mut slot) = self.slot.try_lock() else {
+            return Look {
+                busy: true,
+                ..Look::default()
+            };
+        };
+        let Slot {
+            live: Some(live),
+            room,
+            waiters,
+            uses,
+            seen,
+        } = &mut *slot
+        else {
+            return Look::default();
+        };
+        let busy = *uses != *seen || !waiters.is_empty();
+        *seen = *uses;
+        room.tidy(live, waiters.is_empty());
+        let descriptors = [
+            Some(live.monitor.descriptor()),
+            (!busy).then_some(live.descriptor),
+        ];
+        Look { busy, descriptors }
+    }
+
+    fn end(&self) {
+        self.shut(None, None);
+    }
+
+    fn holder_of(&self, endpoint: &str) -> Option<String> {
+        let slot = self.slot.try_lock().ok()?;
+        let live = slot.live.as_ref()?;
+        live.bound
+            .iter()
+            .any(|bound| address::same_port(bound, endpoint))
+            .then(|| format!("another {} of this program", R::NAME))
+    }
+}
+
+impl<R: Room> Drop for Owner<R> {
+    fn drop(&mut self) {
+        let slot = match self.slot.get_mut() {
+            Ok(slot) => slot,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        if let Some(live) = slot.live.take() {
+            if self.generation == fork::generation() {
+                let linger = live.linger;
+                live.close(linger, None);
+            } else {
+                // The parent's: closing it here would abort the parent.
+                std::mem::forget(live);
+            }
+        }
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted<T>(
+    mut call: impl FnMut() -> std::result::Result<T, Errno>,
+) -> std::result::Result<T, Errno> {
+    loop {
+        match call() {
+            Err(errno) if errno.interrupted() => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Which of our own objects holds this endpoint.
+pub(crate) fn holder_of(process: &Process, endpoint: &str) -> Option<String> {
+    process
+        .housed()
+        .iter()
+        .find_map(|object| object.holder_of(endpoint))
+}

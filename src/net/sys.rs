@@ -1,0 +1,226 @@
+//! The raw calls: what the crate `zmq` leaves out, or answers with a panic when the system reports
+//! an errno that it does not list. Every `unsafe` that speaks to libzmq stands here, in `frame` and
+//! in `context`.
+
+use crate::error::Error;
+use std::ffi::{c_char, c_int, c_void, CStr, CString};
+use zmq_sys::RawFd;
+
+/// `ZMQ_BACKLOG`, `ZMQ_POLLIN` and the like are in `zmq_sys` as `u32`; the calls take `c_int`.
+#[allow(clippy::cast_possible_wrap)]
+const fn int(constant: u32) -> c_int {
+    constant as c_int
+}
+
+pub(crate) const XPUB_NODROP: c_int = int(zmq_sys::ZMQ_XPUB_NODROP);
+pub(crate) const XPUB_VERBOSER: c_int = int(zmq_sys::ZMQ_XPUB_VERBOSER);
+pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
+pub(crate) const DONTWAIT: c_int = int(zmq_sys::ZMQ_DONTWAIT);
+pub(crate) const SNDMORE: c_int = int(zmq_sys::ZMQ_SNDMORE);
+
+extern "C" {
+    // A draft call, hence not in `zmq_sys`: its second version of events carries both addresses.
+    fn zmq_socket_monitor_versioned(
+        socket: *mut c_void,
+        endpoint: *const c_char,
+        events: u64,
+        version: c_int,
+        kind: c_int,
+    ) -> c_int;
+    // From libsodium, which is linked in for CURVE.
+    fn sodium_version_string() -> *const c_char;
+}
+
+/// A system error number, as libzmq reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errno(pub(crate) i32);
+
+impl Errno {
+    pub(crate) fn last() -> Self {
+        // SAFETY: reads a thread-local number.
+        Self(unsafe { zmq_sys::zmq_errno() })
+    }
+
+    pub(crate) fn would_block(self) -> bool {
+        self.0 == libc::EAGAIN
+    }
+
+    pub(crate) fn interrupted(self) -> bool {
+        self.0 == libc::EINTR
+    }
+
+    /// The system's words for it.
+    pub(crate) fn words(self) -> String {
+        // SAFETY: the text that libzmq returns is static or the C library's, and copied at once.
+        unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// An error that says what was tried.
+    pub(crate) fn during(self, what: &str) -> Error {
+        Error::Os {
+            errno: self.0,
+            message: format!("{what}: {}", self.words()),
+        }
+    }
+}
+
+impl From<zmq::Error> for Errno {
+    fn from(error: zmq::Error) -> Self {
+        Self(error.to_raw())
+    }
+}
+
+fn check(rc: c_int) -> Result<(), Errno> {
+    if rc == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(())
+    }
+}
+
+/// Which of the four calls that take an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Attach {
+    Bind,
+    Unbind,
+    Connect,
+    Disconnect,
+}
+
+/// Binds or connects. `endpoint` has passed our parser, so that it holds no NUL.
+pub(crate) fn attach(socket: &mut zmq::Socket, how: Attach, endpoint: &str) -> Result<(), Errno> {
+    let endpoint = CString::new(endpoint).map_err(|_| Errno(libc::EINVAL))?;
+    let socket = socket.as_mut_ptr();
+    // SAFETY: the socket is open and used under its owner's lock; the text ends in a NUL.
+    check(unsafe {
+        match how {
+            Attach::Bind => zmq_sys::zmq_bind(socket, endpoint.as_ptr()),
+            Attach::Unbind => zmq_sys::zmq_unbind(socket, endpoint.as_ptr()),
+            Attach::Connect => zmq_sys::zmq_connect(socket, endpoint.as_ptr()),
+            Attach::Disconnect => zmq_sys::zmq_disconnect(socket, endpoint.as_ptr()),
+        }
+    })
+}
+
+/// Sets an option that the crate `zmq` has no name for.
+pub(crate) fn set_int(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<(), Errno> {
+    // SAFETY: the option takes an int, whose address and size are passed.
+    check(unsafe {
+        zmq_sys::zmq_setsockopt(
+            socket.as_mut_ptr(),
+            option,
+            std::ptr::from_ref(&value).cast(),
+            size_of::<c_int>(),
+        )
+    })
+}
+
+/// Starts reporting the socket's connections at `inproc` endpoint `endpoint`.
+pub(crate) fn start_monitor(socket: &mut zmq::Socket, endpoint: &str) -> Result<(), Errno> {
+    let endpoint = CString::new(endpoint).map_err(|_| Errno(libc::EINVAL))?;
+    // SAFETY: as in `attach`.
+    check(unsafe {
+        zmq_socket_monitor_versioned(
+            socket.as_mut_ptr(),
+            endpoint.as_ptr(),
+            u64::from(zmq_sys::ZMQ_EVENT_ALL),
+            2,
+            int(zmq_sys::ZMQ_PAIR),
+        )
+    })
+}
+
+/// Stops the reports. Must come before the reader's end is closed: libzmq's I/O thread blocks for
+/// ever on a report that nobody can take.
+pub(crate) fn stop_monitor(socket: &mut zmq::Socket) {
+    // SAFETY: a null endpoint is how libzmq is told to stop.
+    unsafe {
+        zmq_socket_monitor_versioned(
+            socket.as_mut_ptr(),
+            std::ptr::null(),
+            0,
+            2,
+            int(zmq_sys::ZMQ_PAIR),
+        );
+    }
+}
+
+/// A socket of the process's context.
+pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq::Socket, Errno> {
+    let raw = match kind {
+        zmq::PAIR => zmq_sys::ZMQ_PAIR,
+        zmq::SUB => zmq_sys::ZMQ_SUB,
+        zmq::XPUB => zmq_sys::ZMQ_XPUB,
+        _ => return Err(Errno(libc::EINVAL)),
+    };
+    // SAFETY: the context is alive until the process ends; ownership of the socket goes to the
+    // wrapper, which closes it once.
+    unsafe {
+        let pointer = zmq_sys::zmq_socket(context, int(raw));
+        if pointer.is_null() {
+            return Err(Errno::last());
+        }
+        Ok(zmq::Socket::from_raw(pointer))
+    }
+}
+
+/// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever), and
+/// says whether the first one is. `Err(EINTR)` when a signal came first. A descriptor that was
+/// closed meanwhile counts as readable.
+pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Errno> {
+    let mut items: Vec<zmq_sys::zmq_pollitem_t> = descriptors
+        .iter()
+        .map(|&fd| zmq_sys::zmq_pollitem_t {
+            socket: std::ptr::null_mut(),
+            fd,
+            #[allow(clippy::cast_possible_truncation)] // ZMQ_POLLIN is 1
+            events: zmq_sys::ZMQ_POLLIN as i16,
+            revents: 0,
+        })
+        .collect();
+    let count = c_int::try_from(items.len()).map_err(|_| Errno(libc::EINVAL))?;
+    // SAFETY: the items name no sockets, and their array outlives the call.
+    check(unsafe {
+        zmq_sys::zmq_poll(
+            items.as_mut_ptr(),
+            count,
+            std::ffi::c_long::try_from(milliseconds).unwrap_or(std::ffi::c_long::MAX),
+        )
+    })?;
+    Ok(items.first().is_some_and(|item| item.revents != 0))
+}
+
+/// Versions and capabilities of what was linked in.
+#[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // four independent facts, shown as a table
+pub struct Capabilities {
+    /// libzmq's version, as `4.3.5`.
+    pub libzmq: String,
+    /// libsodium's version.
+    pub libsodium: String,
+    /// Encrypted connections.
+    pub curve: bool,
+    /// The draft API.
+    pub draft: bool,
+    /// `ipc://` addresses.
+    pub ipc: bool,
+}
+
+/// Asks the libraries themselves.
+#[must_use]
+pub fn capabilities() -> Capabilities {
+    let (major, minor, patch) = zmq::version();
+    let has = |what| zmq::has(what) == Some(true);
+    Capabilities {
+        libzmq: format!("{major}.{minor}.{patch}"),
+        // SAFETY: a static text.
+        libsodium: unsafe { CStr::from_ptr(sodium_version_string()) }
+            .to_string_lossy()
+            .into_owned(),
+        curve: has("curve"),
+        draft: has("draft"),
+        ipc: has("ipc") && !cfg!(windows),
+    }
+}

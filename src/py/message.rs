@@ -1,0 +1,312 @@
+//! `Message`.
+
+use crate::net::Received;
+use crate::show::line::{self, Line, Timestamps};
+use crate::wire::message::{interpret, Framing, Meaning};
+use crate::wire::stamp::Stamp;
+use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
+
+/// One received message; immutable.
+///
+/// Made by `Subscriber.recv` and its like. `str(message)` is the first frame's text, topic
+/// included: what pyzmq's `recv_string` would have given. What the frames mean is worked out when
+/// first asked for. May be shared between threads, compared, hashed and pickled.
+///
+/// Args:
+///     frames: The frames as they came on the wire, at least one.
+///     framing: How to read them: "plain", "envelope" or "raw" (see `Subscriber`).
+///     received_at: When they came; None for now. A naive datetime is taken as local time.
+///
+/// Raises:
+///     ValueError: There are no frames, or `framing` is none of the three.
+#[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
+pub(super) struct Message {
+    first: Py<PyBytes>,
+    rest: Vec<Py<PyBytes>>,
+    framing: Framing,
+    at_ns: i64,
+    meaning: OnceLock<Meaning>,
+}
+
+impl Message {
+    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive.
+    pub(super) fn from_received(py: Python<'_>, received: &Received, framing: Framing) -> Self {
+        Self {
+            first: PyBytes::new(py, received.first.bytes()).unbind(),
+            rest: received
+                .rest
+                .iter()
+                .map(|frame| PyBytes::new(py, frame.bytes()).unbind())
+                .collect(),
+            framing,
+            at_ns: received.at_ns,
+            meaning: OnceLock::new(),
+        }
+    }
+
+    fn bytes<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
+        std::iter::once(&self.first)
+            .chain(&self.rest)
+            .map(|frame| frame.as_bytes(py))
+            .collect()
+    }
+
+    fn meaning(&self, py: Python<'_>) -> &Meaning {
+        self.meaning.get_or_init(|| {
+            if self.rest.is_empty() {
+                interpret(&[self.first.as_bytes(py)], self.framing)
+            } else {
+                interpret(&self.bytes(py), self.framing)
+            }
+        })
+    }
+
+    fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        let meaning = self.meaning(py);
+        let frame = match meaning.frame.checked_sub(1) {
+            None => &self.first,
+            Some(index) => &self.rest[index],
+        };
+        &frame.as_bytes(py)[meaning.start..]
+    }
+
+    fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
+        self.meaning(py).stamp.as_ref()
+    }
+
+    fn at(&self) -> DateTime<FixedOffset> {
+        Local.timestamp_nanos(self.at_ns).fixed_offset()
+    }
+
+    fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.payload(py))
+    }
+}
+
+/// Bytes as text; undecodable ones become U+FFFD.
+pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    // Python's decoder checks as it copies; ours is only asked when it refuses.
+    PyString::from_bytes(py, bytes)
+        .unwrap_or_else(|_| PyString::new(py, &String::from_utf8_lossy(bytes)))
+}
+
+#[pymethods]
+impl Message {
+    #[new]
+    #[pyo3(signature = (frames, *, framing = "plain", received_at = None))]
+    fn new(
+        frames: Vec<Py<PyBytes>>,
+        framing: &str,
+        received_at: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let at_ns = match received_at {
+            None => Local::now().timestamp_nanos_opt().unwrap_or(0),
+            Some(at) => {
+                let seconds: f64 = at.call_method0(intern!(at.py(), "timestamp"))?.extract()?;
+                // Python's times have microseconds; the float has no more.
+                #[allow(clippy::cast_possible_truncation)]
+                let microseconds = (seconds * 1e6).round() as i64;
+                microseconds.saturating_mul(1_000)
+            }
+        };
+        restore(frames, framing, at_ns)
+    }
+
+    /// The topic, or None where there is none.
+    ///
+    /// A stamp decides; without one it is what stands before the first `:` if that obeys the topic
+    /// grammar (a documented guess: `12:30 lunch` has topic `12`), or the first of several frames.
+    #[getter]
+    fn topic(&self, py: Python<'_>) -> Option<&str> {
+        self.meaning(py).topic.as_deref()
+    }
+
+    /// The payload as text, without the topic; undecodable bytes are replaced by U+FFFD.
+    #[getter]
+    fn text<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        text(py, self.payload(py))
+    }
+
+    /// The payload's bytes, untouched, without the topic.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let payload = self.payload(py);
+        if payload.len() == self.first.as_bytes(py).len() && self.meaning(py).frame == 0 {
+            return self.first.bind(py).clone();
+        }
+        PyBytes::new(py, payload)
+    }
+
+    /// The first frame as it came: what pyzmq's `recv` would have given.
+    #[getter]
+    fn raw(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.first.clone_ref(py)
+    }
+
+    /// All frames as they came: what pyzmq's `recv_multipart` would have given, as a tuple.
+    #[getter]
+    fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let frames: Vec<_> = std::iter::once(&self.first).chain(&self.rest).collect();
+        PyTuple::new(py, frames)
+    }
+
+    /// When it was taken from the network's queue: an aware datetime in local time.
+    #[getter]
+    fn received_at(&self) -> DateTime<FixedOffset> {
+        self.at()
+    }
+
+    /// The name of the publisher, from its stamp; None where there is no stamp.
+    #[getter]
+    fn sender(&self, py: Python<'_>) -> Option<&str> {
+        Some(self.stamp(py)?.from.as_str())
+    }
+
+    /// The publisher's instance id, from its stamp; a restarted publisher has another one.
+    #[getter]
+    fn instance(&self, py: Python<'_>) -> Option<&str> {
+        Some(self.stamp(py)?.id.as_str())
+    }
+
+    /// When it was sent, by the sender's clock, from its stamp: an aware datetime in local time.
+    #[getter]
+    fn sent_at(&self, py: Python<'_>) -> Option<DateTime<FixedOffset>> {
+        Some(
+            Local
+                .timestamp_nanos(self.stamp(py)?.sent_ns)
+                .fixed_offset(),
+        )
+    }
+
+    /// The number that its instance gave it within its topic, from 0, from the stamp.
+    #[getter]
+    fn sequence(&self, py: Python<'_>) -> Option<u64> {
+        Some(self.stamp(py)?.seq)
+    }
+
+    /// The payload parsed as JSON.
+    ///
+    /// Returns:
+    ///     What the payload holds: dict, list, str, int, float, bool or None.
+    ///
+    /// Raises:
+    ///     ValueError: The payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        py.import(intern!(py, "json"))?
+            .call_method1(intern!(py, "loads"), (PyBytes::new(py, self.payload(py)),))
+    }
+
+    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline.
+    ///
+    /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
+    /// escaped, so that nobody drives your terminal or forges a second line.
+    ///
+    /// Args:
+    ///     color: Whether to add ANSI colours; a topic or a name has the same colour everywhere.
+    ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
+    ///         `previous`), or "none".
+    ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
+    ///
+    /// Returns:
+    ///     The line.
+    ///
+    /// Raises:
+    ///     ValueError: `timestamps` is none of the four.
+    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None))]
+    fn render(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: &str,
+        previous: Option<&Bound<'_, Self>>,
+    ) -> PyResult<String> {
+        let timestamps = Timestamps::parse(timestamps)?;
+        let meaning = self.meaning(py);
+        Ok(line::render(
+            &Line {
+                at: self.at(),
+                previous: previous.map(|message| message.get().at()),
+                topic: meaning.topic.as_deref(),
+                sender: meaning.stamp.as_ref().map(|stamp| stamp.from.as_str()),
+                text: &self.lossy_text(py),
+            },
+            timestamps,
+            color,
+        ))
+    }
+
+    fn __str__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        text(py, self.first.as_bytes(py))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let mut parts = Vec::new();
+        if let Some(topic) = self.topic(py) {
+            parts.push(format!("topic={}", PyString::new(py, topic).repr()?));
+        }
+        if let Some(sender) = self.sender(py) {
+            parts.push(format!("sender={}", PyString::new(py, sender).repr()?));
+        }
+        parts.push(format!("text={}", self.text(py).repr()?));
+        Ok(format!("<Message {}>", parts.join(" ")))
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let Ok(other) = other.cast::<Self>() else {
+            return py.NotImplemented();
+        };
+        let other = other.get();
+        let same = self.at_ns == other.at_ns
+            && self.framing == other.framing
+            && self.bytes(py) == other.bytes(py);
+        pyo3::types::PyBool::new(py, same)
+            .to_owned()
+            .into_any()
+            .unbind()
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.at_ns, self.bytes(py)).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let restore = py
+            .import(intern!(py, "zmqchat_rs._core"))?
+            .getattr(intern!(py, "_restore_message"))?;
+        let arguments = (self.frames(py)?, self.framing.as_str(), self.at_ns);
+        (restore, arguments).into_pyobject(py)
+    }
+}
+
+/// Makes a pickled message anew.
+#[pyfunction]
+pub(super) fn _restore_message(
+    frames: Vec<Py<PyBytes>>,
+    framing: &str,
+    at_ns: i64,
+) -> PyResult<Message> {
+    restore(frames, framing, at_ns)
+}
+
+fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> PyResult<Message> {
+    let framing = Framing::parse(framing)?;
+    let mut frames = frames.into_iter();
+    let first = frames.next().ok_or_else(|| {
+        pyo3::exceptions::PyValueError::new_err("a message has at least one frame")
+    })?;
+    Ok(Message {
+        first,
+        rest: frames.collect(),
+        framing,
+        at_ns,
+        meaning: OnceLock::new(),
+    })
+}

@@ -1,0 +1,31 @@
+//! The Python face: a file a class. It converts, lets go of the interpreter, and delegates.
+
+// The docs here are Python's: names stand in them as Python spells them.
+#![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
+
+mod arguments;
+mod error;
+mod information;
+mod message;
+mod publisher;
+mod subscriber;
+mod waiting;
+
+use pyo3::prelude::*;
+
+/// The native part of zmqchat_rs; import the package instead.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<message::Message>()?;
+    module.add_class::<publisher::Publisher>()?;
+    module.add_class::<subscriber::Subscriber>()?;
+    error::add_to(module)?;
+    module.add_function(wrap_pyfunction!(information::build_info, module)?)?;
+    module.add_function(wrap_pyfunction!(information::local_addresses, module)?)?;
+    module.add_function(wrap_pyfunction!(information::sanitize, module)?)?;
+    module.add_function(wrap_pyfunction!(information::use_color, module)?)?;
+    module.add_function(wrap_pyfunction!(information::paint, module)?)?;
+    module.add_function(wrap_pyfunction!(information::_shutdown, module)?)?;
+    module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
+}

@@ -1,0 +1,377 @@
+//! `Publisher`.
+
+use super::arguments::{self, Payload};
+use super::waiting::detached;
+use crate::error::Error;
+use crate::net::publisher::{Config, OnFull, Publisher as Core};
+use crate::net::{Deadline, Subscription};
+use crate::wire::message::Framing;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+/// What a publisher binds when nothing else is said.
+const DEFAULT_BIND: &str = "*:5555";
+
+/// Sends messages to whoever subscribes.
+///
+/// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language hears it. A message
+/// that nobody subscribes to is gone, so wait for subscribers before the first one
+/// (`wait_for_subscribers`). Addresses are what a person types: `*:5555`, `192.168.1.12`,
+/// `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat`, `inproc://chat`; port 5555 where none is given,
+/// `*:0` takes a free one.
+///
+/// Any threads may share it. Leaving its `with` block closes it. A forked child must make its own.
+///
+/// Args:
+///     bind: Where to listen, one address or several; None means `*:5555`, unless `connect` is given.
+///     connect: Subscribers that listen themselves (with `bind`), one address or several.
+///     name: Who is sending. Adds a stamp to each message: name, instance, sequence number for
+///         each topic, time. None sends no stamps, and peers that read with plain pyzmq see
+///         single-frame messages.
+///     framing: "plain" sends `topic:text` in one frame; "envelope" sends `[topic, payload]`.
+///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
+///         subscriber alone, "block" waits for the slowest, "raise" raises QueueFullError.
+///     high_water_mark: How many messages are queued for each subscriber; 0 means no limit.
+///     max_message_bytes: The largest message that may be sent, in bytes.
+///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
+///
+/// Raises:
+///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
+///     ZmqChatError: The address is in use or not this machine's; the text says by whom.
+#[pyclass(frozen, weakref, module = "zmqchat_rs")]
+pub(super) struct Publisher {
+    core: Core,
+    name: Option<String>,
+    linger: f64,
+}
+
+impl Publisher {
+    /// Sends one message: without letting go of the interpreter where nothing can block.
+    fn send_one(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        deadline: impl FnOnce() -> Result<Deadline, Error>,
+    ) -> PyResult<()> {
+        let payload = Payload::new(payload)?;
+        let payload = payload.bytes();
+        self.core.check(payload, topic)?;
+        match self.core.try_send(payload, topic) {
+            Some(Ok(true)) => return Ok(()),
+            Some(Ok(false)) if self.core.on_full() == OnFull::Raise => {
+                return Err(self.core.full(0).into())
+            }
+            Some(Err(error)) => return Err(error.into()),
+            // The queue is full, or another thread is inside.
+            Some(Ok(false)) | None => {}
+        }
+        let deadline = deadline()?;
+        detached(py, |checkpoint| {
+            self.core.send(payload, topic, deadline, checkpoint)
+        })
+    }
+}
+
+#[pymethods]
+impl Publisher {
+    #[new]
+    #[pyo3(
+        signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
+                     high_water_mark = 10_000, max_message_bytes = 67_108_864, linger = 1.0),
+        text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
+                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0)"
+    )]
+    #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
+    fn new(
+        py: Python<'_>,
+        bind: Option<&Bound<'_, PyAny>>,
+        connect: Option<&Bound<'_, PyAny>>,
+        name: Option<String>,
+        framing: &str,
+        on_full: &str,
+        high_water_mark: i64,
+        max_message_bytes: i64,
+        linger: f64,
+    ) -> PyResult<Self> {
+        let connect = connect.map_or_else(
+            || Ok(Vec::new()),
+            |connect| arguments::texts("connect", connect),
+        )?;
+        let bind = match bind {
+            Some(bind) => arguments::texts("bind", bind)?,
+            None if connect.is_empty() => vec![DEFAULT_BIND.to_owned()],
+            None => Vec::new(),
+        };
+        if bind.is_empty() && connect.is_empty() {
+            return Err(Error::Value(
+                "a publisher needs somewhere to be: bind an address, for example \"*:5555\", or \
+                 connect to one"
+                    .into(),
+            )
+            .into());
+        }
+        let config = Config {
+            bind,
+            connect,
+            name: name.clone(),
+            framing: Framing::parse(framing)?,
+            on_full: OnFull::parse(on_full)?,
+            high_water_mark: arguments::high_water_mark(high_water_mark)?,
+            max_message_bytes: arguments::max_message_bytes(max_message_bytes)?,
+            linger: arguments::linger(linger)?,
+        };
+        // Looking up a name to bind may take a while.
+        let core = py.detach(|| Core::new(config))?;
+        Ok(Self { core, name, linger })
+    }
+
+    /// Sends one message to whoever subscribes to it.
+    ///
+    /// With `on_full="drop"` it never waits; a subscriber whose queue is full loses the message.
+    /// With "block" it waits for room, and Ctrl+C ends the wait; the message was then not sent.
+    ///
+    /// Args:
+    ///     payload: What to send: str (as UTF-8), bytes, or any buffer, such as a NumPy array.
+    ///     topic: What the message is about: 1 to 255 bytes of UTF-8, printable, without `:` and
+    ///         whitespace. None sends it without a topic.
+    ///     timeout: Seconds to wait for room under "block"; None waits for ever, 0 not at all.
+    ///
+    /// Raises:
+    ///     ValueError: The topic breaks the grammar, or the message exceeds `max_message_bytes`.
+    ///     TypeError: The payload is none of these kinds.
+    ///     TimeoutError: No room in time, under "block".
+    ///     QueueFullError: No room, under "raise".
+    ///     ClosedError: The publisher is closed.
+    #[pyo3(signature = (payload, *, topic = None, timeout = None))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        self.send_one(py, payload, topic, || arguments::deadline(timeout))
+    }
+
+    /// Sends each of several payloads as a message of its own, in order.
+    ///
+    /// Args:
+    ///     payloads: A list or any other iterable of str, bytes or buffers. A generator's items go
+    ///         out as they come.
+    ///     topic: The topic of all of them; None for none.
+    ///     timeout: Seconds for the whole call, under "block"; None waits for ever, 0 not at all.
+    ///
+    /// Returns:
+    ///     How many were sent.
+    ///
+    /// Raises:
+    ///     ValueError: The topic breaks the grammar, or a message exceeds `max_message_bytes`.
+    ///     TypeError: `payloads` is itself one payload, or an item is none.
+    ///     TimeoutError: No room in time, under "block"; what came before was sent.
+    ///     QueueFullError: No room, under "raise"; `.sent` tells how many went out before.
+    ///     ClosedError: The publisher is closed.
+    #[pyo3(signature = (payloads, *, topic = None, timeout = None))]
+    fn send_many(
+        &self,
+        py: Python<'_>,
+        payloads: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        if payloads.is_instance_of::<PyString>() || payloads.is_instance_of::<PyBytes>() {
+            return Err(PyTypeError::new_err(
+                "send_many takes a list of payloads; for a single one use send",
+            ));
+        }
+        let deadline = arguments::deadline(timeout)?;
+        let mut sent = 0;
+        for payload in payloads.try_iter()? {
+            self.send_one(py, &payload?, topic, || Ok(deadline))
+                .map_err(|error| {
+                    if error.is_instance_of::<super::error::QueueFullError>(py) {
+                        return self.core.full(sent).into();
+                    }
+                    error
+                })?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+
+    /// Sends an object as JSON; `Message.json` gives it back.
+    ///
+    /// Args:
+    ///     obj: What `json.dumps` accepts; NaN and infinity are refused, since JSON has none.
+    ///     topic: The topic; None for none.
+    ///     timeout: As in `send`: seconds, None waits for ever, 0 not at all.
+    ///
+    /// Raises:
+    ///     TypeError: The object has no form in JSON.
+    ///     ValueError: It holds NaN or infinity, or as in `send`.
+    ///     TimeoutError: No room in time, under "block".
+    ///     QueueFullError: No room, under "raise".
+    ///     ClosedError: The publisher is closed.
+    #[pyo3(signature = (obj, *, topic = None, timeout = None))]
+    fn send_json(
+        &self,
+        py: Python<'_>,
+        obj: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let how = PyDict::new(py);
+        how.set_item(intern!(py, "ensure_ascii"), false)?;
+        how.set_item(intern!(py, "allow_nan"), false)?;
+        how.set_item(intern!(py, "separators"), (",", ":"))?;
+        let text = py.import(intern!(py, "json"))?.call_method(
+            intern!(py, "dumps"),
+            (obj,),
+            Some(&how),
+        )?;
+        self.send_one(py, &text, topic, || arguments::deadline(timeout))
+    }
+
+    /// Waits until enough subscribers are there, so that the first message is not lost.
+    ///
+    /// Counts connected peers, not subscriptions: one subscriber with three topics is one. (A peer
+    /// over `inproc://` names no connection; there, subscriptions are counted.) Ctrl+C ends the
+    /// wait, and `close` in another thread does.
+    ///
+    /// Args:
+    ///     count: How many must be there.
+    ///     topic: Count those who hear this topic whole; None counts all who hear anything.
+    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///
+    /// Returns:
+    ///     How many there are, `count` or more.
+    ///
+    /// Raises:
+    ///     TimeoutError: They did not come in time; the text says how many did.
+    ///     ValueError: The topic breaks the grammar, or `timeout` is negative.
+    ///     ClosedError: The publisher is closed.
+    #[pyo3(signature = (count = 1, *, topic = None, timeout = None))]
+    fn wait_for_subscribers(
+        &self,
+        py: Python<'_>,
+        count: usize,
+        topic: Option<&str>,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        let deadline = arguments::deadline(timeout)?;
+        detached(py, |checkpoint| {
+            self.core
+                .wait_for_subscribers(count, topic, deadline, checkpoint)
+        })
+    }
+
+    /// How many connected peers subscribe to anything at this moment.
+    #[getter]
+    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.core.subscriber_count())?)
+    }
+
+    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
+    /// everything) to count.
+    #[getter]
+    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let topics = PyDict::new(py);
+        for (subscription, count) in py.detach(|| self.core.topics())? {
+            match subscription {
+                Subscription::Topic(topic) => {
+                    topics.set_item(topic, count)?;
+                }
+                Subscription::Prefix(prefix) => {
+                    topics.set_item(PyBytes::new(py, &prefix), count)?;
+                }
+            }
+        }
+        Ok(topics)
+    }
+
+    /// The first bound endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`; None if it only
+    /// connects.
+    #[getter]
+    fn endpoint(&self) -> Option<&str> {
+        self.core.endpoints().first().map(String::as_str)
+    }
+
+    /// All bound endpoints as ZeroMQ writes them.
+    #[getter]
+    fn endpoints(&self) -> Vec<String> {
+        self.core.endpoints().to_vec()
+    }
+
+    /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.core.addresses()
+    }
+
+    /// The name in its stamps; None if it does not stamp.
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.core.is_closed()
+    }
+
+    /// Closes it, and returns when its port is free again. Closing twice changes nothing.
+    ///
+    /// Unsent messages go on being sent in the background, for at most `linger` seconds, which the
+    /// end of the program waits for. A call that waits in another thread ends with ClosedError.
+    ///
+    /// Args:
+    ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
+    ///
+    /// Raises:
+    ///     ValueError: `linger` is negative or infinite.
+    #[pyo3(signature = (linger = None))]
+    fn close(&self, py: Python<'_>, linger: Option<f64>) -> PyResult<()> {
+        let linger = arguments::linger(linger.unwrap_or(self.linger))?;
+        Ok(py.detach(|| self.core.close(Some(linger)))?)
+    }
+
+    /// The publisher itself; leaving the `with` block closes it.
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// Closes it.
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc, traceback);
+        self.close(py, None)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        if self.core.is_closed() {
+            return "<Publisher closed>".into();
+        }
+        py.detach(|| {
+            let mut at = self.core.endpoints().to_vec();
+            at.extend(self.core.connections());
+            let name = self
+                .name
+                .as_ref()
+                .map_or(String::new(), |name| format!(" name={name:?}"));
+            let count = self.core.subscriber_count().unwrap_or(0);
+            let plural = if count == 1 { "" } else { "s" };
+            format!(
+                "<Publisher {}{name} {count} subscriber{plural}>",
+                at.join(" ")
+            )
+        })
+    }
+}

@@ -1,0 +1,248 @@
+//! One message as one line: `[12:03:11] room1 alice: Hello`.
+
+use super::sanitize::sanitize;
+use super::style::{dim, paint};
+use crate::error::{Error, Result};
+use chrono::{DateTime, FixedOffset, SecondsFormat};
+
+/// How a line tells the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Timestamps {
+    /// Not at all.
+    None,
+    /// The time of day: `12:03:11`.
+    #[default]
+    Time,
+    /// RFC 3339 with microseconds and offset: `2026-01-31T12:03:11.000042+01:00`.
+    Iso,
+    /// Seconds since the line before: `+0.250`.
+    Delta,
+}
+
+impl Timestamps {
+    /// Reads `"none"`, `"time"`, `"iso"` or `"delta"`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "time" => Ok(Self::Time),
+            "iso" => Ok(Self::Iso),
+            "delta" => Ok(Self::Delta),
+            _ => Err(Error::Value(format!(
+                "timestamps is 'none', 'time', 'iso' or 'delta', not {}",
+                crate::wire::quote(text)
+            ))),
+        }
+    }
+}
+
+/// What a line says. All of it may come from a stranger; [`render`] makes it safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// When the message was received, in local time.
+    pub at: DateTime<FixedOffset>,
+    /// When the message of the line before was, for [`Timestamps::Delta`].
+    pub previous: Option<DateTime<FixedOffset>>,
+    /// The topic.
+    pub topic: Option<&'a str>,
+    /// The sender's name.
+    pub sender: Option<&'a str>,
+    /// The payload.
+    pub text: &'a str,
+}
+
+/// The finished line, without a line break at its end. Topic and sender are coloured by what they
+/// are, so each keeps its colour.
+#[must_use]
+pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
+    let mut out = String::with_capacity(line.text.len() + 64);
+    if let Some(time) = time(line, timestamps) {
+        let time = format!("[{time}]");
+        out.push_str(&if color { dim(&time) } else { time });
+        out.push(' ');
+    }
+    let mut named = false;
+    // A stamp may carry an empty name; that is nobody.
+    for name in [line.topic, line.sender]
+        .into_iter()
+        .flatten()
+        .filter(|name| !name.is_empty())
+    {
+        if named {
+            out.push(' ');
+        }
+        named = true;
+        let shown = sanitize(name);
+        if color {
+            out.push_str(&paint(&shown, name));
+        } else {
+            out.push_str(&shown);
+        }
+    }
+    if named {
+        out.push_str(": ");
+    }
+    out.push_str(&sanitize(line.text));
+    out
+}
+
+/// What stands between the brackets.
+fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
+    match timestamps {
+        Timestamps::None => None,
+        Timestamps::Time => Some(line.at.format("%H:%M:%S").to_string()),
+        Timestamps::Iso => Some(line.at.to_rfc3339_opts(SecondsFormat::Micros, false)),
+        Timestamps::Delta => {
+            let since = line.at - line.previous.unwrap_or(line.at);
+            let milliseconds = match since.num_microseconds() {
+                Some(microseconds) => (microseconds.saturating_add(500)).div_euclid(1000),
+                // Farther apart than 292,000 years.
+                None => since.num_milliseconds(),
+            };
+            let sign = if milliseconds < 0 { '-' } else { '+' };
+            let size = milliseconds.unsigned_abs();
+            Some(format!("{sign}{}.{:03}", size / 1000, size % 1000))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::wire::is_unprintable;
+    use proptest::prelude::*;
+
+    fn moment(text: &str) -> DateTime<FixedOffset> {
+        DateTime::parse_from_rfc3339(text).unwrap()
+    }
+
+    fn line<'a>(topic: Option<&'a str>, sender: Option<&'a str>, text: &'a str) -> Line<'a> {
+        Line {
+            at: moment("2026-01-31T12:03:11.000042+01:00"),
+            previous: None,
+            topic,
+            sender,
+            text,
+        }
+    }
+
+    #[test]
+    fn names_that_are_missing_leave_no_gap() {
+        let (room, alice) = (Some("room1"), Some("alice"));
+        for (topic, sender, expected) in [
+            (room, alice, "[12:03:11] room1 alice: Hello"),
+            (room, None, "[12:03:11] room1: Hello"),
+            (None, alice, "[12:03:11] alice: Hello"),
+            (None, None, "[12:03:11] Hello"),
+            (room, Some(""), "[12:03:11] room1: Hello"),
+        ] {
+            let shown = render(&line(topic, sender, "Hello"), Timestamps::Time, false);
+            assert_eq!(shown, expected);
+        }
+        assert_eq!(render(&line(None, None, ""), Timestamps::None, true), "");
+    }
+
+    #[test]
+    fn each_way_to_tell_the_time() {
+        let hi = line(None, None, "Hi");
+        let shown = |timestamps| render(&hi, timestamps, false);
+        assert_eq!(shown(Timestamps::None), "Hi");
+        assert_eq!(
+            shown(Timestamps::Iso),
+            "[2026-01-31T12:03:11.000042+01:00] Hi"
+        );
+        assert_eq!(shown(Timestamps::Delta), "[+0.000] Hi");
+        let utc = Line {
+            at: moment("2026-01-31T11:03:11Z"),
+            ..hi
+        };
+        let shown = render(&utc, Timestamps::Iso, false);
+        assert_eq!(shown, "[2026-01-31T11:03:11.000000+00:00] Hi");
+    }
+
+    #[test]
+    fn a_delta_has_a_sign_and_milliseconds() {
+        for (previous, expected) in [
+            ("2026-01-31T12:03:10.750042+01:00", "[+0.250] Hi"),
+            ("2026-01-31T12:03:10.000442+01:00", "[+1.000] Hi"),
+            ("2026-01-31T12:03:12.500042+01:00", "[-1.500] Hi"),
+            ("2026-01-31T12:03:11.000142+01:00", "[+0.000] Hi"),
+            ("2026-01-31T11:03:11.000042Z", "[+0.000] Hi"),
+            ("2026-01-30T12:03:11.000042+01:00", "[+86400.000] Hi"),
+        ] {
+            let line = Line {
+                previous: Some(moment(previous)),
+                ..line(None, None, "Hi")
+            };
+            assert_eq!(render(&line, Timestamps::Delta, false), expected);
+        }
+    }
+
+    #[test]
+    fn colour_codes_come_from_us_alone() {
+        let line = line(Some("room1"), Some("al\x1b[0mice"), "\x1b[31mred\nforged");
+        assert_eq!(
+            render(&line, Timestamps::Time, false),
+            "[12:03:11] room1 al\\x1b[0mice: \\x1b[31mred\\nforged"
+        );
+        assert_eq!(
+            render(&line, Timestamps::Time, true),
+            format!(
+                "{} {} {}: \\x1b[31mred\\nforged",
+                dim("[12:03:11]"),
+                paint("room1", "room1"),
+                paint("al\\x1b[0mice", "al\x1b[0mice"),
+            )
+        );
+    }
+
+    #[test]
+    fn the_words_are_read() {
+        assert_eq!(Timestamps::parse("none"), Ok(Timestamps::None));
+        assert_eq!(Timestamps::parse("time"), Ok(Timestamps::Time));
+        assert_eq!(Timestamps::parse("iso"), Ok(Timestamps::Iso));
+        assert_eq!(Timestamps::parse("delta"), Ok(Timestamps::Delta));
+        let text = Timestamps::parse("Time").unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "timestamps is 'none', 'time', 'iso' or 'delta', not 'Time'"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_one_safe_line(
+            topic in proptest::option::of("(?s).{0,12}"),
+            sender in proptest::option::of("(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,12}"),
+            text in "(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,30}",
+            (at, previous) in (any::<i32>(), proptest::option::of(any::<i32>())),
+        ) {
+            let moment = |seconds: i32| {
+                DateTime::from_timestamp(seconds.into(), 0).unwrap().fixed_offset()
+            };
+            let line = Line {
+                at: moment(at),
+                previous: previous.map(moment),
+                topic: topic.as_deref(),
+                sender: sender.as_deref(),
+                text: &text,
+            };
+            for timestamps in [Timestamps::None, Timestamps::Time, Timestamps::Iso, Timestamps::Delta] {
+                let plain = render(&line, timestamps, false);
+                prop_assert!(!plain.contains(is_unprintable), "{:?}", plain);
+                let colored = render(&line, timestamps, true);
+                prop_assert!(!colored.contains(|c: char| is_unprintable(c) && c != '\x1b'));
+                // Taking away what we put in gives the plain line, so nothing else is in there.
+                let mut bare = colored.clone();
+                for style in ["\x1b[0m", "\x1b[2m"] {
+                    bare = bare.replace(style, "");
+                }
+                for name in [&topic, &sender].into_iter().flatten() {
+                    let (start, _) = paint("\0", name).split_once('\0').map(|(s, e)| (s.to_owned(), e.to_owned())).unwrap();
+                    bare = bare.replace(&start, "");
+                }
+                prop_assert_eq!(bare, plain);
+            }
+        }
+    }
+}

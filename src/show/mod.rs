@@ -1,0 +1,9 @@
+//! What people read: sanitised, coloured lines. Pure: this returns text, and whoever holds the
+//! stream prints it.
+//!
+//! The invariant: whatever a stranger sends, one message is one line, and the only escape sequences
+//! in it are ours.
+
+pub mod line;
+pub mod sanitize;
+pub mod style;

@@ -1,0 +1,110 @@
+//! Whether to colour, and which colour.
+//!
+//! `colored` decides once a process, from the real stdout; our decision is made for each sink. So its
+//! override is set once, and these functions always style: call them only where [`decide`] says so.
+
+use crate::error::{Error, Result};
+use colored::{Color, ColoredString, Colorize};
+use std::sync::Once;
+
+/// What the user asked for: the argument `color=`, or `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Choice {
+    /// As the environment and the sink suggest.
+    #[default]
+    Auto,
+    /// On.
+    Always,
+    /// Off.
+    Never,
+}
+
+impl Choice {
+    /// Reads `"auto"`, `"always"` or `"never"`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err(Error::Value(format!(
+                "color is 'auto', 'always' or 'never', not {}",
+                crate::wire::quote(text)
+            ))),
+        }
+    }
+}
+
+/// Where the text goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Sink {
+    /// The stream's own `isatty()`.
+    pub terminal: bool,
+    /// A Jupyter kernel shows what the stream gets.
+    pub jupyter: bool,
+}
+
+/// Whether to colour what goes to `sink`. The first of these that has an opinion decides: the
+/// argument, `NO_COLOR` (<https://no-color.org>), `FORCE_COLOR` or `CLICOLOR_FORCE`, `TERM=dumb`,
+/// Jupyter, the terminal.
+pub fn decide(choice: Choice, sink: Sink, env: impl Fn(&str) -> Option<String>) -> bool {
+    let given = |name: &str| env(name).filter(|value| !value.is_empty());
+    let forced = |name: &str| given(name).is_some_and(|value| value != "0");
+    match choice {
+        Choice::Always => true,
+        Choice::Never => false,
+        Choice::Auto if given("NO_COLOR").is_some() => false,
+        Choice::Auto if forced("FORCE_COLOR") || forced("CLICOLOR_FORCE") => true,
+        Choice::Auto if given("TERM").as_deref() == Some("dumb") => false,
+        Choice::Auto => sink.jupyter || sink.terminal,
+    }
+}
+
+/// The hues of Okabe & Ito, "Color Universal Design" (2008, <https://jfly.uni-koeln.de/color/>) but
+/// yellow and black, each moved to a near colour of the 256 that stands out on white and on black;
+/// chosen among those for the greatest distance between any two to normal, protanopic, deuteranopic
+/// and tritanopic eyes. In order: orange, sky blue, green, blue, vermilion, purple.
+const PALETTE: [u8; 6] = [172, 68, 35, 24, 160, 139];
+
+/// The colour that belongs to `key`, a topic or a name: the same everywhere, in every run.
+#[must_use]
+pub fn color_of(key: &str) -> Color {
+    // The remainder is below the palette's length, so it fits either way.
+    #[allow(clippy::cast_possible_truncation)]
+    let index = (fnv1a(key.as_bytes()) % PALETTE.len() as u64) as usize;
+    Color::AnsiColor(PALETTE[index])
+}
+
+/// FNV-1a with 64 bits (RFC 9923).
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// `text` in the colour of `key`.
+#[must_use]
+pub fn paint(text: &str, key: &str) -> String {
+    styled(&text.color(color_of(key)))
+}
+
+/// `text`, dimmed.
+#[must_use]
+pub fn dim(text: &str) -> String {
+    styled(&text.dimmed())
+}
+
+/// `text` in bold.
+#[must_use]
+pub fn bold(text: &str) -> String {
+    styled(&text.bold())
+}
+
+fn styled(text: &ColoredString) -> String {
+    static OVERRIDE: Once = Once::new();
+    OVERRIDE.call_once(|| colored::control::set_override(true));
+    text.to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,315 @@
+//! What the address parser accepts, what it refuses, and that its refusals teach.
+
+use super::host::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
+use super::*;
+use crate::wire::is_unprintable;
+use proptest::prelude::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+fn shown(text: &str, role: Role) -> String {
+    match parse(text, role) {
+        Ok(endpoint) => endpoint.to_string(),
+        Err(error) => panic!("{text:?} as {role:?}: {error}"),
+    }
+}
+
+fn refusal(text: &str, role: Role) -> String {
+    match parse(text, role) {
+        Err(Error::Value(message)) => message,
+        other => panic!("{text:?} as {role:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_a_person_types_becomes_what_libzmq_wants() {
+    for (text, expected) in [
+        ("192.168.1.12", "tcp://192.168.1.12:5555"),
+        ("  192.168.1.12:6000\n", "tcp://192.168.1.12:6000"),
+        ("lab-pc:6000", "tcp://lab-pc:6000"),
+        ("LAB_pc.local", "tcp://LAB_pc.local:5555"),
+        ("tcp://localhost:1", "tcp://localhost:1"),
+        ("TCP://localhost:65535", "tcp://localhost:65535"),
+        ("eth0.100:7", "tcp://eth0.100:7"),
+        ("::1", "tcp://[::1]:5555"),
+        ("fe80::1", "tcp://[fe80::1]:5555"),
+        ("fe80::1%eth0", "tcp://[fe80::1%eth0]:5555"),
+        ("[fe80::1%eth0]:6000", "tcp://[fe80::1%eth0]:6000"),
+        ("[FE80:0::1%3]", "tcp://[fe80::1%3]:5555"),
+        ("[fe80::1:5555]", "tcp://[fe80::1:5555]:5555"),
+        (
+            "2001:db8:1:2:3:4:5:5555",
+            "tcp://[2001:db8:1:2:3:4:5:5555]:5555",
+        ),
+        ("inproc://room 1", "inproc://room 1"),
+    ] {
+        for role in [Role::Bind, Role::Connect] {
+            assert_eq!(shown(text, role), expected);
+        }
+    }
+}
+
+#[test]
+fn binding_knows_wildcards_and_free_ports() {
+    for (text, expected, typed) in [
+        ("*", "tcp://*:5555", "*:5555"),
+        ("*:0", "tcp://*:*", "*:*"),
+        ("tcp://*:*", "tcp://*:*", "*:*"),
+        ("eth0:*", "tcp://eth0:*", "eth0:*"),
+        ("0.0.0.0", "tcp://0.0.0.0:5555", "0.0.0.0:5555"),
+        ("[::]:0", "tcp://[::]:*", "[::]:*"),
+        ("::", "tcp://[::]:5555", "[::]:5555"),
+    ] {
+        assert_eq!(shown(text, Role::Bind), expected);
+        assert_eq!(parse(text, Role::Bind).unwrap().typed(), typed);
+    }
+}
+
+/// What `Role::Connect` refuses, and two things that the refusal must say.
+const REFUSED: &[(&str, [&str; 2])] = &[
+    ("", ["the address is empty", "192.168.1.12"]),
+    (" \t", ["the address is empty", "192.168.1.12"]),
+    (
+        ":5555",
+        ["the host before the port is missing", "192.168.1.12:5555"],
+    ),
+    (
+        "tcp://",
+        ["the host before the port is missing", "192.168.1.12:5555"],
+    ),
+    (
+        "lab-pc:",
+        ["the port after the ':' is missing", "lab-pc:5555"],
+    ),
+    (
+        "192.168.1.12:99999",
+        [
+            "port 99999 is out of range: use a number from 1 to 65535",
+            "192.168.1.12:5555",
+        ],
+    ),
+    ("x:65536", ["port 65536 is out of range", "x:5555"]),
+    ("x:18446744073709551617", ["is out of range", "x:5555"]),
+    ("x:55x5", ["'55x5' is not a port", "x:5555"]),
+    ("x:-1", ["'-1' is not a port", "1 to 65535"]),
+    ("x:+1", ["'+1' is not a port", "1 to 65535"]),
+    ("x:5555/", ["'5555/' is not a port", "x:5555"]),
+    ("x: 5555", ["' 5555' is not a port", "x:5555"]),
+    ("x:٥", ["is not a port", "x:5555"]),
+    ("a b:55x5", ["'55x5' is not a port", "192.168.1.12:5555"]),
+    ("x:05555", ["starts with a zero", "x:5555"]),
+    ("x:0", ["is for binding only", "x:5555"]),
+    ("x:*", ["is for binding only", "x:5555"]),
+    (
+        "5555",
+        ["type the host and a ':' before it", "192.168.1.12:5555"],
+    ),
+    (
+        "192.168.1.300",
+        ["four numbers from 0 to 255", "192.168.1.12"],
+    ),
+    ("192.168.1", ["four numbers from 0 to 255", "192.168.1.12"]),
+    ("192.168.01.1", ["without leading zeros", "192.168.1.12"]),
+    ("192.168.1.12.", ["four numbers", "192.168.1.12"]),
+    ("*", ["type the other laptop's address", "127.0.0.1"]),
+    ("*:5555", ["type the other laptop's address", "127.0.0.1"]),
+    (
+        "0.0.0.0:5555",
+        ["type the other laptop's address", "127.0.0.1"],
+    ),
+    (
+        "[::]:5555",
+        ["type the other laptop's address", "127.0.0.1"],
+    ),
+    ("::", ["type the other laptop's address", "127.0.0.1"]),
+    (
+        "[::ffff:0.0.0.0]",
+        ["type the other laptop's address", "127.0.0.1"],
+    ),
+    (
+        "x\0y",
+        ["'x\\x00y' holds a control character", "192.168.1.12:5555"],
+    ),
+    ("inproc://a\nb", ["control character", "192.168.1.12:5555"]),
+    (
+        "http://x",
+        ["'http://' is no transport", "tcp://, ipc:// or inproc://"],
+    ),
+    (
+        "udp://x:1",
+        ["'udp://' is no transport", "tcp://, ipc:// or inproc://"],
+    ),
+    (
+        "pgm://x:1",
+        ["'pgm://' is no transport", "tcp://, ipc:// or inproc://"],
+    ),
+    (
+        "://x",
+        ["'://' is no transport", "tcp://, ipc:// or inproc://"],
+    ),
+    (
+        "tcp://10.0.0.1:0;10.0.0.2:5555",
+        ["holds a ';'", "192.168.1.12:5555"],
+    ),
+    ("a:1:2", ["more than one ':'", "[fe80::1]:5555"]),
+    (
+        "fe80::1:5555",
+        [
+            "[fe80::1]:5555 for port 5555",
+            "[fe80::1:5555] for an address",
+        ],
+    ),
+    ("fe80::1:99999", ["more than one ':'", "in brackets"]),
+    ("fe80::1%", ["more than one ':'", "in brackets"]),
+    ("fe80::1%5x", ["more than one ':'", "in brackets"]),
+    ("[::1", ["never closed", "[fe80::1]:5555"]),
+    ("[::1]5555", ["'5555' follows the ']'", "[fe80::1]:5555"]),
+    (
+        "[::1]:",
+        ["the port after the ':' is missing", "[::1]:5555"],
+    ),
+    (
+        "[lab-pc]:1",
+        ["'lab-pc' is not an IPv6 address", "without brackets"],
+    ),
+    (
+        "[127.0.0.1]",
+        ["'127.0.0.1' is not an IPv6 address", "without brackets"],
+    ),
+    ("[]:1", ["'' is not an IPv6 address", "[fe80::1]:5555"]),
+    ("lab pc", ["it holds a space", "lab-pc"]),
+    ("/tmp/x", ["a path starts with ipc://", "lab-pc"]),
+    (
+        "räumlich.de",
+        ["not ASCII, so use its IP address", "192.168.1.12"],
+    ),
+    ("me@host", ["made of letters, digits", "lab-pc"]),
+    ("a..b", ["is empty", "lab-pc"]),
+    ("-c", ["starts or ends with '-'", "lab-pc"]),
+    (
+        "inproc://",
+        ["the name after inproc:// is empty", "inproc://room1"],
+    ),
+];
+
+#[test]
+fn each_refusal_says_what_to_type() {
+    for (text, parts) in REFUSED {
+        let message = refusal(text, Role::Connect);
+        for part in parts {
+            assert!(message.contains(part), "{text:?}: {message}");
+        }
+        assert!(!message.contains(is_unprintable), "{message:?}");
+    }
+    assert!(refusal(":1", Role::Bind).contains("for example *:5555"));
+    assert!(refusal("*:99999", Role::Bind).contains("for example *:5555"));
+}
+
+#[test]
+fn lengths_are_bounded() {
+    let label = "a".repeat(MAX_LABEL_BYTES);
+    let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    assert_eq!(longest.len(), MAX_NAME_BYTES);
+    shown(&longest, Role::Connect);
+    assert!(refusal(&format!("{longest}a"), Role::Connect).contains("253"));
+    assert!(refusal(&format!("{label}a.b"), Role::Connect).contains("63"));
+
+    let name = "a".repeat(MAX_INPROC_BYTES);
+    shown(&format!("inproc://{name}"), Role::Bind);
+    let message = refusal(&format!("inproc://{name}a"), Role::Bind);
+    assert!(message.contains("257 bytes long and 256 is the most"));
+    assert!(message.len() < 250, "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ipc_takes_a_path_that_fits() {
+    assert_eq!(shown("ipc:///tmp/a;b", Role::Connect), "ipc:///tmp/a;b");
+    assert_eq!(shown("ipc:///dev/null/x", Role::Bind), "ipc:///dev/null/x");
+    assert_eq!(shown("ipc://*", Role::Bind), "ipc://*");
+    assert!(refusal("ipc://*", Role::Connect).contains("for binding only"));
+    assert!(refusal("ipc://", Role::Bind).contains("ipc:///tmp/room1"));
+    let path = "x".repeat(MAX_PATH_BYTES);
+    shown(&format!("ipc://{path}"), Role::Bind);
+    assert!(refusal(&format!("ipc://{path}x"), Role::Bind).contains("bytes long"));
+}
+
+#[cfg(windows)]
+#[test]
+fn ipc_is_refused() {
+    assert!(refusal("ipc://x", Role::Bind).contains("127.0.0.1:5555"));
+}
+
+fn any_host() -> impl Strategy<Value = Host> {
+    let zone = proptest::option::of("[a-z][a-z0-9._-]{0,14}|[1-9][0-9]{0,3}");
+    prop_oneof![
+        Just(Host::Any),
+        any::<Ipv4Addr>().prop_map(Host::V4),
+        (any::<Ipv6Addr>(), zone).prop_map(|(address, zone)| Host::V6 { address, zone }),
+        "[a-zA-Z_][a-z0-9_]{0,20}(\\.[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?){0,3}".prop_map(Host::Name),
+    ]
+}
+
+fn any_endpoint() -> impl Strategy<Value = Endpoint> {
+    let port = prop_oneof![(1..=u16::MAX).prop_map(Port::Number), Just(Port::Free)];
+    let local = if cfg!(windows) { "inproc" } else { "ipc" };
+    prop_oneof![
+        8 => (any_host(), port).prop_map(|(host, port)| Endpoint::Tcp { host, port }),
+        1 => "[!-~]{1,100}".prop_map(move |path| match local {
+            "ipc" => Endpoint::Ipc(path),
+            _ => Endpoint::Inproc(path),
+        }),
+        1 => "[!-~][ -~]{0,90}[!-~]".prop_map(Endpoint::Inproc),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "(?s).{0,60}", near in "[\\[\\]:.%*;/ 0-9a-ftcpi-]{0,30}") {
+        for role in [Role::Bind, Role::Connect] {
+            for text in [&text, &near, &format!("tcp://{near}"), &format!("ipc://{text}")] {
+                match parse(text, role) {
+                    Ok(endpoint) => {
+                        prop_assert!(!endpoint.to_string().contains(char::is_control));
+                        let again = parse(&endpoint.to_string(), role);
+                        prop_assert_eq!(again, Ok(endpoint));
+                    }
+                    Err(error) => prop_assert!(!error.to_string().contains(is_unprintable)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_valid_address_comes_back_from_both_its_forms(endpoint in any_endpoint()) {
+        prop_assert_eq!(parse(&endpoint.to_string(), Role::Bind), Ok(endpoint.clone()));
+        prop_assert_eq!(parse(&endpoint.typed(), Role::Bind), Ok(endpoint.clone()));
+        match &endpoint {
+            Endpoint::Tcp { host, port } => prop_assert_eq!(
+                parse(&endpoint.to_string(), Role::Connect).is_ok(),
+                !host.is_wildcard() && *port != Port::Free
+            ),
+            Endpoint::Ipc(path) => prop_assert_eq!(
+                parse(&endpoint.to_string(), Role::Connect).is_ok(), path != "*"
+            ),
+            Endpoint::Inproc(_) => {}
+        }
+    }
+
+    #[test]
+    fn no_other_port_than_1_to_65535_connects(
+        port in prop_oneof!["[!-~]{0,7}", "[0-9]{1,7}", "[+-][0-9]{1,5}", "\\PC{1,5}"],
+    ) {
+        let parsed = parse(&format!("127.0.0.1:{port}"), Role::Connect);
+        // Trimming is for the whole text, so the port may end in whitespace.
+        let number = port.trim_end().parse::<u16>().ok().filter(|number| {
+            *number > 0 && number.to_string() == port.trim_end()
+        });
+        match number {
+            Some(number) => prop_assert_eq!(parsed, Ok(Endpoint::Tcp {
+                host: Host::V4(Ipv4Addr::LOCALHOST),
+                port: Port::Number(number),
+            })),
+            None => prop_assert!(parsed.is_err(), "{:?}", parsed),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What the frames of one message mean: where its topic is, where its payload is, who sent it.
+//!
+//! This is where the wire format's table stands in code. Interpreting copies no payload, and never
+//! refuses: frames that fit no case are a topic-less message.
+
+use super::stamp::Stamp;
+use super::topic;
+use crate::error::{Error, Result};
+
+/// How a message is laid out in frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// One frame, `topic:payload`.
+    Plain,
+    /// Two frames, topic and payload.
+    Envelope,
+    /// As it comes; nothing is interpreted. For subscribers.
+    Raw,
+}
+
+impl Framing {
+    /// Reads `"plain"`, `"envelope"` or `"raw"`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "envelope" => Ok(Self::Envelope),
+            "raw" => Ok(Self::Raw),
+            _ => Err(Error::Value(format!(
+                "framing is 'plain', 'envelope' or 'raw', not {}",
+                super::quote(text)
+            ))),
+        }
+    }
+
+    /// The word that [`Framing::parse`] reads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Envelope => "envelope",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+/// Where the parts of a message stand; its payload is `frames[frame][start..]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meaning {
+    /// The topic, if there is one.
+    pub topic: Option<String>,
+    /// The index of the payload's frame.
+    pub frame: usize,
+    /// Where in that frame the payload starts.
+    pub start: usize,
+    /// The stamp, if the message is stamped.
+    pub stamp: Option<Stamp>,
+}
+
+impl Meaning {
+    /// The payload in the frames that were interpreted; empty if given fewer.
+    #[must_use]
+    pub fn payload<'a, F: AsRef<[u8]>>(&self, frames: &'a [F]) -> &'a [u8] {
+        frames
+            .get(self.frame)
+            .and_then(|frame| frame.as_ref().get(self.start..))
+            .unwrap_or_default()
+    }
+}
+
+/// Says what `frames` mean.
+///
+/// `Plain` and `Envelope` read alike: the number of frames tells which of the two a sender chose.
+#[must_use]
+pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing) -> Meaning {
+    if framing == Framing::Raw {
+        return Meaning::default();
+    }
+    match frames {
+        [] => Meaning::default(),
+        [only] => topic::split(only.as_ref()).map_or_else(Meaning::default, |(topic, _)| Meaning {
+            topic: Some(topic.to_owned()),
+            start: topic.len() + 1,
+            ..Meaning::default()
+        }),
+        [first, .., last] => {
+            let first = first.as_ref();
+            stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| Meaning {
+                topic: topic::is_topic(first).map(str::to_owned),
+                frame: 1,
+                ..Meaning::default()
+            })
+        }
+    }
+}
+
+/// The meaning of `count` frames from `first` to `last`, if `last` is a stamp that fits them. A
+/// stamp that does not is a frame like any other: somebody relays or publishes JSON.
+fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<Meaning> {
+    if count > 3 {
+        return None;
+    }
+    let stamp = Stamp::decode(last)?;
+    let topic = stamp.topic.as_deref().unwrap_or_default();
+    let (frame, start) = if count == 3 {
+        (first == topic.as_bytes()).then_some((1, 0))?
+    } else if topic.is_empty() {
+        (0, 0)
+    } else {
+        let rest = first.strip_prefix(topic.as_bytes())?;
+        rest.starts_with(b":").then_some((0, topic.len() + 1))?
+    };
+    Some(Meaning {
+        topic: stamp.topic.clone(),
+        frame,
+        start,
+        stamp: Some(stamp),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stamp(topic: Option<&str>) -> Stamp {
+        Stamp {
+            from: "alice".into(),
+            id: "9f3c".into(),
+            topic: topic.map(str::to_owned),
+            seq: 0,
+            sent_ns: 1,
+        }
+    }
+
+    /// Topic, payload and whether a stamp was found.
+    fn read(frames: &[&[u8]], framing: Framing) -> (Option<String>, Vec<u8>, bool) {
+        let meaning = interpret(frames, framing);
+        let payload = meaning.payload(frames).to_vec();
+        (meaning.topic, payload, meaning.stamp.is_some())
+    }
+
+    fn expect(frames: &[&[u8]], topic: Option<&str>, payload: &[u8], stamped: bool) {
+        for framing in [Framing::Plain, Framing::Envelope] {
+            let expected = (topic.map(str::to_owned), payload.to_vec(), stamped);
+            assert_eq!(read(frames, framing), expected, "{frames:?}");
+        }
+        let raw = (None, frames[0].to_vec(), false);
+        assert_eq!(read(frames, Framing::Raw), raw);
+    }
+
+    #[test]
+    fn one_frame() {
+        expect(&[b"Hello"], None, b"Hello", false);
+        expect(&[b"room1:Hello"], Some("room1"), b"Hello", false);
+        expect(&[b"http://x"], None, b"http://x", false);
+        expect(&[b""], None, b"", false);
+        let alone = stamp(None).encode();
+        expect(&[b"12:30 lunch"], Some("12"), b"30 lunch", false);
+        // JSON without a topic is text, though a `:` follows its first key.
+        expect(&[&alone], None, &alone, false);
+    }
+
+    #[test]
+    fn stamped_plain_goes_by_the_stamp() {
+        let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
+        expect(&[b"room1:Hi", &room], Some("room1"), b"Hi", true);
+        expect(&[b"room1://x", &room], Some("room1"), b"//x", true);
+        expect(&[b"12:30 lunch", &none], None, b"12:30 lunch", true);
+        expect(&[b"", &none], None, b"", true);
+    }
+
+    #[test]
+    fn a_named_envelope_has_three_frames() {
+        let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
+        expect(&[b"room1", b"a:b", &room], Some("room1"), b"a:b", true);
+        expect(&[b"", b"Hi", &none], None, b"Hi", true);
+    }
+
+    #[test]
+    fn a_stamp_that_does_not_fit_is_just_a_frame() {
+        let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
+        expect(&[b"room1", &room], Some("room1"), &room, false);
+        expect(&[b"room10:Hi", &room], None, &room, false);
+        expect(&[b"room2", b"Hi", &room], Some("room2"), b"Hi", false);
+        expect(&[b"room1", b"Hi", &none], Some("room1"), b"Hi", false);
+        expect(&[b"room1", b"Hi", b"x", &room], Some("room1"), b"Hi", false);
+        expect(&[b"room1:x", b"Hi", b"x", &room], None, b"Hi", false);
+    }
+
+    #[test]
+    fn foreign_multipart() {
+        expect(&[b"room1", b"a:b"], Some("room1"), b"a:b", false);
+        expect(&[b"a b", b"Hi", b"x"], None, b"Hi", false);
+        expect(&[b"room1:x", b"Hi"], None, b"Hi", false);
+        expect(&[b"", b"Hi"], None, b"Hi", false);
+        expect(&[b"\xff", b""], None, b"", false);
+    }
+
+    #[test]
+    fn no_frames_mean_nothing() {
+        for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
+            let meaning = interpret::<&[u8]>(&[], framing);
+            assert_eq!(meaning, Meaning::default());
+            assert_eq!(meaning.payload::<&[u8]>(&[]), b"");
+            assert_eq!(Framing::parse(framing.as_str()), Ok(framing));
+        }
+        let text = Framing::parse("fancy\x1b").unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "framing is 'plain', 'envelope' or 'raw', not 'fancy\\x1b'"
+        );
+    }
+
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            any::<Vec<u8>>(),
+            "(room1)?:?[a-z]{0,3}".prop_map(String::into_bytes),
+            proptest::option::of("(room1|[a-z])")
+                .prop_map(|topic| stamp(topic.as_deref()).encode()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_payload_always_lies_within_the_frames(
+            frames in proptest::collection::vec(any_frame(), 1..5),
+        ) {
+            for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
+                let meaning = interpret(&frames, framing);
+                prop_assert!(meaning.frame < frames.len());
+                prop_assert!(meaning.start <= frames[meaning.frame].len());
+                if let Some(topic) = &meaning.topic {
+                    prop_assert_eq!(topic::validate(topic), Ok(()));
+                }
+                if let Some(stamp) = &meaning.stamp {
+                    prop_assert_eq!(&stamp.topic, &meaning.topic);
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_named_publisher_sends_comes_back(
+            topic in proptest::option::of("[a-z/]{1,9}"), payload: Vec<u8>,
+        ) {
+            let stamp = stamp(topic.as_deref());
+            let mut plain = topic.as_deref().map(topic::prefix).unwrap_or_default();
+            plain.extend_from_slice(&payload);
+            let envelope = topic.clone().unwrap_or_default().into_bytes();
+            for frames in [
+                vec![plain, stamp.encode()],
+                vec![envelope, payload.clone(), stamp.encode()],
+            ] {
+                let meaning = interpret(&frames, Framing::Plain);
+                prop_assert_eq!(meaning.payload(&frames), payload.as_slice());
+                prop_assert_eq!(&meaning.topic, &topic);
+                prop_assert_eq!(meaning.stamp.as_ref(), Some(&stamp));
+            }
+        }
+    }
+}

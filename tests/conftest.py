@@ -1,0 +1,77 @@
+"""What many tests share: a pair that is connected, a free port, scripts in fresh interpreters."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
+
+import pytest
+
+from interpreters import Finished, RunPython, Script, StartPython
+from patience import PATIENCE
+from zmqchat_rs import Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Pair(NamedTuple):
+    """A publisher and a subscriber that hears all of it, already connected."""
+
+    publisher: Publisher
+    subscriber: Subscriber
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    """A publisher on a free port of this machine."""
+    with Publisher("127.0.0.1:0", linger=0) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+def pair(publisher: Publisher) -> Iterator[Pair]:
+    """A publisher and a subscriber that hears all of it, already connected."""
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        yield Pair(publisher, subscriber)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A function that names a port which nobody listens on just now."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture
+def start_python(tmp_path: Path) -> Iterator[StartPython]:
+    """A function that starts a script in a fresh interpreter, to talk with while it runs."""
+    scripts: list[Script] = []
+    number = itertools.count()
+
+    def start(script: str, *arguments: str) -> Script:
+        scripts.append(Script(tmp_path / f"script_{next(number)}.py", script, arguments))
+        return scripts[-1]
+
+    yield start
+    for script in scripts:
+        script.clean_up()
+
+
+@pytest.fixture
+def run_python(start_python: StartPython) -> RunPython:
+    """A function that runs a script in a fresh interpreter and tells how it ended."""
+
+    def run(script: str, *arguments: str, deadline: float = PATIENCE) -> Finished:
+        return start_python(script, *arguments).finish(deadline)
+
+    return run

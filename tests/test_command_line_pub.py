@@ -1,0 +1,181 @@
+"""`zmqchat pub`: what is typed, piped in or given is read elsewhere."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from terminal import CTRL_D, SECONDS, in_terminal, reading_from, start, zmqchat
+from zmqchat_rs import Subscriber
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+
+def test_pub_sends_each_line_of_a_pipe() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+        pub.type(b"room1:Hello\n\n  spaces stay  \n\xff\x00 bytes too\nno newline at the end")
+        assert pub.finish() == (0, "", "")
+        heard = [hearer.recv_bytes(timeout=SECONDS) for _ in range(5)]
+    assert heard == [
+        b"room1:Hello",
+        b"",
+        b"  spaces stay  ",
+        b"\xff\x00 bytes too",
+        b"no newline at the end",
+    ]
+
+
+def test_pub_sends_a_line_as_soon_as_it_comes() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+        for line in (b"first", b"second"):
+            pub.type(line + b"\n")
+            assert hearer.recv_bytes(timeout=SECONDS) == line
+
+
+def test_pub_with_a_topic_sends_all_to_it() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1")
+    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as hearer:
+        pub.type(b"Hello\nroom2:is text\n")
+        pub.stdin.close()
+        assert hearer.recv_bytes(timeout=SECONDS) == b"room1:Hello"
+        assert hearer.recv_bytes(timeout=SECONDS) == b"room1:room2:is text"
+
+
+def test_pub_sends_the_messages_given_and_ends() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", "-m", "one", "-m", "zwei ü")
+    with start("pub", *words) as pub, reading_from(pub) as hearer:
+        assert [hearer.recv_text(timeout=SECONDS) for _ in range(2)] == ["one", "zwei ü"]
+        assert pub.wait() == 0
+
+
+def test_pub_waits_for_as_many_subscribers_as_told() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "2", "-t", "room1", "-m", "Hello")
+    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as one:
+        address = [str(peer) for peer in one.endpoints]
+        with Subscriber(address, topics=["other"]), Subscriber(address, topics=["room1"]) as two:
+            for hearer in (one, two):
+                assert hearer.recv(timeout=SECONDS).text == "Hello"
+
+
+def test_pub_exits_with_3_when_nobody_comes_in_time() -> None:
+    finished = zmqchat("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-W", "0.1", "-m", "x")
+    assert finished.returncode == 3
+    assert finished.stderr.decode().splitlines()[-1] == (
+        "zmqchat: fewer than 1 listened within 0.1 s"
+    )
+
+
+def test_subscribers_who_wait_already_hear_a_pipe_from_its_first_line(
+    free_port: Callable[[], int],
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with Subscriber(address) as one, Subscriber(address) as two:
+        finished = zmqchat("pub", "--bind", address, stdin=b"first\nsecond\n")
+        assert (finished.returncode, finished.stderr) == (0, b"")
+        for hearer in (one, two):
+            assert [hearer.recv_text(timeout=SECONDS) for _ in range(2)] == ["first", "second"]
+
+
+def test_pub_says_so_when_nobody_listens() -> None:
+    finished = zmqchat("pub", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
+    assert finished.returncode == 0
+    assert "nobody listens yet" in finished.stderr.decode()
+    silent = zmqchat("pub", "--bind", "127.0.0.1:0", "--wait", "0", "-m", "Hello")
+    assert "nobody" not in silent.stderr.decode()
+
+
+def test_pub_loses_nothing_for_a_subscriber_that_reads_slowly() -> None:
+    count = 50_000
+    words = ("pub", "--bind", "127.0.0.1:0", "--wait", "1")
+    with start(*words) as pub, reading_from(pub, high_water_mark=10) as hearer:
+        lines = b"".join(b"%d\n" % number for number in range(count))
+        feeder = threading.Thread(target=pub.type, args=(lines,))
+        feeder.start()
+        for number in range(count):
+            assert hearer.recv_bytes(timeout=SECONDS) == b"%d" % number
+        feeder.join()
+
+
+def test_pub_with_a_name_stamps_and_still_reads_the_topic_of_a_line() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", "--name", "alice")
+    with start("pub", *words, "-m", "room1:Hello") as pub, reading_from(pub) as hearer:
+        message = hearer.recv(timeout=SECONDS)
+        assert (message.sender, message.topic, message.text) == ("alice", "room1", "Hello")
+        assert message.raw == b"room1:Hello"
+
+
+def test_pub_in_envelopes() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope", "-t", "room1")
+    with start("pub", *words, "-m", "Hello") as pub, reading_from(pub, prefixes="room1") as hearer:
+        assert hearer.recv(timeout=SECONDS).frames == (b"room1", b"Hello")
+
+
+def test_pub_connects_to_a_subscriber_that_is_bound() -> None:
+    with Subscriber(bind="127.0.0.1:0") as hearer:
+        finished = zmqchat("pub", "--connect", hearer.addresses[0], stdin=b"Hello\n")
+        assert finished.returncode == 0
+        assert hearer.recv_text(timeout=SECONDS) == "Hello"
+
+
+def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+        pub.type(b"Hello\n")
+        assert hearer.recv_text(timeout=SECONDS) == "Hello"
+        pub.process.send_signal(signal.SIGINT)
+        assert pub.wait() == 130
+        assert pub.finish() == (130, "", "")
+
+
+# ---- at a prompt
+
+
+def test_what_is_typed_at_the_prompt_is_read_elsewhere() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
+        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        words = ("-t", "room1", "-c", "2", "--timestamps", "none")
+        with start("sub", address, *words) as sub:
+            for text in ("room1:Hello everyone!", "", "room10:others", "room1:Grüße 👋"):
+                pub.expect("Message> ")
+                pub.type(f"{text}\r")
+            assert sub.finish() == (0, "room1: Hello everyone!\nroom1: Grüße 👋\n", "")
+        pub.expect("Message> ")
+        pub.type(CTRL_D)
+        assert pub.wait() == 0
+    assert "Traceback" not in pub.text
+
+
+def test_an_empty_line_at_the_prompt_sends_nothing() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1") as pub:
+        address = pub.expect(r"zmqchat sub (\S+) -t room1").group(1)
+        with Subscriber(address, topics=["room1"]) as hearer:
+            for text in ("", "Hello"):
+                pub.expect("Message> ")
+                pub.type(f"{text}\r")
+            assert hearer.recv_text(timeout=SECONDS) == "room1:Hello"
+
+
+def test_the_prompt_says_when_nobody_listens() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0") as pub:
+        pub.expect("Message> ")
+        pub.type("Is anybody there?\r")
+        pub.expect("nobody listens")
+        pub.expect("Message> ")
+
+
+def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0") as pub:
+        pub.expect("Message> ")
+        assert pub.interrupt() == 130
+    assert "Traceback" not in pub.text
+
+
+def test_several_lines_pasted_at_once_are_several_messages() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
+        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        with Subscriber(address) as hearer:
+            pub.expect("Message> ")
+            pub.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
+            heard = [hearer.recv_text(timeout=SECONDS) for _ in range(3)]
+    assert heard == ["one", "two", "three"]

@@ -1,0 +1,214 @@
+"""A program ends when it is over: quietly, with its own exit code, and in its own time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Iterator
+
+import pytest
+import zmq
+
+from patience import PATIENCE
+from zmqchat_rs import Subscriber
+
+if TYPE_CHECKING:
+    from interpreters import RunPython, StartPython
+
+#: What an exit may take beyond the linger: half a second is the promise, the rest is for a
+#: machine that has other things to do.
+SLACK = 0.5 + 2.5
+
+#: Sends far more than the sockets between two processes hold to a peer that does not read.
+UNSENT = """
+import atexit, sys, time
+atexit.register(lambda: print(time.monotonic()))
+from zmqchat_rs import Publisher
+pub = Publisher("127.0.0.1:0", linger={linger}, high_water_mark=0)
+print(pub.endpoint)
+pub.wait_for_subscribers(1, timeout=30)
+pub.send_many([b"x" * 65_536] * 1_000)
+{rest}
+print(time.monotonic())
+"""
+
+
+@pytest.fixture
+def deaf() -> Iterator[zmq.Socket[bytes]]:
+    """A subscriber that takes next to nothing off the network."""
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.linger = 0
+        socket.rcvhwm = 1
+        socket.setsockopt(zmq.RCVBUF, 4_096)
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        yield socket
+
+
+@pytest.mark.parametrize("linger", [0, 1.0])
+@pytest.mark.parametrize("rest", ["", "pub.close()", "del pub", "globals()['again'] = pub"])
+def test_unsent_messages_delay_the_exit_by_the_linger_at_most(
+    start_python: StartPython, deaf: zmq.Socket[bytes], linger: float, rest: str
+) -> None:
+    script = start_python(UNSENT.format(linger=linger, rest=rest))
+    deaf.connect(script.line())
+    done = float(script.line())
+    finished = script.finish()
+    took = time.monotonic() - done
+    assert (finished.code, finished.stderr) == (0, "")
+    assert took < linger + SLACK
+    # Shorter, and the linger was not kept: there was somebody to send to, all of that time.
+    assert took > linger * 0.8
+
+
+def test_the_longest_linger_of_all_counts(
+    start_python: StartPython, deaf: zmq.Socket[bytes]
+) -> None:
+    rest = "pub.close(linger=1.0)\nothers = [Publisher('127.0.0.1:0', linger=0) for _ in range(3)]"
+    script = start_python(UNSENT.format(linger=0, rest=rest))
+    deaf.connect(script.line())
+    done = float(script.line())
+    finished = script.finish()
+    took = time.monotonic() - done
+    assert (finished.code, finished.stderr) == (0, "")
+    assert 0.8 < took < 1.0 + SLACK
+
+
+@pytest.mark.parametrize("rest", ["", "pub.close()", "with pub: pass", "raise SystemExit(0)"])
+def test_what_was_sent_just_before_the_exit_arrives(start_python: StartPython, rest: str) -> None:
+    script = start_python(
+        f"""
+        import sys
+        from zmqchat_rs import Publisher
+        pub = Publisher("127.0.0.1:0", linger=20)
+        print(pub.endpoint)
+        pub.wait_for_subscribers(1, timeout=30)
+        pub.send_many(["x" * 1_000] * 5_000)
+        pub.send("the end")
+        {rest}
+        """
+    )
+    with Subscriber(script.line()) as subscriber:
+        count = 0
+        while subscriber.recv_text(timeout=PATIENCE) != "the end":
+            count += 1
+        assert count == 5_000
+    assert script.finish()[::2] == (0, "")
+
+
+#: Ways to leave things open, and to end: each with the exit code that Python gives it.
+ENDINGS = {
+    "nothing is closed": ("", 0),
+    "a daemon thread waits in recv": ("daemon(sub.recv)", 0),
+    "a daemon thread waits in a loop": ("daemon(list, sub)", 0),
+    "a daemon thread listens": ("daemon(sub.listen)", 0),
+    "a daemon thread waits for subscribers": ("daemon(pub.wait_for_subscribers, 99)", 0),
+    "a daemon thread is blocked in send": ("daemon(fill)", 0),
+    "many daemon threads wait": ("for _ in range(20): daemon(sub.recv)", 0),
+    "a daemon thread sends without end": ("daemon(flood)", 0),
+    "a daemon thread makes objects without end": ("daemon(objects)", 0),
+    "sys.exit": ("daemon(sub.recv); sys.exit(3)", 3),
+    "an exception": ("daemon(sub.recv); raise LookupError('mine')", 1),
+    "objects in a circle": ("circle = [pub, sub]; circle.append(circle); del pub, sub, circle", 0),
+    "objects in a module": ("sys.modules['zmqchat_rs'].mine = pub, sub; del pub, sub", 0),
+    "objects in an atexit function": (
+        "atexit.register(lambda: (pub.subscriber_count, sub.closed))",
+        0,
+    ),
+    "an object made at exit": ("atexit.register(lambda: Publisher('127.0.0.1:0'))", 0),
+    "an object used after the shutdown": ("sys.modules['zmqchat_rs']._late = Late()", 0),
+    "messages nobody read": ("pub.send_many(['x'] * 1_000); sub.recv()", 0),
+    "a message kept": ("pub.send('x'); sys.kept = sub.recv()", 0),
+    "connecting to nobody": (
+        "Subscriber('127.0.0.1:1'); Publisher(connect='127.0.0.1:1').send('x')",
+        0,
+    ),
+    "a thread that ends when it is told": ("stop_at_exit()", 0),
+}
+
+
+@pytest.mark.parametrize(("ending", "code"), ENDINGS.values(), ids=ENDINGS)
+def test_an_exit_is_quick_and_quiet_whatever_is_open(
+    run_python: RunPython, ending: str, code: int
+) -> None:
+    finished = run_python(
+        f"""
+        import atexit, sys, threading, time
+        from patience import until_at_rest
+        from zmqchat_rs import Publisher, Subscriber, ZmqChatError
+
+        atexit.register(lambda: print(time.monotonic()))
+        pub = Publisher("127.0.0.1:0", on_full="block", high_water_mark=1)
+        sub = Subscriber(pub.endpoint, high_water_mark=1)
+        pub.wait_for_subscribers(1, timeout=30)
+
+        def daemon(function, *arguments):
+            def wait_here():
+                try:
+                    function(*arguments)
+                except ZmqChatError:
+                    pass
+            thread = threading.Thread(target=wait_here, daemon=True)
+            thread.start()
+            if function not in (flood, objects):
+                until_at_rest(thread)
+
+        def fill():
+            while True:
+                pub.send(b"x" * 100_000)
+
+        def flood():
+            with Publisher("127.0.0.1:0") as loud:
+                while True:
+                    loud.send("x")
+
+        def objects():
+            while True:
+                with Publisher("inproc://here"), Subscriber("inproc://here") as each:
+                    each.closed
+
+        def stop_at_exit():
+            thread = threading.Thread(target=lambda: list(sub))
+            thread.start()
+            threading.Thread(target=lambda: (threading.main_thread().join(), sub.close())).start()
+
+        class Late:
+            def __init__(self):
+                self.pub, self.refusal = pub, ZmqChatError
+            def __del__(self):
+                try:
+                    self.pub.send("too late")
+                except self.refusal:
+                    pass
+
+        {ending}
+        """
+    )
+    ended = time.monotonic()
+    assert finished.code == code
+    assert ended - float(finished.stdout.split()[-1]) < 1.0 + SLACK
+    if "LookupError" in ending:
+        assert finished.stderr.endswith("LookupError: mine\n")
+        assert finished.stderr.count("Traceback") == 1
+    else:
+        assert finished.stderr == ""
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program_as_always(run_python: RunPython) -> None:
+    finished = run_python(
+        """
+        from patience import interrupt_when_at_rest
+        from zmqchat_rs import Subscriber
+        sub = Subscriber("127.0.0.1:1")
+        interrupt_when_at_rest()
+        def wait_here():
+            sub.recv()
+        wait_here()
+        """
+    )
+    assert finished.code == -2
+    assert finished.stderr.endswith("KeyboardInterrupt\n")
+    assert finished.stderr.count("Traceback") == 1
+
+
+def test_an_import_that_is_never_used_costs_nothing_at_exit(run_python: RunPython) -> None:
+    finished = run_python("import threading, zmqchat_rs; print(threading.active_count())")
+    assert finished == (0, "1\n", "")

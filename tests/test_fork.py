@@ -1,0 +1,239 @@
+"""A fork: the child is told clearly, may start afresh, and harms nobody; the parent lives on."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Pair
+    from interpreters import RunPython
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+
+OPENING = """
+import gc, os, sys, threading
+from patience import Background
+from zmqchat_rs import Publisher, Subscriber, ZmqChatError
+
+pub = Publisher("127.0.0.1:0")
+sub = Subscriber(pub.endpoint)
+pub.wait_for_subscribers(1, timeout=30)
+
+USES = {
+    "send": lambda: pub.send("x"),
+    "send_many": lambda: pub.send_many(["x"]),
+    "send_json": lambda: pub.send_json({}),
+    "wait_for_subscribers": lambda: pub.wait_for_subscribers(1, timeout=1),
+    "subscriber_count": lambda: pub.subscriber_count,
+    "topics": lambda: pub.topics,
+    "recv": lambda: sub.recv(timeout=1),
+    "recv_text": lambda: sub.recv_text(timeout=1),
+    "recv_bytes": lambda: sub.recv_bytes(timeout=1),
+    "recv_many": lambda: sub.recv_many(timeout=1),
+    "next": lambda: next(sub),
+    "for": lambda: list(sub),
+    "subscribe": lambda: sub.subscribe("room1"),
+    "unsubscribe": lambda: sub.unsubscribe("room1"),
+    "connect": lambda: sub.connect("127.0.0.1:1"),
+    "disconnect": lambda: sub.disconnect("127.0.0.1:1"),
+    "listen": lambda: sub.listen(timeout=1),
+}
+
+def refuses():
+    # Every use of what came through the fork raises a clear error.
+    for name, use in USES.items():
+        try:
+            use()
+        except ZmqChatError as error:
+            assert "fork" in str(error).lower(), (name, error)
+        else:
+            raise AssertionError(name + " raised nothing")
+
+def starts_afresh():
+    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as hears:
+        mine.wait_for_subscribers(1, timeout=30)
+        mine.send("from the child")
+        assert hears.recv_text(timeout=30) == "from the child"
+
+def lives_on():
+    # The parent's own objects work as before.
+    assert pub.wait_for_subscribers(1, timeout=30) == 1
+    pub.send("still here")
+    assert sub.recv_text(timeout=30) == "still here"
+    print("the parent lives on")
+
+def wait_for(child):
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+"""
+
+GOOD = (0, "the parent lives on\n", "")
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        "refuses()",
+        "starts_afresh()",
+        "refuses(); starts_afresh(); refuses()",
+        "starts_afresh(); refuses(); del pub, sub; gc.collect()",
+        "del pub, sub, USES; gc.collect(); starts_afresh()",
+        "globals().clear()",
+        "pass",
+    ],
+)
+@pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)"])
+def test_the_child_of_a_fork_harms_nobody(run_python: RunPython, child: str, end: str) -> None:
+    end = f"import os, sys; {end}"
+    script = f"""{OPENING}
+child = os.fork()
+if child == 0:
+    {child}
+    {end}
+wait_for(child)
+lives_on()
+"""
+    assert run_python(script) == GOOD
+
+
+def test_a_fork_while_another_thread_waits_hangs_nobody(run_python: RunPython) -> None:
+    script = f"""{OPENING}
+reader = Background(sub.recv_text)
+reader.until_at_rest()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        refuses()
+        starts_afresh()
+        sys.exit(0)
+    wait_for(child)
+pub.send("for the thread")
+assert reader.result() == "for the thread"
+lives_on()
+"""
+    assert run_python(script) == GOOD
+
+
+def test_a_fork_while_other_threads_send_hangs_nobody(run_python: RunPython) -> None:
+    script = f"""{OPENING}
+stop = threading.Event()
+
+def speak():
+    with Publisher("127.0.0.1:0") as loud, Subscriber(loud.endpoint) as hears:
+        loud.wait_for_subscribers(1, timeout=30)
+        while not stop.is_set():
+            loud.send("x")
+            hears.recv(timeout=30)
+            pub.topics
+
+threads = [Background(speak) for _ in range(2)]
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        refuses()
+        starts_afresh()
+        os._exit(0)
+    wait_for(child)
+stop.set()
+for thread in threads:
+    thread.result()
+lives_on()
+"""
+    assert run_python(script) == GOOD
+
+
+def test_a_fork_of_a_fork_is_told_too(run_python: RunPython) -> None:
+    script = f"""{OPENING}
+child = os.fork()
+if child == 0:
+    starts_afresh()
+    pub, sub = Publisher("127.0.0.1:0"), Subscriber("127.0.0.1:1")
+    grandchild = os.fork()
+    if grandchild == 0:
+        refuses()
+        starts_afresh()
+        sys.exit(0)
+    wait_for(grandchild)
+    sys.exit(0)
+wait_for(child)
+lives_on()
+"""
+    assert run_python(script) == GOOD
+
+
+def test_a_fork_before_anything_was_made_is_no_fork_at_all(run_python: RunPython) -> None:
+    script = """
+import os, sys
+from zmqchat_rs import Publisher, Subscriber
+child = os.fork()
+with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
+    pub.wait_for_subscribers(1, timeout=30)
+    pub.send("Hello")
+    assert sub.recv_text(timeout=30) == "Hello"
+if child == 0:
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    assert run_python(script) == (0, "", "")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_works_in_each_of_its_ways(run_python: RunPython, method: str) -> None:
+    script = f"""
+import multiprocessing
+from zmqchat_rs import Publisher, Subscriber, ZmqChatError
+
+inherited = None
+
+def work(endpoint, method):
+    with Subscriber(endpoint, topics=["room1"]) as hears:
+        assert hears.recv(timeout=30).text == "Hello"
+    if method == "fork":
+        try:
+            inherited.send("x")
+        except ZmqChatError as error:
+            assert "fork" in str(error).lower(), error
+        else:
+            raise AssertionError("no error")
+    else:
+        assert inherited is None
+
+if __name__ == "__main__":
+    ways = multiprocessing.get_context("{method}")
+    with Publisher("127.0.0.1:0") as inherited, Subscriber(inherited.endpoint) as own:
+        given = (inherited.endpoint, "{method}")
+        workers = [ways.Process(target=work, args=given) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        inherited.wait_for_subscribers(3, topic="room1", timeout=60)
+        inherited.send("Hello", topic="room1")
+        for worker in workers:
+            worker.join()
+        print([worker.exitcode for worker in workers], own.recv(timeout=30).text)
+"""
+    assert run_python(script, deadline=90) == (0, "[0, 0] Hello\n", "")
+
+
+def test_messages_travel_between_processes(run_python: RunPython) -> None:
+    script = """
+import multiprocessing
+from zmqchat_rs import Message
+
+def shout(message):
+    return message.topic + " " + message.text.upper()
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(shout, [Message([b"room1:Hello"])]))
+"""
+    assert run_python(script) == (0, "['room1 HELLO']\n", "")
+
+
+def test_publishers_and_subscribers_do_not_pickle(pair: Pair) -> None:
+    for each in pair:
+        with pytest.raises(TypeError, match="pickle"):
+            pickle.dumps(each)

@@ -1,0 +1,153 @@
+"""`help()` answers: all that is public is documented, and the stub says what the module does."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any, Callable, Iterator, NamedTuple, Union
+
+import pytest
+
+import zmqchat_rs
+from zmqchat_rs import _core
+
+STUB = ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text(encoding="utf-8"))
+Definition = Union[ast.FunctionDef, ast.ClassDef]
+
+
+def stub_classes() -> dict[str, ast.ClassDef]:
+    """Give the stub's classes that exist at run time: a TypedDict is a type alone."""
+    return {
+        node.name: node
+        for node in STUB.body
+        if isinstance(node, ast.ClassDef)
+        and not any(isinstance(base, ast.Name) and base.id == "TypedDict" for base in node.bases)
+    }
+
+
+def functions(body: list[ast.stmt]) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def is_property(node: ast.FunctionDef) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == "property" for one in node.decorator_list)
+
+
+def public(namespace: Any) -> set[str]:
+    return {name for name in vars(namespace) if not name.startswith("_")}
+
+
+class Call(NamedTuple):
+    """Something that takes arguments: a function, a method, or a class that is called."""
+
+    name: str
+    runtime: Callable[..., Any]
+    stub: ast.FunctionDef
+    doc: str
+
+
+def calls() -> Iterator[Call]:
+    for name, stub in functions(STUB.body).items():
+        function = getattr(_core, name)
+        yield Call(name, function, stub, function.__doc__ or "")
+    for class_name, node in stub_classes().items():
+        cls = getattr(_core, class_name)
+        for name, stub in functions(node.body).items():
+            if name == "__new__":
+                yield Call(class_name, cls, stub, cls.__doc__ or "")
+            elif not is_property(stub):
+                method = getattr(cls, name)
+                yield Call(f"{class_name}.{name}", method, stub, method.__doc__ or "")
+
+
+PUBLIC_CALLS = [
+    call for call in calls() if not any(part.startswith("_") for part in call.name.split("."))
+]
+
+
+def stub_parameters(node: ast.FunctionDef, *, bound: bool) -> list[tuple[str, str, object]]:
+    """Name, kind and default of each parameter; no default is `inspect.Parameter.empty`."""
+    args = node.args
+    positional = [*args.posonlyargs, *args.args]
+    empty: list[object] = [inspect.Parameter.empty]
+    defaults = empty * (len(positional) - len(args.defaults)) + [
+        ast.literal_eval(default) for default in args.defaults
+    ]
+    kinds = ["positional-only"] * len(args.posonlyargs) + ["positional or keyword"] * len(args.args)
+    found = list(zip([arg.arg for arg in positional], kinds, defaults))[1 if bound else 0 :]
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults):
+        value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
+        found.append((arg.arg, "keyword-only", value))
+    return found
+
+
+def runtime_parameters(call: Call) -> list[tuple[str, str, object]]:
+    return [
+        (one.name, one.kind.description, one.default)
+        for one in inspect.signature(call.runtime).parameters.values()
+        if one.name != "self"
+    ]
+
+
+def is_bound(call: Call) -> bool:
+    return "." in call.name or inspect.isclass(call.runtime)
+
+
+def test_the_stub_and_the_module_have_the_same_names() -> None:
+    stub_names = {*stub_classes(), *functions(STUB.body)}
+    assert {name for name in stub_names if not name.startswith("_")} == public(_core)
+    for name, node in stub_classes().items():
+        cls = getattr(_core, name)
+        members = functions(node.body)
+        attributes = {
+            one.target.id
+            for one in node.body
+            if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        }
+        assert {one for one in members if not one.startswith("_")} == public(cls) - attributes, name
+        for member in members:
+            assert hasattr(cls, member), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("call", PUBLIC_CALLS, ids=lambda call: call.name)
+def test_the_stub_and_the_module_take_the_same_arguments(call: Call) -> None:
+    assert stub_parameters(call.stub, bound=is_bound(call)) == runtime_parameters(call)
+
+
+def documented() -> Iterator[tuple[str, object]]:
+    """All that a user can name: what the package exports, and what that has inside."""
+    yield "zmqchat_rs", zmqchat_rs
+    for name in sorted({*public(_core), *zmqchat_rs.__all__} - {"__version__"}):
+        member = getattr(zmqchat_rs if name in zmqchat_rs.__all__ else _core, name)
+        yield name, member
+        if inspect.isclass(member):
+            for inner in sorted(public(member)):
+                yield f"{name}.{inner}", inspect.getattr_static(member, inner)
+
+
+@pytest.mark.parametrize(("name", "thing"), documented(), ids=lambda one: str(one)[:40])
+def test_everything_public_is_documented(name: str, thing: object) -> None:
+    doc = thing.__dict__.get("__doc__") if inspect.isclass(thing) else thing.__doc__
+    assert doc, name
+    assert doc.strip(), name
+    assert inspect.cleandoc(doc).splitlines()[0].endswith("."), "the first line is a sentence"
+
+
+@pytest.mark.parametrize("call", PUBLIC_CALLS, ids=lambda call: call.name)
+def test_a_call_s_help_names_its_arguments_and_its_result(call: Call) -> None:
+    parameters = [name for name, _, _ in stub_parameters(call.stub, bound=is_bound(call))]
+    if parameters:
+        assert "Args:" in call.doc
+        arguments = call.doc.split("Args:", 1)[1]
+        assert [name for name in parameters if f"{name}:" not in arguments] == []
+    returns = call.stub.returns
+    if not inspect.isclass(call.runtime) and not (
+        isinstance(returns, ast.Constant) and returns.value is None
+    ):
+        assert "Returns:" in call.doc
+    if parameters and call.name.startswith(("Publisher", "Subscriber")):
+        assert "Raises:" in call.doc
+    # `listen` counts what came: time that runs out is its normal end.
+    if "timeout" in parameters and call.name != "Subscriber.listen":
+        assert "TimeoutError" in call.doc

@@ -1,0 +1,147 @@
+"""What is installed is what was meant: libzmq with all its abilities, and nothing too much."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import zmqchat_rs
+from zmqchat_rs import Publisher, Subscriber, _core
+
+LINUX = sys.platform.startswith("linux")
+KEEPALIVE_TIMER = "02"  # Documentation/networking/proc_net_tcp.rst: "another timer"
+
+
+def output_of(script: str) -> str:
+    """Run a script in a fresh interpreter, and give what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def test_libzmq_is_new_and_has_curve_and_the_drafts() -> None:
+    info = zmqchat_rs.build_info()
+    assert info["libzmq"] == "4.3.5"
+    assert info["curve"] is True
+    assert info["libsodium"]
+    assert info["draft"] is True
+
+
+def test_the_version_is_stated_once() -> None:
+    assert zmqchat_rs.__version__ == zmqchat_rs.build_info()["version"]
+    assert zmqchat_rs.__version__ == metadata.version("zmqchat-rs")
+
+
+@pytest.mark.skipif(not LINUX, reason="the other platforms have fewer abilities")
+def test_libzmq_has_what_the_platform_offers() -> None:
+    info = zmqchat_rs.build_info()
+    assert info["ipc"] is True
+    assert info["event_signal"] == "eventfd"
+    assert info["tcp_keepalive"] is True
+    assert info["interface_names"] is True
+    assert info["fork_guard"] is True
+
+
+@pytest.mark.skipif(not LINUX, reason="reads /proc")
+def test_threads_signal_each_other_through_eventfd() -> None:
+    before, after, sockets = output_of(
+        "import os\n"
+        "from zmqchat_rs import Publisher\n"
+        "def count(kind):\n"
+        "    names = []\n"
+        "    for entry in os.scandir('/proc/self/fd'):\n"
+        "        try:\n"
+        "            names.append(os.readlink(entry.path))\n"
+        "        except FileNotFoundError:\n"
+        "            pass  # the folder's own descriptor\n"
+        "    return sum(name.startswith(kind) for name in names)\n"
+        "before, had = count('anon_inode:[eventfd]'), count('socket:')\n"
+        "with Publisher('inproc://x'):\n"
+        "    print(before, count('anon_inode:[eventfd]'), count('socket:') - had)\n"
+    ).split()
+    # The context's reaper and I/O thread and the socket have a mailbox each; without eventfd
+    # each mailbox would be a pair of sockets.
+    assert int(after) >= int(before) + 3
+    assert int(sockets) == 0
+
+
+def timers(port: int) -> list[str]:
+    """The timers of the established connections from and to a port on loopback."""
+    if shutil.which("ss"):
+        listed = subprocess.run(
+            ["ss", "-tonH", f"( sport = :{port} or dport = :{port} )"],
+            check=True,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        ).stdout
+        return [line for line in listed.splitlines() if line.startswith("ESTAB")]
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    return [
+        "timer:(keepalive," if row[5].startswith(KEEPALIVE_TIMER) else "timer: another"
+        for row in rows
+        if row[3] == "01" and f":{port:04X}" in row[1] + row[2]
+    ]
+
+
+@pytest.mark.skipif(not LINUX, reason="reads the kernel's list of connections")
+def test_an_idle_connection_is_kept_alive_from_both_ends() -> None:
+    with Publisher("127.0.0.1:0") as pub, Subscriber(str(pub.endpoint)) as sub:
+        pub.wait_for_subscribers(timeout=60)
+        pub.send("hello")
+        assert sub.recv_text(timeout=60) == "hello"
+        port = int(str(pub.endpoint).rsplit(":", 1)[1])
+        # What was just sent has a timer of its own, until its arrival is confirmed.
+        deadline = time.monotonic() + 30
+        while True:
+            seen = timers(port)
+            if len(seen) == 2 and all("timer:(keepalive," in line for line in seen):
+                return
+            assert time.monotonic() < deadline, seen
+
+
+@pytest.mark.skipif(not LINUX, reason="the loopback interface is called lo here")
+def test_an_interface_name_can_be_bound() -> None:
+    with Publisher("lo:0") as pub:
+        assert re.fullmatch(r"tcp://127\.0\.0\.1:\d+", str(pub.endpoint))
+
+
+@pytest.mark.skipif(not (LINUX and shutil.which("ldd")), reason="asks ldd")
+def test_the_machine_s_cpp_runtime_is_not_needed() -> None:
+    libraries = subprocess.run(
+        ["ldd", str(_core.__file__)], check=True, stdout=subprocess.PIPE, encoding="utf-8"
+    ).stdout
+    assert "libc.so" in libraries
+    for unwanted in ("libstdc++", "libzmq", "libsodium", "not found"):
+        assert unwanted not in libraries
+
+
+def test_importing_brings_in_nothing_heavy() -> None:
+    imported = output_of("import sys, zmqchat_rs; print(*sys.modules)").split()
+    assert "zmqchat_rs._core" in imported
+    for heavy in ("asyncio", "prompt_toolkit", "zmq", "zmqchat_rs.cli", "argparse"):
+        assert heavy not in imported
+
+
+def test_nothing_is_required_at_run_time() -> None:
+    required = metadata.requires("zmqchat-rs") or []
+    assert [one for one in required if "extra ==" not in one] == []
+
+
+def test_the_types_come_along() -> None:
+    folder = Path(zmqchat_rs.__file__).parent
+    assert (folder / "py.typed").is_file()
+    assert (folder / "_core.pyi").is_file()

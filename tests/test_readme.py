@@ -1,0 +1,252 @@
+"""The README keeps its word: its commands stand there, its programs run as pasted."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import zmqchat_rs
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECONDS = 60.0  # far above what any of these takes
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+# A program's first line is its name.
+PROGRAMS = {code.split("\n", 1)[0][2:]: code for code in blocks("python")}
+SHELL = blocks("sh")
+
+
+def on_port(pasted: str, port: int) -> str:
+    """Change all that is changed in what is pasted: 5555 on every interface to one free port."""
+    return (
+        pasted.replace("Publisher()", f'Publisher("127.0.0.1:{port}")')
+        .replace('Subscriber("127.0.0.1"', f'Subscriber("127.0.0.1:{port}"')
+        .replace("tcp://*:5555", f"tcp://127.0.0.1:{port}")
+        .replace("tcp://127.0.0.1:5555", f"tcp://127.0.0.1:{port}")
+        .replace("zmqchat pub", f"zmqchat pub --bind 127.0.0.1:{port}")
+        .replace("zmqchat sub 127.0.0.1", f"zmqchat sub 127.0.0.1:{port}")
+    )
+
+
+def environment() -> dict[str, str]:
+    """Make what a shell has where the package was just installed."""
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+        return number
+
+
+class Running:
+    """A program in a process of its own, whose lines can be waited for."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command,
+            env=environment(),
+            encoding="utf-8",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.printed: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def shows(self, expected: str, within: float = SECONDS) -> bool:
+        """Wait for a line that contains `expected`; false when time or the output ends first."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return False
+            if line is None:
+                self._lines.put(None)  # the end stays the end
+                return False
+            self.printed.append(line)
+            if expected in line:
+                return True
+
+    def ends(self) -> int:
+        return self.process.wait(SECONDS)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def program(name: str, port: int) -> Running:
+    return Running([sys.executable, "-c", on_port(PROGRAMS[name], port)])
+
+
+def shell(line: str, port: int) -> Running:
+    # `exec`: a signal meant for the program reaches it, and no shell in between.
+    prefix = "" if "|" in line else "exec "
+    return Running(["sh", "-c", prefix + on_port(line, port)])
+
+
+def shell_block(first_words: str) -> list[str]:
+    """Find the one shell block that opens with these words, and give its lines."""
+    (found,) = (block for block in SHELL if block.startswith(first_words))
+    return found.splitlines()
+
+
+def hearing_with(subscriber: str, port: int) -> Running:
+    if subscriber == "zmqchat sub":
+        return shell(shell_block("zmqchat pub")[1], port)
+    return program(subscriber, port)
+
+
+def test_the_two_commands_stand_there_to_be_copied() -> None:
+    assert SHELL[:2] == ["pip install . && zmqchat demo\n", "pip install '.[test]' && pytest\n"]
+
+
+def test_every_program_of_the_readme_is_run_by_a_test() -> None:
+    assert set(PROGRAMS) == {
+        "publisher.py",
+        "subscriber.py",
+        "both.py",
+        "pyzmq_publisher.py",
+        "pyzmq_subscriber.py",
+    }
+    assert len(SHELL) == 6
+
+
+@pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
+@pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
+def test_what_one_program_publishes_the_other_shows(
+    publisher: str, subscriber: str, port: int
+) -> None:
+    with hearing_with(subscriber, port) as hearing, program(publisher, port) as telling:
+        assert hearing.shows("Hello"), hearing.printed
+        assert "room1" in hearing.printed[-1]
+        if publisher == "publisher.py":
+            assert telling.ends() == 0
+            assert telling.shows(f"Tell the others: 127.0.0.1:{port}"), telling.printed
+
+
+def test_ctrl_c_ends_the_subscriber(port: int) -> None:
+    with program("subscriber.py", port) as hearing, program("publisher.py", port):
+        assert hearing.shows("Hello everyone!"), hearing.printed
+        hearing.process.send_signal(signal.SIGINT)
+        assert hearing.shows("KeyboardInterrupt"), hearing.printed
+        assert hearing.ends() != 0
+
+
+@pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
+def test_what_is_typed_in_one_window_is_read_in_the_other(subscriber: str, port: int) -> None:
+    pub_line, _ = shell_block("zmqchat pub")
+    with hearing_with(subscriber, port) as hearing, shell(pub_line, port) as typing:
+        # Whoever types sees when the other window is up; here, the line is typed until it is.
+        deadline = time.monotonic() + SECONDS
+        typing.type("Good morning")
+        while not hearing.shows("Good morning", within=0.2):
+            assert time.monotonic() < deadline, (typing.printed, hearing.printed)
+            assert typing.process.poll() is None, typing.printed
+            typing.type("Good morning")
+        assert "room1" in hearing.printed[-1]
+        assert typing.process.stdin is not None
+        typing.process.stdin.close()
+        assert typing.ends() == 0
+
+
+def test_both_sides_of_the_pipe_end_well(port: int) -> None:
+    pub_line, sub_line = shell_block("seq")
+    with shell(pub_line, port) as telling, shell(sub_line, port) as hearing:
+        assert hearing.ends() == 0
+        assert telling.ends() == 0
+        assert not hearing.shows("an end to its output"), hearing.printed
+        texts = [line for line in hearing.printed if line.startswith("{")]
+        assert [json.loads(line)["text"] for line in texts] == ["1", "2", "3"]
+
+
+def test_each_command_that_stands_alone_works(port: int) -> None:
+    for line in shell_block("zmqchat demo"):
+        with shell(line, port) as command:
+            assert command.ends() == 0, line
+            assert command.shows(""), line
+
+
+def test_one_process_can_hold_both_sides(port: int) -> None:
+    with program("both.py", port) as both:
+        assert both.shows("2 shown"), both.printed
+        assert both.ends() == 0
+        assert both.printed == [
+            "Hello",
+            r"b'\x00\xff'",
+            "{'celsius': 21.5}",
+            "room1: one",
+            "room1: two",
+            "2 shown",
+        ]
+
+
+def test_the_numbers_are_those_of_the_module() -> None:
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(zmqchat_rs.Publisher).parameters.items()
+    }
+    assert f"`high_water_mark` messages ({defaults['high_water_mark']:,})" in README
+    assert f"at most {defaults['max_message_bytes'] // 2**20} MiB" in README
+    assert f"`linger` ({defaults['linger']:g} second)" in README
+
+
+def test_what_the_readme_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).is_file(), target
+    for heading in re.findall(r"\]\(#([^)]+)\)", README):
+        assert re.search(rf"^#+ {heading}$", README, re.MULTILINE | re.IGNORECASE), heading
+
+
+def test_the_conda_environment_is_the_lab_s() -> None:
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
+    assert "name: zmqchat" in lines
+    assert "  - python=3.10" in lines
+
+
+def test_the_changelog_has_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{zmqchat_rs.__version__}]" in changelog
