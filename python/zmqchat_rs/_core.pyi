@@ -3,7 +3,7 @@
 import sys
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Iterable, Iterator, Literal, Sequence, TypedDict, Union, final
+from typing import Any, Iterable, Iterator, Literal, Sequence, TypedDict, final
 
 from typing_extensions import TypeAlias
 
@@ -12,11 +12,11 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-_Payload: TypeAlias = Union[str, bytes, Buffer]
+_Payload: TypeAlias = str | bytes | Buffer
 _Framing: TypeAlias = Literal["plain", "envelope"]
 _ReadFraming: TypeAlias = Literal["plain", "envelope", "raw"]
 _Timestamps: TypeAlias = Literal["none", "time", "iso", "delta"]
-_Color: TypeAlias = Union[Literal["auto", "always", "never"], bool]
+_Color: TypeAlias = Literal["auto", "always", "never"] | bool
 
 __version__: str
 

@@ -140,10 +140,25 @@ impl Process {
     }
 }
 
-/// A thread that waits, from before it lets go of the interpreter until it has it again. The end
-/// of the process waits for them: a thread that comes back from a wait when the interpreter is
-/// gone would be torn down inside our frames.
+/// A thread that waits, from before it lets go of the interpreter until it has it again.
+///
+/// At the end of the program the threads that still wait are daemons. One that came back when the
+/// interpreter is gone would be torn down inside our frames, and one that came back earlier would
+/// only complain of a closed socket. So they stay, for the little while that the process lasts;
+/// the end waits for those that are just on their way back.
 pub struct Waiting(&'static Process);
+
+impl Waiting {
+    /// The wait is over. Does not return when the process is ending.
+    pub fn over(&self) {
+        if self.0.ended() {
+            self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}
 
 /// Announces a wait; refused once the process is ending.
 pub fn about_to_wait() -> Result<Waiting> {
@@ -162,7 +177,7 @@ impl Drop for Waiting {
 
 /// Closes whatever is open and ends the context, within the longest linger and half a second.
 /// Whatever is used afterwards says that it is closed. Must not be called with the interpreter
-/// held, because the threads that wait need it to come back.
+/// held: threads that come back from a wait need it.
 pub fn shut_down() {
     let current = CURRENT.load(Ordering::Acquire);
     // SAFETY: as in `process`.

@@ -15,11 +15,11 @@ pub(super) fn detached<T: Send>(
     wait: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     // Dropped when this thread has the interpreter again.
-    let _waiting = about_to_wait()?;
+    let waiting = about_to_wait()?;
     let handles_signals = is_main_thread(py)?;
     let mut raised = None;
     let outcome = py.detach(|| {
-        wait(&mut || {
+        let outcome = wait(&mut || {
             if !handles_signals {
                 return Ok(());
             }
@@ -32,8 +32,11 @@ pub(super) fn detached<T: Send>(
                 }
                 None => Err(Error::Closed("the interpreter is ending".into())),
             }
-        })
+        });
+        waiting.over();
+        outcome
     });
+    drop(waiting);
     match raised {
         Some(error) => Err(error),
         None => Ok(outcome?),
