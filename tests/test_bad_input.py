@@ -48,7 +48,7 @@ def test_a_port_with_a_letter_is_refused() -> None:
 def test_an_empty_host_is_refused_with_an_example() -> None:
     for make in (Publisher, Subscriber):
         for address in ("", ":5555", "tcp://:5555"):
-            with pytest.raises(ValueError, match=r"\d+\.\d+\.\d+\.\d+|\*:5555"):
+            with pytest.raises(ValueError, match="for example"):
                 make(address)
 
 
@@ -129,7 +129,6 @@ def test_a_closed_publisher_says_so(pair: Pair) -> None:
         lambda: publisher.send_many(["x"]),
         lambda: publisher.send_json({}),
         lambda: publisher.wait_for_subscribers(1, timeout=0),
-        publisher.__enter__,
     ]
     for use in uses:
         with pytest.raises(ClosedError, match=r"(?i)publisher.*closed"):
@@ -149,7 +148,6 @@ def test_a_closed_subscriber_says_so(pair: Pair) -> None:
         lambda: subscriber.unsubscribe("room1"),
         lambda: subscriber.connect("127.0.0.1:1"),
         lambda: subscriber.disconnect("127.0.0.1:1"),
-        subscriber.__enter__,
     ]
     for use in uses:
         with pytest.raises(ClosedError, match=r"(?i)subscriber.*closed"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING
 
-from terminal import CTRL_D, SECONDS, in_terminal, reading_from, start, zmqchat
+from patience import until
+from terminal import CTRL_D, SECONDS, in_terminal, reading_from, start, told_address, zmqchat
 from zmqchat_rs import Subscriber
 
 if TYPE_CHECKING:
@@ -50,13 +52,15 @@ def test_pub_sends_the_messages_given_and_ends() -> None:
         assert pub.wait() == 0
 
 
-def test_pub_waits_for_as_many_subscribers_as_told() -> None:
+def test_pub_waits_for_as_many_subscribers_of_the_topic_as_told() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "2", "-t", "room1", "-m", "Hello")
-    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as one:
-        address = [str(peer) for peer in one.endpoints]
-        with Subscriber(address, topics=["other"]), Subscriber(address, topics=["room1"]) as two:
-            for hearer in (one, two):
+    with start("pub", *words) as pub:
+        address = told_address(pub)
+        hearers = [Subscriber(address, topics=[topic]) for topic in ("room1", "other", "room1")]
+        for hearer in hearers:
+            if "room1" in hearer.subscriptions:
                 assert hearer.recv(timeout=SECONDS).text == "Hello"
+            hearer.close()
 
 
 def test_pub_exits_with_3_when_nobody_comes_in_time() -> None:
@@ -96,6 +100,27 @@ def test_pub_loses_nothing_for_a_subscriber_that_reads_slowly() -> None:
         for number in range(count):
             assert hearer.recv_bytes(timeout=SECONDS) == b"%d" % number
         feeder.join()
+
+
+def test_what_is_still_queued_at_the_end_of_the_input_arrives() -> None:
+    count, filler = 5_000, b"." * 10_000  # far more than the system's buffers take
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
+        host, _, port = told_address(pub).partition(":")
+        with Subscriber(f"{host}:{port}", high_water_mark=10) as hearer:
+            pub.type(b"".join(b"%d%s\n" % (number, filler) for number in range(count)))
+            pub.stdin.close()
+            until(lambda: not is_open(host, int(port)), "the port to be closed")
+            for number in range(count):
+                assert hearer.recv_bytes(timeout=SECONDS) == b"%d%s" % (number, filler)
+            assert pub.wait() == 0
+
+
+def is_open(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=SECONDS).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_pub_with_a_name_stamps_and_still_reads_the_topic_of_a_line() -> None:

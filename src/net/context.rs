@@ -4,6 +4,7 @@
 //! its own on first use and leaves the inherited one, its sockets and its locks strictly alone.
 
 use super::housekeeping::Housekeeping;
+use super::monitor::Monitor;
 use super::socket::Housed;
 use super::sys::Errno;
 use super::{fork, wake};
@@ -25,6 +26,8 @@ pub(crate) struct Process {
     context: AtomicPtr<c_void>,
     housed: Mutex<Vec<Weak<dyn Housed>>>,
     housekeeping: Mutex<Option<Arc<Housekeeping>>>,
+    /// The monitors of closed sockets that may still report.
+    orphans: Mutex<Vec<Monitor>>,
     /// Threads that are inside a wait, or between it and the interpreter.
     waiting: AtomicUsize,
     ended: AtomicBool,
@@ -65,6 +68,7 @@ pub(crate) fn process() -> &'static Process {
         context: AtomicPtr::new(context),
         housed: Mutex::default(),
         housekeeping: Mutex::default(),
+        orphans: Mutex::default(),
         waiting: AtomicUsize::new(0),
         ended: AtomicBool::new(false),
         lingering: Mutex::default(),
@@ -132,11 +136,20 @@ impl Process {
         *lingering = (*lingering).max(until);
     }
 
-    /// Lets the housekeeping thread see that something was closed.
-    pub(crate) fn look(&self) {
+    /// Leaves a closed socket's monitor to the housekeeping thread.
+    pub(crate) fn read_out(&self, monitor: Monitor) {
+        lock(&self.orphans).push(monitor);
         if let Some(running) = &*lock(&self.housekeeping) {
             running.look();
         }
+    }
+
+    /// Reads what closed sockets report, and lets go of those that are gone; what to watch for the
+    /// others.
+    pub(crate) fn read_orphans(&self) -> Vec<zmq_sys::RawFd> {
+        let mut orphans = lock(&self.orphans);
+        orphans.retain_mut(|monitor| !monitor.read_out());
+        orphans.iter().map(Monitor::descriptor).collect()
     }
 }
 
@@ -194,6 +207,10 @@ pub fn shut_down() {
     if let Some(housekeeping) = &housekeeping {
         housekeeping.stop();
     }
+    // From now on no report blocks libzmq, so that their readers can go.
+    // SAFETY: a valid context; the call only tells its sockets, and may come before `zmq_ctx_term`.
+    unsafe { zmq_sys::zmq_ctx_shutdown(process.context()) };
+    lock(&process.orphans).clear();
     let patience = Instant::now() + GRACE;
     while process.waiting.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(1));

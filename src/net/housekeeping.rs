@@ -68,6 +68,7 @@ impl Housekeeping {
                 busy |= look.busy;
                 descriptors.extend(look.descriptors.into_iter().flatten());
             }
+            descriptors.extend(process.read_orphans());
             let patience = if busy {
                 i64::try_from(SLICE.as_millis()).unwrap_or(i64::MAX)
             } else {

@@ -3,16 +3,23 @@
 //! libzmq looks names up in its one I/O thread, where a slow resolver stalls every socket, and
 //! never learns that a name is unknown. So a thread of our own looks a name up, and hands libzmq
 //! the address; it keeps trying, because the other laptop may come to the network later.
+//!
+//! libzmq reconnects by itself, except after a breach of protocol, to which it counts a message
+//! above the limit: then it falls silent for ever. Such a connection is made anew here.
 
 use super::address;
+use super::monitor::Happening;
 use super::socket::{Live, Owner, Room};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Role};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two attempts to look up a name.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// libzmq says at once that it will try again; after this time it will not.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// One wish to be connected.
 #[derive(Debug)]
@@ -20,6 +27,8 @@ pub(crate) struct Link {
     wanted: Endpoint,
     /// What libzmq was told; `None` while the name is not found.
     connected: Option<Endpoint>,
+    /// When the connection was lost, until libzmq says that it tries again.
+    lost: Option<Instant>,
 }
 
 /// Connects to what was typed. Asking twice for the same address changes nothing: two connections
@@ -55,7 +64,11 @@ pub(crate) fn connect<R: Room>(owner: &Arc<Owner<R>>, text: &str) -> Result<()> 
         address::connect(live, &wanted)?;
         Some(wanted.clone())
     };
-    live.links.push(Link { wanted, connected });
+    live.links.push(Link {
+        wanted,
+        connected,
+        lost: None,
+    });
     Ok(())
 }
 
@@ -95,6 +108,42 @@ fn find<R: Room>(owner: &Weak<Owner<R>>, wanted: &Endpoint) {
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Takes in what became of a connection.
+pub(crate) fn note(live: &mut Live, happening: &Happening) {
+    let (remote, lost) = match happening {
+        Happening::Gone(peer) => (&peer.remote, Some(Instant::now())),
+        Happening::Opened(peer) => (&peer.remote, None),
+        Happening::Retrying(remote) => (remote, None),
+        Happening::ListenerClosed | Happening::Stopped | Happening::Other => return,
+    };
+    for link in &mut live.links {
+        if matches!(&link.connected, Some(endpoint) if endpoint.to_string() == *remote) {
+            link.lost = lost;
+        }
+    }
+}
+
+/// Makes connections anew that libzmq gave up. Says whether it did, and whether one may have to be
+/// later.
+pub(crate) fn mend(live: &mut Live) -> (bool, bool) {
+    let given_up: Vec<Endpoint> = live
+        .links
+        .iter_mut()
+        .filter(|link| link.lost.is_some_and(|lost| lost.elapsed() >= SILENCE))
+        .filter_map(|link| {
+            link.lost = None;
+            link.connected.clone()
+        })
+        .collect();
+    let mended = !given_up.is_empty();
+    for endpoint in given_up {
+        // The old one may be gone already, which is no harm.
+        let _ = address::disconnect(live, &endpoint);
+        let _ = address::connect(live, &endpoint);
+    }
+    (mended, live.links.iter().any(|link| link.lost.is_some()))
 }
 
 /// Takes back what `connect` was asked for.

@@ -1,8 +1,9 @@
 //! Connections as libzmq reports them.
 //!
 //! Invariant: the reading end has no limit and outlives the reports, because libzmq's I/O thread
-//! blocks on a report that it cannot place. It is parsed here: the crate `zmq` panics on an event
-//! that it does not know.
+//! blocks on a report that it cannot place. A closed socket reports until it is gone, so that its
+//! monitor goes to the housekeeping thread. Reports are parsed here: the crate `zmq` panics on an
+//! event that it does not know.
 
 use super::frame::Frame;
 use super::sys::{self, Errno};
@@ -11,16 +12,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use zmq_sys::RawFd;
 
 /// What happened, as far as anybody here asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happening {
-    /// A connection stands, made by either side; its descriptor.
-    Opened(i32),
-    /// The connection with this descriptor is gone.
-    Gone(i32),
+    /// A connection stands, made by either side.
+    Opened(Peer),
+    /// A connection is gone.
+    Gone(Peer),
+    /// libzmq is going to try again to connect to this endpoint.
+    Retrying(String),
     /// A listener was closed: its port is free.
     ListenerClosed,
+    /// The socket is gone; nothing follows.
+    Stopped,
     /// Anything else.
     Other,
+}
+
+/// One connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Its descriptor, which may be used again as soon as it is gone.
+    pub(crate) descriptor: i32,
+    /// The other side: what was connected to, or where it came from.
+    pub(crate) remote: String,
 }
 
 /// The reading end of one socket's reports.
@@ -52,10 +66,14 @@ impl Monitor {
         Ok(Self { pair, descriptor })
     }
 
-    /// Stops the reports of `watched`, then gives up the reading end.
-    pub(crate) fn stop(self, watched: &mut zmq::Socket) {
-        sys::stop_monitor(watched);
-        drop(self);
+    /// Reads on after the socket was closed; true when nothing follows.
+    pub(crate) fn read_out(&mut self) -> bool {
+        while let Some(happening) = self.next() {
+            if happening == Happening::Stopped {
+                return true;
+            }
+        }
+        false
     }
 
     pub(crate) fn descriptor(&self) -> RawFd {
@@ -75,18 +93,27 @@ impl Monitor {
                 value = number(&last)?;
             }
         }
+        let local = self.frame()?;
+        last = self.frame()?;
         while last.more() {
             last = self.frame()?;
         }
-        let descriptor = i32::try_from(value).unwrap_or(-1);
+        let remote = String::from_utf8_lossy(last.bytes()).into_owned();
+        let peer = Peer {
+            descriptor: i32::try_from(value).unwrap_or(-1),
+            remote,
+        };
         Some(match u32::try_from(event).unwrap_or(0) {
-            zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => {
-                Happening::Opened(descriptor)
-            }
-            zmq_sys::ZMQ_EVENT_DISCONNECTED => Happening::Gone(descriptor),
-            zmq_sys::ZMQ_EVENT_CLOSED | zmq_sys::ZMQ_EVENT_CLOSE_FAILED => {
+            zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => Happening::Opened(peer),
+            zmq_sys::ZMQ_EVENT_DISCONNECTED => Happening::Gone(peer),
+            // A connection attempt that is given up has no local address.
+            zmq_sys::ZMQ_EVENT_CLOSED | zmq_sys::ZMQ_EVENT_CLOSE_FAILED
+                if !local.bytes().is_empty() =>
+            {
                 Happening::ListenerClosed
             }
+            zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => Happening::Retrying(peer.remote),
+            zmq_sys::ZMQ_EVENT_MONITOR_STOPPED => Happening::Stopped,
             _ => Happening::Other,
         })
     }

@@ -173,11 +173,11 @@ impl Outbox {
     }
 
     fn read_monitor(&mut self, live: &mut Live) {
-        while let Some(happening) = live.monitor.next() {
+        while let Some(happening) = live.next_happening() {
             match happening {
-                Happening::Opened(descriptor) => self.ledger.opened(descriptor),
-                Happening::Gone(descriptor) => self.ledger.gone(descriptor),
-                Happening::ListenerClosed | Happening::Other => {}
+                Happening::Opened(peer) => self.ledger.opened(peer.descriptor),
+                Happening::Gone(peer) => self.ledger.gone(peer.descriptor),
+                _ => {}
             }
         }
     }
@@ -339,7 +339,7 @@ impl Publisher {
         }
         self.owner
             .wait(deadline, checkpoint, |live, outbox| {
-                // Notices take room of their own; the flow of acknowledgements comes with them.
+                // Takes in the acknowledgements that make room.
                 live.run_commands();
                 Ok(outbox.send(live, payload, topic)?.then_some(()))
             })?
@@ -482,6 +482,11 @@ fn send_inside(
     topic: Option<&str>,
 ) -> Result<bool> {
     let (live, outbox) = entered.parts()?;
+    if outbox.send(live, payload, topic)? {
+        return Ok(true);
+    }
+    // A send looks for acknowledgements only now and then; there may be room already.
+    live.run_commands();
     outbox.send(live, payload, topic)
 }
 

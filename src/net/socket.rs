@@ -7,7 +7,7 @@
 
 use super::context::{self, lock, Process};
 use super::housekeeping::Look;
-use super::links::Link;
+use super::links::{self, Link};
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
 use super::sys::{self, Errno};
@@ -46,8 +46,9 @@ pub(crate) trait Housed: Send + Sync {
 
 /// An open socket with its monitor.
 pub(crate) struct Live {
+    /// Declared before the socket, and stopped first: see `Drop`.
+    monitor: Option<Monitor>,
     pub(crate) socket: zmq::Socket,
-    pub(crate) monitor: Monitor,
     descriptor: RawFd,
     /// The endpoints that it is bound to, as libzmq resolved them.
     pub(crate) bound: Vec<String>,
@@ -63,17 +64,11 @@ impl Live {
         let open = || -> std::result::Result<Self, Errno> {
             let mut socket = sys::socket(process.context(), kind)?;
             options::apply(&mut socket, common)?;
+            let descriptor = socket.get_fd()?;
             let monitor = Monitor::start(process, &mut socket)?;
-            let descriptor = match socket.get_fd() {
-                Ok(descriptor) => descriptor,
-                Err(error) => {
-                    monitor.stop(&mut socket);
-                    return Err(error.into());
-                }
-            };
             Ok(Self {
+                monitor: Some(monitor),
                 socket,
-                monitor,
                 descriptor,
                 bound: Vec::new(),
                 links: Vec::new(),
@@ -96,42 +91,73 @@ impl Live {
             .is_ok_and(|events| events.contains(zmq::POLLIN))
     }
 
-    /// Closes. With `patience`, returns when the listeners are closed, or when it runs out:
-    /// otherwise binding the same port again at once fails now and then.
-    fn close(mut self, linger: Duration, patience: Option<Duration>) {
-        let _ = self.socket.set_linger(options::milliseconds(linger));
-        context::process().lingers(linger);
-        let mut listeners = 0;
-        for endpoint in std::mem::take(&mut self.bound) {
-            let unbound = sys::attach(&mut self.socket, sys::Attach::Unbind, &endpoint);
-            if unbound.is_ok() && !endpoint.starts_with("inproc:") {
-                listeners += 1;
-            }
-        }
-        if let Some(patience) = patience {
-            let end = Instant::now() + patience;
-            while listeners > 0 {
-                match self.monitor.next() {
-                    Some(Happening::ListenerClosed) => listeners -= 1,
-                    Some(_) => {}
-                    None => {
-                        let left = end.saturating_duration_since(Instant::now());
-                        let Ok(left @ 1..) = i64::try_from(left.as_millis()) else {
-                            break;
-                        };
-                        let _ = sys::poll(&[self.monitor.descriptor()], left);
-                    }
-                }
-            }
-        }
-        let Self {
-            mut socket,
-            monitor,
-            ..
-        } = self;
-        monitor.stop(&mut socket);
-        // Dropping the socket hands it to libzmq's reaper; it does not wait.
+    /// The next report of its connections.
+    pub(crate) fn next_happening(&mut self) -> Option<Happening> {
+        let happening = self.monitor.as_mut()?.next()?;
+        links::note(self, &happening);
+        Some(happening)
     }
+
+    /// Closes. With `patience`, returns when the listeners are closed, or when it runs out:
+    /// otherwise binding the same port again at once fails now and then. (Unbinding before the
+    /// close would tell as much, but libzmq then drops what accepted connections have yet to send.)
+    fn close(mut self, linger: Duration, patience: Option<Duration>) {
+        let process = context::process();
+        let _ = self.socket.set_linger(options::milliseconds(linger));
+        process.lingers(linger);
+        for name in self
+            .bound
+            .iter()
+            .filter(|bound| bound.starts_with("inproc:"))
+        {
+            let _ = sys::attach(&mut self.socket, sys::Attach::Unbind, name);
+        }
+        let Some(mut monitor) = self.monitor.take() else {
+            return;
+        };
+        let listeners = self
+            .bound
+            .iter()
+            .filter(|endpoint| !endpoint.starts_with("inproc:"))
+            .count();
+        // Hands the socket to libzmq's reaper; does not wait.
+        drop(self);
+        let gone =
+            patience.is_some_and(|patience| wait_for_listeners(&mut monitor, listeners, patience));
+        if !gone {
+            process.read_out(monitor);
+        }
+    }
+}
+
+impl Drop for Live {
+    /// For one that was never in use: its reports end before their reader does.
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor.take() {
+            sys::stop_monitor(&mut self.socket);
+            drop(monitor);
+        }
+    }
+}
+
+/// Returns when so many listeners were closed; true when the whole socket is gone already.
+fn wait_for_listeners(monitor: &mut Monitor, mut listeners: usize, patience: Duration) -> bool {
+    let end = Instant::now() + patience;
+    while listeners > 0 {
+        match monitor.next() {
+            Some(Happening::ListenerClosed) => listeners -= 1,
+            Some(Happening::Stopped) => return true,
+            Some(_) => {}
+            None => {
+                let left = end.saturating_duration_since(Instant::now());
+                let Ok(left @ 1..) = i64::try_from(left.as_millis()) else {
+                    break;
+                };
+                let _ = sys::poll(&[monitor.descriptor()], left);
+            }
+        }
+    }
+    false
 }
 
 struct Slot<R> {
@@ -335,7 +361,6 @@ impl<R: Room> Owner<R> {
         if let Some(live) = live {
             let linger = linger.unwrap_or(live.linger);
             live.close(linger, patience);
-            context::process().look();
         }
     }
 }
@@ -377,13 +402,19 @@ impl<R: Room> Housed for Owner<R> {
         else {
             return Look::default();
         };
-        let busy = *uses != *seen || !waiters.is_empty();
+        let waited_on = !waiters.is_empty();
+        room.tidy(live, !waited_on);
+        let (mended, pending) = links::mend(live);
+        let busy = pending || waited_on || *uses != *seen;
         *seen = *uses;
-        room.tidy(live, waiters.is_empty());
         let descriptors = [
-            Some(live.monitor.descriptor()),
+            live.monitor.as_ref().map(Monitor::descriptor),
             (!busy).then_some(live.descriptor),
         ];
+        if mended {
+            // Connecting ran the socket's commands.
+            slot.wake_others(None);
+        }
         Look { busy, descriptors }
     }
 

@@ -5,7 +5,6 @@
 
 use super::filter::{Filter, Subscription};
 use super::frame::Frame;
-use super::monitor::Happening;
 use super::options::{self, Common};
 use super::publisher::unix_nanoseconds;
 use super::socket::{self, Live, Owner, Room};
@@ -71,15 +70,8 @@ impl Room for Inbox {
         if run_commands {
             live.run_commands();
         }
-        while let Some(happening) = live.monitor.next() {
-            match happening {
-                // Who is connected is not kept yet; reading keeps the reports from piling up.
-                Happening::Opened(_)
-                | Happening::Gone(_)
-                | Happening::ListenerClosed
-                | Happening::Other => {}
-            }
-        }
+        // Who is connected is not kept yet; reading keeps the reports from piling up.
+        while live.next_happening().is_some() {}
     }
 
     fn has_left(&self) -> bool {

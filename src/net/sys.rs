@@ -80,7 +80,7 @@ fn check(rc: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Which of the four calls that take an endpoint.
+/// Which of the calls that take an endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Attach {
     Bind,

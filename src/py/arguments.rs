@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::net::{Deadline, Subscription};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::time::Duration;
@@ -38,7 +38,33 @@ pub(super) fn linger(value: f64) -> Result<Duration> {
     }
 }
 
-pub(super) fn high_water_mark(value: i64) -> Result<i32> {
+/// A whole number; beyond 64 bits the nearest one that fits, which no range of ours admits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whole(pub(super) i64);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<i64>() {
+            Ok(number) => Ok(Self(number)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How many: of what, at least this.
+pub(super) fn count(what: &str, Whole(value): Whole, least: usize) -> Result<usize> {
+    usize::try_from(value)
+        .ok()
+        .filter(|count| *count >= least)
+        .ok_or_else(|| Error::Value(format!("{what} is {least} or more, not {value}")))
+}
+
+pub(super) fn high_water_mark(Whole(value): Whole) -> Result<i32> {
     i32::try_from(value)
         .ok()
         .filter(|mark| *mark >= 0)
@@ -46,17 +72,6 @@ pub(super) fn high_water_mark(value: i64) -> Result<i32> {
             Error::Value(format!(
                 "high_water_mark is a number of messages from 1 to {}, or 0 for no limit; not {value}",
                 i32::MAX
-            ))
-        })
-}
-
-pub(super) fn max_message_bytes(value: i64) -> Result<usize> {
-    usize::try_from(value)
-        .ok()
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| {
-            Error::Value(format!(
-                "max_message_bytes is a number of bytes, 1 or more; not {value}"
             ))
         })
 }

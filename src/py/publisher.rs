@@ -1,6 +1,6 @@
 //! `Publisher`.
 
-use super::arguments::{self, Payload};
+use super::arguments::{self, Payload, Whole};
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
@@ -80,7 +80,7 @@ impl Publisher {
     #[new]
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
-                     high_water_mark = 10_000, max_message_bytes = 67_108_864, linger = 1.0),
+                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = 1.0),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0)"
     )]
@@ -92,8 +92,8 @@ impl Publisher {
         name: Option<String>,
         framing: &str,
         on_full: &str,
-        high_water_mark: i64,
-        max_message_bytes: i64,
+        high_water_mark: Whole,
+        max_message_bytes: Whole,
         linger: f64,
     ) -> PyResult<Self> {
         let connect = connect.map_or_else(
@@ -120,7 +120,7 @@ impl Publisher {
             framing: Framing::parse(framing)?,
             on_full: OnFull::parse(on_full)?,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
-            max_message_bytes: arguments::max_message_bytes(max_message_bytes)?,
+            max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             linger: arguments::linger(linger)?,
         };
         // Looking up a name to bind may take a while.
@@ -250,16 +250,20 @@ impl Publisher {
     ///
     /// Raises:
     ///     TimeoutError: They did not come in time; the text says how many did.
-    ///     ValueError: The topic breaks the grammar, or `timeout` is negative.
+    ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
     ///     ClosedError: The publisher is closed.
-    #[pyo3(signature = (count = 1, *, topic = None, timeout = None))]
+    #[pyo3(
+        signature = (count = Whole(1), *, topic = None, timeout = None),
+        text_signature = "($self, count=1, *, topic=None, timeout=None)"
+    )]
     fn wait_for_subscribers(
         &self,
         py: Python<'_>,
-        count: usize,
+        count: Whole,
         topic: Option<&str>,
         timeout: Option<f64>,
     ) -> PyResult<usize> {
+        let count = arguments::count("count", count, 0)?;
         let deadline = arguments::deadline(timeout)?;
         detached(py, |checkpoint| {
             self.core

@@ -1,13 +1,12 @@
 //! `Subscriber`.
 
-use super::arguments;
+use super::arguments::{self, Whole};
 use super::message::{self, Message};
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::subscriber::{Config, Subscriber as Core};
 use crate::net::{Received, Subscription};
 use crate::wire::message::Framing;
-use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -69,7 +68,7 @@ impl Subscriber {
     #[new]
     #[pyo3(
         signature = (connect = None, *, bind = None, topics = None, prefixes = None,
-                     framing = "plain", high_water_mark = 10_000, max_message_bytes = 67_108_864),
+                     framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864)),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
                           high_water_mark=10000, max_message_bytes=67108864)"
     )]
@@ -81,8 +80,8 @@ impl Subscriber {
         topics: Option<&Bound<'_, PyAny>>,
         prefixes: Option<&Bound<'_, PyAny>>,
         framing: &str,
-        high_water_mark: i64,
-        max_message_bytes: i64,
+        high_water_mark: Whole,
+        max_message_bytes: Whole,
     ) -> PyResult<Self> {
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
             object.map_or_else(|| Ok(Vec::new()), |object| arguments::texts(what, object))
@@ -96,7 +95,7 @@ impl Subscriber {
             prefixes: prefixes.map_or_else(|| Ok(Vec::new()), arguments::prefixes)?,
             framing: Framing::parse(framing)?,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
-            max_message_bytes: arguments::max_message_bytes(max_message_bytes)?,
+            max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
         };
         let core = py.detach(|| Core::new(config))?;
         Ok(Self { core })
@@ -182,16 +181,17 @@ impl Subscriber {
     ///     TimeoutError: None came in time.
     ///     ValueError: `max_count` is 0, or `timeout` is negative.
     ///     ClosedError: The subscriber is closed.
-    #[pyo3(signature = (max_count = 256, *, timeout = None))]
+    #[pyo3(
+        signature = (max_count = Whole(256), *, timeout = None),
+        text_signature = "($self, max_count=256, *, timeout=None)"
+    )]
     fn recv_many(
         &self,
         py: Python<'_>,
-        max_count: usize,
+        max_count: Whole,
         timeout: Option<f64>,
     ) -> PyResult<Vec<Message>> {
-        if max_count == 0 {
-            return Err(PyValueError::new_err("max_count is 1 or more, not 0"));
-        }
+        let max_count = arguments::count("max_count", max_count, 1)?;
         let first = self.next(py, timeout)?;
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py
@@ -354,13 +354,17 @@ impl Subscriber {
     )]
     fn listen<'py>(
         slf: &Bound<'py, Self>,
-        count: Option<usize>,
+        count: Option<Whole>,
         timeout: Option<f64>,
         color: Option<Bound<'py, PyAny>>,
         timestamps: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let color = color.unwrap_or_else(|| intern!(py, "auto").clone().into_any());
+        let count = count
+            .map(|count| arguments::count("count", count, 0))
+            .transpose()?;
+        arguments::seconds("timeout", timeout)?;
         let how = PyDict::new(py);
         how.set_item(intern!(py, "count"), count)?;
         how.set_item(intern!(py, "timeout"), timeout)?;

@@ -230,7 +230,6 @@ def test_a_pyzmq_subscriber_sees_the_stamp_of_a_named_publisher(start_python: St
         (r'socket.send(b"\x00\x01\xff")', [b"\x00\x01\xff"]),
         ('socket.send_multipart([b"room1", b"Hello"])', [b"room1", b"Hello"]),
         ('socket.send_multipart([b"a", b"", b"c", b"d"])', [b"a", b"", b"c", b"d"]),
-        ('socket.send_json({"a": 1})', [b'{"a":1}']),
     ],
 )
 def test_our_subscriber_hears_exactly_the_bytes_of_pyzmq(
@@ -302,7 +301,7 @@ def test_what_a_stranger_sends_upstream_is_no_subscription(
         socket.connect(sys.argv[1])
         socket.send(b"hello there")
         socket.send(b"")
-        socket.send_multipart([b"hello", b"\\x01not a subscription"])
+        socket.send_multipart([b"hello", b"there"])
         socket.send(b"\\x01room1:")
         print(socket.recv_string())
         """,

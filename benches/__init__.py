@@ -1,0 +1,1 @@
+"""What sending and receiving cost, beside other libraries: `python -m benches`; see README.md."""
