@@ -1,7 +1,7 @@
 //! From a parsed address to a bound or connected socket, with errors that say what to do.
 
 use super::interfaces::{self, Kind};
-use super::socket::Live;
+use super::live::{uninterrupted, Live};
 use super::sys::{self, Attach, Errno};
 use super::{context, socket};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ pub(crate) fn bind(live: &mut Live, text: &str) -> Result<()> {
     let endpoint = resolve_for_bind(&wanted)?;
     use_ipv6(live, &endpoint)?;
     let address = endpoint.to_string();
-    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address))
+    uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address))
         .map_err(|errno| why_not_bound(errno, &wanted, &address))?;
     let resolved = match live.socket.get_last_endpoint() {
         Ok(Ok(resolved)) => resolved,
@@ -29,14 +29,14 @@ pub(crate) fn bind(live: &mut Live, text: &str) -> Result<()> {
 pub(crate) fn connect(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
     use_ipv6(live, endpoint)?;
     let address = endpoint.to_string();
-    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Connect, &address))
+    uninterrupted(|| sys::attach(&mut live.socket, Attach::Connect, &address))
         .map_err(|errno| errno.during(&format!("cannot connect to {}", endpoint.typed())))
 }
 
 /// Takes a connection back.
 pub(crate) fn disconnect(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
     let address = endpoint.to_string();
-    socket::uninterrupted(|| sys::attach(&mut live.socket, Attach::Disconnect, &address))
+    uninterrupted(|| sys::attach(&mut live.socket, Attach::Disconnect, &address))
         .map_err(|errno| errno.during(&format!("cannot disconnect from {}", endpoint.typed())))
 }
 

@@ -8,8 +8,9 @@
 //! above the limit: then it falls silent for ever. Such a connection is made anew here.
 
 use super::address;
+use super::live::Live;
 use super::monitor::Happening;
-use super::socket::{Live, Owner, Room};
+use super::socket::{Owner, Room};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Role};
 use std::sync::{Arc, Weak};

@@ -7,12 +7,13 @@
 //! | `fork` | how a forked child is recognised |
 //! | `context` | the one context of the process, and how it ends |
 //! | `wake`, `wait` | how a waiting thread is woken, how long it may wait |
-//! | `socket` | the owner of a socket: its lock, its waiters, its end |
+//! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
 //! | `monitor`, `ledger` | connections as libzmq reports them, and who subscribes to what |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
 //! | `publisher`, `subscriber` | what users hold |
+//! | `outbox` | what a publisher keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
 //! | `interfaces` | the addresses of this machine |
 //!
@@ -28,8 +29,10 @@ mod housekeeping;
 pub mod interfaces;
 mod ledger;
 mod links;
+mod live;
 mod monitor;
 mod options;
+mod outbox;
 pub mod publisher;
 mod socket;
 pub mod subscriber;

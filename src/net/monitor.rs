@@ -5,9 +5,10 @@
 //! monitor goes to the housekeeping thread. Reports are parsed here: the crate `zmq` panics on an
 //! event that it does not know.
 
+use super::context;
 use super::frame::Frame;
+use super::live::uninterrupted;
 use super::sys::{self, Errno};
-use super::{context, socket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zmq_sys::RawFd;
 
@@ -120,7 +121,7 @@ impl Monitor {
 
     fn frame(&mut self) -> Option<Frame> {
         let mut frame = Frame::empty();
-        socket::uninterrupted(|| frame.receive(&mut self.pair)).ok()?;
+        uninterrupted(|| frame.receive(&mut self.pair)).ok()?;
         Some(frame)
     }
 }

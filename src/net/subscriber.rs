@@ -5,9 +5,10 @@
 
 use super::filter::{Filter, Subscription};
 use super::frame::Frame;
+use super::live::{uninterrupted, Live};
 use super::options::{self, Common};
-use super::publisher::unix_nanoseconds;
-use super::socket::{self, Live, Owner, Room};
+use super::outbox::unix_nanoseconds;
+use super::socket::{Owner, Room};
 use super::sys::Errno;
 use super::wait::{Checkpoint, Deadline};
 use super::{address, links};
@@ -127,7 +128,7 @@ impl Inbox {
 /// One message whole, if there is one.
 fn receive(live: &mut Live) -> Result<Option<Received>> {
     let mut frame = Frame::empty();
-    match socket::uninterrupted(|| frame.receive(&mut live.socket)) {
+    match uninterrupted(|| frame.receive(&mut live.socket)) {
         Ok(()) => {}
         Err(errno) if errno.would_block() => return Ok(None),
         Err(errno) => return Err(errno.during("cannot receive")),
@@ -141,7 +142,7 @@ fn receive(live: &mut Live) -> Result<Option<Received>> {
     while more {
         // libzmq hands over the frames of a message only when it has them all.
         let mut frame = Frame::empty();
-        socket::uninterrupted(|| frame.receive(&mut live.socket))
+        uninterrupted(|| frame.receive(&mut live.socket))
             .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
         more = frame.more();
         received.rest.push(frame);

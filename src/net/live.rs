@@ -1,0 +1,143 @@
+//! An open socket with what belongs to it: its monitor, the addresses it is bound and connected to.
+
+use super::context;
+use super::links::{self, Link};
+use super::monitor::{Happening, Monitor};
+use super::options::{self, Common};
+use super::sys::{self, Errno};
+use crate::error::Result;
+use std::time::{Duration, Instant};
+use zmq_sys::RawFd;
+
+/// An open socket with its monitor.
+pub(crate) struct Live {
+    /// Declared before the socket, and stopped first: see `Drop`.
+    monitor: Option<Monitor>,
+    pub(crate) socket: zmq::Socket,
+    pub(crate) descriptor: RawFd,
+    /// The endpoints that it is bound to, as libzmq resolved them.
+    pub(crate) bound: Vec<String>,
+    /// The connections asked for.
+    pub(crate) links: Vec<Link>,
+    pub(crate) linger: Duration,
+}
+
+impl Live {
+    pub(crate) fn open(kind: zmq::SocketType, common: &Common) -> Result<Self> {
+        let process = context::process();
+        process.check()?;
+        let open = || -> std::result::Result<Self, Errno> {
+            let mut socket = sys::socket(process.context(), kind)?;
+            options::apply(&mut socket, common)?;
+            let descriptor = socket.get_fd()?;
+            let monitor = Monitor::start(process, &mut socket)?;
+            Ok(Self {
+                monitor: Some(monitor),
+                socket,
+                descriptor,
+                bound: Vec::new(),
+                links: Vec::new(),
+                linger: common.linger,
+            })
+        };
+        open().map_err(|errno| {
+            let what = if errno.0 == libc::EMFILE {
+                "cannot open another socket; close those you no longer need"
+            } else {
+                "cannot open a socket"
+            };
+            errno.during(what)
+        })
+    }
+
+    /// Runs the socket's commands; true when a message can be received.
+    pub(crate) fn run_commands(&mut self) -> bool {
+        uninterrupted(|| self.socket.get_events().map_err(Errno::from))
+            .is_ok_and(|events| events.contains(zmq::POLLIN))
+    }
+
+    /// What to watch for reports.
+    pub(crate) fn monitor_descriptor(&self) -> Option<RawFd> {
+        self.monitor.as_ref().map(Monitor::descriptor)
+    }
+
+    /// The next report of its connections.
+    pub(crate) fn next_happening(&mut self) -> Option<Happening> {
+        let happening = self.monitor.as_mut()?.next()?;
+        links::note(self, &happening);
+        Some(happening)
+    }
+
+    /// Closes. With `patience`, returns when the listeners are closed, or when it runs out:
+    /// otherwise binding the same port again at once fails now and then. (Unbinding before the
+    /// close would tell as much, but libzmq then drops what accepted connections have yet to send.)
+    pub(crate) fn close(mut self, linger: Duration, patience: Option<Duration>) {
+        let process = context::process();
+        let _ = self.socket.set_linger(options::milliseconds(linger));
+        process.lingers(linger);
+        for name in self
+            .bound
+            .iter()
+            .filter(|bound| bound.starts_with("inproc:"))
+        {
+            let _ = sys::attach(&mut self.socket, sys::Attach::Unbind, name);
+        }
+        let Some(mut monitor) = self.monitor.take() else {
+            return;
+        };
+        let listeners = self
+            .bound
+            .iter()
+            .filter(|endpoint| !endpoint.starts_with("inproc:"))
+            .count();
+        // Hands the socket to libzmq's reaper; does not wait.
+        drop(self);
+        let gone =
+            patience.is_some_and(|patience| wait_for_listeners(&mut monitor, listeners, patience));
+        if !gone {
+            process.read_out(monitor);
+        }
+    }
+}
+
+impl Drop for Live {
+    /// For one that was never in use: its reports end before their reader does.
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor.take() {
+            sys::stop_monitor(&mut self.socket);
+            drop(monitor);
+        }
+    }
+}
+
+/// Returns when so many listeners were closed; true when the whole socket is gone already.
+fn wait_for_listeners(monitor: &mut Monitor, mut listeners: usize, patience: Duration) -> bool {
+    let end = Instant::now() + patience;
+    while listeners > 0 {
+        match monitor.next() {
+            Some(Happening::ListenerClosed) => listeners -= 1,
+            Some(Happening::Stopped) => return true,
+            Some(_) => {}
+            None => {
+                let left = end.saturating_duration_since(Instant::now());
+                let Ok(left @ 1..) = i64::try_from(left.as_millis()) else {
+                    break;
+                };
+                let _ = sys::poll(&[monitor.descriptor()], left);
+            }
+        }
+    }
+    false
+}
+
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted<T>(
+    mut call: impl FnMut() -> std::result::Result<T, Errno>,
+) -> std::result::Result<T, Errno> {
+    loop {
+        match call() {
+            Err(errno) if errno.interrupted() => {}
+            outcome => return outcome,
+        }
+    }
+}
