@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import random
 import socket
 from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
@@ -44,10 +46,12 @@ def free_port() -> Callable[[], int]:
     """A function that names a port which nobody listens on just now."""
 
     def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
+        while True:
+            # Below the ports that the system itself hands out to whoever asks for any.
+            port = random.randrange(10_000, 30_000)
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
     return find
 

@@ -241,8 +241,14 @@ def test_a_slip_of_the_finger_is_refused_with_advice(address: str, advice: str) 
 
 
 def test_one_bad_address_among_good_ones_leaves_nothing_bound(free_port: Callable[[], int]) -> None:
-    port = free_port()
-    with pytest.raises(ValueError, match="65535"):
-        Publisher([f"127.0.0.1:{port}", "127.0.0.1:99999"])
-    with Publisher(f"127.0.0.1:{port}") as publisher:
-        assert publisher.endpoint == f"tcp://127.0.0.1:{port}"
+    address = f"127.0.0.1:{free_port()}"
+    # A port that is given back a moment too late is refused only now and then.
+    for _ in range(30):
+        with pytest.raises(ValueError, match="65535"):
+            Publisher([address, "127.0.0.1:99999"])
+        with Publisher(address) as publisher:
+            assert publisher.endpoint == f"tcp://{address}"
+        with pytest.raises(ZmqChatError):
+            Publisher([address, address])
+        with Subscriber(bind=address) as subscriber:
+            assert subscriber.endpoint == f"tcp://{address}"

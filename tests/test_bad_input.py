@@ -97,6 +97,33 @@ def test_a_topic_with_a_colon_or_a_space_is_refused(pair: Pair, topic: str, what
         assert topic in str(caught.value)
 
 
+def test_a_prefix_that_no_publisher_takes_is_refused(pair: Pair) -> None:
+    uses: list[Callable[[], object]] = [
+        lambda: pair.subscriber.subscribe(prefix=b"x" * 9_000),
+        lambda: pair.subscriber.subscribe(prefix="x" * 9_000),
+        lambda: Subscriber("127.0.0.1:1", prefixes=[b"x" * 9_000]),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="prefix"):
+            use()
+    pair.publisher.send("still subscribed")
+    assert pair.subscriber.recv_text(timeout=PATIENCE) == "still subscribed"
+
+
+def test_a_prefix_of_ten_megabytes_does_not_overflow_the_stack(run_python: RunPython) -> None:
+    finished = run_python(
+        """
+        from zmqchat_rs import Subscriber
+        with Subscriber("127.0.0.1:1") as sub:
+            try:
+                sub.subscribe(prefix=b"x" * 10_000_000)
+            except ValueError:
+                print("refused")
+        """
+    )
+    assert finished == (0, "refused\n", "")
+
+
 def test_a_payload_of_65_mebibytes_is_refused_with_the_limit_to_raise(pair: Pair) -> None:
     payload = bytes(65 * 1024 * 1024)
     uses: list[Callable[[], object]] = [

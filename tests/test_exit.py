@@ -114,6 +114,10 @@ ENDINGS = {
     "a daemon thread is blocked in send": ("daemon(fill)", 0),
     "many daemon threads wait": ("for _ in range(5): daemon(sub.recv)", 0),
     "a daemon thread sends without end": ("daemon(flood)", 0),
+    "a daemon thread sends without end, and catches nothing": (
+        "threading.Thread(target=flood, daemon=True).start(); loud.wait(30)",
+        0,
+    ),
     "a daemon thread makes objects without end": ("daemon(objects)", 0),
     "sys.exit": ("daemon(sub.recv); sys.exit(3)", 3),
     "an exception": ("daemon(sub.recv); raise LookupError('mine')", 1),
@@ -150,6 +154,8 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
         sub = Subscriber(pub.endpoint, high_water_mark=1)
         pub.wait_for_subscribers(1, timeout=30)
 
+        loud = threading.Event()
+
         def daemon(function, *arguments):
             def wait_here():
                 try:
@@ -166,9 +172,10 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
                 pub.send(b"x" * 100_000)
 
         def flood():
-            with Publisher("127.0.0.1:0") as loud:
+            with Publisher("127.0.0.1:0") as speaker:
                 while True:
-                    loud.send("x")
+                    speaker.send("x")
+                    loud.set()
 
         def objects():
             while True:

@@ -22,6 +22,8 @@ one frame ``room1:Hello everyone!``. Any object may be used from any thread. Tim
 ``None`` waits for ever, ``0`` looks once. The same from a shell: ``zmqchat --help``.
 """
 
+from __future__ import annotations
+
 import atexit
 
 from ._core import (
@@ -46,8 +48,27 @@ __all__ = [
     "ZmqChatError",
     "__version__",
     "build_info",
+    "doctor",
     "local_addresses",
 ]
 
+TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
+if TYPE_CHECKING:
+    from ._doctor import doctor
+
 # What is queued gets its linger; then the process ends, whatever is still open.
 atexit.register(_shutdown)
+
+
+def __getattr__(name: str) -> object:
+    """Import what few programs need when it is first asked for."""
+    if name != "doctor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._doctor import doctor  # noqa: PLC0415
+
+    globals()[name] = doctor
+    return doctor
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,17 @@
 import sys
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Iterable, Iterator, Literal, Sequence, TypedDict, final
+from typing import (
+    Any,
+    Callable,
+    Iterable,
+    Iterator,
+    Literal,
+    Sequence,
+    TypedDict,
+    final,
+    type_check_only,
+)
 
 from typing_extensions import TypeAlias
 
@@ -12,12 +22,35 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
+from ._events import Event
+
 _Payload: TypeAlias = str | bytes | Buffer
 _Framing: TypeAlias = Literal["plain", "envelope"]
 _ReadFraming: TypeAlias = Literal["plain", "envelope", "raw"]
 _Timestamps: TypeAlias = Literal["none", "time", "iso", "delta"]
 _Color: TypeAlias = Literal["auto", "always", "never"] | bool
 
+__all__ = [
+    "ClosedError",
+    "Message",
+    "Peer",
+    "Publisher",
+    "PublisherStats",
+    "QueueFullError",
+    "Subscriber",
+    "SubscriberStats",
+    "ZmqChatError",
+    "__version__",
+    "_next_event",
+    "_restore_message",
+    "_shutdown",
+    "build_info",
+    "local_addresses",
+    "paint",
+    "parse_address",
+    "sanitize",
+    "use_color",
+]
 __version__: str
 
 class ZmqChatError(OSError): ...
@@ -26,6 +59,7 @@ class ClosedError(ZmqChatError): ...
 class QueueFullError(ZmqChatError):
     sent: int
 
+@type_check_only
 class BuildInfo(TypedDict):
     version: str
     libzmq: str
@@ -38,6 +72,7 @@ class BuildInfo(TypedDict):
     interface_names: bool
     fork_guard: bool
 
+@type_check_only
 class LocalAddress(TypedDict):
     address: str
     interface: str
@@ -72,6 +107,8 @@ class Message:
     def sent_at(self) -> datetime | None: ...
     @property
     def sequence(self) -> int | None: ...
+    @property
+    def delay(self) -> float | None: ...
     def json(self) -> Any: ...
     def render(
         self,
@@ -83,6 +120,45 @@ class Message:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Peer:
+    @property
+    def address(self) -> str: ...
+    @property
+    def state(self) -> Literal["resolving", "connecting", "connected", "reconnecting"]: ...
+    @property
+    def since(self) -> datetime: ...
+    @property
+    def attempts(self) -> int: ...
+
+@final
+class PublisherStats:
+    @property
+    def sent(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def blocked_seconds(self) -> float: ...
+    @property
+    def subscribers(self) -> int: ...
+
+@final
+class SubscriberStats:
+    @property
+    def received(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def undecodable(self) -> int: ...
+    @property
+    def backlog(self) -> int: ...
 
 @final
 class Publisher:
@@ -97,6 +173,9 @@ class Publisher:
         high_water_mark: int = 10_000,
         max_message_bytes: int = 67_108_864,
         linger: float = 1.0,
+        keepalive: tuple[float, float, int] | None = (5.0, 4.0, 3),
+        reconnect_max: float = 2.0,
+        on_event: Callable[[Event], object] | None = None,
     ) -> Publisher: ...
     def send(
         self, payload: _Payload, *, topic: str | None = None, timeout: float | None = None
@@ -125,6 +204,9 @@ class Publisher:
     @property
     def addresses(self) -> list[str]: ...
     @property
+    def peers(self) -> list[Peer]: ...
+    def stats(self) -> PublisherStats: ...
+    @property
     def name(self) -> str | None: ...
     @property
     def closed(self) -> bool: ...
@@ -150,6 +232,9 @@ class Subscriber:
         framing: _ReadFraming = "plain",
         high_water_mark: int = 10_000,
         max_message_bytes: int = 67_108_864,
+        keepalive: tuple[float, float, int] | None = (5.0, 4.0, 3),
+        reconnect_max: float = 2.0,
+        on_event: Callable[[Event], object] | None = None,
     ) -> Subscriber: ...
     def recv(self, timeout: float | None = None) -> Message: ...
     def recv_text(self, timeout: float | None = None) -> str: ...
@@ -171,6 +256,10 @@ class Subscriber:
     def endpoints(self) -> list[str]: ...
     @property
     def addresses(self) -> list[str]: ...
+    @property
+    def peers(self) -> list[Peer]: ...
+    def wait_connected(self, count: int = 1, *, timeout: float | None = None) -> int: ...
+    def stats(self) -> SubscriberStats: ...
     def listen(
         self,
         *,
@@ -193,6 +282,9 @@ class Subscriber:
 
 def build_info() -> BuildInfo: ...
 def local_addresses() -> list[LocalAddress]: ...
+def parse_address(
+    text: str, *, bind: bool = False
+) -> tuple[Literal["tcp", "ipc", "inproc"], str, int]: ...
 def sanitize(text: str) -> str: ...
 def use_color(color: _Color, *, isatty: bool, jupyter: bool = False) -> bool: ...
 def paint(
@@ -200,3 +292,4 @@ def paint(
 ) -> str: ...
 def _shutdown() -> None: ...
 def _restore_message(frames: Sequence[bytes], framing: _ReadFraming, at_ns: int) -> Message: ...
+def _next_event() -> tuple[Callable[[Event], object] | None, dict[str, Any]] | None: ...

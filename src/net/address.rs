@@ -1,15 +1,38 @@
 //! From a parsed address to a bound or connected socket, with errors that say what to do.
 
 use super::interfaces::{self, Kind};
-use super::live::{uninterrupted, Live};
+use super::live::{self, uninterrupted, Live};
 use super::sys::{self, Attach, Errno};
 use super::{context, socket};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// Refuses what cannot be an address, before any of them is used.
+pub(crate) fn check(bind: &[String], connect: &[String]) -> Result<()> {
+    for text in bind {
+        endpoint::parse(text, Role::Bind)?;
+    }
+    for text in connect {
+        endpoint::parse(text, Role::Connect)?;
+    }
+    Ok(())
+}
+
+/// Binds to all of them, or to none: when one fails, the ports of the others are free again.
+pub(crate) fn bind_all(mut live: Live, texts: &[String]) -> Result<Live> {
+    match texts.iter().try_for_each(|text| bind(&mut live, text)) {
+        Ok(()) => Ok(live),
+        Err(error) => {
+            live.close(Duration::ZERO, Some(live::LISTENER_PATIENCE));
+            Err(error)
+        }
+    }
+}
 
 /// Binds `live` to what was typed, and notes the endpoint that came of it.
-pub(crate) fn bind(live: &mut Live, text: &str) -> Result<()> {
+fn bind(live: &mut Live, text: &str) -> Result<()> {
     let wanted = endpoint::parse(text, Role::Bind)?;
     let endpoint = resolve_for_bind(&wanted)?;
     use_ipv6(live, &endpoint)?;

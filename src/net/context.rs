@@ -3,6 +3,7 @@
 //! Invariant: a context is used only in the process that made it. A forked child gets a context of
 //! its own on first use and leaves the inherited one, its sockets and its locks strictly alone.
 
+use super::events::Events;
 use super::housekeeping::Housekeeping;
 use super::monitor::Monitor;
 use super::socket::Housed;
@@ -30,6 +31,7 @@ pub(crate) struct Process {
     orphans: Mutex<Vec<Monitor>>,
     /// Threads that are inside a wait, or between it and the interpreter.
     waiting: AtomicUsize,
+    events: Events,
     ended: AtomicBool,
     /// Until when sockets that were closed may still be sending.
     lingering: Mutex<Option<Instant>>,
@@ -70,6 +72,7 @@ pub(crate) fn process() -> &'static Process {
         housekeeping: Mutex::default(),
         orphans: Mutex::default(),
         waiting: AtomicUsize::new(0),
+        events: Events::default(),
         ended: AtomicBool::new(false),
         lingering: Mutex::default(),
     }));
@@ -85,6 +88,10 @@ pub(crate) fn process() -> &'static Process {
 impl Process {
     pub(crate) fn context(&self) -> *mut c_void {
         self.context.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(crate) fn ended(&self) -> bool {
@@ -200,6 +207,7 @@ pub fn shut_down() {
     if process.generation != fork::generation() || process.ended.swap(true, Ordering::SeqCst) {
         return;
     }
+    process.events.end();
     for object in process.housed() {
         object.end();
     }

@@ -3,12 +3,16 @@
 //! Invariant: each entry stands for exactly one subscription at libzmq, which counts them, so that
 //! adding or removing twice changes nothing.
 
-use super::subscriber::Received;
+use super::inbox::Received;
 use super::sys::Errno;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::wire::message::{interpret, Framing};
 use crate::wire::topic;
 use std::collections::{BTreeSet, HashSet};
+
+/// Our publishers cut off whoever sends more than 8 KiB, and libzmq's table of subscriptions calls
+/// itself for each byte: ten million of them end the process.
+const MAX_PREFIX_BYTES: usize = 8_000;
 
 /// One thing to hear.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,30 @@ impl Subscription {
         Ok(Self::Topic(topic.to_owned()))
     }
 
+    /// A raw prefix, of a length that publishers take.
+    pub fn prefix(prefix: Vec<u8>) -> Result<Self> {
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(Error::Value(format!(
+                "a prefix of {} bytes is too long: publishers take {MAX_PREFIX_BYTES} at most; \
+                 subscribe to its beginning and look at the rest yourself",
+                prefix.len()
+            )));
+        }
+        Ok(Self::Prefix(prefix))
+    }
+
+    /// What a peer asked for: a topic where it is exactly one.
+    pub(crate) fn from_wire(prefix: &[u8], framing: Framing) -> Self {
+        let exact = match framing {
+            Framing::Envelope => Some(prefix),
+            _ => prefix.strip_suffix(b":"),
+        };
+        exact.and_then(topic::is_topic).map_or_else(
+            || Self::Prefix(prefix.to_vec()),
+            |topic| Self::Topic(topic.to_owned()),
+        )
+    }
+
     /// What a constructor was given; `None` when it is to hear everything until told otherwise.
     pub(crate) fn all(
         topics: Option<&[String]>,
@@ -38,7 +66,9 @@ impl Subscription {
         for topic in topics.unwrap_or_default() {
             all.push(Self::topic(topic)?);
         }
-        all.extend(prefixes.into_iter().map(Self::Prefix));
+        for prefix in prefixes {
+            all.push(Self::prefix(prefix)?);
+        }
         Ok(Some(all))
     }
 }
@@ -164,6 +194,18 @@ impl Filter {
             .position(|&byte| byte == b':')
             .and_then(|end| std::str::from_utf8(&first[..end]).ok())
             .is_some_and(|topic| self.topics.contains(topic))
+    }
+
+    /// Whether every message of a topic is heard, not only some.
+    pub(crate) fn covers(&self, topic: Option<&str>) -> bool {
+        if self.everything {
+            return true;
+        }
+        let Some(topic) = topic else {
+            return self.prefixes.contains(&b""[..]);
+        };
+        let start = self.on_the_wire(&Subscription::Topic(topic.to_owned()));
+        self.topics.contains(topic) || self.prefixes.iter().any(|prefix| start.starts_with(prefix))
     }
 
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {

@@ -30,21 +30,31 @@ impl Frame {
 
     /// A frame that holds these parts, one after the other.
     pub(crate) fn concat(parts: &[&[u8]]) -> Result<Self, Errno> {
-        let mut raw = zmq_msg_t::default();
+        let mut frame = Self::empty();
+        frame.fill(parts)?;
+        Ok(frame)
+    }
+
+    /// Puts these parts into an empty frame.
+    #[inline]
+    pub(crate) fn fill(&mut self, parts: &[&[u8]]) -> Result<(), Errno> {
         let size = parts.iter().map(|part| part.len()).sum();
-        // SAFETY: on success the message owns `size` writable bytes, which the parts fill exactly;
-        // the parts cannot overlap memory that was just allocated.
+        // SAFETY: an empty message owns nothing, so that it may be initialised again; on failure
+        // it is made empty once more. On success it owns `size` writable bytes, which the parts
+        // fill exactly; they cannot overlap memory that was just allocated.
         unsafe {
-            if zmq_sys::zmq_msg_init_size(&raw mut raw, size) == -1 {
-                return Err(Errno::last());
+            if zmq_sys::zmq_msg_init_size(&raw mut self.0, size) == -1 {
+                let errno = Errno::last();
+                zmq_sys::zmq_msg_init(&raw mut self.0);
+                return Err(errno);
             }
-            let mut to = zmq_sys::zmq_msg_data(&raw mut raw).cast::<u8>();
+            let mut to = zmq_sys::zmq_msg_data(&raw mut self.0).cast::<u8>();
             for part in parts {
                 std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
                 to = to.add(part.len());
             }
         }
-        Ok(Self(raw))
+        Ok(())
     }
 
     /// The bytes.

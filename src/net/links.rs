@@ -9,7 +9,7 @@
 
 use super::address;
 use super::live::Live;
-use super::monitor::Happening;
+use super::peers::{Peer, State};
 use super::socket::{Owner, Room};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Role};
@@ -28,8 +28,26 @@ pub(crate) struct Link {
     wanted: Endpoint,
     /// What libzmq was told; `None` while the name is not found.
     connected: Option<Endpoint>,
+    /// How it stands.
+    pub(crate) peer: Peer,
     /// When the connection was lost, until libzmq says that it tries again.
-    lost: Option<Instant>,
+    pub(crate) lost: Option<Instant>,
+}
+
+impl Link {
+    /// Whether this is the link that libzmq's report is about.
+    pub(crate) fn leads_to(&self, remote: &str) -> bool {
+        matches!(&self.connected, Some(endpoint) if endpoint.to_string() == remote)
+    }
+}
+
+/// Connects to all of them, or gives the whole object up.
+pub(crate) fn connect_all<R: Room>(owner: &Arc<Owner<R>>, texts: &[String]) -> Result<()> {
+    let outcome = texts.iter().try_for_each(|text| connect(owner, text));
+    if outcome.is_err() {
+        owner.close(None)?;
+    }
+    outcome
 }
 
 /// Connects to what was typed. Asking twice for the same address changes nothing: two connections
@@ -65,7 +83,14 @@ pub(crate) fn connect<R: Room>(owner: &Arc<Owner<R>>, text: &str) -> Result<()> 
         address::connect(live, &wanted)?;
         Some(wanted.clone())
     };
+    let state = match wanted {
+        // No network, hence nothing that could fail or be reported.
+        Endpoint::Inproc(_) => State::Connected,
+        _ if connected.is_none() => State::Resolving,
+        _ => State::Connecting,
+    };
     live.links.push(Link {
+        peer: Peer::new(wanted.typed(), state),
         wanted,
         connected,
         lost: None,
@@ -102,27 +127,14 @@ fn find<R: Room>(owner: &Weak<Owner<R>>, wanted: &Endpoint) {
             if let Some(host) = host {
                 let found = Endpoint::Tcp { host, port: *port };
                 if address::connect(live, &found).is_ok() {
-                    live.links[place].connected = Some(found);
+                    let link = &mut live.links[place];
+                    link.connected = Some(found);
+                    link.peer = Peer::new(link.wanted.typed(), State::Connecting);
                     return;
                 }
             }
         }
         std::thread::sleep(PAUSE);
-    }
-}
-
-/// Takes in what became of a connection.
-pub(crate) fn note(live: &mut Live, happening: &Happening) {
-    let (remote, lost) = match happening {
-        Happening::Gone(peer) => (&peer.remote, Some(Instant::now())),
-        Happening::Opened(peer) => (&peer.remote, None),
-        Happening::Retrying(remote) => (remote, None),
-        Happening::ListenerClosed | Happening::Stopped | Happening::Other => return,
-    };
-    for link in &mut live.links {
-        if matches!(&link.connected, Some(endpoint) if endpoint.to_string() == *remote) {
-            link.lost = lost;
-        }
     }
 }
 
@@ -140,6 +152,7 @@ pub(crate) fn mend(live: &mut Live) -> (bool, bool) {
         .collect();
     let mended = !given_up.is_empty();
     for endpoint in given_up {
+        live.cut_off(&endpoint.typed());
         // The old one may be gone already, which is no harm.
         let _ = address::disconnect(live, &endpoint);
         let _ = address::connect(live, &endpoint);

@@ -1,13 +1,20 @@
 //! An open socket with what belongs to it: its monitor, the addresses it is bound and connected to.
 
 use super::context;
-use super::links::{self, Link};
+use super::links::Link;
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
+use super::peers::Peers;
 use super::sys::{self, Errno};
 use crate::error::Result;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
+
+/// How long `close` waits for its port to be free.
+pub(crate) const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// An open socket with its monitor.
 pub(crate) struct Live {
@@ -19,6 +26,10 @@ pub(crate) struct Live {
     pub(crate) bound: Vec<String>,
     /// The connections asked for.
     pub(crate) links: Vec<Link>,
+    /// Who is connected.
+    pub(crate) peers: Peers,
+    /// Tells this object from all others of the process.
+    pub(crate) number: u64,
     pub(crate) linger: Duration,
 }
 
@@ -37,6 +48,8 @@ impl Live {
                 descriptor,
                 bound: Vec::new(),
                 links: Vec::new(),
+                peers: Peers::default(),
+                number: NUMBERS.fetch_add(1, Ordering::Relaxed),
                 linger: common.linger,
             })
         };
@@ -64,7 +77,7 @@ impl Live {
     /// The next report of its connections.
     pub(crate) fn next_happening(&mut self) -> Option<Happening> {
         let happening = self.monitor.as_mut()?.next()?;
-        links::note(self, &happening);
+        self.note(&happening);
         Some(happening)
     }
 

@@ -10,10 +10,13 @@
 //! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
-//! | `monitor`, `ledger` | connections as libzmq reports them, and who subscribes to what |
+//! | `monitor`, `peers` | connections as libzmq reports them, and how they stand |
+//! | `ledger` | who subscribes to what |
+//! | `sequences` | loss, counted from stamps |
+//! | `events` | what the program may want to hear of all that |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
 //! | `publisher`, `subscriber` | what users hold |
-//! | `outbox` | what a publisher keeps beside its socket |
+//! | `outbox`, `inbox` | what each keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
 //! | `interfaces` | the addresses of this machine |
 //!
@@ -22,10 +25,12 @@
 
 mod address;
 mod context;
+pub mod events;
 mod filter;
 mod fork;
 mod frame;
 mod housekeeping;
+mod inbox;
 pub mod interfaces;
 mod ledger;
 mod links;
@@ -33,7 +38,9 @@ mod live;
 mod monitor;
 mod options;
 mod outbox;
+pub mod peers;
 pub mod publisher;
+mod sequences;
 mod socket;
 pub mod subscriber;
 mod sys;
@@ -43,7 +50,9 @@ mod wake;
 pub use context::{about_to_wait, shut_down, Waiting};
 pub use filter::Subscription;
 pub use frame::Frame;
+pub use inbox::Received;
+pub use options::Connecting;
 pub use publisher::Publisher;
-pub use subscriber::{Received, Subscriber};
+pub use subscriber::Subscriber;
 pub use sys::capabilities;
 pub use wait::{Checkpoint, Deadline};

@@ -15,10 +15,12 @@ use zmq_sys::RawFd;
 /// What happened, as far as anybody here asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Happening {
-    /// A connection stands, made by either side.
-    Opened(Peer),
+    /// The network connection stands, made by either side.
+    Opened(Connection),
+    /// Both sides have agreed on the protocol: messages can flow.
+    Ready(String),
     /// A connection is gone.
-    Gone(Peer),
+    Gone(Connection),
     /// libzmq is going to try again to connect to this endpoint.
     Retrying(String),
     /// A listener was closed: its port is free.
@@ -31,7 +33,7 @@ pub(crate) enum Happening {
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peer {
+pub(crate) struct Connection {
     /// Its descriptor, which may be used again as soon as it is gone.
     pub(crate) descriptor: i32,
     /// The other side: what was connected to, or where it came from.
@@ -100,12 +102,13 @@ impl Monitor {
             last = self.frame()?;
         }
         let remote = String::from_utf8_lossy(last.bytes()).into_owned();
-        let peer = Peer {
+        let peer = Connection {
             descriptor: i32::try_from(value).unwrap_or(-1),
             remote,
         };
         Some(match u32::try_from(event).unwrap_or(0) {
             zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => Happening::Opened(peer),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Happening::Ready(peer.remote),
             zmq_sys::ZMQ_EVENT_DISCONNECTED => Happening::Gone(peer),
             // A connection attempt that is given up has no local address.
             zmq_sys::ZMQ_EVENT_CLOSED | zmq_sys::ZMQ_EVENT_CLOSE_FAILED

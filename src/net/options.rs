@@ -3,6 +3,16 @@
 use super::sys::{self, Errno};
 use std::time::Duration;
 
+/// How connections are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connecting {
+    /// TCP keep-alive: seconds of silence before the first probe, seconds between probes, and how
+    /// many may stay unanswered; `None` is off.
+    pub keepalive: Option<(i32, i32, i32)>,
+    /// The longest pause between two attempts to connect.
+    pub reconnect_max: Duration,
+}
+
 /// What the two kinds of socket set alike.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
@@ -12,6 +22,7 @@ pub(crate) struct Common {
     pub(crate) max_inbound_bytes: i64,
     /// How long unsent messages outlive the close.
     pub(crate) linger: Duration,
+    pub(crate) connecting: Connecting,
 }
 
 pub(crate) fn milliseconds(time: Duration) -> i32 {
@@ -23,16 +34,20 @@ pub(crate) fn apply(socket: &mut zmq::Socket, common: &Common) -> Result<(), Err
     socket.set_sndhwm(common.high_water_mark)?;
     socket.set_rcvhwm(common.high_water_mark)?;
     socket.set_maxmsgsize(common.max_inbound_bytes)?;
-    // A laptop that closes its lid says nothing: probes find out within 5 + 3 * 4 s. Heartbeats of
-    // ZMTP would cut off or even abort slow subscribers (zeromq/libzmq#3937, #4767).
-    socket.set_tcp_keepalive(1)?;
-    socket.set_tcp_keepalive_idle(5)?;
-    socket.set_tcp_keepalive_intvl(4)?;
-    socket.set_tcp_keepalive_cnt(3)?;
-    // From 0.1 s up to 2 s between attempts; an attempt that nobody answers ends after 5 s, where
-    // the system's own limit is about two minutes.
+    // A laptop that closes its lid says nothing: by default probes find out within 5 + 3 * 4 s.
+    // Heartbeats of ZMTP would cut off or even abort slow subscribers (zeromq/libzmq#3937, #4767).
+    if let Some((idle, interval, count)) = common.connecting.keepalive {
+        socket.set_tcp_keepalive(1)?;
+        socket.set_tcp_keepalive_idle(idle)?;
+        socket.set_tcp_keepalive_intvl(interval)?;
+        socket.set_tcp_keepalive_cnt(count)?;
+    } else {
+        socket.set_tcp_keepalive(0)?;
+    }
+    // An attempt that nobody answers ends after 5 s, where the system's own limit is about two
+    // minutes.
     socket.set_reconnect_ivl(100)?;
-    socket.set_reconnect_ivl_max(2_000)?;
+    socket.set_reconnect_ivl_max(milliseconds(common.connecting.reconnect_max))?;
     socket.set_connect_timeout(5_000)?;
     // A whole classroom may connect in the same second.
     socket.set_backlog(1_024)?;

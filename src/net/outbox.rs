@@ -1,13 +1,15 @@
 //! What a publisher keeps beside its socket: the books of who subscribes, and the numbering of
 //! what it sends.
 
+use super::events::Kind;
+use super::filter::Subscription;
 use super::frame::Frame;
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::monitor::Happening;
 use super::socket::Room;
 use super::sys::Errno;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::wire::message::Framing;
 use crate::wire::stamp::Stamp;
 use std::collections::HashMap;
@@ -75,16 +77,19 @@ pub(crate) struct Outbox {
     signer: Option<Signer>,
     pub(crate) ledger: Ledger,
     notices: Vec<Frame>,
+    /// Messages and payload bytes that libzmq took.
+    pub(crate) sent: u64,
+    pub(crate) sent_bytes: u64,
 }
 
 impl Room for Outbox {
     const NAME: &'static str = "Publisher";
 
-    fn tidy(&mut self, live: &mut Live, run_commands: bool) {
+    fn tidy(&mut self, live: &mut Live, run_commands: bool) -> bool {
         if run_commands {
-            self.read_notices(live);
+            self.read_notices(live)
         } else {
-            self.read_monitor(live);
+            self.read_monitor(live)
         }
     }
 
@@ -101,11 +106,14 @@ impl Outbox {
             signer: name.map(Signer::new),
             ledger: Ledger::default(),
             notices: Vec::new(),
+            sent: 0,
+            sent_bytes: 0,
         }
     }
 
     /// See `ledger` for why this order.
-    pub(crate) fn read_notices(&mut self, live: &mut Live) {
+    pub(crate) fn read_notices(&mut self, live: &mut Live) -> bool {
+        let mut reported = false;
         loop {
             while self.notices.len() < NOTICES {
                 let mut notice = Frame::empty();
@@ -114,30 +122,40 @@ impl Outbox {
                 }
                 self.notices.push(notice);
             }
-            self.read_monitor(live);
+            reported |= self.read_monitor(live);
             let full = self.notices.len() == NOTICES;
             for notice in self.notices.drain(..) {
                 // Anything else is a message from upstream, which nobody asked for.
+                let source = notice.source();
                 match notice.bytes() {
-                    [1, prefix @ ..] => self.ledger.subscribed(notice.source(), prefix),
-                    [0, prefix @ ..] => self.ledger.unsubscribed(notice.source(), prefix),
+                    [1, prefix @ ..] => {
+                        self.ledger.subscribed(source, prefix);
+                        tell(live, self.framing, source, prefix, Kind::Subscribed);
+                    }
+                    [0, prefix @ ..] => {
+                        self.ledger.unsubscribed(source, prefix);
+                        tell(live, self.framing, source, prefix, Kind::Unsubscribed);
+                    }
                     _ => {}
                 }
             }
             if !full {
-                return;
+                return reported;
             }
         }
     }
 
-    fn read_monitor(&mut self, live: &mut Live) {
+    fn read_monitor(&mut self, live: &mut Live) -> bool {
+        let mut reported = false;
         while let Some(happening) = live.next_happening() {
+            reported = true;
             match happening {
                 Happening::Opened(peer) => self.ledger.opened(peer.descriptor),
                 Happening::Gone(peer) => self.ledger.gone(peer.descriptor),
                 _ => {}
             }
         }
+        reported
     }
 
     /// Sends one message whole, or says that a queue is full.
@@ -147,24 +165,50 @@ impl Outbox {
         payload: &[u8],
         topic: Option<&str>,
     ) -> Result<bool> {
-        let memory = |errno: Errno| errno.during("no memory for a message");
-        let envelope = self.framing == Framing::Envelope;
-        let first = match topic {
-            _ if envelope => Frame::concat(&[topic.unwrap_or_default().as_bytes()]),
-            Some(topic) => Frame::concat(&[topic.as_bytes(), b":", payload]),
-            None => Frame::concat(&[payload]),
-        }
-        .map_err(memory)?;
-        let second = if envelope {
-            Some(Frame::concat(&[payload]).map_err(memory)?)
+        let sent = if self.framing == Framing::Plain && self.signer.is_none() {
+            // The frame stays where it is made: moving its 64 bytes costs as much as sending them.
+            let mut frame = Frame::empty();
+            match topic {
+                Some(topic) => frame.fill(&[topic.as_bytes(), b":", payload]),
+                None => frame.fill(&[payload]),
+            }
+            .map_err(no_memory)?;
+            match uninterrupted(|| frame.send(&mut live.socket, false)) {
+                Ok(()) => true,
+                Err(errno) if errno.would_block() => false,
+                Err(errno) => return Err(errno.during("cannot send")),
+            }
         } else {
-            None
+            self.send_several(live, payload, topic)?
         };
-        let stamp = match &mut self.signer {
-            Some(signer) => Some(Frame::concat(&[&signer.stamp(topic).encode()]).map_err(memory)?),
-            None => None,
-        };
-        let sent = send_frames(live, first, second, stamp)?;
+        if sent {
+            self.sent += 1;
+            self.sent_bytes += payload.len() as u64;
+        }
+        Ok(sent)
+    }
+
+    /// A stamped message, an envelope, or both.
+    fn send_several(
+        &mut self,
+        live: &mut Live,
+        payload: &[u8],
+        topic: Option<&str>,
+    ) -> Result<bool> {
+        let mut frames = Vec::with_capacity(3);
+        match topic {
+            _ if self.framing == Framing::Envelope => {
+                frames.push(Frame::concat(&[topic.unwrap_or_default().as_bytes()]));
+                frames.push(Frame::concat(&[payload]));
+            }
+            Some(topic) => frames.push(Frame::concat(&[topic.as_bytes(), b":", payload])),
+            None => frames.push(Frame::concat(&[payload])),
+        }
+        if let Some(signer) = &mut self.signer {
+            frames.push(Frame::concat(&[&signer.stamp(topic).encode()]));
+        }
+        let frames: std::result::Result<Vec<_>, _> = frames.into_iter().collect();
+        let sent = send_frames(live, frames.map_err(no_memory)?)?;
         if let (true, Some(signer)) = (sent, &mut self.signer) {
             signer.sent(topic);
         }
@@ -172,13 +216,25 @@ impl Outbox {
     }
 }
 
-fn send_frames(
-    live: &mut Live,
-    first: Frame,
-    second: Option<Frame>,
-    third: Option<Frame>,
-) -> Result<bool> {
-    let mut frames = std::iter::once(first).chain(second).chain(third).peekable();
+fn no_memory(errno: Errno) -> Error {
+    errno.during("no memory for a message")
+}
+
+/// Tells of a subscription that came or went, where it is known whose it is.
+fn tell(
+    live: &Live,
+    framing: Framing,
+    source: Option<i32>,
+    prefix: &[u8],
+    kind: fn(Subscription) -> Kind,
+) {
+    if let Some(address) = source.and_then(|descriptor| live.address_of(descriptor)) {
+        live.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
+    }
+}
+
+fn send_frames(live: &mut Live, frames: Vec<Frame>) -> Result<bool> {
+    let mut frames = frames.into_iter().peekable();
     let mut begun = false;
     while let Some(mut frame) = frames.next() {
         let more = frames.peek().is_some();

@@ -2,16 +2,18 @@
 
 use super::filter::Subscription;
 use super::live::Live;
-use super::options::{self, Common};
+use super::options::{self, Common, Connecting};
 use super::outbox::Outbox;
+use super::peers::Peer;
 use super::socket::{Entered, Owner};
 use super::wait::{Checkpoint, Deadline};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
 use crate::wire::topic;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a peer may send us: subscriptions, and nothing large.
 const MAX_INBOUND_BYTES: i64 = 8 * 1024;
@@ -60,6 +62,23 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How long unsent messages outlive the close.
     pub linger: Duration,
+    /// How connections are kept.
+    pub connecting: Connecting,
+}
+
+/// What a publisher has done so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stats {
+    /// Messages handed to ZeroMQ.
+    pub sent: u64,
+    /// Their payloads' bytes.
+    pub bytes: u64,
+    /// Sends that ended for want of room: `QueueFullError` or `TimeoutError`.
+    pub refused: u64,
+    /// How long sends have waited for room.
+    pub blocked: Duration,
+    /// Peers that subscribe to anything now.
+    pub subscribers: usize,
 }
 
 /// What a user holds; any threads may share it.
@@ -70,6 +89,8 @@ pub struct Publisher {
     max_message_bytes: usize,
     high_water_mark: i32,
     endpoints: Vec<String>,
+    refused: AtomicU64,
+    blocked_ns: AtomicU64,
 }
 
 impl Publisher {
@@ -83,12 +104,14 @@ impl Publisher {
                 "a publisher's framing is \"plain\" or \"envelope\"".into(),
             ));
         }
+        address::check(&config.bind, &config.connect)?;
         let mut live = Live::open(
             zmq::XPUB,
             &Common {
                 high_water_mark: config.high_water_mark,
                 max_inbound_bytes: MAX_INBOUND_BYTES,
                 linger: config.linger,
+                connecting: config.connecting,
             },
         )?;
         options::apply_publisher(
@@ -97,14 +120,10 @@ impl Publisher {
             !config.connect.is_empty(),
         )
         .map_err(|errno| errno.during("cannot set up a publisher"))?;
-        for text in &config.bind {
-            address::bind(&mut live, text)?;
-        }
+        let live = address::bind_all(live, &config.bind)?;
         let endpoints = live.bound.clone();
         let owner = Owner::new(live, Outbox::new(config.framing, config.name))?;
-        for text in &config.connect {
-            links::connect(&owner, text)?;
-        }
+        links::connect_all(&owner, &config.connect)?;
         Ok(Self {
             owner,
             on_full: config.on_full,
@@ -112,6 +131,8 @@ impl Publisher {
             max_message_bytes: config.max_message_bytes,
             high_water_mark: config.high_water_mark,
             endpoints,
+            refused: AtomicU64::new(0),
+            blocked_ns: AtomicU64::new(0),
         })
     }
 
@@ -154,19 +175,22 @@ impl Publisher {
                 Err(self.full(0))
             };
         }
-        self.owner
-            .wait(deadline, checkpoint, |live, outbox| {
-                // Takes in the acknowledgements that make room.
-                live.run_commands();
-                Ok(outbox.send(live, payload, topic)?.then_some(()))
-            })?
-            .ok_or_else(|| {
-                Error::Timeout(format!(
-                    "not sent: a subscriber's queue of {} messages stayed full; give it more time, \
+        let began = Instant::now();
+        let outcome = self.owner.wait(deadline, checkpoint, |live, outbox| {
+            // Takes in the acknowledgements that make room.
+            live.run_commands();
+            Ok(outbox.send(live, payload, topic)?.then_some(()))
+        });
+        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.blocked_ns.fetch_add(blocked, Ordering::Relaxed);
+        outcome?.ok_or_else(|| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            Error::Timeout(format!(
+                "not sent: a subscriber's queue of {} messages stayed full; give it more time, \
                      or choose on_full=\"drop\"",
-                    self.high_water_mark
-                ))
-            })
+                self.high_water_mark
+            ))
+        })
     }
 
     /// The error for a full queue under `on_full="raise"`, after `sent` messages of the same call.
@@ -214,6 +238,35 @@ impl Publisher {
             })
     }
 
+    /// Remembers that a send was refused.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Result<Stats> {
+        self.owner.look_at(|_, outbox| Stats {
+            sent: outbox.sent,
+            bytes: outbox.sent_bytes,
+            refused: self.refused.load(Ordering::Relaxed),
+            blocked: Duration::from_nanos(self.blocked_ns.load(Ordering::Relaxed)),
+            subscribers: outbox.ledger.count(None),
+        })
+    }
+
+    /// All connections and how they stand.
+    pub fn peers(&self) -> Result<Vec<Peer>> {
+        self.owner.look_at(|live, _| live.all_peers())
+    }
+
+    /// Tell all events of this object; its number, by which they are told.
+    pub fn tell_all(&self) -> Result<u64> {
+        self.owner.look_at(|live, _| {
+            live.peers.tell_all = true;
+            live.number
+        })
+    }
+
     /// How many peers subscribe to anything.
     pub fn subscriber_count(&self) -> Result<usize> {
         let mut entered = self.owner.enter()?;
@@ -232,17 +285,7 @@ impl Publisher {
         drop(entered);
         Ok(prefixes
             .into_iter()
-            .map(|(prefix, count)| {
-                let exact = match self.framing {
-                    Framing::Envelope => Some(&prefix[..]),
-                    _ => prefix.strip_suffix(b":"),
-                };
-                let key = exact.and_then(topic::is_topic).map_or_else(
-                    || Subscription::Prefix(prefix.to_vec()),
-                    |topic| Subscription::Topic(topic.to_owned()),
-                );
-                (key, count)
-            })
+            .map(|(prefix, count)| (Subscription::from_wire(&prefix, self.framing), count))
             .collect())
     }
 

@@ -8,7 +8,7 @@
 use super::context::{self, lock, Process};
 use super::housekeeping::Look;
 use super::links;
-use super::live::Live;
+use super::live::{self, Live};
 use super::options;
 use super::sys;
 use super::wait::{Checkpoint, Deadline, SLICE};
@@ -19,17 +19,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long `close` waits for its port to be free.
-const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
-
 /// What a publisher or subscriber keeps beside its socket, under the same lock.
 pub(crate) trait Room: Send + 'static {
     /// What it is called in messages.
     const NAME: &'static str;
 
     /// Takes in what the connections report; unless somebody waits on the socket, who does that
-    /// anyway, runs the socket's commands, too. Messages stay where they are.
-    fn tidy(&mut self, live: &mut Live, run_commands: bool);
+    /// anyway, runs the socket's commands, too. Messages stay where they are. True when something
+    /// was reported.
+    fn tidy(&mut self, live: &mut Live, run_commands: bool) -> bool;
 
     /// Whether something is left that another waiting thread could take.
     fn has_left(&self) -> bool;
@@ -167,6 +165,35 @@ impl<R: Room> Owner<R> {
         }
     }
 
+    /// How all connections stand, and whatever else is asked of them.
+    pub(crate) fn look_at<T>(&self, ask: impl FnOnce(&mut Live, &mut R) -> T) -> Result<T> {
+        let mut entered = self.enter()?;
+        let (live, room) = entered.parts()?;
+        room.tidy(live, true);
+        Ok(ask(live, room))
+    }
+
+    /// Waits until `count` connections stand; how many there are then.
+    pub(crate) fn wait_connected(
+        &self,
+        count: usize,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<usize> {
+        let mut seen = 0;
+        self.wait(deadline, checkpoint, |live, room| {
+            room.tidy(live, true);
+            seen = live.connected();
+            Ok((seen >= count).then_some(seen))
+        })?
+        .ok_or_else(|| {
+            Error::Timeout(format!(
+                "{seen} of {count} connections stood in time; `peers` tells how each one stands: \
+                 check address, port and firewall"
+            ))
+        })
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -230,7 +257,7 @@ impl<R: Room> Owner<R> {
     /// Closes, once; `linger` replaces the socket's own. Returns when the port is free again.
     pub(crate) fn close(&self, linger: Option<Duration>) -> Result<()> {
         self.check_fork()?;
-        self.shut(linger, Some(LISTENER_PATIENCE));
+        self.shut(linger, Some(live::LISTENER_PATIENCE));
         Ok(())
     }
 
@@ -286,16 +313,18 @@ impl<R: Room> Housed for Owner<R> {
             return Look::default();
         };
         let waited_on = !waiters.is_empty();
-        room.tidy(live, !waited_on);
-        let (mended, pending) = links::mend(live);
-        let busy = pending || waited_on || *uses != *seen;
+        let in_use = waited_on || *uses != *seen;
         *seen = *uses;
+        let reported = room.tidy(live, !waited_on);
+        let (mended, pending) = links::mend(live);
+        live.watch_silence(in_use);
+        let busy = pending || in_use;
         let descriptors = [
             live.monitor_descriptor(),
             (!busy).then_some(live.descriptor),
         ];
-        if mended {
-            // Connecting ran the socket's commands.
+        if mended || reported {
+            // Connecting ran the socket's commands; a report may be what somebody waits for.
             slot.wake_others(None);
         }
         Look { busy, descriptors }

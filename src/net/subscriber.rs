@@ -1,26 +1,18 @@
-//! A subscriber: a SUB whose queue is drained in batches.
-//!
-//! Invariant: what was unsubscribed is not handed out any more. libzmq checks what it hands over
-//! against its own list; what we hold already, and what it holds ready, is checked here.
+//! A subscriber: a SUB whose queue is drained in batches (`inbox`).
 
 use super::filter::{Filter, Subscription};
-use super::frame::Frame;
-use super::live::{uninterrupted, Live};
-use super::options::{self, Common};
-use super::outbox::unix_nanoseconds;
-use super::socket::{Owner, Room};
-use super::sys::Errno;
+use super::inbox::{Inbox, Received};
+use super::live::Live;
+use super::options::{self, Common, Connecting};
+use super::peers::Peer;
+use super::socket::Owner;
 use super::wait::{Checkpoint, Deadline};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
-use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How much is taken from libzmq in one go.
-const BATCH_MESSAGES: usize = 256;
-const BATCH_BYTES: usize = 1024 * 1024;
 
 /// What a subscriber is made with.
 #[derive(Debug, Clone)]
@@ -39,115 +31,25 @@ pub struct Config {
     pub high_water_mark: i32,
     /// A peer that sends a larger frame is cut off.
     pub max_message_bytes: usize,
+    /// How connections are kept.
+    pub connecting: Connecting,
 }
 
-/// A message as it came. It may keep a connection's whole read buffer alive: copy what is kept.
-#[derive(Debug)]
-pub struct Received {
-    /// The first frame.
-    pub first: Frame,
-    /// The others; mostly none.
-    pub rest: Vec<Frame>,
-    /// When it was taken from libzmq, in Unix nanoseconds.
-    pub at_ns: i64,
-}
-
-impl Received {
-    fn bytes(&self) -> usize {
-        let rest: usize = self.rest.iter().map(|frame| frame.bytes().len()).sum();
-        self.first.bytes().len() + rest
-    }
-}
-
-pub(crate) struct Inbox {
-    queue: VecDeque<Received>,
-    filter: Filter,
-}
-
-impl Room for Inbox {
-    const NAME: &'static str = "Subscriber";
-
-    fn tidy(&mut self, live: &mut Live, run_commands: bool) {
-        if run_commands {
-            live.run_commands();
-        }
-        // Who is connected is not kept yet; reading keeps the reports from piling up.
-        while live.next_happening().is_some() {}
-    }
-
-    fn has_left(&self) -> bool {
-        !self.queue.is_empty()
-    }
-}
-
-impl Inbox {
-    /// The next message, draining what libzmq has when we hold none.
-    fn next(&mut self, live: &mut Live) -> Result<Option<Received>> {
-        if self.queue.is_empty() {
-            self.drain(live)?;
-        }
-        Ok(self.queue.pop_front())
-    }
-
-    fn drain(&mut self, live: &mut Live) -> Result<()> {
-        let mut bytes = 0;
-        let mut at_ns = 0;
-        while self.queue.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
-            let Some(mut received) = receive(live)? else {
-                break;
-            };
-            if at_ns == 0 {
-                at_ns = unix_nanoseconds();
-            }
-            received.at_ns = at_ns;
-            bytes += received.bytes();
-            if !self.filter.needs_check() || self.filter.admits(&received) {
-                self.queue.push_back(received);
-            }
-        }
-        Ok(())
-    }
-
-    /// Changes the subscriptions by `change`, and forgets what is no longer wanted.
-    fn change(
-        &mut self,
-        live: &mut Live,
-        change: impl FnOnce(&mut Filter, &mut zmq::Socket) -> std::result::Result<(), Errno>,
-    ) -> Result<()> {
-        // libzmq may hold one message ready that passed the old list.
-        if let Some(mut ready) = receive(live)? {
-            ready.at_ns = unix_nanoseconds();
-            self.queue.push_back(ready);
-        }
-        let outcome = change(&mut self.filter, &mut live.socket);
-        self.queue.retain(|received| self.filter.admits(received));
-        outcome.map_err(|errno| errno.during("cannot change the subscriptions"))
-    }
-}
-
-/// One message whole, if there is one.
-fn receive(live: &mut Live) -> Result<Option<Received>> {
-    let mut frame = Frame::empty();
-    match uninterrupted(|| frame.receive(&mut live.socket)) {
-        Ok(()) => {}
-        Err(errno) if errno.would_block() => return Ok(None),
-        Err(errno) => return Err(errno.during("cannot receive")),
-    }
-    let mut received = Received {
-        first: frame,
-        rest: Vec::new(),
-        at_ns: 0,
-    };
-    let mut more = received.first.more();
-    while more {
-        // libzmq hands over the frames of a message only when it has them all.
-        let mut frame = Frame::empty();
-        uninterrupted(|| frame.receive(&mut live.socket))
-            .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
-        more = frame.more();
-        received.rest.push(frame);
-    }
-    Ok(Some(received))
+/// What a subscriber has seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Messages taken from ZeroMQ.
+    pub received: u64,
+    /// The bytes of all their frames.
+    pub bytes: u64,
+    /// Messages of named publishers that are missing, by their numbers.
+    pub lost: u64,
+    /// Messages of named publishers that came again or late.
+    pub duplicates: u64,
+    /// Texts in which undecodable bytes were replaced.
+    pub undecodable: u64,
+    /// Messages taken from ZeroMQ and not handed out yet.
+    pub backlog: usize,
 }
 
 /// What a user holds; any threads may share it.
@@ -155,12 +57,14 @@ pub struct Subscriber {
     owner: Arc<Owner<Inbox>>,
     endpoints: Vec<String>,
     framing: Framing,
+    undecodable: Arc<AtomicU64>,
 }
 
 impl Subscriber {
     /// Subscribes, binds and connects.
     pub fn new(config: Config) -> Result<Self> {
         let wanted = Subscription::all(config.topics.as_deref(), config.prefixes)?;
+        address::check(&config.bind, &config.connect)?;
         let mut live = Live::open(
             zmq::SUB,
             &Common {
@@ -168,30 +72,22 @@ impl Subscriber {
                 max_inbound_bytes: i64::try_from(config.max_message_bytes).unwrap_or(i64::MAX),
                 // Nothing leaves a subscriber but subscriptions.
                 linger: Duration::ZERO,
+                connecting: config.connecting,
             },
         )?;
         let mut filter = Filter::new(config.framing);
         options::apply_subscriber(&mut live.socket)
             .and_then(|()| filter.begin(&mut live.socket, wanted))
             .map_err(|errno| errno.during("cannot set up a subscriber"))?;
-        for text in &config.bind {
-            address::bind(&mut live, text)?;
-        }
+        let live = address::bind_all(live, &config.bind)?;
         let endpoints = live.bound.clone();
-        let owner = Owner::new(
-            live,
-            Inbox {
-                queue: VecDeque::new(),
-                filter,
-            },
-        )?;
-        for text in &config.connect {
-            links::connect(&owner, text)?;
-        }
+        let owner = Owner::new(live, Inbox::new(filter))?;
+        links::connect_all(&owner, &config.connect)?;
         Ok(Self {
             owner,
             endpoints,
             framing: config.framing,
+            undecodable: Arc::default(),
         })
     }
 
@@ -201,14 +97,18 @@ impl Subscriber {
         self.framing
     }
 
-    /// The next message if there is one and no other thread is inside; `None` when one is.
-    #[must_use]
-    pub fn try_recv(&self) -> Option<Result<Option<Received>>> {
+    /// Reads the next message in place and takes it, if there is one and no other thread is inside;
+    /// `None` when one is. `read` must not come back to this subscriber.
+    pub fn try_read<T>(&self, read: impl FnOnce(&Received) -> T) -> Option<Result<Option<T>>> {
         let entered = self.owner.try_enter()?;
         Some(entered.and_then(|mut entered| {
             entered.only_took();
             let (live, inbox) = entered.parts()?;
-            inbox.next(live)
+            let found = inbox.front(live)?.map(read);
+            if found.is_some() {
+                inbox.queue.pop_front();
+            }
+            Ok(found)
         }))
     }
 
@@ -284,6 +184,47 @@ impl Subscriber {
         let mut entered = self.owner.enter()?;
         let (live, _) = entered.parts()?;
         links::disconnect(live, text)
+    }
+
+    /// The counter of texts in which bytes had to be replaced; whoever decodes counts.
+    #[must_use]
+    pub fn undecodable(&self) -> &Arc<AtomicU64> {
+        &self.undecodable
+    }
+
+    /// What it has seen so far.
+    pub fn stats(&self) -> Result<Stats> {
+        self.owner.look_at(|_, inbox| Stats {
+            received: inbox.received,
+            bytes: inbox.bytes,
+            lost: inbox.sequences.lost,
+            duplicates: inbox.sequences.duplicates,
+            undecodable: self.undecodable.load(Ordering::Relaxed),
+            backlog: inbox.queue.len(),
+        })
+    }
+
+    /// All connections and how they stand.
+    pub fn peers(&self) -> Result<Vec<Peer>> {
+        self.owner.look_at(|live, _| live.all_peers())
+    }
+
+    /// Waits until so many connections stand; how many there are then.
+    pub fn wait_connected(
+        &self,
+        count: usize,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<usize> {
+        self.owner.wait_connected(count, deadline, checkpoint)
+    }
+
+    /// Tell all events of this object; its number, by which they are told.
+    pub fn tell_all(&self) -> Result<u64> {
+        self.owner.look_at(|live, _| {
+            live.peers.tell_all = true;
+            live.number
+        })
     }
 
     /// The addresses it connects to; none once it is closed.

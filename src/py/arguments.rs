@@ -1,7 +1,7 @@
 //! What Python passes, checked: the errors say what to pass instead.
 
 use crate::error::{Error, Result};
-use crate::net::{Deadline, Subscription};
+use crate::net::{Connecting, Deadline, Subscription};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -36,6 +36,58 @@ pub(super) fn linger(value: f64) -> Result<Duration> {
                 .into(),
         )),
     }
+}
+
+/// How connections are kept: `keepalive` and `reconnect_max`.
+pub(super) fn connecting(
+    keepalive: Option<(f64, f64, Whole)>,
+    reconnect_max: f64,
+) -> Result<Connecting> {
+    let wrong = || {
+        Error::Value(
+            "keepalive is (seconds before the first probe, seconds between probes, how many), each \
+             1 or more, for example (5, 4, 3), or None for none"
+                .into(),
+        )
+    };
+    let keepalive = match keepalive {
+        None => None,
+        Some((idle, interval, Whole(count))) => {
+            let whole = |seconds: f64| -> Option<i32> {
+                // The range is checked, and TCP knows whole seconds only.
+                #[allow(clippy::cast_possible_truncation)]
+                (1.0..=32_767.0)
+                    .contains(&seconds)
+                    .then(|| seconds.round() as i32)
+            };
+            let count = i32::try_from(count)
+                .ok()
+                .filter(|count| (1..=127).contains(count));
+            match (whole(idle), whole(interval), count) {
+                (Some(idle), Some(interval), Some(count)) => Some((idle, interval, count)),
+                _ => return Err(wrong()),
+            }
+        }
+    };
+    let reconnect_max = seconds("reconnect_max", Some(reconnect_max))?
+        .filter(|time| time.as_millis() >= 100 && time.as_secs() <= 86_400)
+        .ok_or_else(|| {
+            Error::Value("reconnect_max is a number of seconds from 0.1 to 86400".into())
+        })?;
+    Ok(Connecting {
+        keepalive,
+        reconnect_max,
+    })
+}
+
+/// An `on_event`.
+pub(super) fn callback(object: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    Python::attach(|py| match object {
+        Some(object) if !object.bind(py).is_callable() => Err(PyTypeError::new_err(
+            "on_event is a function that takes an Event, or None",
+        )),
+        object => Ok(object),
+    })
 }
 
 /// A whole number; beyond 64 bits the nearest one that fits, which no range of ours admits.
@@ -147,12 +199,15 @@ pub(super) fn subscription(
 ) -> PyResult<Subscription> {
     match (topic, raw_prefix) {
         (Some(topic), None) => Ok(Subscription::topic(topic)?),
-        (None, Some(object)) => prefix(object)?.map(Subscription::Prefix).ok_or_else(|| {
-            PyTypeError::new_err(format!(
-                "prefix takes a str or bytes, not {}",
-                type_name(object)
-            ))
-        }),
+        (None, Some(object)) => {
+            let prefix = prefix(object)?.ok_or_else(|| {
+                PyTypeError::new_err(format!(
+                    "prefix takes a str or bytes, not {}",
+                    type_name(object)
+                ))
+            })?;
+            Ok(Subscription::prefix(prefix)?)
+        }
         _ => Err(PyTypeError::new_err(
             "pass one of the two: a topic, as in subscribe(\"room1\"), or a raw prefix, as in \
              subscribe(prefix=\"room\") (prefix=\"\" hears everything)",

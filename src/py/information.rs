@@ -3,6 +3,7 @@
 use crate::net::{self, interfaces};
 use crate::show::sanitize as escapes;
 use crate::show::style::{self, Choice, Sink};
+use crate::wire::endpoint::{self, Endpoint, Port, Role};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
@@ -56,6 +57,35 @@ pub(super) fn local_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>
             Ok(row)
         })
         .collect()
+}
+
+/// An address as a person types it, taken apart, by the same strict rules as everywhere.
+///
+/// Args:
+///     text: Such as "192.168.1.12", "lab-pc:6000", "[::1]:5555", "ipc:///tmp/chat".
+///     bind: Whether it is to be bound: allows "*" and port 0.
+///
+/// Returns:
+///     The transport ("tcp", "ipc" or "inproc"), the host, path or name, and the port (5555 where
+///     none is given, 0 for a free one and where there are no ports).
+///
+/// Raises:
+///     ValueError: It cannot be an address; the text says what to type instead.
+#[pyfunction]
+#[pyo3(signature = (text, *, bind = false))]
+pub(super) fn parse_address(text: &str, bind: bool) -> PyResult<(&'static str, String, u16)> {
+    let role = if bind { Role::Bind } else { Role::Connect };
+    Ok(match endpoint::parse(text, role)? {
+        Endpoint::Tcp { host, port } => {
+            let port = match port {
+                Port::Number(number) => number,
+                Port::Free => 0,
+            };
+            ("tcp", host.to_string(), port)
+        }
+        Endpoint::Ipc(path) => ("ipc", path, 0),
+        Endpoint::Inproc(name) => ("inproc", name, 0),
+    })
 }
 
 /// Text made safe for a terminal: control characters, line breaks and bidirectional overrides are

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// One received message; immutable.
 ///
@@ -32,11 +33,18 @@ pub(super) struct Message {
     framing: Framing,
     at_ns: i64,
     meaning: OnceLock<Meaning>,
+    /// Where its subscriber counts texts in which bytes were replaced; this one counts once.
+    undecodable: Mutex<Option<Arc<AtomicU64>>>,
 }
 
 impl Message {
     /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive.
-    pub(super) fn from_received(py: Python<'_>, received: &Received, framing: Framing) -> Self {
+    pub(super) fn from_received(
+        py: Python<'_>,
+        received: &Received,
+        framing: Framing,
+        undecodable: &Arc<AtomicU64>,
+    ) -> Self {
         Self {
             first: PyBytes::new(py, received.first.bytes()).unbind(),
             rest: received
@@ -47,6 +55,7 @@ impl Message {
             framing,
             at_ns: received.at_ns,
             meaning: OnceLock::new(),
+            undecodable: Mutex::new(Some(Arc::clone(undecodable))),
         }
     }
 
@@ -84,16 +93,31 @@ impl Message {
         Local.timestamp_nanos(self.at_ns).fixed_offset()
     }
 
+    fn count_undecodable(&self) {
+        // Nobody holds this lock for longer than this line.
+        let counter = self.undecodable.lock().map_or(None, |mut once| once.take());
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.payload(py))
+        let text = String::from_utf8_lossy(self.payload(py));
+        if matches!(text, Cow::Owned(_)) {
+            self.count_undecodable();
+        }
+        text
     }
 }
 
-/// Bytes as text; undecodable ones become U+FFFD.
-pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
-    // Python's decoder checks as it copies; ours is only asked when it refuses.
-    PyString::from_bytes(py, bytes)
-        .unwrap_or_else(|_| PyString::new(py, &String::from_utf8_lossy(bytes)))
+/// Bytes as text, and whether all could be decoded; those that could not become U+FFFD.
+pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> (Bound<'py, PyString>, bool) {
+    // Checked here first: an exception of Python's decoder could set off a garbage collection, and
+    // with it code that comes back to the subscriber, whose lock is held.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (PyString::new(py, text), true),
+        Err(_) => (PyString::new(py, &String::from_utf8_lossy(bytes)), false),
+    }
 }
 
 #[pymethods]
@@ -130,7 +154,11 @@ impl Message {
     /// The payload as text, without the topic; undecodable bytes are replaced by U+FFFD.
     #[getter]
     fn text<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        text(py, self.payload(py))
+        let (text, whole) = text(py, self.payload(py));
+        if !whole {
+            self.count_undecodable();
+        }
+        text
     }
 
     /// The payload's bytes, untouched, without the topic.
@@ -190,6 +218,16 @@ impl Message {
         Some(self.stamp(py)?.seq)
     }
 
+    /// Seconds from sending to receiving, from the stamp; None where there is no stamp. As right as
+    /// the two clocks agree.
+    #[getter]
+    fn delay(&self, py: Python<'_>) -> Option<f64> {
+        // Differences of times are far below 2^52 ns.
+        #[allow(clippy::cast_precision_loss)]
+        let nanoseconds = self.at_ns.saturating_sub(self.stamp(py)?.sent_ns) as f64;
+        Some(nanoseconds / 1e9)
+    }
+
     /// The payload parsed as JSON.
     ///
     /// Returns:
@@ -242,7 +280,7 @@ impl Message {
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        text(py, self.first.as_bytes(py))
+        text(py, self.first.as_bytes(py)).0
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -308,5 +346,6 @@ fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> PyResult<Mess
         framing,
         at_ns,
         meaning: OnceLock::new(),
+        undecodable: Mutex::default(),
     })
 }

@@ -5,10 +5,14 @@
 
 mod arguments;
 mod error;
+mod events;
 mod information;
 mod message;
 mod publisher;
+mod publisher_state;
+mod state;
 mod subscriber;
+mod subscriber_state;
 mod waiting;
 
 use pyo3::prelude::*;
@@ -20,7 +24,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Message>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;
+    module.add_class::<state::Peer>()?;
+    module.add_class::<state::PublisherStats>()?;
+    module.add_class::<state::SubscriberStats>()?;
     error::add_to(module)?;
+    events::prepare();
+    module.add_function(wrap_pyfunction!(events::_next_event, module)?)?;
+    module.add_function(wrap_pyfunction!(information::parse_address, module)?)?;
     module.add_function(wrap_pyfunction!(information::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(information::local_addresses, module)?)?;
     module.add_function(wrap_pyfunction!(information::sanitize, module)?)?;

@@ -1,18 +1,23 @@
 //! `Publisher`.
 
 use super::arguments::{self, Payload, Whole};
+use super::events;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
-use crate::net::{Deadline, Subscription};
+use crate::net::Deadline;
 use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
 const DEFAULT_BIND: &str = "*:5555";
+
+/// How long `send_many` keeps the interpreter: its own switch interval.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// Sends messages to whoever subscribes.
 ///
@@ -36,15 +41,24 @@ const DEFAULT_BIND: &str = "*:5555";
 ///     high_water_mark: How many messages are queued for each subscriber; 0 means no limit.
 ///     max_message_bytes: The largest message that may be sent, in bytes.
 ///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
+///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
+///         probes, and how many may stay unanswered before the connection counts as lost (whole
+///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
+///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
+///     on_event: Called with an `Event` whenever something happens to its connections, in a
+///         thread of its own, one event at a time; None calls nothing. What it raises is logged.
+///         It is kept until `close`.
 ///
 /// Raises:
 ///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
 ///     ZmqChatError: The address is in use or not this machine's; the text says by whom.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Publisher {
-    core: Core,
+    pub(super) core: Core,
     name: Option<String>,
     linger: f64,
+    /// Its number, if it has an `on_event`.
+    told: Option<u64>,
 }
 
 impl Publisher {
@@ -62,7 +76,8 @@ impl Publisher {
         match self.core.try_send(payload, topic) {
             Some(Ok(true)) => return Ok(()),
             Some(Ok(false)) if self.core.on_full() == OnFull::Raise => {
-                return Err(self.core.full(0).into())
+                self.core.refuse();
+                return Err(self.core.full(0).into());
             }
             Some(Err(error)) => return Err(error.into()),
             // The queue is full, or another thread is inside.
@@ -80,9 +95,11 @@ impl Publisher {
     #[new]
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
-                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = 1.0),
+                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = 1.0, keepalive = Some((5.0, 4.0, Whole(3))),
+                     reconnect_max = 2.0, on_event = None),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
-                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0)"
+                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
+                          reconnect_max=2.0, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
@@ -95,7 +112,11 @@ impl Publisher {
         high_water_mark: Whole,
         max_message_bytes: Whole,
         linger: f64,
+        keepalive: Option<(f64, f64, Whole)>,
+        reconnect_max: f64,
+        on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        let connecting = arguments::connecting(keepalive, reconnect_max)?;
         let connect = connect.map_or_else(
             || Ok(Vec::new()),
             |connect| arguments::texts("connect", connect),
@@ -122,10 +143,25 @@ impl Publisher {
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             linger: arguments::linger(linger)?,
+            connecting,
         };
+        let callback = arguments::callback(on_event)?;
         // Looking up a name to bind may take a while.
         let core = py.detach(|| Core::new(config))?;
-        Ok(Self { core, name, linger })
+        let told = match callback {
+            None => None,
+            Some(callback) => {
+                let number = py.detach(|| core.tell_all())?;
+                events::register(number, callback);
+                Some(number)
+            }
+        };
+        Ok(Self {
+            core,
+            name,
+            linger,
+            told,
+        })
     }
 
     /// Sends one message to whoever subscribes to it.
@@ -188,7 +224,14 @@ impl Publisher {
         }
         let deadline = arguments::deadline(timeout)?;
         let mut sent = 0;
+        let mut breath = Instant::now();
         for payload in payloads.try_iter()? {
+            // An iterator without end must leave room for Ctrl+C and for other threads.
+            if sent % 64 == 63 && breath.elapsed() >= BREATH {
+                py.check_signals()?;
+                py.detach(std::thread::yield_now);
+                breath = Instant::now();
+            }
             self.send_one(py, &payload?, topic, || Ok(deadline))
                 .map_err(|error| {
                     if error.is_instance_of::<super::error::QueueFullError>(py) {
@@ -271,49 +314,6 @@ impl Publisher {
         })
     }
 
-    /// How many connected peers subscribe to anything at this moment.
-    #[getter]
-    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(py.detach(|| self.core.subscriber_count())?)
-    }
-
-    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
-    /// everything) to count.
-    #[getter]
-    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let topics = PyDict::new(py);
-        for (subscription, count) in py.detach(|| self.core.topics())? {
-            match subscription {
-                Subscription::Topic(topic) => {
-                    topics.set_item(topic, count)?;
-                }
-                Subscription::Prefix(prefix) => {
-                    topics.set_item(PyBytes::new(py, &prefix), count)?;
-                }
-            }
-        }
-        Ok(topics)
-    }
-
-    /// The first bound endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`; None if it only
-    /// connects.
-    #[getter]
-    fn endpoint(&self) -> Option<&str> {
-        self.core.endpoints().first().map(String::as_str)
-    }
-
-    /// All bound endpoints as ZeroMQ writes them.
-    #[getter]
-    fn endpoints(&self) -> Vec<String> {
-        self.core.endpoints().to_vec()
-    }
-
-    /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.
-    #[getter]
-    fn addresses(&self) -> Vec<String> {
-        self.core.addresses()
-    }
-
     /// The name in its stamps; None if it does not stamp.
     #[getter]
     fn name(&self) -> Option<&str> {
@@ -339,6 +339,9 @@ impl Publisher {
     #[pyo3(signature = (linger = None))]
     fn close(&self, py: Python<'_>, linger: Option<f64>) -> PyResult<()> {
         let linger = arguments::linger(linger.unwrap_or(self.linger))?;
+        if let Some(number) = self.told {
+            events::forget(number);
+        }
         Ok(py.detach(|| self.core.close(Some(linger)))?)
     }
 

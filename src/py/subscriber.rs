@@ -1,15 +1,17 @@
 //! `Subscriber`.
 
 use super::arguments::{self, Whole};
+use super::events;
 use super::message::{self, Message};
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::subscriber::{Config, Subscriber as Core};
-use crate::net::{Received, Subscription};
+use crate::net::Received;
 use crate::wire::message::Framing;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Hears what publishers send.
 ///
@@ -32,21 +34,38 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 ///         topics that are a frame of their own; "raw" splits nothing.
 ///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. What
 ///         comes beyond that is lost, or waits at the publisher, as the publisher chose.
-///     max_message_bytes: A publisher that sends a larger frame is cut off.
+///     max_message_bytes: A publisher that sends a larger frame is cut off, and tried again.
+///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
+///         probes, and how many may stay unanswered before the connection counts as lost (whole
+///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
+///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
+///     on_event: Called with an `Event` whenever something happens to its connections, in a
+///         thread of its own, one event at a time; None calls nothing. What it raises is logged.
+///         It is kept until `close`.
 ///
 /// Raises:
 ///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
 ///     ZmqChatError: An address to bind is in use or not this machine's.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Subscriber {
-    core: Core,
+    pub(super) core: Core,
+    /// Its number, if it has an `on_event`.
+    told: Option<u64>,
+    /// Steps of iteration, to look for signals now and then.
+    steps: AtomicU32,
 }
 
 impl Subscriber {
-    /// The next message: what is there at once, without letting go of the interpreter.
-    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Received> {
-        match self.core.try_recv() {
-            Some(Ok(Some(received))) => return Ok(received),
+    /// Reads the next message: what is there at once, without letting go of the interpreter.
+    /// `read` makes nothing that Python's garbage collector could run code for.
+    fn next<T>(
+        &self,
+        timeout: Option<f64>,
+        py: Python<'_>,
+        read: impl Fn(&Received) -> T,
+    ) -> PyResult<T> {
+        match self.core.try_read(&read) {
+            Some(Ok(Some(found))) => return Ok(found),
             Some(Ok(None)) if timeout == Some(0.0) => {
                 return Err(Error::Timeout("no message is waiting".into()).into())
             }
@@ -55,11 +74,12 @@ impl Subscriber {
             Some(Ok(None)) | None => {}
         }
         let deadline = arguments::deadline(timeout)?;
-        detached(py, |checkpoint| self.core.recv(deadline, checkpoint))
+        let received = detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?;
+        Ok(read(&received))
     }
 
     fn message(&self, py: Python<'_>, received: &Received) -> Message {
-        Message::from_received(py, received, self.core.framing())
+        Message::from_received(py, received, self.core.framing(), self.core.undecodable())
     }
 }
 
@@ -68,9 +88,11 @@ impl Subscriber {
     #[new]
     #[pyo3(
         signature = (connect = None, *, bind = None, topics = None, prefixes = None,
-                     framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864)),
+                     framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
+                     keepalive = Some((5.0, 4.0, Whole(3))), reconnect_max = 2.0, on_event = None),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
-                          high_water_mark=10000, max_message_bytes=67108864)"
+                          high_water_mark=10000, max_message_bytes=67108864, \
+                          keepalive=(5.0, 4.0, 3), reconnect_max=2.0, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
@@ -82,6 +104,9 @@ impl Subscriber {
         framing: &str,
         high_water_mark: Whole,
         max_message_bytes: Whole,
+        keepalive: Option<(f64, f64, Whole)>,
+        reconnect_max: f64,
+        on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
             object.map_or_else(|| Ok(Vec::new()), |object| arguments::texts(what, object))
@@ -96,9 +121,23 @@ impl Subscriber {
             framing: Framing::parse(framing)?,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
+            connecting: arguments::connecting(keepalive, reconnect_max)?,
         };
+        let callback = arguments::callback(on_event)?;
         let core = py.detach(|| Core::new(config))?;
-        Ok(Self { core })
+        let told = match callback {
+            None => None,
+            Some(callback) => {
+                let number = py.detach(|| core.tell_all())?;
+                events::register(number, callback);
+                Some(number)
+            }
+        };
+        Ok(Self {
+            core,
+            told,
+            steps: AtomicU32::new(0),
+        })
     }
 
     /// Waits for the next message.
@@ -118,8 +157,7 @@ impl Subscriber {
     ///     ClosedError: The subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Message> {
-        let received = self.next(py, timeout)?;
-        Ok(self.message(py, &received))
+        self.next(timeout, py, |received| self.message(py, received))
     }
 
     /// Waits for the next message and gives the text of its first frame, topic included.
@@ -142,8 +180,13 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let received = self.next(py, timeout)?;
-        Ok(message::text(py, received.first.bytes()))
+        let (text, whole) = self.next(timeout, py, |received| {
+            message::text(py, received.first.bytes())
+        })?;
+        if !whole {
+            self.core.undecodable().fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(text)
     }
 
     /// Waits for the next message and gives its first frame, topic included: pyzmq's `recv`.
@@ -164,8 +207,9 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let received = self.next(py, timeout)?;
-        Ok(PyBytes::new(py, received.first.bytes()))
+        self.next(timeout, py, |received| {
+            PyBytes::new(py, received.first.bytes())
+        })
     }
 
     /// Waits for one message, then takes along what is there already.
@@ -192,28 +236,29 @@ impl Subscriber {
         timeout: Option<f64>,
     ) -> PyResult<Vec<Message>> {
         let max_count = arguments::count("max_count", max_count, 1)?;
-        let first = self.next(py, timeout)?;
+        let mut messages = vec![self.next(timeout, py, |received| self.message(py, received))?];
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py
             .detach(|| self.core.take(max_count - 1))
             .unwrap_or_default();
-        Ok(std::iter::once(&first)
-            .chain(&more)
-            .map(|received| self.message(py, received))
-            .collect())
+        messages.extend(more.iter().map(|received| self.message(py, received)));
+        Ok(messages)
     }
 
-    fn __iter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        if slf.get().core.is_closed() {
-            // An empty loop would look like a quiet network.
-            slf.get().core.subscriptions()?;
-        }
-        Ok(slf)
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Message>> {
-        match self.next(py, None) {
-            Ok(received) => Ok(Some(self.message(py, &received))),
+        // A loop in C, such as `list(sub)`, looks for signals nowhere else. Two threads may count
+        // one step together, which does no harm.
+        let step = self.steps.load(Ordering::Relaxed).wrapping_add(1);
+        self.steps.store(step, Ordering::Relaxed);
+        if step % 256 == 0 {
+            py.check_signals()?;
+        }
+        match self.next(None, py, |received| self.message(py, received)) {
+            Ok(message) => Ok(Some(message)),
             Err(error)
                 if self.core.is_closed()
                     && error.is_instance_of::<super::error::ClosedError>(py) =>
@@ -222,111 +267,6 @@ impl Subscriber {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Hears one more topic, from now on; nothing changes when it is heard already.
-    ///
-    /// The first call on a subscriber that hears everything by default (`topics=None`) narrows it
-    /// to this. Messages that were queued and are no longer wanted are not handed out.
-    ///
-    /// Args:
-    ///     topic: An exact topic; None if `prefix` is given.
-    ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic; "" is everything.
-    ///
-    /// Raises:
-    ///     ValueError: The topic breaks the grammar.
-    ///     TypeError: Both or neither are given.
-    ///     ClosedError: The subscriber is closed.
-    #[pyo3(signature = (topic = None, *, prefix = None))]
-    fn subscribe(
-        &self,
-        py: Python<'_>,
-        topic: Option<&str>,
-        prefix: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let subscription = arguments::subscription(topic, prefix)?;
-        Ok(py.detach(|| self.core.subscribe(subscription))?)
-    }
-
-    /// Hears a topic no longer, from now on; nothing changes when it is not heard.
-    ///
-    /// Messages of it that were queued are not handed out any more. Taking away the last
-    /// subscription leaves nothing to hear.
-    ///
-    /// Args:
-    ///     topic: An exact topic; None if `prefix` is given.
-    ///     prefix: A raw prefix, str or bytes, as it was given to `subscribe`.
-    ///
-    /// Raises:
-    ///     ValueError: The topic breaks the grammar.
-    ///     TypeError: Both or neither are given.
-    ///     ClosedError: The subscriber is closed.
-    #[pyo3(signature = (topic = None, *, prefix = None))]
-    fn unsubscribe(
-        &self,
-        py: Python<'_>,
-        topic: Option<&str>,
-        prefix: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let subscription = arguments::subscription(topic, prefix)?;
-        Ok(py.detach(|| self.core.unsubscribe(&subscription))?)
-    }
-
-    /// What it hears: exact topics as str, raw prefixes as bytes (b"" is everything).
-    #[getter]
-    fn subscriptions(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
-        let all = py.detach(|| self.core.subscriptions())?;
-        Ok(all
-            .into_iter()
-            .map(|subscription| match subscription {
-                Subscription::Topic(topic) => PyString::new(py, &topic).into_any().unbind(),
-                Subscription::Prefix(prefix) => PyBytes::new(py, &prefix).into_any().unbind(),
-            })
-            .collect())
-    }
-
-    /// Hears one more publisher; nothing changes when it is connected to this address already.
-    ///
-    /// Returns at once: the publisher need not be there yet.
-    ///
-    /// Args:
-    ///     address: Where it listens, as in the constructor.
-    ///
-    /// Raises:
-    ///     ValueError: The address cannot work; the text says what to type instead.
-    ///     ClosedError: The subscriber is closed.
-    fn connect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
-        Ok(py.detach(|| self.core.connect(address))?)
-    }
-
-    /// Hears a publisher no longer. What came from it before may still be handed out.
-    ///
-    /// Args:
-    ///     address: The address as it was given to `connect` or the constructor.
-    ///
-    /// Raises:
-    ///     ValueError: It is not connected to this address; the text lists those it is connected to.
-    ///     ClosedError: The subscriber is closed.
-    fn disconnect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
-        Ok(py.detach(|| self.core.disconnect(address))?)
-    }
-
-    /// The first bound endpoint as ZeroMQ writes it; None if it only connects.
-    #[getter]
-    fn endpoint(&self) -> Option<&str> {
-        self.core.endpoints().first().map(String::as_str)
-    }
-
-    /// All bound endpoints as ZeroMQ writes them.
-    #[getter]
-    fn endpoints(&self) -> Vec<String> {
-        self.core.endpoints().to_vec()
-    }
-
-    /// What a publisher on another laptop can type to connect; empty if it is not bound.
-    #[getter]
-    fn addresses(&self) -> Vec<String> {
-        self.core.addresses()
     }
 
     /// Prints messages as they come, until Ctrl+C, which it takes as the end.
@@ -385,6 +325,9 @@ impl Subscriber {
     ///
     /// A call that waits in another thread ends with ClosedError, and a loop over it ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(number) = self.told {
+            events::forget(number);
+        }
         Ok(py.detach(|| self.core.close())?)
     }
 

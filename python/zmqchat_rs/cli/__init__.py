@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, __version__, build_info
 
-from . import demo, ip, pub, streams, sub
+from . import demo, doctor, ip, pub, streams, sub
 from .options import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = f"zmqchat {__version__} (libzmq {build_info()['libzmq']})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, pub, sub, ip):
+    for command in (demo, pub, sub, ip, doctor):
         command.add_to(commands)
     return parser
 

@@ -1,0 +1,146 @@
+"""As much of ZMTP as `probe` speaks: greeting, frames and commands over one socket.
+
+The format is that of ZMTP 3.1 (https://rfc.zeromq.org/spec/37/); of 2.0
+(https://rfc.zeromq.org/spec/15/) only the greeting is understood. All reading is bounded, in bytes
+and in time.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Ten bytes that open a greeting.
+SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
+
+# Our major version goes first, for the other side to choose its words; then the minor one, no
+# security, a client's role, and zeros up to 64 bytes.
+_MAJOR = b"\x03"
+_REST_OF_GREETING = b"\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+# RFC 15, "Socket Types"; its revisions 1 and 2 stand where 3.x has the major version.
+_TYPES_OF_2_0 = ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB")
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+# While a PONG is awaited, this much of other things may come first, in bytes.
+_BEFORE_PONG = 256 * 1024
+
+
+class Connection:
+    """A connected socket; every call may raise `socket.timeout` or another `OSError`."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._socket = sock
+        self._deadline = deadline
+        self._buffer = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._socket.settimeout(time_left(self._deadline))
+        self._socket.sendall(data)
+
+    def peek(self) -> bytes:
+        """Wait for the first bytes, and leave them there."""
+        self._fill(1)
+        return self._buffer
+
+    def read(self, count: int) -> bytes:
+        """Take so many bytes."""
+        self._fill(count)
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        return data
+
+    def open_greeting(self) -> None:
+        """Say that this is ZeroMQ."""
+        self.send(SIGNATURE + _MAJOR)
+
+    def read_greeting(self) -> tuple[str, bytes, str | None]:
+        """Take what follows the signature, and finish our side.
+
+        Returns:
+            The version, the security mechanism, and the socket type if it is told here.
+        """
+        major = self.read(1)[0]
+        if major >= _MAJOR[0]:
+            self.send(_REST_OF_GREETING)
+            rest = self.read(53)
+            return f"{major}.{rest[0]}", rest[1:21].rstrip(b"\0"), None
+        kind = self.read(1)[0]
+        if major == 0 or kind >= len(_TYPES_OF_2_0):
+            raise _broken("ZeroMQ from before 2012")
+        return "2.0", b"NULL", _TYPES_OF_2_0[kind]
+
+    def read_frame(self, limit: int) -> tuple[bytes | None, bytes]:
+        """Take one frame of at most `limit` bytes.
+
+        Returns:
+            A command's name and body; None and the body of a message's.
+        """
+        flags = self.read(1)[0]
+        if flags & ~(_MORE | _LONG | _COMMAND):
+            raise _broken("not a frame")
+        size = int.from_bytes(self.read(8 if flags & _LONG else 1), "big")
+        if size > limit:
+            raise _broken("too long a frame")
+        body = self.read(size)
+        if not flags & _COMMAND:
+            return None, body
+        length = body[0] if body else 0
+        return body[1 : 1 + length], body[1 + length :]
+
+    def ping(self, context: bytes) -> None:
+        """Send a PING and wait for its PONG, past all else that comes."""
+        self.send(command("PING", b"\0\0" + context))  # it shall not hang up on our silence
+        left = _BEFORE_PONG
+        while left > 0:
+            name, body = self.read_frame(left)
+            if (name, body) == (b"PONG", context):
+                return
+            left -= len(body) + 2
+        raise socket.timeout("no PONG among all that comes")
+
+    def _fill(self, count: int) -> None:
+        while len(self._buffer) < count:
+            self._socket.settimeout(time_left(self._deadline))
+            data = self._socket.recv(max(64, min(count - len(self._buffer), 65536)))
+            if not data:
+                raise _broken("the other side hung up")
+            self._buffer += data
+
+
+def time_left(deadline: float) -> float:
+    """Seconds until a moment of `monotonic`, above 0; after it `socket.timeout` is raised."""
+    left = deadline - monotonic()
+    if left <= 0:
+        raise socket.timeout("the time is over")
+    return left
+
+
+def command(name: str, body: bytes) -> bytes:
+    """Make a command's frame, of at most 255 bytes."""
+    content = bytes([len(name)]) + name.encode() + body
+    return bytes([_COMMAND, len(content)]) + content
+
+
+def properties(body: bytes) -> dict[bytes, bytes]:
+    """Read those of a READY, with their names in lower case."""
+    found = {}
+    while body:
+        name, body = body[1 : 1 + body[0]], body[1 + body[0] :]
+        size = int.from_bytes(body[:4], "big")
+        found[name.lower()], body = body[4 : 4 + size], body[4 + size :]
+    return found
+
+
+def _broken(why: str) -> OSError:
+    return ConnectionAbortedError(errno.ECONNABORTED, why)

@@ -1,0 +1,255 @@
+"""A look at one address over a raw socket: why a connection stands, or why it does not.
+
+libzmq connects without a word and tells no reasons, so this speaks the opening of ZMTP by itself:
+TCP, greeting, handshake without security, a PING and a subscription. It is no second client: it
+reads a bounded number of bytes for a bounded time, and hangs up.
+"""
+
+from __future__ import annotations
+
+import socket
+from time import monotonic
+from typing import NamedTuple
+
+from . import _reach, _zmtp
+from ._core import parse_address, sanitize
+from ._reach import StoppedError
+
+#: What is subscribed to. No topic has a space in it, so hardly a message begins like this.
+SUBSCRIPTION = b"zmqchat doctor"
+
+_LONGEST_TIMEOUT = 3600.0
+# A READY takes a few dozen bytes.
+_LONGEST_READY = 8 * 1024
+_LONGEST_QUOTE = 60
+_INPROC = (
+    "An inproc:// address joins objects of one program and cannot be seen from outside: check that "
+    "both use the same name in the same process."
+)
+_SPOKEN = {
+    b"SSH-": "an SSH server",
+    b"HTTP": "a web server",
+    b"220 ": "a mail or FTP server",
+    b"220-": "a mail or FTP server",
+    b"\x15\x03": "a server that wants TLS",
+}
+
+
+class Probe(NamedTuple):
+    """What a look at one address found out.
+
+    Attributes:
+        address: Where it looked, as a person types it: "192.168.1.12:5555".
+        host: The host, or what follows ``ipc://`` or ``inproc://``.
+        port: The port; 0 where there is none.
+        addresses: The IP addresses of the host; the first is the one that was tried.
+        stage: The step at which it ended: "address", "name", "connect", "greeting", "security",
+            "handshake", "socket type", "subscription", or "done".
+        reason: "ok", "name not found", "refused", "filtered", "unreachable", "not ZeroMQ",
+            "handshake failed", "mechanism", "not a publisher", or "not checked".
+        advice: What to do, in one sentence; empty when all is well.
+        version: The ZMTP version of the other side, such as "3.1".
+        mechanism: What it secures connections with: "NULL", "PLAIN", "CURVE", …
+        socket_type: What it is: "PUB", "XPUB", …
+        subscribed: Whether it took a subscription; None when that could not be seen.
+        connect_seconds: How long TCP took to connect.
+        round_trip_seconds: From a ZMTP PING to its PONG; None before ZMTP 3.1.
+    """
+
+    address: str
+    host: str
+    port: int
+    addresses: tuple[str, ...] = ()
+    stage: str = "address"
+    reason: str = "not checked"
+    advice: str = ""
+    version: str | None = None
+    mechanism: str | None = None
+    socket_type: str | None = None
+    subscribed: bool | None = None
+    connect_seconds: float | None = None
+    round_trip_seconds: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether a subscriber would be connected."""
+        return self.reason == "ok"
+
+
+def probe(address: str, *, timeout: float = 2.0, subscribe: bool = True) -> Probe:
+    """Look at one address and say why a connection stands or does not.
+
+    A publisher sees a connection that comes and goes and, with `subscribe`, for that moment a
+    subscriber to `SUBSCRIPTION`, to which it sends nothing.
+
+    Args:
+        address: Where a subscriber would connect to: "192.168.1.12", "lab-pc:6000", "ipc://…".
+        timeout: Seconds for all of it, above 0.
+        subscribe: Whether to try a subscription, too.
+
+    Returns:
+        What was found; trouble with the network or the other side is a `reason`, never raised.
+
+    Raises:
+        ValueError: `address` or `timeout` can never work.
+    """
+    transport, host, port = parse_address(address)
+    if not 0 < timeout <= _LONGEST_TIMEOUT:  # NaN too
+        raise ValueError(f"timeout is {timeout}: use seconds above 0, for example 2")
+    typed = f"{host}:{port}" if transport == "tcp" else f"{transport}://{host}"
+    if transport == "inproc":
+        return Probe(typed, host, port, advice=_INPROC)
+    host = host[1:-1] if host.startswith("[") else host
+    look = _Look(Probe(typed, host, port), monotonic() + timeout)
+    try:
+        with look.ipc() if transport == "ipc" else look.tcp() as connection:
+            look.greet(connection)
+            look.shake_hands(connection)
+            look.try_out(connection, subscribe=subscribe)
+    except StoppedError as end:
+        return look.found._replace(reason=end.reason, advice=end.advice)
+    return look.found._replace(stage="done", reason="ok")
+
+
+class _Look:
+    """One look under way: what was found so far, and the time by which it ends."""
+
+    def __init__(self, found: Probe, deadline: float) -> None:
+        self.found = found
+        self._deadline = deadline
+
+    def ipc(self) -> _zmtp.Connection:
+        """Connect through a file."""
+        self._at("connect")
+        began = monotonic()
+        return self._connected(_reach.connect_ipc(self.found.host, self._deadline), began)
+
+    def tcp(self) -> _zmtp.Connection:
+        """Look the name up and connect."""
+        self._at("name")
+        answers = _reach.look_up(self.found.host, self.found.port, self._deadline)
+        addresses = dict.fromkeys(str(answer[4][0]) for answer in answers)
+        self.found = self.found._replace(addresses=tuple(addresses))
+        self._at("connect")
+        family, place = answers[0][0], answers[0][4]
+        began = monotonic()
+        return self._connected(_reach.connect_tcp(family, place, self._deadline), began)
+
+    def _connected(self, sock: socket.socket, began: float) -> _zmtp.Connection:
+        self.found = self.found._replace(connect_seconds=monotonic() - began)
+        return _zmtp.Connection(sock, self._deadline)
+
+    def greet(self, connection: _zmtp.Connection) -> None:
+        """Exchange greetings; its mechanism must be ours."""
+        self._at("greeting")
+        peer = f"what listens on {self.found.address}"
+        check = "check the port against the one that the publisher shows"
+        try:
+            connection.open_greeting()
+            start = connection.peek()
+            if start[:1] != _zmtp.SIGNATURE[:1]:
+                raise StoppedError("not ZeroMQ", f"{peer} is {_looks_like(start)}: {check}")
+            if connection.read(10)[9:] != _zmtp.SIGNATURE[9:]:
+                raise StoppedError("not ZeroMQ", f"{peer} speaks no ZeroMQ: {check}")
+        except socket.timeout:
+            raise StoppedError(
+                "not ZeroMQ",
+                f"{peer} says nothing: {check}, and that the program is not stopped (Ctrl+Z stops "
+                "it, fg wakes it)",
+            ) from None
+        except OSError:
+            raise StoppedError(
+                "not ZeroMQ", f"{peer} hangs up without a greeting: {check}"
+            ) from None
+        try:
+            version, mechanism, kind = connection.read_greeting()
+        except OSError as error:
+            raise _failed(error) from None
+        self.found = self.found._replace(
+            version=version, mechanism=_quote(mechanism), socket_type=kind
+        )
+        self._at("security")
+        if self.found.mechanism != "NULL":
+            raise StoppedError(
+                "mechanism",
+                f"the other side demands {self.found.mechanism} security and a plain subscriber "
+                "has none: use its keys or password, or start it without them",
+            )
+
+    def shake_hands(self, connection: _zmtp.Connection) -> None:
+        """Exchange READY; its socket type must be a publisher's."""
+        self._at("handshake")
+        if self.found.socket_type is None:
+            try:
+                connection.send(_zmtp.command("READY", b"\x0bSocket-Type\0\0\0\x03SUB"))
+                name, body = connection.read_frame(_LONGEST_READY)
+            except OSError as error:
+                raise _failed(error) from None
+            if name == b"ERROR":
+                raise _failed(f"it says '{_quote(body[1:])}'")
+            if name != b"READY":
+                raise _failed("it makes no sense")
+            kind = _quote(_zmtp.properties(body).get(b"socket-type", b""))
+            self.found = self.found._replace(socket_type=kind)
+        self._at("socket type")
+        kind = self.found.socket_type or ""
+        if kind not in ("PUB", "XPUB"):
+            too = ", which subscribes like this one" if kind in ("SUB", "XSUB") else ""
+            raise StoppedError(
+                "not a publisher",
+                f"at {self.found.address} is a {kind or 'nameless'} socket{too}: connect to a "
+                "publisher (PUB, XPUB, zmqchat pub), or check the port",
+            )
+
+    def try_out(self, connection: _zmtp.Connection, *, subscribe: bool) -> None:
+        """Measure a round trip, and see that a subscription is taken."""
+        self._at("subscription")
+        major, _, minor = (self.found.version or "").partition(".")
+        if (int(major), int(minor)) < (3, 1):
+            return  # nothing there answers, so nothing would show
+        subscribing = False
+        try:
+            began = monotonic()
+            connection.ping(b"1")
+            self.found = self.found._replace(round_trip_seconds=monotonic() - began)
+            if subscribe:
+                subscribing = True
+                connection.send(_zmtp.command("SUBSCRIBE", SUBSCRIPTION))
+                connection.ping(b"2")
+                self.found = self.found._replace(subscribed=True)
+        except socket.timeout:
+            return  # busy, or far away; it did shake hands
+        except OSError:
+            if subscribing:
+                self.found = self.found._replace(subscribed=False)
+            raise StoppedError(
+                "handshake failed",
+                "the other side hung up right after the handshake: check its own messages, and "
+                "whom it lets in",
+            ) from None
+
+    def _at(self, stage: str) -> None:
+        self.found = self.found._replace(stage=stage)
+
+
+def _quote(data: bytes) -> str:
+    """A stranger's words, made short and harmless."""
+    return sanitize(data[:_LONGEST_QUOTE].decode("ascii", "backslashreplace"))
+
+
+def _failed(why: OSError | str) -> StoppedError:
+    """A handshake that came to nothing."""
+    if isinstance(why, OSError):
+        why = "it falls silent" if isinstance(why, socket.timeout) else "it hangs up"
+    return StoppedError(
+        "handshake failed",
+        f"the other side does not finish the handshake ({why}): check its own messages, whom it "
+        "lets in, and what program it is",
+    )
+
+
+def _looks_like(start: bytes) -> str:
+    for opening, name in _SPOKEN.items():
+        if start.startswith(opening):
+            return f"{name}, no ZeroMQ"
+    return f"no ZeroMQ (it says '{_quote(start)}')"

@@ -1,0 +1,119 @@
+//! What the program may want to hear of its connections, queued for whoever tells it.
+//!
+//! Invariant: pushing never blocks and the queue has an end, whatever becomes of the reader: the
+//! oldest events make room, and are counted.
+
+use super::context::{self, lock};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock};
+use std::time::Duration;
+
+/// How many events wait for a reader that is slow.
+const MOST: usize = 10_000;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Messages can flow to or from this address.
+    Connected,
+    /// They no longer can; connections asked for are tried again.
+    Disconnected,
+    /// Somebody waited for 3 s and nobody was at this address.
+    Silent,
+    /// The peer broke a rule, such as the size of a message; it is tried again.
+    CutOff,
+    /// A peer subscribed to messages that begin with this.
+    Subscribed(super::Subscription),
+    /// A peer's subscription ended.
+    Unsubscribed(super::Subscription),
+    /// So many messages are missing, by their sequence numbers.
+    Lost(u64),
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The number of the object that it happened to.
+    pub owner: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// The peer, as a person would type it; empty where none is known.
+    pub address: String,
+    /// When, in Unix nanoseconds.
+    pub at_ns: i64,
+}
+
+/// The queue of one process.
+#[derive(Default)]
+pub(crate) struct Events {
+    queue: Mutex<VecDeque<Event>>,
+    arrived: Condvar,
+    read: AtomicBool,
+    dropped: AtomicU64,
+}
+
+/// Called, in a thread of its own, when there is an event and no reader yet.
+static STARTER: OnceLock<fn()> = OnceLock::new();
+
+/// Registers how a reader is started.
+pub fn on_first_event(starter: fn()) {
+    let _ = STARTER.set(starter);
+}
+
+impl Events {
+    pub(crate) fn push(&self, event: Event) {
+        let mut queue = lock(&self.queue);
+        if queue.len() >= MOST {
+            queue.pop_front();
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        queue.push_back(event);
+        drop(queue);
+        self.arrived.notify_one();
+        if let Some(starter) = STARTER.get() {
+            if !self.read.swap(true, Ordering::AcqRel) {
+                let started = std::thread::Builder::new()
+                    .name("zmqchat-events".into())
+                    .spawn(move || {
+                        super::wake::block_signals();
+                        starter();
+                    });
+                if started.is_err() {
+                    self.read.store(false, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.arrived.notify_all();
+    }
+}
+
+/// The next event, waiting for one; `None` when the process ends.
+#[must_use]
+pub fn next() -> Option<Event> {
+    let process = context::process();
+    let events = process.events();
+    events.read.store(true, Ordering::Release);
+    let mut queue = lock(&events.queue);
+    while !process.ended() {
+        if let Some(event) = queue.pop_front() {
+            return Some(event);
+        }
+        // Cut into slices, lest a notice is missed that came before the wait.
+        let (back, _) = events
+            .arrived
+            .wait_timeout(queue, Duration::from_millis(500))
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        queue = back;
+    }
+    None
+}
+
+/// How many events were dropped because nobody read them.
+#[must_use]
+pub fn dropped() -> u64 {
+    context::process().events().dropped.load(Ordering::Relaxed)
+}

@@ -1,0 +1,196 @@
+//! What a subscriber keeps beside its socket: messages taken from libzmq in batches and handed out
+//! one by one, and what they tell of loss.
+//!
+//! Invariant: what was unsubscribed is not handed out any more. libzmq checks what it hands over
+//! against its own list; what we hold already, and what it holds ready, is checked here.
+
+use super::filter::Filter;
+use super::frame::Frame;
+use super::live::{uninterrupted, Live};
+use super::outbox::unix_nanoseconds;
+use super::sequences::Sequences;
+use super::socket::Room;
+use super::sys::Errno;
+use crate::error::Result;
+use crate::wire::stamp::Stamp;
+use std::collections::VecDeque;
+
+/// How much is taken from libzmq in one go.
+const BATCH_MESSAGES: usize = 256;
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// A message as it came. It may keep a connection's whole read buffer alive: copy what is kept.
+#[derive(Debug)]
+pub struct Received {
+    /// The first frame.
+    pub first: Frame,
+    /// The others; mostly none.
+    pub rest: Vec<Frame>,
+    /// When it was taken from libzmq, in Unix nanoseconds.
+    pub at_ns: i64,
+}
+
+impl Received {
+    fn bytes(&self) -> usize {
+        let first = self.first.bytes().len();
+        self.rest
+            .iter()
+            .fold(first, |sum, frame| sum + frame.bytes().len())
+    }
+}
+
+/// What a subscriber keeps beside its socket.
+pub(crate) struct Inbox {
+    pub(crate) queue: VecDeque<Received>,
+    pub(crate) filter: Filter,
+    pub(crate) sequences: Sequences,
+    /// Messages taken from libzmq, and the bytes of their frames.
+    pub(crate) received: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Room for Inbox {
+    const NAME: &'static str = "Subscriber";
+
+    fn tidy(&mut self, live: &mut Live, run_commands: bool) -> bool {
+        if run_commands {
+            live.run_commands();
+        }
+        self.warn(live);
+        let mut reported = false;
+        while live.next_happening().is_some() {
+            reported = true;
+        }
+        reported
+    }
+
+    fn has_left(&self) -> bool {
+        !self.queue.is_empty()
+    }
+}
+
+impl Inbox {
+    pub(crate) fn new(filter: Filter) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            filter,
+            sequences: Sequences::default(),
+            received: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The next message, draining what libzmq has when we hold none. It stays in the queue, where
+    /// it is read in place; `pop_front` takes it.
+    pub(crate) fn front(&mut self, live: &mut Live) -> Result<Option<&Received>> {
+        if self.queue.is_empty() {
+            self.drain(live)?;
+        }
+        Ok(self.queue.front())
+    }
+
+    /// The next message, taken.
+    pub(crate) fn next(&mut self, live: &mut Live) -> Result<Option<Received>> {
+        self.front(live)?;
+        Ok(self.queue.pop_front())
+    }
+
+    pub(crate) fn drain(&mut self, live: &mut Live) -> Result<()> {
+        let mut bytes = 0;
+        let mut at_ns = 0;
+        while self.queue.len() < BATCH_MESSAGES && bytes < BATCH_BYTES && self.pull(live)? {
+            if at_ns == 0 {
+                at_ns = unix_nanoseconds();
+            }
+            bytes += self.take_in(at_ns);
+        }
+        if self.sequences.lost > 0 {
+            self.warn(live);
+        }
+        Ok(())
+    }
+
+    /// Receives one message straight into the end of the queue; false when there is none.
+    fn pull(&mut self, live: &mut Live) -> Result<bool> {
+        self.queue.push_back(Received {
+            first: Frame::empty(),
+            rest: Vec::new(),
+            at_ns: 0,
+        });
+        let outcome = self
+            .queue
+            .back_mut()
+            .map_or(Ok(false), |received| receive(live, received));
+        if !matches!(outcome, Ok(true)) {
+            self.queue.pop_back();
+        }
+        outcome
+    }
+
+    /// Dates and counts the message at the end of the queue, or drops one that was not asked for;
+    /// its size.
+    fn take_in(&mut self, at_ns: i64) -> usize {
+        let Some(received) = self.queue.back_mut() else {
+            return 0;
+        };
+        received.at_ns = at_ns;
+        let bytes = received.bytes();
+        if self.filter.needs_check() && !self.filter.admits(received) {
+            self.queue.pop_back();
+            return bytes;
+        }
+        self.received += 1;
+        self.bytes += bytes as u64;
+        // A stamp is the last of several frames.
+        if let Some(last) = received.rest.last() {
+            if let Some(stamp) = Stamp::decode(last.bytes()) {
+                if self.filter.covers(stamp.topic.as_deref()) {
+                    self.sequences.take(&stamp);
+                }
+            }
+        }
+        bytes
+    }
+
+    fn warn(&mut self, live: &Live) {
+        if let Some((sender, lost)) = self.sequences.warning() {
+            live.lost(&sender, lost);
+        }
+    }
+
+    /// Changes the subscriptions by `change`, and forgets what is no longer wanted.
+    pub(crate) fn change(
+        &mut self,
+        live: &mut Live,
+        change: impl FnOnce(&mut Filter, &mut zmq::Socket) -> std::result::Result<(), Errno>,
+    ) -> Result<()> {
+        // libzmq may hold one message ready that passed the old list.
+        if self.pull(live)? {
+            self.take_in(unix_nanoseconds());
+        }
+        let outcome = change(&mut self.filter, &mut live.socket);
+        self.queue.retain(|received| self.filter.admits(received));
+        let filter = &self.filter;
+        self.sequences.keep(|topic| filter.covers(topic));
+        outcome.map_err(|errno| errno.during("cannot change the subscriptions"))
+    }
+}
+
+/// One message whole, in place of the empty one; false when there is none.
+fn receive(live: &mut Live, received: &mut Received) -> Result<bool> {
+    match uninterrupted(|| received.first.receive(&mut live.socket)) {
+        Ok(()) => {}
+        Err(errno) if errno.would_block() => return Ok(false),
+        Err(errno) => return Err(errno.during("cannot receive")),
+    }
+    let mut more = received.first.more();
+    while more {
+        // libzmq hands over the frames of a message only when it has them all.
+        let mut frame = Frame::empty();
+        uninterrupted(|| frame.receive(&mut live.socket))
+            .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
+        more = frame.more();
+        received.rest.push(frame);
+    }
+    Ok(true)
+}

@@ -1,0 +1,90 @@
+//! Events on their way to Python: to an object's `on_event`, and to `logging`.
+//!
+//! A thread of Python's own reads them (`_events.run`), so that neither libzmq nor our
+//! housekeeping ever waits for the interpreter.
+
+use super::waiting::detached;
+use crate::net::events::{self, Kind};
+use crate::net::{about_to_wait, Subscription};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// What objects were given as `on_event`, by their numbers.
+static CALLBACKS: LazyLock<Mutex<HashMap<u64, Py<PyAny>>>> = LazyLock::new(Mutex::default);
+
+fn callbacks() -> std::sync::MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
+    CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Called without the interpreter when there is an event and nobody reads.
+fn start_reader() {
+    // The end of the program waits for whoever holds this.
+    let Ok(_waiting) = about_to_wait() else {
+        return;
+    };
+    // No reader, no events: there is nobody to tell why.
+    let _ = Python::try_attach(|py| {
+        py.import(intern!(py, "zmqchat_rs._events"))?
+            .call_method0(intern!(py, "start"))
+            .map(drop)
+    });
+}
+
+pub(super) fn prepare() {
+    events::on_first_event(start_reader);
+}
+
+/// Keeps a callback as long as its object is open. Nothing of Python runs under the lock.
+pub(super) fn register(number: u64, callback: Py<PyAny>) {
+    let old = callbacks().insert(number, callback);
+    drop(old);
+}
+
+pub(super) fn forget(number: u64) {
+    let old = callbacks().remove(&number);
+    drop(old);
+}
+
+fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> Bound<'py, PyAny> {
+    match subscription {
+        Subscription::Topic(topic) => PyString::new(py, topic).into_any(),
+        Subscription::Prefix(prefix) => PyBytes::new(py, prefix).into_any(),
+    }
+}
+
+/// The next event, as the arguments of `_events.deliver`; None when the program ends.
+#[pyfunction]
+pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
+    let Some(event) = detached(py, |_| Ok(events::next()))? else {
+        return Ok(None);
+    };
+    let details = PyDict::new(py);
+    details.set_item("address", &event.address)?;
+    let kind = match &event.kind {
+        Kind::Connected => "connected",
+        Kind::Disconnected => "disconnected",
+        Kind::Silent => "silent",
+        Kind::CutOff => "cut off",
+        Kind::Subscribed(what) => {
+            details.set_item("subscription", subscription(py, what))?;
+            "subscribed"
+        }
+        Kind::Unsubscribed(what) => {
+            details.set_item("subscription", subscription(py, what))?;
+            "unsubscribed"
+        }
+        Kind::Lost(count) => {
+            details.set_item("count", count)?;
+            "lost"
+        }
+    };
+    details.set_item("kind", kind)?;
+    details.set_item("at_ns", event.at_ns)?;
+    let callback = callbacks()
+        .get(&event.owner)
+        .map(|callback| callback.clone_ref(py));
+    Ok(Some((callback, details).into_pyobject(py)?))
+}

@@ -1,0 +1,71 @@
+//! `Publisher`: what it knows of its audience and of itself.
+
+use super::publisher::Publisher;
+use super::state::{Peer, PublisherStats};
+use crate::net::Subscription;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+#[pymethods]
+impl Publisher {
+    /// How many connected peers subscribe to anything at this moment.
+    #[getter]
+    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.core.subscriber_count())?)
+    }
+
+    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
+    /// everything) to count.
+    #[getter]
+    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let topics = PyDict::new(py);
+        for (subscription, count) in py.detach(|| self.core.topics())? {
+            match subscription {
+                Subscription::Topic(topic) => {
+                    topics.set_item(topic, count)?;
+                }
+                Subscription::Prefix(prefix) => {
+                    topics.set_item(PyBytes::new(py, &prefix), count)?;
+                }
+            }
+        }
+        Ok(topics)
+    }
+
+    /// The first bound endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`; None if it only
+    /// connects.
+    #[getter]
+    fn endpoint(&self) -> Option<&str> {
+        self.core.endpoints().first().map(String::as_str)
+    }
+
+    /// All bound endpoints as ZeroMQ writes them.
+    #[getter]
+    fn endpoints(&self) -> Vec<String> {
+        self.core.endpoints().to_vec()
+    }
+
+    /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.core.addresses()
+    }
+
+    /// Its connections as they stand: those it asked for, then those that came from subscribers.
+    #[getter]
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.peers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// What it has done so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages sent, their bytes, sends refused, seconds blocked, subscribers.
+    ///
+    /// Raises:
+    ///     ClosedError: The publisher is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<PublisherStats> {
+        Ok(py.detach(|| self.core.stats())?.into())
+    }
+}

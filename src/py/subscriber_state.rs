@@ -1,0 +1,168 @@
+//! `Subscriber`: what it hears, from whom, and what it has seen.
+
+use super::arguments::{self, Whole};
+use super::state::{Peer, SubscriberStats};
+use super::subscriber::Subscriber;
+use super::waiting::detached;
+use crate::net::Subscription;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+#[pymethods]
+impl Subscriber {
+    /// Hears one more topic, from now on; nothing changes when it is heard already.
+    ///
+    /// The first call on a subscriber that hears everything by default (`topics=None`) narrows it
+    /// to this. Messages that were queued and are no longer wanted are not handed out.
+    ///
+    /// Args:
+    ///     topic: An exact topic; None if `prefix` is given.
+    ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic; "" is everything.
+    ///
+    /// Raises:
+    ///     ValueError: The topic breaks the grammar.
+    ///     TypeError: Both or neither are given.
+    ///     ClosedError: The subscriber is closed.
+    #[pyo3(signature = (topic = None, *, prefix = None))]
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        topic: Option<&str>,
+        prefix: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let subscription = arguments::subscription(topic, prefix)?;
+        Ok(py.detach(|| self.core.subscribe(subscription))?)
+    }
+
+    /// Hears a topic no longer, from now on; nothing changes when it is not heard.
+    ///
+    /// Messages of it that were queued are not handed out any more. Taking away the last
+    /// subscription leaves nothing to hear.
+    ///
+    /// Args:
+    ///     topic: An exact topic; None if `prefix` is given.
+    ///     prefix: A raw prefix, str or bytes, as it was given to `subscribe`.
+    ///
+    /// Raises:
+    ///     ValueError: The topic breaks the grammar.
+    ///     TypeError: Both or neither are given.
+    ///     ClosedError: The subscriber is closed.
+    #[pyo3(signature = (topic = None, *, prefix = None))]
+    fn unsubscribe(
+        &self,
+        py: Python<'_>,
+        topic: Option<&str>,
+        prefix: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let subscription = arguments::subscription(topic, prefix)?;
+        Ok(py.detach(|| self.core.unsubscribe(&subscription))?)
+    }
+
+    /// What it hears: exact topics as str, raw prefixes as bytes (b"" is everything).
+    #[getter]
+    pub(super) fn subscriptions(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let all = py.detach(|| self.core.subscriptions())?;
+        Ok(all
+            .into_iter()
+            .map(|subscription| match subscription {
+                Subscription::Topic(topic) => PyString::new(py, &topic).into_any().unbind(),
+                Subscription::Prefix(prefix) => PyBytes::new(py, &prefix).into_any().unbind(),
+            })
+            .collect())
+    }
+
+    /// Hears one more publisher; nothing changes when it is connected to this address already.
+    ///
+    /// Returns at once: the publisher need not be there yet.
+    ///
+    /// Args:
+    ///     address: Where it listens, as in the constructor.
+    ///
+    /// Raises:
+    ///     ValueError: The address cannot work; the text says what to type instead.
+    ///     ClosedError: The subscriber is closed.
+    fn connect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
+        Ok(py.detach(|| self.core.connect(address))?)
+    }
+
+    /// Hears a publisher no longer. What came from it before may still be handed out.
+    ///
+    /// Args:
+    ///     address: The address as it was given to `connect` or the constructor.
+    ///
+    /// Raises:
+    ///     ValueError: It is not connected to this address; the text lists those it is connected to.
+    ///     ClosedError: The subscriber is closed.
+    fn disconnect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
+        Ok(py.detach(|| self.core.disconnect(address))?)
+    }
+
+    /// The first bound endpoint as ZeroMQ writes it; None if it only connects.
+    #[getter]
+    fn endpoint(&self) -> Option<&str> {
+        self.core.endpoints().first().map(String::as_str)
+    }
+
+    /// All bound endpoints as ZeroMQ writes them.
+    #[getter]
+    fn endpoints(&self) -> Vec<String> {
+        self.core.endpoints().to_vec()
+    }
+
+    /// What a publisher on another laptop can type to connect; empty if it is not bound.
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.core.addresses()
+    }
+
+    /// Its connections as they stand: those it asked for, then those that publishers made.
+    #[getter]
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.peers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// Waits until connections stand: the network is right, and ZeroMQ answers there.
+    ///
+    /// That the publisher has taken in the subscriptions is another matter, which only the
+    /// publisher can tell (`Publisher.wait_for_subscribers`).
+    ///
+    /// Args:
+    ///     count: How many must stand.
+    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///
+    /// Returns:
+    ///     How many stand, `count` or more.
+    ///
+    /// Raises:
+    ///     TimeoutError: They did not in time.
+    ///     ValueError: `count` or `timeout` is negative.
+    ///     ClosedError: The subscriber is closed.
+    #[pyo3(
+        signature = (count = Whole(1), *, timeout = None),
+        text_signature = "($self, count=1, *, timeout=None)"
+    )]
+    fn wait_connected(
+        &self,
+        py: Python<'_>,
+        count: Whole,
+        timeout: Option<f64>,
+    ) -> PyResult<usize> {
+        let count = arguments::count("count", count, 0)?;
+        let deadline = arguments::deadline(timeout)?;
+        detached(py, |checkpoint| {
+            self.core.wait_connected(count, deadline, checkpoint)
+        })
+    }
+
+    /// What it has seen so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages received, bytes, lost, duplicates, undecodable, backlog.
+    ///
+    /// Raises:
+    ///     ClosedError: The subscriber is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<SubscriberStats> {
+        Ok(py.detach(|| self.core.stats())?.into())
+    }
+}
