@@ -93,11 +93,19 @@ class Script:
 
     def finish(self, deadline: float = PATIENCE) -> Finished:
         """Wait for its end."""
-        code = self._process.wait(deadline)
+        late = False
+        try:
+            code = self._process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            late = True
+            self._process.kill()
+            code = self._process.wait(PATIENCE)
         for reader in self._readers:
             # Grandchildren may hold the pipes open a little longer.
             reader.join(PATIENCE)
-        return Finished(code, "".join(self._stdout), "".join(self._stderr))
+        finished = Finished(code, "".join(self._stdout), "".join(self._stderr))
+        assert not late, f"the script did not end within {deadline:g} s: {finished}"
+        return finished
 
     def clean_up(self) -> None:
         """Leave no process and no pipe behind."""

@@ -98,12 +98,12 @@ def test_close_from_another_thread_ends_a_wait_for_subscribers(publisher: Publis
         waiter.result()
 
 
-def test_a_loop_that_somebody_closed_is_over_and_a_new_one_is_an_error(pair: Pair) -> None:
+def test_a_loop_over_what_somebody_closed_is_over_whenever_it_began(pair: Pair) -> None:
     loop = iter(pair.subscriber)
     pair.subscriber.close()
     assert next(loop, "over") == "over"
-    with pytest.raises(ClosedError, match="closed"):
-        iter(pair.subscriber)
+    # A thread may come to its loop a moment after another one's close.
+    assert list(pair.subscriber) == []
 
 
 def test_the_body_of_a_loop_may_close_its_subscriber(pair: Pair) -> None:

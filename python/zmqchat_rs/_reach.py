@@ -13,6 +13,7 @@ from ._zmtp import time_left
 if TYPE_CHECKING:
     from typing import Any
 
+_NEIGHBOURS = "/proc/net/arp"
 _UNREACHABLE = {
     getattr(errno, name)
     for name in ("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EHOSTDOWN", "EADDRNOTAVAIL")
@@ -176,7 +177,7 @@ def _is_nobody(address: str) -> bool:
     The kernel takes 3 seconds to say so by itself; until then it looks as if filtered.
     """
     try:
-        with open("/proc/net/arp", encoding="ascii") as table:  # noqa: PTH123 - sooner than pathlib
+        with open(_NEIGHBOURS, encoding="ascii") as table:  # noqa: PTH123 - sooner than pathlib
             rows = [line.split() for line in table]
     except (OSError, ValueError):
         return False

@@ -54,6 +54,19 @@ class Connection:
         self._fill(1)
         return self._buffer
 
+    def comes_within(self, seconds: float) -> bool:
+        """Whether anything is there to read by then, be it an end or an error."""
+        if self._buffer:
+            return True
+        self._socket.settimeout(max(seconds, 0.001))
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except socket.timeout:
+            return False
+        except OSError:
+            return True  # whoever reads next meets it, too
+        return True
+
     def read(self, count: int) -> bytes:
         """Take so many bytes."""
         self._fill(count)

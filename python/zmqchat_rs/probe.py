@@ -19,7 +19,10 @@ from ._reach import StoppedError
 SUBSCRIPTION = b"zmqchat doctor"
 
 _LONGEST_TIMEOUT = 3600.0
-# A READY takes a few dozen bytes.
+# How long the other side may take to speak first, in seconds.
+_FIRST_WORD = 0.5
+_READY = _zmtp.command("READY", b"\x0bSocket-Type\0\0\0\x03SUB")
+# It takes a few dozen bytes.
 _LONGEST_READY = 8 * 1024
 _LONGEST_QUOTE = 60
 _INPROC = (
@@ -180,8 +183,12 @@ class _Look:
         """Exchange READY; its socket type must be a publisher's."""
         self._at("handshake")
         if self.found.socket_type is None:
+            # A libzmq that dislikes our READY hangs up without one of its own, so it goes second,
+            # unless the other side waits for it.
+            first = connection.comes_within(min(_FIRST_WORD, (self._deadline - monotonic()) / 2))
             try:
-                connection.send(_zmtp.command("READY", b"\x0bSocket-Type\0\0\0\x03SUB"))
+                if not first:
+                    connection.send(_READY)
                 name, body = connection.read_frame(_LONGEST_READY)
             except OSError as error:
                 raise _failed(error) from None
@@ -191,6 +198,8 @@ class _Look:
                 raise _failed("it makes no sense")
             kind = _quote(_zmtp.properties(body).get(b"socket-type", b""))
             self.found = self.found._replace(socket_type=kind)
+        else:
+            first = False  # ZMTP 2.0 has no READY
         self._at("socket type")
         kind = self.found.socket_type or ""
         if kind not in ("PUB", "XPUB"):
@@ -200,6 +209,12 @@ class _Look:
                 f"at {self.found.address} is a {kind or 'nameless'} socket{too}: connect to a "
                 "publisher (PUB, XPUB, zmqchat pub), or check the port",
             )
+        if first:
+            self._at("subscription")
+            try:
+                connection.send(_READY)
+            except OSError as error:
+                raise _failed(error) from None
 
     def try_out(self, connection: _zmtp.Connection, *, subscribe: bool) -> None:
         """Measure a round trip, and see that a subscription is taken."""

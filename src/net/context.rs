@@ -195,6 +195,15 @@ impl Drop for Waiting {
     }
 }
 
+/// Whether this process is ending.
+#[must_use]
+pub fn ended() -> bool {
+    let current = CURRENT.load(Ordering::Acquire);
+    // SAFETY: as in `process`.
+    unsafe { current.as_ref() }
+        .is_some_and(|process| process.generation == fork::generation() && process.ended())
+}
+
 /// Closes whatever is open and ends the context, within the longest linger and half a second.
 /// Whatever is used afterwards says that it is closed. Must not be called with the interpreter
 /// held: threads that come back from a wait need it.

@@ -47,7 +47,7 @@ mod sys;
 mod wait;
 mod wake;
 
-pub use context::{about_to_wait, shut_down, Waiting};
+pub use context::{about_to_wait, ended, shut_down, Waiting};
 pub use filter::Subscription;
 pub use frame::Frame;
 pub use inbox::Received;

@@ -1,6 +1,8 @@
 //! The exceptions, and the one way from the core's error to them.
 
+use super::waiting::is_main_thread;
 use crate::error::Error;
+use crate::net;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
@@ -36,7 +38,10 @@ impl From<Error> for PyErr {
         match error {
             Error::Value(message) => PyValueError::new_err(message),
             Error::Timeout(message) => PyTimeoutError::new_err(message),
-            Error::Closed(message) => ClosedError::new_err((libc::EBADF, message)),
+            Error::Closed(message) => {
+                stay_at_the_end();
+                ClosedError::new_err((libc::EBADF, message))
+            }
             Error::Os { errno, message } => ZmqChatError::new_err((errno, message)),
             Error::Full { sent, message } => Python::attach(|py| {
                 let error = QueueFullError::new_err((libc::EAGAIN, message));
@@ -48,6 +53,20 @@ impl From<Error> for PyErr {
             // `waiting::detached` puts the signal handler's own exception in its place.
             Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
         }
+    }
+}
+
+/// At the end of the program a daemon thread that goes on sending or receiving stays here: what it
+/// would raise is no news to anybody, and would be printed.
+fn stay_at_the_end() {
+    if net::ended() {
+        Python::attach(|py| {
+            if let Ok(false) = is_main_thread(py) {
+                py.detach(|| loop {
+                    std::thread::park();
+                });
+            }
+        });
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn detached<T: Send>(
 
 /// Python runs signal handlers in its main thread alone; the others need not take the
 /// interpreter every 50 ms to learn that.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+pub(super) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     static GET_IDENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static MAIN_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let mine = GET_IDENT.import(py, "threading", "get_ident")?.call0()?;

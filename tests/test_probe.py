@@ -1,0 +1,290 @@
+"""What a look at an address says about the other side, whoever that is."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+from typing import Any
+
+import pytest
+import zmq
+
+from patience import PATIENCE, until
+from strangers import (
+    BRIEF,
+    SIGNATURE,
+    error,
+    greeting,
+    hangs_up_after,
+    look,
+    pyzmq,
+    ready,
+    says,
+    server,
+    until_hung_up,
+)
+from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs.probe import SUBSCRIPTION
+
+# ---- publishers
+
+
+def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    found = look(publisher.addresses[0])
+    assert found.ok
+    assert (found.host, found.port, found.addresses) == ("127.0.0.1", port, ("127.0.0.1",))
+    assert (found.version, found.mechanism, found.socket_type) == ("3.1", "NULL", "XPUB")
+    assert found.subscribed is True
+    assert found.connect_seconds is not None
+    assert found.connect_seconds > 0
+    assert found.round_trip_seconds is not None
+    assert found.round_trip_seconds > 0
+
+
+def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publisher) -> None:
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint, topics=["room1"]) as subscriber:
+        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        for _ in range(20):
+            assert look(publisher.endpoint).ok
+        until(lambda: publisher.subscriber_count == 1)
+        publisher.send("Hello", topic="room1")
+        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(zmq.PUB, "PUB"), (zmq.XPUB, "XPUB")])
+def test_pyzmq_s_publishers_are_found_to_be_ones(kind: int, name: str) -> None:
+    with pyzmq(kind) as (_, address):
+        found = look(address)
+    assert (found.reason, found.socket_type, found.subscribed) == ("ok", name, True)
+    assert found.round_trip_seconds is not None
+
+
+def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
+    with pyzmq(zmq.XPUB, rcvtimeo=int(PATIENCE * 1000)) as (theirs, address):
+        without = look(address, subscribe=False)
+        assert (without.reason, without.subscribed) == ("ok", None)
+        assert without.round_trip_seconds is not None
+        assert look(address).subscribed is True
+        assert theirs.recv() == b"\x01" + SUBSCRIPTION
+        assert theirs.recv() == b"\x00" + SUBSCRIPTION
+        assert not theirs.poll(0)
+
+
+@pytest.mark.parametrize(
+    ("data", "version", "kind"),
+    [
+        (greeting(b"\x03\x00") + ready(b"PUB"), "3.0", "PUB"),
+        (SIGNATURE + b"\x01\x09\0\0", "2.0", "XPUB"),
+        (SIGNATURE + b"\x01\x01\0\0", "2.0", "PUB"),
+    ],
+)
+def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
+    data: bytes, version: str, kind: str
+) -> None:
+    with server(says(data)) as address:
+        found = look(address)
+    assert (found.reason, found.version, found.socket_type) == ("ok", version, kind)
+    assert (found.subscribed, found.round_trip_seconds) == (None, None)
+
+
+def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
+    with server(says(greeting() + ready())) as address:
+        found = look(address, BRIEF)
+    assert (found.reason, found.socket_type) == ("ok", "XPUB")
+    assert (found.subscribed, found.round_trip_seconds) == (None, None)
+
+
+def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(greeting(b"\x03\x00"))
+        connection.recv(64 + len(ready(b"SUB")), socket.MSG_WAITALL)
+        connection.sendall(ready())
+        until_hung_up(connection)
+
+    with server(talk) as address:
+        assert look(address).ok
+
+
+def test_an_ipv6_address_needs_no_brackets_in_what_is_found() -> None:
+    try:
+        publisher = Publisher("[::1]:0")
+    except OSError as trouble:
+        pytest.skip(f"this machine speaks no IPv6: {trouble}")
+    with publisher:
+        found = look(str(publisher.endpoint))
+    assert found.ok
+    assert (found.host, found.addresses) == ("::1", ("::1",))
+    assert found.address.startswith("[::1]:")
+
+
+def test_of_a_name_s_addresses_the_one_that_a_subscriber_takes_comes_first(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    genuine = socket.getaddrinfo
+
+    def both(host: str, *args: Any, **kwargs: Any) -> Any:
+        found = genuine("127.0.0.1" if host == "lab-pc" else host, *args, **kwargs)
+        return [(socket.AF_INET6, 1, 6, "", ("2001:db8::1", port, 0, 0)), *found]
+
+    def no_literal(host: str, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if flags:
+            raise socket.gaierror(socket.EAI_NONAME, "no literal")
+        return both(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_literal)
+    found = look(f"lab-pc:{port}")
+    assert found.ok
+    assert found.addresses == ("127.0.0.1", "2001:db8::1")
+
+
+# ---- others than publishers
+
+
+@pytest.mark.parametrize("name", ["PULL", "ROUTER", "SUB", "REP", "PAIR"])
+def test_another_socket_type_is_not_a_publisher(name: str) -> None:
+    with pyzmq(getattr(zmq, name)) as (_, address):
+        found = look(address)
+    assert (found.reason, found.stage) == ("not a publisher", "socket type")
+    assert found.socket_type == name
+    assert f"a {name} socket" in found.advice
+
+
+def test_a_subscriber_that_is_bound_is_not_a_publisher() -> None:
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        found = look(subscriber.addresses[0])
+    assert (found.reason, found.socket_type) == ("not a publisher", "SUB")
+    assert "subscribes like this one" in found.advice
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "CURVE"])
+def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
+    options: dict[str, Any] = {"plain_server": True}
+    if mechanism == "CURVE":
+        if not zmq.has("curve"):
+            pytest.skip("this pyzmq has no CURVE")
+        public, secret = zmq.curve_keypair()
+        options = {"curve_server": True, "curve_publickey": public, "curve_secretkey": secret}
+    with pyzmq(zmq.PUB, **options) as (_, address):
+        found = look(address)
+    assert (found.reason, found.stage, found.mechanism) == ("mechanism", "security", mechanism)
+    assert mechanism in found.advice
+
+
+@pytest.mark.parametrize(
+    ("data", "says_so"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "an SSH server"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "a web server"),
+        (b"220 mail.example.com ESMTP\r\n", "a mail or FTP server"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
+        (b"hello", "hello"),
+        (b"\x1b[31mred\x07\xff\xfe\n", r"\x1b[31mred"),
+        (b"\xff" * 64, "no ZeroMQ"),
+        (b"A" * 1_000_000, "no ZeroMQ"),
+    ],
+)
+def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str) -> None:
+    with server(says(data)) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+    assert says_so in found.advice
+
+
+@pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
+def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
+    with server(says(data)) as address:
+        found = look(address, BRIEF)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+    assert "Ctrl+Z" in found.advice
+
+
+@pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
+def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
+    with server(hangs_up_after(data, 11)) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+
+
+@pytest.mark.parametrize(
+    ("data", "stage"),
+    [
+        (SIGNATURE + b"\x00", "greeting"),  # before ZMTP 2.0
+        (SIGNATURE + b"\x01\x63", "greeting"),  # no such socket type
+        (greeting()[:40], "greeting"),
+        (greeting(), "handshake"),
+        (greeting() + error(b"Access denied"), "handshake"),
+        (greeting() + error(b"\x1b]0;title\x07" * 10), "handshake"),
+        (greeting() + b"\x00\x05Hello", "handshake"),
+        (greeting() + b"\x04\x00", "handshake"),
+        (greeting() + b"\x04\xffREADY", "handshake"),
+        (greeting() + b"\xf0", "handshake"),
+        (greeting() + b"\x06" + b"\x7f" * 8, "handshake"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["silent", "hung up"])
+def test_a_handshake_that_comes_to_nothing_has_failed(data: bytes, stage: str, ending: str) -> None:
+    heard = 64 if stage == "handshake" else 11
+    talk = says(data) if ending == "silent" else hangs_up_after(data, heard)
+    with server(talk) as address:
+        found = look(address, BRIEF if ending == "silent" else PATIENCE)
+    assert (found.reason, found.stage) == ("handshake failed", stage)
+
+
+def test_why_a_peer_refuses_the_handshake_is_told() -> None:
+    with server(says(greeting() + error(b"400"))) as address:
+        assert "'400'" in look(address).advice
+
+
+def test_a_peer_that_hangs_up_at_the_subscription_did_not_take_it() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(greeting() + ready() + b"\x04\x06\x04PONG1")
+        seen = b""
+        while b"SUBSCRIBE" not in seen:
+            seen += connection.recv(65536)
+
+    with server(talk) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("handshake failed", "subscription")
+    assert found.subscribed is False
+
+
+@pytest.mark.parametrize("opening", [b"", greeting(), greeting() + ready()])
+def test_of_endless_talk_only_so_much_is_read(opening: bytes) -> None:
+    sent = 0
+
+    def talk(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(opening)
+        frames = (b"\x00\xc8" + bytes(200)) * 1000
+        while True:  # until the other side hangs up
+            connection.sendall(frames)
+            sent += len(frames)
+
+    with server(talk) as address:
+        found = look(address)
+    assert found.round_trip_seconds is None
+    # What is under way in the buffers of both sides; in that time it could be gigabytes.
+    assert sent < 64 * 2**20
+
+
+def test_no_stream_of_bytes_raises_anything() -> None:
+    chance = random.Random(5555)
+    good = greeting() + ready() + b"\x04\x06\x04PONG1" + b"\x04\x06\x04PONG2"
+
+    def talk(connection: socket.socket) -> None:
+        data = bytearray(good)
+        for _ in range(chance.randrange(1, 5)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            data = bytearray(chance.randbytes(80)) if sys.version_info >= (3, 9) else data[:70]
+        connection.sendall(data[: chance.randrange(len(data)) + 1])
+        connection.shutdown(socket.SHUT_WR)
+        until_hung_up(connection)
+
+    with server(talk) as address:
+        seen = {look(address).reason for _ in range(300)}
+    assert {"not ZeroMQ", "handshake failed"} <= seen
