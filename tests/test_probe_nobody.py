@@ -45,7 +45,7 @@ def test_a_connection_to_itself_is_a_refusal(free_port: Callable[[], int]) -> No
             super().connect(address)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_reach.socket, "socket", Same)
+        patch.setattr(socket, "socket", Same)
         found = look(f"127.0.0.1:{port}")
     assert found.reason == "refused"
 
@@ -116,7 +116,7 @@ def connecting_raises(trouble: OSError, monkeypatch: pytest.MonkeyPatch) -> None
         def connect(self, _: Any) -> None:
             raise trouble
 
-    monkeypatch.setattr(_reach.socket, "socket", Failing)
+    monkeypatch.setattr(socket, "socket", Failing)
 
 
 def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
@@ -201,7 +201,7 @@ def test_when_no_descriptor_is_left_that_is_what_is_told(monkeypatch: pytest.Mon
     def none_left(*_: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(_reach.socket, "socket", none_left)
+    monkeypatch.setattr(socket, "socket", none_left)
     found = look("127.0.0.1")
     assert found.reason == "not checked"
     assert "Too many open files" in found.advice

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from . import _core
 
@@ -21,7 +22,8 @@ _starting = threading.Lock()
 _reader: threading.Thread | None = None
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True)
+class Event:
     """Something that happened to a connection; what `on_event` is called with.
 
     Attributes:
@@ -86,7 +88,7 @@ def start() -> None:
 def _run() -> None:
     while True:
         try:
-            found = _core._next_event()
+            found = _core._next_event()  # noqa: SLF001
         except _core.ClosedError:
             return
         if found is None:
@@ -99,7 +101,7 @@ def _run() -> None:
             _logger().exception("on_event failed")
 
 
-def deliver(
+def deliver(  # noqa: PLR0913
     callback: Callable[[Event], object] | None,
     *,
     kind: str,

@@ -357,7 +357,8 @@ impl Subscriber {
             at.extend(self.core.connections());
             at.join(" ")
         });
-        let hears = pyo3::types::PyList::new(py, self.subscriptions(py)?)?.repr()?;
+        let hears =
+            pyo3::types::PyList::new(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
         Ok(format!("<Subscriber {at} subscriptions={hears}>"))
     }
 }
