@@ -109,6 +109,7 @@ def deliver(  # noqa: PLR0913
     at_ns: int,
     subscription: str | bytes | None = None,
     count: int = 0,
+    publishes: bool = False,
 ) -> None:
     """Log one event and call its callback.
 
@@ -119,6 +120,7 @@ def deliver(  # noqa: PLR0913
         at_ns: Unix nanoseconds.
         subscription: As in `Event`.
         count: As in `Event`.
+        publishes: Whether it is a publisher that waits.
     """
     reason = advice = ""
     if kind == "silent":
@@ -127,6 +129,11 @@ def deliver(  # noqa: PLR0913
 
         seen = probe(address)
         reason, advice = seen.reason, seen.advice
+        if publishes:
+            # The probe takes a subscriber's view.
+            advice = "Start a subscriber that listens there, or check address, port and firewall."
+            if reason == "not a publisher":
+                reason = ""
     event = Event(
         kind,
         address,

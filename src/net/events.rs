@@ -20,7 +20,10 @@ pub enum Kind {
     /// They no longer can; connections asked for are tried again.
     Disconnected,
     /// Somebody waited for 3 s and nobody was at this address.
-    Silent,
+    Silent {
+        /// Whether it is a publisher that waits for subscribers.
+        publishes: bool,
+    },
     /// The peer broke a rule, such as the size of a message; it is tried again.
     CutOff,
     /// A peer subscribed to messages that begin with this.
@@ -51,6 +54,14 @@ pub(crate) struct Events {
     arrived: Condvar,
     read: AtomicBool,
     dropped: AtomicU64,
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// A number for an object, which no other one of the process has.
+#[must_use]
+pub fn number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Called, in a thread of its own, when there is an event and no reader yet.

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     connected: Option<Endpoint>,
     /// How it stands.
     pub(crate) peer: Peer,
+    /// While it stands: its descriptor, by which notices name it.
+    pub(crate) descriptor: Option<i32>,
     /// When the connection was lost, until libzmq says that it tries again.
     pub(crate) lost: Option<Instant>,
 }
@@ -93,6 +95,7 @@ pub(crate) fn connect<R: Room>(owner: &Arc<Owner<R>>, text: &str) -> Result<()> 
         peer: Peer::new(wanted.typed(), state),
         wanted,
         connected,
+        descriptor: None,
         lost: None,
     });
     Ok(())

@@ -1,20 +1,17 @@
 //! An open socket with what belongs to it: its monitor, the addresses it is bound and connected to.
 
-use super::context;
 use super::links::Link;
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
 use super::peers::Peers;
 use super::sys::{self, Errno};
+use super::{context, events};
 use crate::error::Result;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
 /// How long `close` waits for its port to be free.
 pub(crate) const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
-
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// An open socket with its monitor.
 pub(crate) struct Live {
@@ -30,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) peers: Peers,
     /// Tells this object from all others of the process.
     pub(crate) number: u64,
+    /// A publisher's.
+    pub(crate) publishes: bool,
     pub(crate) linger: Duration,
 }
 
@@ -48,8 +47,9 @@ impl Live {
                 descriptor,
                 bound: Vec::new(),
                 links: Vec::new(),
-                peers: Peers::default(),
-                number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+                peers: Peers::new(common.tell.is_some()),
+                number: common.tell.unwrap_or_else(events::number),
+                publishes: kind == zmq::XPUB,
                 linger: common.linger,
             })
         };

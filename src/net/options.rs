@@ -23,6 +23,8 @@ pub(crate) struct Common {
     /// How long unsent messages outlive the close.
     pub(crate) linger: Duration,
     pub(crate) connecting: Connecting,
+    /// The number to tell all events under; `None` tells only what the log wants.
+    pub(crate) tell: Option<u64>,
 }
 
 pub(crate) fn milliseconds(time: Duration) -> i32 {

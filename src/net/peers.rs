@@ -74,9 +74,18 @@ impl Peer {
 pub(crate) struct Peers {
     accepted: HashMap<i32, Peer>,
     /// Tell everything, not only what the log wants.
-    pub(crate) tell_all: bool,
+    tell_all: bool,
     quiet_since: Option<Instant>,
     told: bool,
+}
+
+impl Peers {
+    pub(crate) fn new(tell_all: bool) -> Self {
+        Self {
+            tell_all,
+            ..Self::default()
+        }
+    }
 }
 
 /// `tcp://1.2.3.4:5` as a person types it.
@@ -105,7 +114,9 @@ impl Live {
     pub(crate) fn note(&mut self, happening: &Happening) {
         match happening {
             Happening::Opened(connection) => {
-                if self.link(&connection.remote).is_none() {
+                if let Some(link) = self.link(&connection.remote) {
+                    link.descriptor = Some(connection.descriptor);
+                } else {
                     let peer = Peer::new(typed(&connection.remote).to_owned(), State::Connecting);
                     self.peers.accepted.insert(connection.descriptor, peer);
                 }
@@ -116,6 +127,7 @@ impl Live {
                     let stood = link.peer.state == State::Connected;
                     link.peer.turn(State::Reconnecting);
                     link.lost = Some(Instant::now());
+                    link.descriptor = None;
                     stood.then(|| link.peer.address.clone())
                 } else {
                     let peer = self.peers.accepted.remove(&connection.descriptor);
@@ -169,7 +181,13 @@ impl Live {
 
     /// The peer at this descriptor, as a person would type it.
     pub(crate) fn address_of(&self, descriptor: i32) -> Option<&str> {
-        Some(self.peers.accepted.get(&descriptor)?.address.as_str())
+        let asked = self.links.iter();
+        let peer = asked
+            .filter(|link| link.descriptor == Some(descriptor))
+            .map(|link| &link.peer)
+            .next()
+            .or_else(|| self.peers.accepted.get(&descriptor))?;
+        Some(peer.address.as_str())
     }
 
     /// All connections, those asked for first.
@@ -198,7 +216,8 @@ impl Live {
         if since.elapsed() >= SILENCE {
             self.peers.told = true;
             for link in &self.links {
-                self.tell(Kind::Silent, &link.peer.address);
+                let publishes = self.publishes;
+                self.tell(Kind::Silent { publishes }, &link.peer.address);
             }
         }
     }

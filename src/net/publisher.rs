@@ -64,6 +64,8 @@ pub struct Config {
     pub linger: Duration,
     /// How connections are kept.
     pub connecting: Connecting,
+    /// The number to tell all events under (see `events`); `None` tells only what the log wants.
+    pub tell: Option<u64>,
 }
 
 /// What a publisher has done so far.
@@ -112,6 +114,7 @@ impl Publisher {
                 max_inbound_bytes: MAX_INBOUND_BYTES,
                 linger: config.linger,
                 connecting: config.connecting,
+                tell: config.tell,
             },
         )?;
         options::apply_publisher(
@@ -230,10 +233,21 @@ impl Publisher {
             })?
             .ok_or_else(|| {
                 let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
+                let hint = if self.endpoints.is_empty() {
+                    format!(
+                        "check that they listen (bind) at the address that this publisher connects \
+                         to: {}",
+                        self.connections().join(", ")
+                    )
+                } else {
+                    format!(
+                        "check that they use one of these addresses, and that no firewall is in \
+                         the way: {}",
+                        self.addresses().join(", ")
+                    )
+                };
                 Error::Timeout(format!(
-                    "{seen} of {count} subscribers{what} came in time; check that they use one of \
-                     these addresses, and that no firewall is in the way: {}",
-                    self.addresses().join(", ")
+                    "{seen} of {count} subscribers{what} came in time; {hint}"
                 ))
             })
     }
@@ -257,14 +271,6 @@ impl Publisher {
     /// All connections and how they stand.
     pub fn peers(&self) -> Result<Vec<Peer>> {
         self.owner.look_at(|live, _| live.all_peers())
-    }
-
-    /// Tell all events of this object; its number, by which they are told.
-    pub fn tell_all(&self) -> Result<u64> {
-        self.owner.look_at(|live, _| {
-            live.peers.tell_all = true;
-            live.number
-        })
     }
 
     /// How many peers subscribe to anything.

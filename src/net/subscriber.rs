@@ -33,6 +33,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// How connections are kept.
     pub connecting: Connecting,
+    /// The number to tell all events under (see `events`); `None` tells only what the log wants.
+    pub tell: Option<u64>,
 }
 
 /// What a subscriber has seen so far.
@@ -73,6 +75,7 @@ impl Subscriber {
                 // Nothing leaves a subscriber but subscriptions.
                 linger: Duration::ZERO,
                 connecting: config.connecting,
+                tell: config.tell,
             },
         )?;
         let mut filter = Filter::new(config.framing);
@@ -217,14 +220,6 @@ impl Subscriber {
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
         self.owner.wait_connected(count, deadline, checkpoint)
-    }
-
-    /// Tell all events of this object; its number, by which they are told.
-    pub fn tell_all(&self) -> Result<u64> {
-        self.owner.look_at(|live, _| {
-            live.peers.tell_all = true;
-            live.number
-        })
     }
 
     /// The addresses it connects to; none once it is closed.

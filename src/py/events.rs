@@ -37,15 +37,42 @@ pub(super) fn prepare() {
     events::on_first_event(start_reader);
 }
 
-/// Keeps a callback as long as its object is open. Nothing of Python runs under the lock.
-pub(super) fn register(number: u64, callback: Py<PyAny>) {
-    let old = callbacks().insert(number, callback);
-    drop(old);
+/// An object's `on_event`, kept as long as this is: from before it is made until it is closed.
+pub(super) struct Callback {
+    number: Option<u64>,
 }
 
-pub(super) fn forget(number: u64) {
-    let old = callbacks().remove(&number);
-    drop(old);
+impl Callback {
+    /// Registers it, if there is one.
+    pub(super) fn new(callback: Option<Py<PyAny>>) -> Self {
+        let number = callback.map(|callback| {
+            let number = events::number();
+            // Nothing of Python runs under the lock.
+            let old = callbacks().insert(number, callback);
+            drop(old);
+            number
+        });
+        Self { number }
+    }
+
+    /// The number to tell events under.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Calls it no more.
+    pub(super) fn forget(&self) {
+        if let Some(number) = self.number {
+            let old = callbacks().remove(&number);
+            drop(old);
+        }
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        self.forget();
+    }
 }
 
 fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> Bound<'py, PyAny> {
@@ -66,7 +93,10 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
     let kind = match &event.kind {
         Kind::Connected => "connected",
         Kind::Disconnected => "disconnected",
-        Kind::Silent => "silent",
+        Kind::Silent { publishes } => {
+            details.set_item("publishes", publishes)?;
+            "silent"
+        }
         Kind::CutOff => "cut off",
         Kind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what))?;

@@ -1,7 +1,7 @@
 //! `Publisher`.
 
 use super::arguments::{self, Payload, Whole};
-use super::events;
+use super::events::Callback;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
@@ -57,8 +57,7 @@ pub(super) struct Publisher {
     pub(super) core: Core,
     name: Option<String>,
     linger: f64,
-    /// Its number, if it has an `on_event`.
-    told: Option<u64>,
+    on_event: Callback,
 }
 
 impl Publisher {
@@ -134,6 +133,7 @@ impl Publisher {
             )
             .into());
         }
+        let on_event = Callback::new(arguments::callback(on_event)?);
         let config = Config {
             bind,
             connect,
@@ -144,23 +144,15 @@ impl Publisher {
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             linger: arguments::linger(linger)?,
             connecting,
+            tell: on_event.number(),
         };
-        let callback = arguments::callback(on_event)?;
         // Looking up a name to bind may take a while.
         let core = py.detach(|| Core::new(config))?;
-        let told = match callback {
-            None => None,
-            Some(callback) => {
-                let number = py.detach(|| core.tell_all())?;
-                events::register(number, callback);
-                Some(number)
-            }
-        };
         Ok(Self {
             core,
             name,
             linger,
-            told,
+            on_event,
         })
     }
 
@@ -339,9 +331,7 @@ impl Publisher {
     #[pyo3(signature = (linger = None))]
     fn close(&self, py: Python<'_>, linger: Option<f64>) -> PyResult<()> {
         let linger = arguments::linger(linger.unwrap_or(self.linger))?;
-        if let Some(number) = self.told {
-            events::forget(number);
-        }
+        self.on_event.forget();
         Ok(py.detach(|| self.core.close(Some(linger)))?)
     }
 

@@ -1,7 +1,7 @@
 //! `Subscriber`.
 
 use super::arguments::{self, Whole};
-use super::events;
+use super::events::Callback;
 use super::message::{self, Message};
 use super::waiting::detached;
 use crate::error::Error;
@@ -49,8 +49,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Subscriber {
     pub(super) core: Core,
-    /// Its number, if it has an `on_event`.
-    told: Option<u64>,
+    on_event: Callback,
     /// Steps of iteration, to look for signals now and then.
     steps: AtomicU32,
 }
@@ -111,6 +110,7 @@ impl Subscriber {
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
             object.map_or_else(|| Ok(Vec::new()), |object| arguments::texts(what, object))
         };
+        let on_event = Callback::new(arguments::callback(on_event)?);
         let config = Config {
             connect: several("connect", connect)?,
             bind: several("bind", bind)?,
@@ -122,20 +122,12 @@ impl Subscriber {
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             connecting: arguments::connecting(keepalive, reconnect_max)?,
+            tell: on_event.number(),
         };
-        let callback = arguments::callback(on_event)?;
         let core = py.detach(|| Core::new(config))?;
-        let told = match callback {
-            None => None,
-            Some(callback) => {
-                let number = py.detach(|| core.tell_all())?;
-                events::register(number, callback);
-                Some(number)
-            }
-        };
         Ok(Self {
             core,
-            told,
+            on_event,
             steps: AtomicU32::new(0),
         })
     }
@@ -325,9 +317,7 @@ impl Subscriber {
     ///
     /// A call that waits in another thread ends with ClosedError, and a loop over it ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some(number) = self.told {
-            events::forget(number);
-        }
+        self.on_event.forget();
         Ok(py.detach(|| self.core.close())?)
     }
 
