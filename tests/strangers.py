@@ -12,7 +12,8 @@ import zmq
 from patience import PATIENCE
 from zmqchat_rs.probe import Probe, probe
 
-BRIEF = 0.3  # seconds, for a look that waits in vain
+#: Seconds for a look that waits in vain, after the other side did its part.
+BRIEF = 1.0
 REASONS = {
     *("ok", "name not found", "refused", "filtered", "unreachable", "not ZeroMQ"),
     *("handshake failed", "mechanism", "not a publisher", "not checked"),
@@ -51,13 +52,19 @@ def says(data: bytes) -> Callable[[socket.socket], None]:
     return talk
 
 
-def hangs_up_after(data: bytes, heard: int) -> Callable[[socket.socket], None]:
+def hear(connection: socket.socket, count: int) -> None:
+    """Wait for so many bytes, or for the other side to hang up."""
+    while count > 0:
+        heard = len(connection.recv(count))
+        count -= heard or count
+
+
+def hangs_up_after(data: bytes, count: int) -> Callable[[socket.socket], None]:
     """Talk like this, and hang up once so many bytes came."""
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(data)
-        while heard and not connection.recv(heard, socket.MSG_WAITALL):
-            pass
+        hear(connection, count)
 
     return talk
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from typing import TYPE_CHECKING, Callable
 
 import pytest
@@ -84,6 +85,13 @@ def test_nothing_that_a_stranger_says_drives_the_terminal(form: tuple[str, ...])
     assert shown.isprintable()
     assert "mine" in shown
     assert not any(line.startswith("ok all") for line in out.splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
+def test_nor_does_an_address_that_was_pasted() -> None:
+    finished = zmqchat("doctor", "ipc:///nowhere/a\u202eb")
+    assert finished.returncode == 1
+    assert r"/nowhere/a\u202eb" in finished.stdout.decode()
 
 
 def test_the_command_waits_no_longer_than_it_is_told_to() -> None:

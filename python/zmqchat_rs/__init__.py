@@ -26,12 +26,16 @@ from __future__ import annotations
 
 import atexit
 
+from . import _children
 from ._core import (
     ClosedError,
     Message,
+    Peer,
     Publisher,
+    PublisherStats,
     QueueFullError,
     Subscriber,
+    SubscriberStats,
     ZmqChatError,
     __version__,
     _shutdown,
@@ -41,10 +45,14 @@ from ._core import (
 
 __all__ = [
     "ClosedError",
+    "Event",
     "Message",
+    "Peer",
     "Publisher",
+    "PublisherStats",
     "QueueFullError",
     "Subscriber",
+    "SubscriberStats",
     "ZmqChatError",
     "__version__",
     "build_info",
@@ -55,19 +63,27 @@ __all__ = [
 TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
 if TYPE_CHECKING:
     from ._doctor import doctor
+    from ._events import Event
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 atexit.register(_shutdown)
+_children.watch()
 
 
 def __getattr__(name: str) -> object:
     """Import what few programs need when it is first asked for."""
-    if name != "doctor":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ._doctor import doctor  # noqa: PLC0415
+    if name == "doctor":
+        from ._doctor import doctor  # noqa: PLC0415
 
-    globals()[name] = doctor
-    return doctor
+        found: object = doctor
+    elif name == "Event":
+        from ._events import Event  # noqa: PLC0415
+
+        found = Event
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -127,7 +127,7 @@ def deliver(  # noqa: PLR0913
         # Imported only now: most programs never need it.
         from .probe import probe  # noqa: PLC0415
 
-        seen = probe(address)
+        seen = probe(address, subscribe=False)
         reason, advice = seen.reason, seen.advice
         if publishes:
             # The probe takes a subscriber's view.

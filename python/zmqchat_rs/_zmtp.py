@@ -29,6 +29,17 @@ _MORE, _LONG, _COMMAND = 1, 2, 4
 # While a PONG is awaited, this much of other things may come first, in bytes.
 _BEFORE_PONG = 256 * 1024
 
+# A program that wants SIGPIPE's usual end does not want it from here.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+
+
+class BrokenError(ConnectionAbortedError):
+    """The other side hung up, or says what cannot be."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(errno.ECONNABORTED, why)
+        self.why = why
+
 
 class Connection:
     """A connected socket; every call may raise `socket.timeout` or another `OSError`."""
@@ -47,7 +58,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send all of it."""
         self._socket.settimeout(time_left(self._deadline))
-        self._socket.sendall(data)
+        self._socket.sendall(data, _NO_SIGNAL)
 
     def peek(self) -> bytes:
         """Wait for the first bytes, and leave them there."""
@@ -88,9 +99,11 @@ class Connection:
             self.send(_REST_OF_GREETING)
             rest = self.read(53)
             return f"{major}.{rest[0]}", rest[1:21].rstrip(b"\0"), None
+        if major == 0:
+            raise BrokenError("it speaks a ZeroMQ from before 2012")
         kind = self.read(1)[0]
-        if major == 0 or kind >= len(_TYPES_OF_2_0):
-            raise _broken("ZeroMQ from before 2012")
+        if kind >= len(_TYPES_OF_2_0):
+            raise BrokenError("it is of no known socket type")
         return "2.0", b"NULL", _TYPES_OF_2_0[kind]
 
     def read_frame(self, limit: int) -> tuple[bytes | None, bytes]:
@@ -101,10 +114,10 @@ class Connection:
         """
         flags = self.read(1)[0]
         if flags & ~(_MORE | _LONG | _COMMAND):
-            raise _broken("not a frame")
+            raise BrokenError("it makes no sense")
         size = int.from_bytes(self.read(8 if flags & _LONG else 1), "big")
         if size > limit:
-            raise _broken("too long a frame")
+            raise BrokenError("it says too much")
         body = self.read(size)
         if not flags & _COMMAND:
             return None, body
@@ -127,7 +140,7 @@ class Connection:
             self._socket.settimeout(time_left(self._deadline))
             data = self._socket.recv(max(64, min(count - len(self._buffer), 65536)))
             if not data:
-                raise _broken("the other side hung up")
+                raise BrokenError("it hangs up")
             self._buffer += data
 
 
@@ -153,7 +166,3 @@ def properties(body: bytes) -> dict[bytes, bytes]:
         size = int.from_bytes(body[:4], "big")
         found[name.lower()], body = body[4 : 4 + size], body[4 + size :]
     return found
-
-
-def _broken(why: str) -> OSError:
-    return ConnectionAbortedError(errno.ECONNABORTED, why)

@@ -182,12 +182,13 @@ class _Look:
     def shake_hands(self, connection: _zmtp.Connection) -> None:
         """Exchange READY; its socket type must be a publisher's."""
         self._at("handshake")
-        if self.found.socket_type is None:
-            # A libzmq that dislikes our READY hangs up without one of its own, so it goes second,
-            # unless the other side waits for it.
-            first = connection.comes_within(min(_FIRST_WORD, (self._deadline - monotonic()) / 2))
+        owed = False
+        if self.found.socket_type is None:  # ZMTP 2.0 told it in the greeting, and has no READY
+            # A libzmq that dislikes our READY hangs up without one of its own, so ours comes
+            # second, unless the other side waits for it.
+            owed = connection.comes_within(min(_FIRST_WORD, (self._deadline - monotonic()) / 2))
             try:
-                if not first:
+                if not owed:
                     connection.send(_READY)
                 name, body = connection.read_frame(_LONGEST_READY)
             except OSError as error:
@@ -198,8 +199,6 @@ class _Look:
                 raise _failed("it makes no sense")
             kind = _quote(_zmtp.properties(body).get(b"socket-type", b""))
             self.found = self.found._replace(socket_type=kind)
-        else:
-            first = False  # ZMTP 2.0 has no READY
         self._at("socket type")
         kind = self.found.socket_type or ""
         if kind not in ("PUB", "XPUB"):
@@ -209,7 +208,7 @@ class _Look:
                 f"at {self.found.address} is a {kind or 'nameless'} socket{too}: connect to a "
                 "publisher (PUB, XPUB, zmqchat pub), or check the port",
             )
-        if first:
+        if owed:
             self._at("subscription")
             try:
                 connection.send(_READY)
@@ -252,10 +251,15 @@ def _quote(data: bytes) -> str:
     return sanitize(data[:_LONGEST_QUOTE].decode("ascii", "backslashreplace"))
 
 
-def _failed(why: OSError | str) -> StoppedError:
+def _failed(error: OSError | str) -> StoppedError:
     """A handshake that came to nothing."""
-    if isinstance(why, OSError):
-        why = "it falls silent" if isinstance(why, socket.timeout) else "it hangs up"
+    why = "it hangs up"
+    if isinstance(error, str):
+        why = error
+    elif isinstance(error, socket.timeout):
+        why = "it falls silent"
+    elif isinstance(error, _zmtp.BrokenError):
+        why = error.why
     return StoppedError(
         "handshake failed",
         f"the other side does not finish the handshake ({why}): check its own messages, whom it "

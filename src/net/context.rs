@@ -151,6 +151,11 @@ impl Process {
         }
     }
 
+    /// How many closed sockets may still report.
+    pub(crate) fn orphan_count(&self) -> usize {
+        lock(&self.orphans).len()
+    }
+
     /// Reads what closed sockets report, and lets go of those that are gone; what to watch for the
     /// others.
     pub(crate) fn read_orphans(&self) -> Vec<zmq_sys::RawFd> {

@@ -13,6 +13,10 @@ use zmq_sys::RawFd;
 /// How long `close` waits for its port to be free.
 pub(crate) const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
 
+/// So many closed sockets may be on their way out before a close, or a drop, waits for its own.
+const CROWD: usize = 64;
+const CROWD_PATIENCE: Duration = Duration::from_millis(50);
+
 /// An open socket with its monitor.
 pub(crate) struct Live {
     /// Declared before the socket, and stopped first: see `Drop`.
@@ -53,7 +57,7 @@ impl Live {
                 linger: common.linger,
             })
         };
-        open().map_err(|errno| {
+        retrying(open).map_err(|errno| {
             let what = if errno.0 == libc::EMFILE {
                 "cannot open another socket; close those you no longer need"
             } else {
@@ -105,8 +109,13 @@ impl Live {
             .count();
         // Hands the socket to libzmq's reaper; does not wait.
         drop(self);
+        // Where nothing lingers, the rest is a matter of microseconds. Not to wait for it would let
+        // a program that opens and closes in a loop run out of descriptors.
+        let crowded = process.orphan_count() > CROWD;
+        let whole = linger.is_zero() || crowded;
+        let patience = patience.or(crowded.then_some(CROWD_PATIENCE));
         let gone =
-            patience.is_some_and(|patience| wait_for_listeners(&mut monitor, listeners, patience));
+            patience.is_some_and(|patience| read_until(&mut monitor, listeners, whole, patience));
         if !gone {
             process.read_out(monitor);
         }
@@ -123,12 +132,17 @@ impl Drop for Live {
     }
 }
 
-/// Returns when so many listeners were closed; true when the whole socket is gone already.
-fn wait_for_listeners(monitor: &mut Monitor, mut listeners: usize, patience: Duration) -> bool {
+/// Returns when so many listeners were closed, or when the `whole` socket is gone; true when it is.
+fn read_until(
+    monitor: &mut Monitor,
+    mut listeners: usize,
+    whole: bool,
+    patience: Duration,
+) -> bool {
     let end = Instant::now() + patience;
-    while listeners > 0 {
+    while whole || listeners > 0 {
         match monitor.next() {
-            Some(Happening::ListenerClosed) => listeners -= 1,
+            Some(Happening::ListenerClosed) => listeners = listeners.saturating_sub(1),
             Some(Happening::Stopped) => return true,
             Some(_) => {}
             None => {
@@ -153,4 +167,20 @@ pub(crate) fn uninterrupted<T>(
             outcome => return outcome,
         }
     }
+}
+
+/// Tries again for a moment when descriptors or sockets have run out: those that were closed last
+/// may be on their way out.
+fn retrying<T>(
+    mut open: impl FnMut() -> std::result::Result<T, Errno>,
+) -> std::result::Result<T, Errno> {
+    for _ in 0..10 {
+        match open() {
+            Err(errno) if errno.0 == libc::EMFILE && context::process().orphan_count() > 0 => {
+                std::thread::sleep(CROWD_PATIENCE);
+            }
+            outcome => return outcome,
+        }
+    }
+    open()
 }

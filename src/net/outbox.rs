@@ -19,6 +19,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Beyond so many topics the numbering starts afresh under a new instance id.
 const MAX_NUMBERED_TOPICS: usize = 65_536;
 
+/// What `zmqchat doctor` subscribes to, to see whether it can; no topic begins so.
+const DOCTOR: &[u8] = b"zmqchat doctor";
+
 /// Notices taken in at a time.
 const NOTICES: usize = 1_024;
 
@@ -128,6 +131,8 @@ impl Outbox {
                 // Anything else is a message from upstream, which nobody asked for.
                 let source = notice.source();
                 match notice.bytes() {
+                    // A doctor's visit is no audience.
+                    [_, prefix @ ..] if prefix == DOCTOR => {}
                     [1, prefix @ ..] => {
                         self.ledger.subscribed(source, prefix);
                         tell(live, self.framing, source, prefix, Kind::Subscribed);

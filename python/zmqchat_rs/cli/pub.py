@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from zmqchat_rs._core import Message, Publisher
 
 from . import streams
+from .notices import Audience
 from .options import UsageError, add_command, as_usage, seconds, whole_number
+from .prompt import Prompt
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from .options import Commands
 
-_PROMPT = "Message> "
 # Subscribers that were there before us try again every 0.1 to 0.2 s. Unless --wait says
 # otherwise, they get this many seconds to arrive, and each gives the next one this many more.
 _GRACE = 2.0
@@ -108,6 +109,12 @@ def add_to(commands: Commands) -> None:
         metavar="SECONDS",
         help="limit for --wait; exit code 3 when it is over",
     )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say who joins and leaves, though nobody sits at a terminal",
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -115,32 +122,41 @@ def run(arguments: Namespace) -> int:
     if arguments.timeout is not None and not arguments.wait:
         raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
     typed = not arguments.message and streams.is_terminal(sys.stdin)
+    prompt = Prompt()
     with as_usage():
-        publisher = Publisher(
-            arguments.bind or None,
-            connect=arguments.connect,
-            name=arguments.name,
-            framing=arguments.framing,
-            # A prompt must never hang; a pipe can wait.
-            on_full="drop" if typed else "block",
-        )
-    with publisher:
-        opened = monotonic()
+        notices = Audience(arguments.connect, verbose=arguments.verbose, say=prompt.notice)
+    with notices:
         with as_usage():
-            _is_heard(publisher, arguments.topic)  # a bad topic is found out before the first line
-        _announce(publisher, arguments, typed=typed)
-        if arguments.wait:
-            _wait(publisher, arguments)
-        if typed:
-            _prompt(publisher, arguments)
-            return 0
-        lines = map(os.fsencode, arguments.message) if arguments.message else _piped_lines()
-        for number, line in enumerate(lines):
-            if number == 0 and arguments.wait is None:
-                _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
-            _send(publisher, line, arguments)
-        publisher.close(linger=_LINGER)
+            publisher = Publisher(
+                arguments.bind or None,
+                connect=arguments.connect,
+                name=arguments.name,
+                framing=arguments.framing,
+                # A prompt must never hang; a pipe can wait.
+                on_full="drop" if typed else "block",
+                on_event=notices,
+            )
+        with publisher:
+            _publish(publisher, arguments, prompt if typed else None)
     return 0
+
+
+def _publish(publisher: Publisher, arguments: Namespace, prompt: Prompt | None) -> None:
+    opened = monotonic()
+    with as_usage():
+        _is_heard(publisher, arguments.topic)  # a bad topic is found out before the first line
+    _announce(publisher, arguments, typed=prompt is not None)
+    if arguments.wait:
+        _wait(publisher, arguments)
+    if prompt is not None:
+        _typed(publisher, arguments, prompt)
+        return
+    lines = map(os.fsencode, arguments.message) if arguments.message else _piped_lines()
+    for number, line in enumerate(lines):
+        if number == 0 and arguments.wait is None:
+            _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
+        _send(publisher, line, arguments)
+    publisher.close(linger=_LINGER)
 
 
 def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
@@ -198,44 +214,11 @@ def _send(publisher: Publisher, line: bytes, arguments: Namespace) -> None:
         publisher.send(line, topic=topic)
 
 
-def _prompt(publisher: Publisher, arguments: Namespace) -> None:
-    for line in _typed_lines():
+def _typed(publisher: Publisher, arguments: Namespace, prompt: Prompt) -> None:
+    for line in prompt.lines():
         _send(publisher, line, arguments)
         if not _is_heard(publisher, arguments.topic):
             streams.notice("(nobody listens yet: this one is lost)")
-
-
-def _typed_lines() -> Iterator[bytes]:
-    """Read lines at the prompt until Ctrl+D; an empty one is a slip of the finger."""
-    stdin = sys.stdin
-    with suppress(AttributeError):
-        stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-    editing = streams.is_terminal(sys.stdout)
-    if editing:
-        with suppress(ImportError):
-            import readline  # noqa: F401, PLC0415 - arrow keys and history for `input`
-    while True:
-        if editing:
-            try:
-                text = input(_PROMPT)
-            except EOFError:
-                break
-        else:
-            sys.stderr.write(_PROMPT)
-            sys.stderr.flush()
-            text = stdin.readline()
-            if not text:
-                break
-        # Several lines can be pasted in one go.
-        yield from filter(None, (_encode(line) for line in text.split("\n")))
-    streams.end_prompt_line()
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode(sys.stdin.encoding, "surrogateescape")
 
 
 def _piped_lines() -> Iterator[bytes]:

@@ -23,11 +23,20 @@ def say(text: str = "") -> None:
         sys.stdout.flush()
 
 
-def notice(text: str) -> None:
-    """Write a line of notice; where nobody can read it, nothing happens."""
+def notice(text: str, *, being_typed: str = "") -> None:
+    """Write a line of notice; where nobody can read it, nothing happens.
+
+    Args:
+        text: The line.
+        being_typed: What a person has on the line just now; it goes on below the notice.
+    """
+    if being_typed:
+        erase = "\n" if os.environ.get("TERM", "dumb") == "dumb" else "\r\x1b[K"
+        text = f"{erase}{text}"
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
             write_line(sys.stderr, text)
+            sys.stderr.write(being_typed)
             sys.stderr.flush()
 
 

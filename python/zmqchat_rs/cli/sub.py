@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ClosedError, Subscriber
 from zmqchat_rs._listening import Lines, Sink, deliver
 
 from . import streams
+from .notices import Hearing
 from .options import add_color, add_command, as_usage, seconds, whole_number
 
 if TYPE_CHECKING:
@@ -99,6 +102,12 @@ def add_to(commands: Commands) -> None:
         help="the first frame's bytes as they came, and a newline; nothing is escaped",
     )
     add_color(how)
+    how.add_argument(
+        "-v", "--verbose", action="store_true", help="say when a connection comes, always"
+    )
+    how.add_argument(
+        "--stats", action="store_true", help="at the end, say on stderr what came and was lost"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -106,15 +115,6 @@ def run(arguments: Namespace) -> int:
     hosts = arguments.host
     if not hosts and not arguments.bind:
         hosts = ["127.0.0.1"]
-    narrowed = bool(arguments.topic or arguments.prefix)
-    with as_usage():
-        subscriber = Subscriber(
-            hosts,
-            bind=arguments.bind,
-            topics=arguments.topic if narrowed else None,
-            prefixes=[os.fsencode(prefix) for prefix in arguments.prefix],
-            framing=arguments.framing,
-        )
     sink: Sink
     if arguments.json:
         sink = _Json()
@@ -122,16 +122,50 @@ def run(arguments: Namespace) -> int:
         sink = _Raw()
     else:
         sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
-    with subscriber:
-        _announce(subscriber, arguments, hosts)
-        streams.on_closed_stdout(subscriber.close)
-        try:
-            deliver(subscriber, sink, count=arguments.count, timeout=arguments.timeout)
-        except ClosedError:
-            return 0  # nobody reads us any more
+    with as_usage():
+        notices = Hearing(hosts, color=arguments.color, verbose=arguments.verbose)
+    with notices:
+        with as_usage():
+            subscriber = _open(hosts, arguments, notices)
+        with subscriber:
+            return _print(subscriber, sink, arguments, hosts)
+
+
+def _open(hosts: list[str], arguments: Namespace, notices: Hearing) -> Subscriber:
+    narrowed = bool(arguments.topic or arguments.prefix)
+    return Subscriber(
+        hosts,
+        bind=arguments.bind,
+        topics=arguments.topic if narrowed else None,
+        prefixes=[os.fsencode(prefix) for prefix in arguments.prefix],
+        framing=arguments.framing,
+        on_event=notices,
+    )
+
+
+def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list[str]) -> int:
+    _announce(subscriber, arguments, hosts)
+    streams.on_closed_stdout(subscriber.close)
+    try:
+        deliver(subscriber, sink, count=arguments.count, timeout=arguments.timeout)
+    except ClosedError:
+        return 0  # nobody reads us any more
+    except KeyboardInterrupt:
+        streams.end_prompt_line()
+        return 128 + signal.SIGINT
+    finally:
+        if arguments.stats:
+            with suppress(ClosedError):
+                _report(subscriber)
     if arguments.count is not None and sink.shown < arguments.count:
         raise TimeoutError(f"{sink.shown} of {arguments.count} messages in {arguments.timeout:g} s")
     return 0
+
+
+def _report(subscriber: Subscriber) -> None:
+    stats = subscriber.stats()
+    names = ("received", "bytes", "lost", "duplicates", "undecodable", "backlog")
+    streams.notice(", ".join(f"{name} {getattr(stats, name)}" for name in names))
 
 
 def _announce(subscriber: Subscriber, arguments: Namespace, hosts: list[str]) -> None:

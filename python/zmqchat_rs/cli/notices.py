@@ -1,0 +1,180 @@
+"""What happens to connections, as lines on stderr.
+
+An object's `on_event` calls these from a thread of its own, while a person may be typing.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import paint, parse_address, sanitize
+from zmqchat_rs._listening import wants_color
+
+from . import streams
+
+if TYPE_CHECKING:
+    from typing import Callable, Iterator
+
+    from zmqchat_rs._events import Event
+    from zmqchat_rs._listening import Color
+
+# How many of one peer's subscriptions are announced; some programs have thousands.
+_MOST = 10
+# How much of a prefix is shown.
+_LONGEST = 60
+# How long the end waits for a line on its way to a terminal that is held up (Ctrl+S), in seconds.
+_PATIENCE = 1.0
+
+
+class Notices:
+    """Notices of one command; none once its `with` block is left.
+
+    Inside that block the log's own way to stderr is closed, so that nothing is said twice.
+    """
+
+    def __init__(self, connects_to: list[str], *, color: Color, verbose: bool) -> None:
+        """Take the addresses that were typed; the other peers come by themselves."""
+        import logging  # noqa: PLC0415 - the other commands start sooner
+
+        self._connects_to = {_typed(address) for address in connects_to}
+        self._verbose = verbose
+        self._colored = sys.stderr is not None and wants_color(sys.stderr, color)
+        # A thread that still writes when the interpreter ends would make it abort.
+        self._lock = threading.Lock()
+        self._open = True
+        self._log, self._nowhere = logging.getLogger("zmqchat_rs"), logging.NullHandler()
+
+    def __call__(self, event: Event) -> None:
+        """Say what there is to say of an event."""
+        with self._lock:
+            if self._open:
+                for text in self._lines(event):
+                    line = sanitize(text)
+                    self._write(paint(line, style="dim") if self._colored else line)
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        raise NotImplementedError
+
+    def _write(self, line: str) -> None:
+        streams.notice(line)
+
+    def _place(self, address: str) -> str:
+        """A peer as it was typed; without the port, where its system chose that for this once."""
+        if address in self._connects_to:
+            return address
+        if "://" in address:
+            return "somebody on this laptop"
+        return address.rpartition(":")[0].strip("[]")
+
+    def __enter__(self) -> None:
+        """Begin: the log stays off stderr from here on."""
+        self._log.addHandler(self._nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        """End: whatever happens from here on is said by nobody."""
+        self._log.removeHandler(self._nowhere)
+        held = self._lock.acquire(timeout=_PATIENCE)
+        self._open = False
+        if held:
+            self._lock.release()
+
+
+class Hearing(Notices):
+    """What a subscriber wants to know: whom it hears, and whom no longer.
+
+    A connection that comes as it should is no news, unless told to be verbose; one that was
+    missed is.
+    """
+
+    def __init__(self, connects_to: list[str], *, color: Color, verbose: bool) -> None:
+        super().__init__(connects_to, color=color, verbose=verbose)
+        self._missed: set[str] = set()
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        place = self._place(event.address)
+        if event.kind == "connected":
+            if self._verbose or place in self._missed:
+                yield f"connected to {place}"
+            self._missed.discard(place)
+        elif event.kind == "disconnected":
+            self._missed.add(place)
+            yield f"lost the connection to {place}; waiting for it to come back"
+        elif event.kind == "silent":
+            self._missed.add(place)
+            # One that came while the reason was looked for will say so itself.
+            if event.reason != "ok":
+                yield str(event)
+        else:
+            yield str(event)
+
+
+class Audience(Notices):
+    """What a publisher wants to know: who joined, and who left; if it connects, whether it is."""
+
+    def __init__(
+        self, connects_to: list[str], *, verbose: bool, say: Callable[[str], None]
+    ) -> None:
+        """Take what writes a notice where a person may be typing."""
+        super().__init__(connects_to, color="auto", verbose=verbose)
+        self._person = streams.is_terminal(sys.stderr)
+        self._say = say
+        # What each connection joined; a dict for the order.
+        self._joined: dict[str, dict[str, None]] = {}
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        place = self._place(event.address)
+        if event.kind in ("silent", "cut off"):
+            yield str(event)
+        elif not (self._person or self._verbose):
+            return
+        elif event.kind == "subscribed":
+            yield from self._subscribed(event)
+        elif event.kind == "unsubscribed":
+            room = _room(event.subscription)
+            if room in self._joined.get(event.address, ()):
+                del self._joined[event.address][room]
+                yield f"{place} left {room}"
+        elif event.kind == "disconnected":
+            rooms = self._joined.pop(event.address, None)
+            if event.address in self._connects_to:
+                yield f"lost the connection to {place}; waiting for it to come back"
+            elif rooms:
+                yield f"{place} left {', '.join(rooms)}"
+        elif event.kind == "connected" and event.address in self._connects_to:
+            yield f"connected to {place}"
+
+    def _subscribed(self, event: Event) -> Iterator[str]:
+        rooms = self._joined.setdefault(event.address, {})
+        room = _room(event.subscription) if len(rooms) < _MOST else "more"
+        if room not in rooms and not _is_a_look(event.subscription):
+            rooms[room] = None
+            yield f"{self._place(event.address)} joined {room}"
+
+    def _write(self, line: str) -> None:
+        (self._say if self._person else streams.notice)(line)
+
+
+def _typed(address: str) -> str:
+    """An address that a person typed, as events name it."""
+    transport, host, port = parse_address(address)
+    return f"{host}:{port}" if transport == "tcp" else f"{transport}://{host}"
+
+
+def _room(subscription: str | bytes | None) -> str:
+    if isinstance(subscription, str):
+        return subscription
+    begins = (subscription or b"").decode(errors="backslashreplace")
+    if len(begins) > _LONGEST:
+        begins = f"{begins[:_LONGEST]}…"
+    return f"what begins with '{begins}'" if begins else "everything"
+
+
+def _is_a_look(subscription: str | bytes | None) -> bool:
+    """Whether this is nobody who listens, but `zmqchat doctor` or the like."""
+    if not isinstance(subscription, bytes):
+        return False
+    from zmqchat_rs.probe import SUBSCRIPTION  # noqa: PLC0415 - the other commands start sooner
+
+    return subscription == SUBSCRIPTION
