@@ -18,17 +18,22 @@ def _at_the_end() -> None:
     util.Finalize(None, _shutdown, exitpriority=0)
 
 
-def _after_fork() -> None:
-    """Run in every forked child, before `multiprocessing` forgets the parent's finalizers."""
+def _expect_start() -> None:
+    """Have `multiprocessing` call `_at_the_end` when it starts a child in this process.
+
+    It forgets the finalizers that were there before, so that they must be made then: after a fork,
+    or after a forkserver's child has imported the main module.
+    """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(_after_fork, lambda _: _at_the_end())
+        util.register_after_fork(_expect_start, lambda _: _at_the_end())
 
 
 def watch() -> None:
     """Care for children of this process, and for this process if it is one."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(after_in_child=_expect_start)
+    _expect_start()
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _at_the_end()

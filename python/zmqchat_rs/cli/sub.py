@@ -144,9 +144,9 @@ def _open(hosts: list[str], arguments: Namespace, notices: Hearing) -> Subscribe
 
 
 def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list[str]) -> int:
-    _announce(subscriber, arguments, hosts)
-    streams.on_closed_stdout(subscriber.close)
     try:
+        _announce(subscriber, arguments, hosts)
+        streams.on_closed_stdout(subscriber.close)
         deliver(subscriber, sink, count=arguments.count, timeout=arguments.timeout)
     except ClosedError:
         return 0  # nobody reads us any more
