@@ -67,6 +67,15 @@ impl Room for Inbox {
     fn has_left(&self) -> bool {
         !self.queue.is_empty()
     }
+
+    fn has_untold(&self) -> bool {
+        self.sequences.untold()
+    }
+
+    fn last_words(&mut self, live: &mut Live) {
+        self.sequences.hurry();
+        self.warn(live);
+    }
 }
 
 impl Inbox {

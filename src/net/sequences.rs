@@ -70,6 +70,16 @@ impl Sequences {
         self.pairs = self.next.values().map(HashMap::len).sum();
     }
 
+    /// Whether there is loss that nobody was told of yet.
+    pub(crate) fn untold(&self) -> bool {
+        self.untold > 0
+    }
+
+    /// Ends the pause: the next warning comes at once.
+    pub(crate) fn hurry(&mut self) {
+        self.told = None;
+    }
+
     /// Loss to warn of, by the last sender that it was seen with; at most every 5 s.
     pub(crate) fn warning(&mut self) -> Option<(String, u64)> {
         if self.untold == 0 || self.told.is_some_and(|told| told.elapsed() < PAUSE) {

@@ -31,6 +31,14 @@ pub(crate) trait Room: Send + 'static {
 
     /// Whether something is left that another waiting thread could take.
     fn has_left(&self) -> bool;
+
+    /// Whether something must be told a little later.
+    fn has_untold(&self) -> bool {
+        false
+    }
+
+    /// Tells what must be told before the close.
+    fn last_words(&mut self, _live: &mut Live) {}
 }
 
 /// The process's view of any object: for the housekeeping thread, and for the end.
@@ -266,7 +274,11 @@ impl<R: Room> Owner<R> {
         let live = {
             let mut slot = lock(&self.slot);
             slot.wake_others(None);
-            slot.live.take()
+            let mut live = slot.live.take();
+            if let Some(live) = &mut live {
+                slot.room.last_words(live);
+            }
+            live
         };
         if let Some(live) = live {
             let linger = linger.unwrap_or(live.linger);
@@ -318,7 +330,7 @@ impl<R: Room> Housed for Owner<R> {
         let reported = room.tidy(live, !waited_on);
         let (mended, pending) = links::mend(live);
         live.watch_silence(in_use);
-        let busy = pending || in_use;
+        let busy = pending || in_use || room.has_untold();
         let descriptors = [
             live.monitor_descriptor(),
             (!busy).then_some(live.descriptor),
