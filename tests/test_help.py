@@ -125,7 +125,7 @@ def documented() -> Iterator[tuple[str, object]]:
             for inner in sorted(public(member)):
                 attribute = inspect.getattr_static(member, inner)
                 # A plain value has its type's docstring: the class tells what it is.
-                value = isinstance(attribute, (int, str))
+                value = attribute is None or isinstance(attribute, (int, str))
                 yield f"{name}.{inner}", member if value else attribute
 
 

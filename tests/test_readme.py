@@ -149,6 +149,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "publisher.py",
         "subscriber.py",
         "both.py",
+        "connected.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
     }
@@ -222,6 +223,19 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
             "room1: two",
             "2 shown",
         ]
+
+
+def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
+    with program("connected.py", port) as connected:
+        assert connected.ends() == 0
+        assert connected.shows("<SubscriberStats received=1 "), connected.printed
+    printed = "\n".join(connected.printed)
+    for expected in (
+        r"^\[<Peer '127\.0\.0\.1:\d+' connected since \d\d:\d\d:\d\d>\]$",
+        r"^alice 0 \d\.\d{3} s$",
+        r"^<PublisherStats sent=1 ",
+    ):
+        assert re.search(expected, printed, re.MULTILINE), printed
 
 
 def test_the_numbers_are_those_of_the_module() -> None:

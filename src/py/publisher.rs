@@ -221,7 +221,9 @@ impl Publisher {
             // An iterator without end must leave room for Ctrl+C and for other threads.
             if sent % 64 == 63 && breath.elapsed() >= BREATH {
                 py.check_signals()?;
-                py.detach(std::thread::yield_now);
+                // Long enough for another thread to take the interpreter: a mere yield wakes the
+                // waiting one too early, again and again.
+                py.detach(|| std::thread::sleep(Duration::from_micros(50)));
                 breath = Instant::now();
             }
             self.send_one(py, &payload?, topic, || Ok(deadline))

@@ -148,7 +148,7 @@ class Audience(Notices):
     def _subscribed(self, event: Event) -> Iterator[str]:
         rooms = self._joined.setdefault(event.address, {})
         room = _room(event.subscription) if len(rooms) < _MOST else "more"
-        if room not in rooms and not _is_a_look(event.subscription):
+        if room not in rooms:
             rooms[room] = None
             yield f"{self._place(event.address)} joined {room}"
 
@@ -169,12 +169,3 @@ def _room(subscription: str | bytes | None) -> str:
     if len(begins) > _LONGEST:
         begins = f"{begins[:_LONGEST]}…"
     return f"what begins with '{begins}'" if begins else "everything"
-
-
-def _is_a_look(subscription: str | bytes | None) -> bool:
-    """Whether this is nobody who listens, but `zmqchat doctor` or the like."""
-    if not isinstance(subscription, bytes):
-        return False
-    from zmqchat_rs.probe import SUBSCRIPTION  # noqa: PLC0415 - the other commands start sooner
-
-    return subscription == SUBSCRIPTION

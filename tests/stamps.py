@@ -1,0 +1,47 @@
+"""A named publisher made by hand, which numbers its messages as a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Iterator
+
+import zmq
+
+from patience import PATIENCE
+from strangers import pyzmq
+
+
+def stamp(seq: object, topic: str | None = None, **changes: Any) -> bytes:
+    """The last frame of a named publisher's message."""
+    keys = {"zmqchat": 1, "from": "alice", "id": "1", "topic": topic, "seq": seq, "sent_ns": 0}
+    return json.dumps({**keys, **changes}).encode()
+
+
+class HandMade:
+    """A pyzmq publisher."""
+
+    def __init__(self, sock: zmq.Socket[bytes], address: str) -> None:
+        self._socket = sock
+        self.address = address
+        sock.rcvtimeo = int(PATIENCE * 1000)
+
+    def wait(self) -> None:
+        """Wait for one subscription."""
+        assert self._socket.recv().startswith(b"\x01")
+
+    def send(self, *seqs: int, topic: str | None = None, **changes: Any) -> None:
+        """Send messages of these numbers."""
+        first = b"Hello" if topic is None else f"{topic}:Hello".encode()
+        for seq in seqs:
+            self._socket.send_multipart([first, stamp(seq, topic, **changes)])
+
+    def send_frames(self, *frames: bytes) -> None:
+        self._socket.send_multipart(frames)
+
+
+@contextlib.contextmanager
+def hand_made() -> Iterator[HandMade]:
+    """One that listens on a free port."""
+    with pyzmq(zmq.XPUB) as (sock, address):
+        yield HandMade(sock, address)

@@ -1,0 +1,254 @@
+"""What happens to connections is told: to `on_event`, and silence to the log."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+
+from patience import PATIENCE, Background, until
+from zmqchat_rs import Event, Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from conftest import Pair
+    from interpreters import RunPython
+
+    FreePort = Callable[[], int]
+    Open = Callable[..., Any]
+
+
+class Told:
+    """The events that an `on_event` was called with, and by which threads."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.threads: set[threading.Thread] = set()
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self.threads.add(threading.current_thread())
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+    def until(self, *kinds: str) -> None:
+        until(lambda: self.kinds() == [*kinds], f"{kinds}, not {self.events}")
+
+
+# ---- on_event
+
+
+def test_a_subscriber_is_told_of_its_connection_in_order_and_in_one_thread(
+    free_port: FreePort,
+) -> None:
+    address, told = f"127.0.0.1:{free_port()}", Told()
+    with Subscriber(address, on_event=told):
+        for round_trips in (1, 2):
+            with Publisher(address):
+                told.until(*(["connected", "disconnected"] * round_trips)[:-1])
+            told.until(*["connected", "disconnected"] * round_trips)
+    assert {event.address for event in told.events} == {address}
+    moments = [event.at for event in told.events]
+    assert moments == sorted(moments)
+    assert all(moment.tzinfo is not None for moment in moments)
+    (thread,) = told.threads
+    assert thread.daemon
+    assert thread not in (threading.main_thread(), threading.current_thread())
+
+
+def test_no_connection_is_too_quick_to_be_told(publisher: Publisher) -> None:
+    for _ in range(50):
+        told = Told()
+        with Subscriber(publisher.addresses, on_event=told):
+            told.until("connected")
+
+
+def test_a_publisher_is_told_who_subscribes_to_what() -> None:
+    told = Told()
+    with Publisher("127.0.0.1:0", on_event=told) as publisher:
+        with Subscriber(publisher.addresses, topics=["room1"]) as subscriber:
+            told.until("connected", "subscribed")
+            subscriber.subscribe(prefix=b"sens")
+            told.until("connected", "subscribed", "subscribed")
+            subscriber.unsubscribe("room1")
+            told.until("connected", "subscribed", "subscribed", "unsubscribed")
+        until(lambda: told.kinds()[-1] == "disconnected")
+    assert [event.subscription for event in told.events[1:4]] == ["room1", b"sens", "room1"]
+    assert [str(event).partition(" ")[2] for event in told.events[1:4]] == [
+        "joined room1",
+        "joined sens*",
+        "left room1",
+    ]
+    assert len({event.address for event in told.events}) == 1
+
+
+def test_a_publisher_that_connects_is_told_as_well() -> None:
+    told = Told()
+    with contextlib.ExitStack() as stack:
+        subscriber = stack.enter_context(Subscriber(bind="127.0.0.1:0", topics=["room1"]))
+        address = subscriber.addresses[0]
+        stack.enter_context(Publisher(connect=address, on_event=told))
+        told.until("connected", "subscribed")
+    assert {event.address for event in told.events} == {address}
+
+
+def test_a_callback_that_raises_is_logged_and_called_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Told()
+
+    def fail(event: Event) -> None:
+        told(event)
+        raise ZeroDivisionError("a slip")
+
+    with Publisher("127.0.0.1:0", on_event=fail) as publisher:
+        with Subscriber(publisher.addresses):
+            told.until("connected", "subscribed")
+        until(lambda: "disconnected" in told.kinds())
+        until(lambda: caplog.text.count("ZeroDivisionError: a slip") == len(told.events))
+    assert {record.name for record in caplog.records} == {"zmqchat_rs"}
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_a_callback_may_close_its_own_object(publisher: Publisher) -> None:
+    def close(_: Event) -> None:
+        subscriber.close()
+        closed.set()
+
+    closed = threading.Event()
+    subscriber = Subscriber(on_event=close)
+    subscriber.connect(publisher.addresses[0])
+    assert closed.wait(PATIENCE)
+    assert subscriber.closed
+    until(lambda: publisher.subscriber_count == 0)
+
+
+def test_a_callback_may_use_its_own_object(publisher: Publisher) -> None:
+    seen: list[str] = []
+
+    def look(_: Event) -> None:
+        seen.extend(peer.state for peer in subscriber.peers)
+
+    subscriber = Subscriber(on_event=look)
+    with subscriber:
+        subscriber.connect(publisher.addresses[0])
+        until(lambda: seen == ["connected"])
+
+
+def test_a_slow_callback_holds_up_no_message(publisher: Publisher) -> None:
+    end, called = threading.Event(), threading.Event()
+
+    def wait(_: Event) -> None:
+        called.set()
+        end.wait(PATIENCE)
+
+    with Subscriber(publisher.addresses, on_event=wait) as subscriber:
+        assert called.wait(PATIENCE)
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.send("Hello")
+        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        end.set()
+
+
+def test_nothing_is_told_after_the_close(publisher: Publisher) -> None:
+    told = Told()
+    with Subscriber(publisher.addresses, on_event=told):
+        told.until("connected")
+    publisher.close()
+    until_all_is_told()
+    told.until("connected")
+
+
+def until_all_is_told() -> None:
+    """Return once the events so far have been told: they are one queue."""
+    told = Told()
+    with Publisher("127.0.0.1:0") as publisher, Subscriber(publisher.addresses, on_event=told):
+        told.until("connected")
+
+
+@pytest.mark.parametrize("open_one", [Subscriber, lambda **kw: Publisher("127.0.0.1:0", **kw)])
+def test_a_callback_lives_as_long_as_its_object_is_open(open_one: Open) -> None:
+    told = Told()
+    known = weakref.ref(told)
+    one = open_one(on_event=told)
+    del told
+    gc.collect()
+    assert known() is not None
+    one.close()
+    until_all_is_told()  # an event of the past may still hold it
+    until(lambda: gc.collect() >= 0 and known() is None, "the callback to be let go")
+
+
+@pytest.mark.parametrize("open_one", [Subscriber, lambda **kw: Publisher("127.0.0.1:0", **kw)])
+def test_only_a_function_can_be_called_back(open_one: Open) -> None:
+    with pytest.raises(TypeError, match="on_event"):
+        open_one(on_event="me")
+
+
+# ---- silence
+
+
+def silence(records: list[logging.LogRecord]) -> list[str]:
+    return [one.getMessage() for one in records if one.getMessage().startswith("nobody at")]
+
+
+def test_silence_is_told_once_an_outage_with_the_reason(
+    free_port: FreePort, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, told = f"127.0.0.1:{free_port()}", Told()
+    with Subscriber(address, on_event=told) as subscriber:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        until(lambda: told.kinds() == ["silent"])
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=3.5)
+        assert told.kinds() == ["silent"], "once an outage"
+        event = told.events[0]
+        assert (event.address, event.reason) == (address, "refused")
+        assert "zmqchat pub" in event.advice
+        assert str(event).startswith(f"nobody at {address}: refused. ")
+        with Publisher(address):
+            told.until("silent", "connected")
+        told.until("silent", "connected", "disconnected")
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        told.until("silent", "connected", "disconnected", "silent")
+        assert time.monotonic() - began > 6
+    assert silence(caplog.records) == [str(event), str(told.events[3])]
+    assert {one.levelno for one in caplog.records} == {logging.WARNING}
+
+
+def test_a_listener_with_somebody_there_and_one_who_does_not_wait_are_left_in_peace(
+    pair: Pair, free_port: FreePort, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Subscriber(f"127.0.0.1:{free_port()}"), Subscriber(bind="127.0.0.1:0") as bound:
+        patient = Background(bound.recv, timeout=3.5)  # whom could it name?
+        with pytest.raises(TimeoutError):
+            pair.subscriber.recv(timeout=3.5)
+        with pytest.raises(TimeoutError):
+            patient.result()
+    assert silence(caplog.records) == []
+
+
+def test_listen_in_a_script_that_configured_nothing_says_it_on_stderr(
+    run_python: RunPython, free_port: FreePort
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    script = """
+import sys
+from zmqchat_rs import Subscriber
+
+with Subscriber(sys.argv[1], topics=["room1"]) as sub:
+    print(sub.listen(timeout=4))
+"""
+    finished = run_python(script, address)
+    assert (finished.code, finished.stdout) == (0, "0\n")
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(f"nobody at {address}: refused. ")
