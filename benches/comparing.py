@@ -68,26 +68,35 @@ class Comparison:
     """All runs of a row."""
 
     row: Row
+    # The first is what the others are compared with.
     peers: list[Peer]
     count: int
     runs: list[Run] = field(default_factory=list)
 
-    def values(self, peer: Peer) -> dict[int, float]:
+    def values(self, peer: Peer, figure: str) -> dict[int, float]:
         """What counts of a peer's runs, by round."""
         return {
-            run.round: run.outcome.value
+            run.round: run.outcome.values[figure]
             for run in self.runs
-            if run.peer == peer.name and run.counts and run.outcome.value is not None
+            if run.peer == peer.name and run.counts and run.outcome.values is not None
         }
 
-    def spread(self, peer: Peer) -> Spread | None:
+    def spread(self, peer: Peer, figure: str) -> Spread | None:
         """A peer's figures."""
-        return Spread.of(list(self.values(peer).values()))
+        return Spread.of(list(self.values(peer, figure).values()))
 
-    def ratios(self, peer: Peer) -> list[float]:
-        """The first peer's figure over this one's, round by round."""
-        first, other = self.values(self.peers[0]), self.values(peer)
-        return [first[turn] / other[turn] for turn in sorted(first) if turn in other]
+    def ratios(self, peer: Peer, figure: str) -> Spread | None:
+        """The first peer's figure over this one's, each formed within a round."""
+        first, other = self.values(self.peers[0], figure), self.values(peer, figure)
+        return Spread.of([first[turn] / other[turn] for turn in sorted(first) if turn in other])
+
+    def holds(self, peer: Peer, figure: str) -> bool | None:
+        """Whether the row's goal beside this peer is met; None where there is none."""
+        goal, found = self.row.goals.get(peer.name), self.ratios(peer, figure)
+        # A tail is shown, not aimed at.
+        if goal is None or found is None or figure == "p99.9":
+            return None
+        return found.median >= goal if self.row.more else found.median <= goal
 
     def failures(self) -> list[Run]:
         """The runs in which something was lost or broke, those that were done again included."""
@@ -96,8 +105,7 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """Everything, for a program to read."""
 
-        def spread(values: Sequence[float]) -> dict[str, Any] | None:
-            found = Spread.of(values)
+        def plain(found: Spread | None) -> dict[str, Any] | None:
             return None if found is None else asdict(found)
 
         return {
@@ -107,8 +115,18 @@ class Comparison:
             "peers": {
                 peer.name: {
                     "calls": peer.calls.get(str(self.row.job.get("kind"))),
-                    "figure": spread(list(self.values(peer).values())),
-                    "ratio_of_first": spread(self.ratios(peer)),
+                    "figures": {
+                        figure: {
+                            "spread": plain(self.spread(peer, figure)),
+                            "ratio_of_first": plain(self.ratios(peer, figure)),
+                            "goal_met": self.holds(peer, figure),
+                        }
+                        for figure in self.row.figures
+                    },
+                    "goal": self.row.goals.get(peer.name),
+                    "lost": sum(
+                        run.outcome.lost or 0 for run in self.runs if run.peer == peer.name
+                    ),
                 }
                 for peer in self.peers
             },
@@ -125,6 +143,11 @@ def turns(peers: Sequence[Peer], rounds: int) -> list[tuple[int, Peer]]:
     ]
 
 
+def part_of(count: int, peer: Peer) -> int:
+    """How many messages are enough for a peer; a tail of latencies needs some thousands."""
+    return min(count, max(2_000, int(count * peer.portion)))
+
+
 def compare(
     row: Row,
     peers: list[Peer],
@@ -139,7 +162,7 @@ def compare(
             progress(f"{row.name}: {peer.name}, round {turn + 1} of {effort.rounds}")
             calibration = calibrate()
             others = OthersShare()
-            outcome = row.run(peer, {**row.job, "count": count})
+            outcome = row.run(peer, {**row.job, "count": part_of(count, peer)})
             share = others.share()
             quiet = share is None or share <= OTHERS_LIMIT
             counts = quiet or attempt == effort.again

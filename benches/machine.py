@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 CALIBRATION_STEPS = 400_000
+# The system counts in steps of 10 ms.
+SHORTEST_SECONDS = 0.1
 
 
 def calibrate() -> float:
@@ -30,16 +32,16 @@ class OthersShare:
         self._own = _own_seconds()
 
     def share(self) -> float | None:
-        """From 0 to 1; None where there is no /proc/stat.
+        """From 0 to 1; None where there is no /proc/stat, or the time was too short to tell.
 
         Ask when own children have ended: one still running counts as another's.
         """
         busy = _busy_seconds()
-        if self._busy is None or busy is None:
+        elapsed = time.perf_counter() - self._began
+        if self._busy is None or busy is None or elapsed < SHORTEST_SECONDS:
             return None
         others = (busy - self._busy) - (_own_seconds() - self._own)
-        capacity = (time.perf_counter() - self._began) * (os.cpu_count() or 1)
-        return max(0.0, others / capacity)
+        return min(1.0, max(0.0, others / elapsed / (os.cpu_count() or 1)))
 
 
 def _own_seconds() -> float:
@@ -70,16 +72,28 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _config_arguments() -> str:
+    return str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+
+
+def _built_by_debian() -> bool:
+    """Its build runs the profile without the option that would be in CONFIG_ARGS."""
+    return sys.base_prefix == "/usr" and Path("/var/lib/dpkg").is_dir()
+
+
+def optimised() -> bool:
+    """Whether the interpreter was built with profile-guided optimisation, as far as it tells."""
+    return "--enable-optimizations" in _config_arguments() or _built_by_debian()
+
+
 def describe() -> dict[str, str | int]:
     """The machine and the interpreter."""
-    arguments = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
-    optimised = "--enable-optimizations" in arguments
     return {
         "processor": _processor(),
         "cpus": os.cpu_count() or 1,
         "system": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "executable": sys.executable,
-        "pgo": "yes" if optimised else "not in CONFIG_ARGS",
-        "config_args": arguments,
+        "pgo": "yes" if optimised() else "NO: such an interpreter flatters zmqchat_rs",
+        "config_args": _config_arguments(),
     }

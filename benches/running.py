@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import statistics
@@ -11,14 +12,18 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from .peers import Peer
+    from .peers import Job, Peer
+
+# The figures of the rows with one, by their units.
+RATE, COST, TIME, MEMORY = "msg/s", "ns/call", "ms", "MiB"
 
 # A run that takes longer has lost its end mark, or hangs.
 PATIENCE_SECONDS = 60.0
@@ -30,8 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class Outcome:
     """What one run gave."""
 
-    # In the row's unit; None where the run failed.
-    value: float | None
+    # By the names of the row's figures; None where the run failed.
+    values: dict[str, float] | None
     # Messages lost; None where nobody can tell how many.
     lost: int | None = 0
     # Why the run does not count.
@@ -81,11 +86,11 @@ class Process:
         self._gave_up = True
         self._process.kill()
 
-    def say(self) -> None:
+    def say(self, word: str = "") -> None:
         """Gives the word to go on."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write("\n")
+            self._process.stdin.write(f"{word}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise RunError("a process ended early") from None
@@ -102,47 +107,116 @@ class Process:
         return words
 
 
-def two_processes(peer: Peer, job: Mapping[str, Any]) -> Outcome:
-    """A publisher and a subscriber; messages a second at the subscriber, first to last."""
-    sent = job["count"]
-    try:
-        with ExitStack() as stack:
-            publisher = stack.enter_context(Process(peer.command({**job, "do": "publish"})))
-            endpoint = publisher.hear()["endpoint"]
-            command = peer.command({**job, "do": "subscribe", "endpoint": endpoint})
-            subscriber = stack.enter_context(Process(command))
-            subscriber.hear()
-            subscriber.say()
-            publisher.say()
-            received = subscriber.hear()
-            sending = publisher.hear()
-            subscriber.say()
-            publisher.say()
-    except RunError as error:
-        return Outcome(None, lost=None, trouble=f"the end mark did not come: {error}")
-    details = {"sender_seconds": sending["seconds"], "receiver_seconds": received["seconds"]}
-    # Not counting the end mark, whose arrival showed itself.
-    lost = sent - received["count"]
-    if lost or not received["intact"]:
-        trouble = f"{received['count']:,} of {sent:,} messages came"
-        return Outcome(None, lost=lost, trouble=trouble, details=details)
-    return Outcome(sent / received["seconds"], details=details)
+def conducted(run: Callable[[ExitStack, Peer, Job], Outcome]) -> Callable[[Peer, Job], Outcome]:
+    """Starts the server that a peer needs, and turns a process that failed into an outcome."""
+
+    @functools.wraps(run)
+    def conduct(peer: Peer, job: Job) -> Outcome:
+        try:
+            with ExitStack() as stack:
+                if peer.serve is not None:
+                    job = {**job, "endpoint": stack.enter_context(peer.serve())}
+                elif job["endpoint"] == "ipc://*":
+                    folder = stack.enter_context(TemporaryDirectory())
+                    job = {**job, "endpoint": f"ipc://{folder}/socket"}
+                return run(stack, peer, job)
+        except RunError as error:
+            return Outcome(None, lost=None, trouble=str(error))
+
+    return conduct
 
 
-def one_process(peer: Peer, job: Mapping[str, Any]) -> Outcome:
+@conducted
+def two_processes(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """A publisher and subscribers; messages a second, from the first to arrive to the last mark."""
+    publisher = stack.enter_context(Process(peer.command({**job, "do": "publish"})))
+    endpoint = publisher.hear()["endpoint"]
+    command = peer.command({**job, "do": "subscribe", "endpoint": endpoint})
+    subscriber = stack.enter_context(Process(command))
+    subscriber.hear()
+    subscriber.say()
+    publisher.say()
+    received = subscriber.hear()
+    sending = publisher.hear()
+    subscriber.say()
+    publisher.say()
+    return _counted(job, received, sending["seconds"])
+
+
+@conducted
+def two_threads(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """A publisher and a subscriber in one process; messages a second, from the first send."""
+    process = stack.enter_context(Process(peer.command({**job, "do": "together"})))
+    process.hear()
+    process.say()
+    received = process.hear()
+    process.say()
+    return _counted(job, received, None)
+
+
+def _counted(job: Job, received: Mapping[str, Any], sender_seconds: float | None) -> Outcome:
+    """Nothing may be missing; the end mark, whose arrival showed itself, is not counted."""
+    filtered = job["kind"] == "filtered"
+    each = job["count"] // job["every"] if filtered else job["count"]
+    subscribers = job.get("subscribers", 1)
+    details = {"sender_seconds": sender_seconds, "receiver_seconds": received["seconds"]}
+    came = sum(received["counts"])
+    if any(count != each for count in received["counts"]) or not received["intact"]:
+        trouble = f"{came:,} of {each * subscribers:,} messages came"
+        return Outcome(None, lost=each * subscribers - came, trouble=trouble, details=details)
+    # With a filter, what counts is what was published.
+    counted = job["count"] if filtered else came
+    return Outcome({RATE: counted / received["seconds"]}, details=details)
+
+
+@conducted
+def there_and_back(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """Half of the round trips between two processes, in microseconds."""
+    echo = stack.enter_context(Process(peer.command({**job, "do": "pong"})))
+    back = echo.hear()["endpoint"]
+    pinging = stack.enter_context(Process(peer.command({**job, "do": "ping", "back": back})))
+    endpoint = pinging.hear()["endpoint"]
+    echo.say(endpoint)
+    pinging.say()
+    times = sorted(pinging.hear()["us"])
+    echo.hear()
+    echo.say()
+    pinging.say()
+    ranks = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+    return Outcome({name: times[int(rank * len(times))] for name, rank in ranks.items()})
+
+
+@conducted
+def one_process(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
     """Nanoseconds a call."""
-    try:
-        with Process(peer.command(job)) as process:
-            process.hear()
-            process.say()
-            value = process.hear()["ns"]
-            process.say()
-    except RunError as error:
-        return Outcome(None, lost=None, trouble=str(error))
-    return Outcome(value)
+    process = stack.enter_context(Process(peer.command(job)))
+    process.hear()
+    process.say()
+    value = process.hear()["ns"]
+    process.say()
+    return Outcome({COST: value})
 
 
-def imports(peer: Peer, job: Mapping[str, Any]) -> Outcome:
+@conducted
+def resident(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """MiB of a publisher whose peers, in another process, do nothing."""
+    publisher = stack.enter_context(Process(peer.command({**job, "do": "stand"})))
+    endpoint = publisher.hear()["endpoint"]
+    if job["subscribers"]:
+        command = peer.command({**job, "do": "attend", "endpoint": endpoint})
+        peers = stack.enter_context(Process(command))
+        peers.hear()
+        publisher.say()
+        value = publisher.hear()["mib"]
+        peers.say()
+    else:
+        publisher.say()
+        value = publisher.hear()["mib"]
+    publisher.say()
+    return Outcome({MEMORY: value})
+
+
+def imports(peer: Peer, job: Job) -> Outcome:
     """Milliseconds for the import alone: the median of `count` fresh interpreters."""
     code = (
         f"import time; began = time.perf_counter(); import {peer.package}; "
@@ -157,7 +231,7 @@ def imports(peer: Peer, job: Mapping[str, Any]) -> Outcome:
         except subprocess.SubprocessError as error:
             return Outcome(None, lost=None, trouble=str(error))
         times.append(float(output))
-    return Outcome(statistics.median(times), details={"times": times})
+    return Outcome({TIME: statistics.median(times)}, details={"times": times})
 
 
 def versions(peer: Peer) -> dict[str, str]:

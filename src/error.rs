@@ -29,6 +29,8 @@ pub enum Error {
         /// The text.
         message: String,
     },
+    /// There is no memory for a copy of a message: `MemoryError`.
+    NoMemory,
     /// The caller's checkpoint ended the wait; it knows why (for Python: a signal handler raised).
     Interrupted,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Error {
             | Self::Closed(message)
             | Self::Full { message, .. }
             | Self::Os { message, .. } => f.write_str(message),
+            Self::NoMemory => f.write_str("no memory for a message"),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

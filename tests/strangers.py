@@ -59,6 +59,14 @@ def hear(connection: socket.socket, count: int) -> None:
         count -= heard or count
 
 
+def introduce(connection: socket.socket, kind: bytes) -> None:
+    """Shake hands; who speaks before it heard the other side out breaks the protocol."""
+    connection.settimeout(PATIENCE)
+    connection.sendall(greeting() + ready(kind))
+    hear(connection, 64 + 1)
+    hear(connection, connection.recv(1)[0])
+
+
 def hangs_up_after(data: bytes, count: int) -> Callable[[socket.socket], None]:
     """Talk like this, and hang up once so many bytes came."""
 

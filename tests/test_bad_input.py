@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
@@ -156,6 +157,7 @@ def test_a_closed_publisher_says_so(pair: Pair) -> None:
         lambda: publisher.send_many(["x"]),
         lambda: publisher.send_json({}),
         lambda: publisher.wait_for_subscribers(1, timeout=0),
+        publisher.__enter__,
     ]
     for use in uses:
         with pytest.raises(ClosedError, match=r"(?i)publisher.*closed"):
@@ -175,6 +177,7 @@ def test_a_closed_subscriber_says_so(pair: Pair) -> None:
         lambda: subscriber.unsubscribe("room1"),
         lambda: subscriber.connect("127.0.0.1:1"),
         lambda: subscriber.disconnect("127.0.0.1:1"),
+        subscriber.__enter__,
     ]
     for use in uses:
         with pytest.raises(ClosedError, match=r"(?i)subscriber.*closed"):
@@ -251,6 +254,11 @@ WRONG: list[Callable[[Pair], object]] = [
     lambda pair: pair.publisher.send("x", topic=b"room1"),  # type: ignore[arg-type]
     lambda pair: pair.publisher.send("x", "room1", 1),  # type: ignore[call-arg]
     lambda pair: pair.publisher.send_many(5),  # type: ignore[arg-type]
+    lambda pair: pair.publisher.send_many("ab"),
+    lambda pair: pair.publisher.send_many(b"ab"),  # type: ignore[arg-type]
+    lambda pair: pair.publisher.send_many(bytearray(b"ab")),  # type: ignore[arg-type]
+    lambda pair: pair.publisher.send_many(bytearray()),  # type: ignore[arg-type]
+    lambda pair: pair.publisher.send_many(memoryview(b"ab")),
     lambda pair: pair.publisher.wait_for_subscribers("1"),  # type: ignore[arg-type]
     lambda pair: pair.subscriber.recv("1"),  # type: ignore[arg-type]
     lambda pair: pair.subscriber.subscribe(5),  # type: ignore[arg-type]
@@ -274,6 +282,9 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda _: Publisher("127.0.0.1:0", framing="raw"), "plain.*envelope"),  # type: ignore[arg-type]
     (lambda _: Publisher("127.0.0.1:0", name=""), "name"),
     (lambda _: Publisher("127.0.0.1:0", name="x" * 256), "255"),
+    (lambda _: Publisher("127.0.0.1:0", name="a\u202eb"), r"'a\\u202eb' does not fit"),
+    (lambda _: Publisher("127.0.0.1:0", name="a\u2028b"), r"'a\\u2028b' does not fit"),
+    (lambda _: Publisher("127.0.0.1:0", name="a\nb"), r"'a\\nb' does not fit"),
     (lambda _: Publisher([]), "bind|address"),
     (lambda _: Subscriber("127.0.0.1", framing="odd"), "plain.*envelope.*raw"),  # type: ignore[arg-type]
     (lambda _: Subscriber("127.0.0.1", max_message_bytes=-1), "max_message_bytes"),
@@ -283,6 +294,11 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda pair: pair.subscriber.recv_many(-1, timeout=0), "max_count"),
     (lambda pair: pair.subscriber.listen(count=-1, timeout=0), "count"),
     (lambda pair: pair.subscriber.listen(timeout=-1), "timeout"),
+    (lambda pair: pair.subscriber.recv(timeout=-(2**2000)), "timeout"),
+    (lambda pair: pair.publisher.close(linger=2**2000), "linger.*finite"),
+    (lambda pair: pair.subscriber.recv_many(-(2**64), timeout=0), "of that size"),
+    (lambda _: Message([b""], received_at=datetime(9999, 1, 1, tzinfo=timezone.utc)), "1678"),
+    (lambda _: Message([b""], received_at=datetime(1, 1, 2, tzinfo=timezone.utc)), "1678"),
 ]
 
 
@@ -292,6 +308,11 @@ def test_a_value_that_makes_no_sense_is_a_value_error_that_names_it(
 ) -> None:
     with pytest.raises(ValueError, match=name):
         use(pair)
+
+
+def test_a_time_that_no_clock_holds_is_no_limit(pair: Pair) -> None:
+    pair.publisher.send("Hello")
+    assert pair.subscriber.recv_text(timeout=2**2000) == "Hello"
 
 
 def test_text_that_is_no_unicode_is_refused(pair: Pair) -> None:

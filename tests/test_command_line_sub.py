@@ -6,11 +6,15 @@ import base64
 import json
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from terminal import SECONDS, in_terminal, reading, start, told_address, zmqchat
-from zmqchat_rs import Publisher
+from zmqchat_rs import Publisher, read_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_sub_prints_a_line_for_each_message(publisher: Publisher) -> None:
@@ -220,3 +224,22 @@ def test_an_output_that_cannot_show_a_character_shows_it_escaped(publisher: Publ
     with reading(publisher, *words, PYTHONIOENCODING="ascii") as sub:
         publisher.send("Grüße 👋")
         assert sub.finish() == (0, "Gr\\xfc\\xdfe \\U0001f44b\n", "")
+
+
+@pytest.mark.parametrize("name", ["chat.log", "chat.jsonl"])
+def test_sub_keeps_a_log(publisher: Publisher, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with reading(publisher, "--timestamps", "none", "-c", "2", "--log", str(path)) as sub:
+        publisher.send("Hello", topic="room1")
+        publisher.send(b"\xff\n")
+        assert sub.finish() == (0, "room1: Hello\n\ufffd\\n\n", "")
+    assert [message.raw for message in read_transcript(path)] == [b"room1:Hello", b"\xff\n"]
+    assert path.read_text(encoding="utf-8").startswith("{") is (name == "chat.jsonl")
+
+
+def test_sub_cannot_log_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "chat.log"
+    with start("sub", "127.0.0.1:1", "--log", str(path)) as sub:
+        code, output, complaint = sub.finish()
+    assert (code, output) == (1, "")
+    assert str(path) in complaint

@@ -8,12 +8,13 @@ import logging
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
 from patience import PATIENCE, Background, until
-from zmqchat_rs import Event, Publisher, Subscriber
+from stamps import hand_made
+from zmqchat_rs import Event, Publisher, Subscriber, _events
 
 if TYPE_CHECKING:
     from conftest import Pair
@@ -98,22 +99,127 @@ def test_a_publisher_that_connects_is_told_as_well() -> None:
     assert {event.address for event in told.events} == {address}
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("a slip"), SystemExit("a slip")])
 def test_a_callback_that_raises_is_logged_and_called_again(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     told = Told()
 
     def fail(event: Event) -> None:
         told(event)
-        raise ZeroDivisionError("a slip")
+        raise error
 
     with Publisher("127.0.0.1:0", on_event=fail) as publisher:
         with Subscriber(publisher.addresses):
             told.until("connected", "subscribed")
         until(lambda: "disconnected" in told.kinds())
-        until(lambda: caplog.text.count("ZeroDivisionError: a slip") == len(told.events))
+        line = f"\n{type(error).__name__}: a slip"
+        until(lambda: caplog.text.count(line) == len(told.events))
     assert {record.name for record in caplog.records} == {"zmqchat_rs"}
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+class Broken(logging.Handler):
+    """A log that takes nothing."""
+
+    def emit(self, _: logging.LogRecord) -> None:
+        raise RuntimeError("disk full")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    """The package's log is broken."""
+    handler = Broken()
+    logging.getLogger("zmqchat_rs").addHandler(handler)
+    yield
+    until_all_is_told()
+    logging.getLogger("zmqchat_rs").removeHandler(handler)
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_that_fails_holds_up_no_event(
+    publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Event) -> None:
+        raise ZeroDivisionError("a slip")
+
+    with Subscriber(publisher.addresses, on_event=fail):
+        until_all_is_told()
+    printed = capsys.readouterr().err
+    assert "ZeroDivisionError: a slip" in printed
+    assert "RuntimeError: disk full" in printed
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_what_cannot_be_logged_is_told_all_the_same() -> None:
+    told = Told()
+    with hand_made() as alice, Subscriber(alice.address, on_event=told) as subscriber:
+        alice.wait()
+        alice.send(1, 3)
+        for _ in range(2):
+            subscriber.recv(timeout=PATIENCE)
+        until(lambda: "lost" in told.kinds())
+
+
+def test_events_that_nobody_took_in_time_are_dropped_and_that_is_logged_once(
+    run_python: RunPython,
+) -> None:
+    script = """
+import threading
+from patience import until
+from zmqchat_rs import Publisher, Subscriber
+
+go_on, told = threading.Event(), []
+
+def slow(event):
+    go_on.wait(30)
+    told.append(event)
+
+with Publisher("127.0.0.1:0", on_event=slow) as pub, Subscriber(pub.endpoint) as sub:
+    for _ in range(2):
+        go_on.clear()
+        told.clear()
+        topics = ["t%d" % number for number in range(11_000)]
+        for change in (sub.subscribe, sub.unsubscribe):
+            for topic in topics:
+                change(topic)
+        sub.subscribe("last")
+        pub.wait_for_subscribers(topic="last", timeout=30)
+        go_on.set()
+        until(lambda: told and told[-1].subscription == "last")
+        print(10_000 <= len(told) < 11_000)
+        sub.unsubscribe("last")
+"""
+    finished = run_python(script)
+    assert finished.stdout.split() == ["True"] * 2
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("events were dropped")
+
+
+def test_a_reader_of_events_that_ends_is_followed_by_another_one(run_python: RunPython) -> None:
+    script = """
+import threading
+from patience import until
+from zmqchat_rs import Publisher, Subscriber, _core
+
+def fail():
+    raise MemoryError("none left")
+
+told = []
+read, _core._next_event = _core._next_event, fail
+died = threading.Event()
+threading.excepthook = lambda failure: died.set()
+with Publisher("127.0.0.1:0", on_event=told.append) as pub:
+    with Subscriber(pub.endpoint):
+        assert died.wait(30)
+        _core._next_event = read
+        # The thread comes to its end a moment after the hook.
+        until(lambda: not [one for one in threading.enumerate() if one.name == "zmqchat-events"])
+        with Subscriber(pub.endpoint):
+            until(lambda: len(told) >= 2)
+print("told")
+"""
+    assert run_python(script) == (0, "told\n", "")
 
 
 def test_a_callback_may_close_its_own_object(publisher: Publisher) -> None:
@@ -252,3 +358,27 @@ with Subscriber(sys.argv[1], topics=["room1"]) as sub:
     assert (finished.code, finished.stdout) == (0, "0\n")
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"nobody at {address}: refused. ")
+
+
+# ---- cut off
+
+
+def test_a_peer_that_is_cut_off_again_and_again_does_not_flood_the_log(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_events, "_QUIET", 10 * PATIENCE)
+    told = Told()
+    with Subscriber(publisher.addresses, max_message_bytes=5_000, on_event=told):
+
+        def cut_off_again() -> bool:
+            publisher.send(b"x" * 5_001)
+            return told.kinds().count("cut off") >= 3
+
+        until(cut_off_again)
+    assert caplog.text.count("cut off 127.0.0.1:") == 1
+
+
+def test_a_crowd_that_is_cut_off_does_not_flood_the_log() -> None:
+    news = [_events._is_news(f"192.0.2.1:{port}") for port in range(50)]
+    assert sum(news) <= 10
+    assert news[:1] != news[-1:]

@@ -114,9 +114,11 @@ def test_a_name_that_nobody_has_stays_resolving() -> None:
             assert (peer.address, peer.state) == ("nobody.invalid:5555", "resolving")
 
 
-def test_inproc_is_connected_from_the_start() -> None:
-    with Subscriber("inproc://test-connections") as subscriber:
-        assert only(subscriber.peers).state == "connected"
+def test_inproc_is_connected_at_once() -> None:
+    with Publisher("inproc://test-connections"), Subscriber(
+        "inproc://test-connections"
+    ) as subscriber:
+        assert (only(subscriber.peers).state, only(subscriber.peers).attempts) == ("connected", 0)
 
 
 def test_what_is_closed_has_no_peers(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Iterator
 
@@ -136,6 +137,7 @@ ENDINGS = {
         0,
     ),
     "a thread that ends when it is told": ("stop_at_exit()", 0),
+    "a callback waits for a message": ("called_back()", 0),
 }
 
 
@@ -187,6 +189,17 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
             thread.start()
             threading.Thread(target=lambda: (threading.main_thread().join(), sub.close())).start()
 
+        def called_back():
+            called = threading.Event()
+            def wait_here(event):
+                called.set()
+                sub.recv()
+            sys.kept = Subscriber(pub.endpoint, on_event=wait_here)
+            called.wait(30)
+            for thread in threading.enumerate():
+                if thread.name == "zmqchat-events":
+                    until_at_rest(thread)
+
         class Late:
             def __init__(self):
                 self.pub, self.refusal = pub, ZmqChatError
@@ -229,3 +242,93 @@ def test_ctrl_c_that_nobody_catches_ends_the_program_as_always(run_python: RunPy
 def test_an_import_that_is_never_used_costs_nothing_at_exit(run_python: RunPython) -> None:
     finished = run_python("import threading, zmqchat_rs; print(threading.active_count())")
     assert finished == (0, "1\n", "")
+
+
+#: Waits several times for messages that never come, which takes a while.
+WORK = """
+def work():
+    for _ in range(4):
+        try:
+            sub.recv(timeout=0.3)
+        except TimeoutError:
+            pass
+    print("the work is done")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "start", ["threading.Thread(target=work).start()", "pool.submit(work)"], ids=["thread", "pool"]
+)
+def test_a_child_of_multiprocessing_ends_when_its_threads_have_ended(
+    run_python: RunPython, method: str, start: str
+) -> None:
+    pool = "pool" in start
+    script = f"""
+import multiprocessing, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from zmqchat_rs import Subscriber
+{WORK}
+def child():
+    global sub, pool
+    sub = Subscriber("127.0.0.1:1")
+    pool = ThreadPoolExecutor()
+    {start}
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("{method}").Process(target=child)
+    process.start()
+    process.join(20)
+    print(process.exitcode)
+    process.kill()
+"""
+    finished = run_python(script)
+    # A pool of Python 3.8 has daemon threads, for which no child waits.
+    done = [] if pool and sys.version_info < (3, 9) else ["the work is done"]
+    assert (finished.code, finished.stdout.splitlines(), finished.stderr) == (0, [*done, "0"], "")
+
+
+def test_a_pool_finishes_its_work_before_the_program_ends(run_python: RunPython) -> None:
+    script = f"""
+from concurrent.futures import ThreadPoolExecutor  # first, as sorted imports stand
+from zmqchat_rs import Subscriber
+{WORK}
+sub = Subscriber("127.0.0.1:1")
+ThreadPoolExecutor().submit(work)
+"""
+    assert run_python(script) == (0, "the work is done\n", "")
+
+
+@pytest.mark.parametrize("wait", ["recv()", "recv(timeout=0.05)", "listen()", "__next__()"])
+def test_an_older_atexit_function_may_join_its_daemon_thread(
+    run_python: RunPython, wait: str
+) -> None:
+    script = f"""
+import atexit, threading
+
+def finish():
+    stop.set()
+    thread.join()
+    print("joined")
+
+stop, waits = threading.Event(), threading.Event()
+atexit.register(finish)
+from zmqchat_rs import Subscriber
+
+def work():
+    try:
+        sub = Subscriber("127.0.0.1:1")
+        while not stop.is_set():
+            waits.set()
+            try:
+                sub.{wait}
+            except TimeoutError:
+                pass
+    finally:
+        print("cleaned up")
+
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
+waits.wait(30)
+"""
+    assert run_python(script) == (0, "cleaned up\njoined\n", "")

@@ -146,6 +146,50 @@ lives_on()
     assert run_python(script) == GOOD
 
 
+def test_a_fork_in_a_signal_handler_during_a_wait_hangs_nobody(run_python: RunPython) -> None:
+    script = """
+import os, signal, threading
+from zmqchat_rs import Subscriber
+
+class InTheChild(BaseException):
+    pass
+
+def fork(number, frame):
+    child = os.fork()
+    if child == 0:
+        raise InTheChild
+    children.append(child)
+
+children, stop = [], threading.Event()
+sub = Subscriber("127.0.0.1:1")
+
+def look():
+    # Holds the lock that a waiter takes as it leaves.
+    while not stop.is_set():
+        sub.subscriptions
+
+threads = [threading.Thread(target=look) for _ in range(6)]
+for thread in threads:
+    thread.start()
+signal.signal(signal.SIGALRM, fork)
+try:
+    while len(children) < 30:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        try:
+            sub.recv(timeout=0.05)
+        except TimeoutError:
+            pass
+except InTheChild:
+    os._exit(0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+stop.set()
+for thread in threads:
+    thread.join()
+print({os.waitpid(child, 0)[1] for child in children})
+"""
+    assert run_python(script) == (0, "{0}\n", "")
+
+
 def test_a_fork_of_a_fork_is_told_too(run_python: RunPython) -> None:
     script = f"""{OPENING}
 child = os.fork()

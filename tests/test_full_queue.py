@@ -261,6 +261,22 @@ def test_a_publisher_that_connects_does_not_wait_for_the_dead() -> None:
         until(never_full, "the end of the queue of somebody who left")
 
 
+def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None:
+    # Far more than the network's own buffers hold: the rest waits at the publisher, which sends
+    # into a window that stays closed.
+    count = 1_500
+    with Publisher("127.0.0.1:0", high_water_mark=count, linger=0) as publisher:
+        assert publisher.endpoint is not None
+        with Subscriber(publisher.endpoint, high_water_mark=100) as subscriber:
+            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            for number in range(count):
+                publisher.send(b"%d " % number + FILLER)
+            time.sleep(PAUSE)
+            assert publisher.subscriber_count == 1
+            heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(count)]
+    assert heard == list(range(count))
+
+
 def test_a_full_subscriber_may_pause_and_loses_nothing(meet: Meet) -> None:
     publisher, subscriber = meet("block", 10)
     numbers = Numbers(publisher)

@@ -189,6 +189,56 @@ print([*map(str, numbers)] == [*map(str, range(len(numbers) - 1)), "the end"])
     assert run_python(script(wait, rest)) == (0, "True\n", "")
 
 
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "return [str(sub.recv())]",
+        "return [sub.recv_text()]",
+        "return [sub.recv_bytes().decode()]",
+        "return [*map(str, sub.recv_many())]",
+        "return [str(next(sub))]",
+    ],
+)
+def test_a_message_that_comes_together_with_a_signal_is_still_there(
+    run_python: RunPython, wait: str
+) -> None:
+    rest = """
+import sys
+from patience import until_at_rest
+
+class Interruption(Exception):
+    pass
+
+def interrupt(number, frame):
+    raise Interruption
+
+def send_and_signal(number):
+    until_at_rest(threading.main_thread())
+    # The interpreter is kept: the message wakes the wait, which cannot return before the signal.
+    sys.setswitchinterval(30)
+    pub.send(str(number))
+    end = time.perf_counter() + 0.02
+    while time.perf_counter() < end:
+        pass
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+    sys.setswitchinterval(0.005)
+
+signal.signal(signal.SIGUSR1, interrupt)
+interruptions = 0
+for number in range(10):
+    thread = threading.Thread(target=send_and_signal, args=(number,))
+    thread.start()
+    try:
+        wait_here()
+    except Interruption:
+        interruptions += 1
+    thread.join()
+    assert sub.recv_text(timeout=30) == str(number)
+print(interruptions, sub.stats().received, sub.stats().backlog)
+"""
+    assert run_python(script(wait, rest)) == (0, "10 10 0\n", "")
+
+
 def test_ctrl_c_ends_a_loop_in_c_that_never_runs_dry(run_python: RunPython) -> None:
     rest = """
 import collections, itertools

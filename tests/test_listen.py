@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import logging
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from patience import PATIENCE, Background
-from zmqchat_rs import ClosedError
+from zmqchat_rs import ClosedError, Transcript, read_transcript
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Pair
     from interpreters import RunPython
 
@@ -213,6 +217,76 @@ def test_ctrl_c_is_the_end_of_listen(run_python: RunPython) -> None:
     assert float(ended.split()[1]) < 2
 
 
+ALARM = """
+import io, itertools, signal, sys, threading
+from zmqchat_rs import ClosedError, Publisher, Subscriber
+
+# Loaded at the first `listen`; Python's import swallows a handler's TimeoutError, an OSError.
+import zmqchat_rs._listening
+
+def handler(number, frame):
+    global raised
+    raised += 1
+    raise TimeoutError("the alarm")
+
+raised = passed = 0
+signal.signal(signal.SIGALRM, handler)
+
+def listen_until_the_alarm(after, timeout):
+    global passed
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after)
+        sub.listen(timeout=timeout, timestamps="none")
+    except TimeoutError as error:
+        passed += str(error) == "the alarm"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_the_alarm_of_a_program_is_not_taken_for_the_end_of_the_time(
+    run_python: RunPython,
+) -> None:
+    script = f"""{ALARM}
+with Subscriber("127.0.0.1:1") as sub:
+    listen_until_the_alarm(0.3, 0.35)
+print(raised == passed == 1)
+"""
+    assert run_python(script) == (0, "True\n", "")
+
+
+def test_an_alarm_ends_listen_while_messages_come_and_none_goes_missing(
+    run_python: RunPython,
+) -> None:
+    script = f"""{ALARM}
+def flood():
+    try:
+        for number in itertools.count():
+            pub.send(str(number))
+    except ClosedError:
+        pass
+
+with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1_000) as pub:
+    with Subscriber(pub.endpoint, high_water_mark=1_000) as sub:
+        pub.wait_for_subscribers(timeout=30)
+        speaker = threading.Thread(target=flood)
+        speaker.start()
+        gaps, real = 0, sys.stdout
+        for _ in range(30):
+            sys.stdout = sink = io.StringIO()
+            try:
+                listen_until_the_alarm(0.03, 30)
+            finally:
+                sys.stdout = real
+            numbers = [*map(int, sink.getvalue().split())]
+            gaps += numbers != [*range(numbers[0], numbers[-1] + 1)] if numbers else 0
+        pub.close()
+        speaker.join()
+print(gaps, raised, passed)
+"""
+    assert run_python(script) == (0, "0 30 30\n", "")
+
+
 def test_the_exception_of_another_handler_passes_through_listen(run_python: RunPython) -> None:
     finished = run_python(
         """
@@ -240,3 +314,40 @@ def test_the_exception_of_another_handler_passes_through_listen(run_python: RunP
         """
     )
     assert finished == (0, "True\n", "")
+
+
+@pytest.mark.parametrize("kind", ["a path", "a transcript"])
+def test_what_is_printed_can_be_kept_in_a_log(
+    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    path = tmp_path / "chat.log"
+    pair.publisher.send("Hello", topic="room1")
+    pair.publisher.send("two\nlines \x1b[31m")
+    log = Transcript(path)
+    keep = log if kind == "a transcript" else path
+    assert pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=keep) == 2
+    assert capsys.readouterr().out == "room1: Hello\ntwo\\nlines \\x1b[31m\n"
+    assert log.closed is False
+    log.close()
+    assert [(message.topic, message.text) for message in read_transcript(path)] == [
+        ("room1", "Hello"),
+        (None, "two\nlines \x1b[31m"),
+    ]
+
+
+def test_a_log_that_fails_is_told_once_and_messages_go_on(
+    pair: Pair,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with Transcript(folder / "chat.log") as log:
+        shutil.rmtree(folder)
+        pair.publisher.send_many(["one", "two"])
+        with caplog.at_level(logging.WARNING, "zmqchat_rs"):
+            pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=log)
+    assert capsys.readouterr().out == "one\ntwo\n"
+    assert caplog.text.count("not logged") == 1
+    assert str(folder) in caplog.text

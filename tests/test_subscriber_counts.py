@@ -260,3 +260,26 @@ def test_notices_do_not_pile_up_while_the_publisher_only_sends(publisher: Publis
         heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(500)]
         assert heard == [str(number) for number in range(500)]
         until(lambda: publisher.topics == {"stays": 1})
+
+
+def test_who_stays_stays_in_the_books_while_thousands_come_and_go(publisher: Publisher) -> None:
+    with Subscriber(where(publisher), topics=["guests"]):
+        publisher.wait_for_subscribers(1, topic="guests", timeout=PATIENCE)
+        # Their descriptors are used again at once, and libzmq does not say who left.
+        for number in range(5_000):
+            topics = ["guests", f"t{number % 200}"] if number % 5 else None
+            with Subscriber(where(publisher), topics=topics) as guest:
+                if number % 2:
+                    guest.wait_connected(timeout=PATIENCE)
+        until(lambda: publisher.topics == {"guests": 1}, "the guests to be gone")
+        assert publisher.subscriber_count == 1
+
+
+def test_a_connection_taken_back_amid_its_making_leaves_nothing(publisher: Publisher) -> None:
+    with Subscriber() as subscriber:
+        for _ in range(3_000):
+            subscriber.connect(where(publisher))
+            subscriber.disconnect(where(publisher))
+        assert subscriber.peers == []
+        until(lambda: publisher.peers == [])
+        until(lambda: subscriber.peers == [])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patience import PATIENCE, Background, until
-from zmqchat_rs import ClosedError, Publisher, Subscriber
+from zmqchat_rs import ClosedError, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
     from conftest import Pair
@@ -187,3 +187,56 @@ def test_objects_come_and_go_in_eight_threads() -> None:
 
     for visitor in [Background(visit, name) for name in range(THREADS)]:
         visitor.result()
+
+
+class Crowd:
+    """Threads that keep looking at a publisher, so that sends meet others inside."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._stop = threading.Event()
+        self._threads = [Background(self._look) for _ in range(3)]
+
+    def _look(self) -> None:
+        while not self._stop.is_set():
+            assert self._publisher.peers is not None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.result()
+
+
+def test_sends_that_are_refused_in_a_crowd_are_counted() -> None:
+    def is_refused() -> bool:
+        try:
+            publisher.send(b"x" * 100_000)
+        except QueueFullError:
+            return True
+        return False
+
+    def send() -> int:
+        return sum(is_refused() for _ in range(3_000))
+
+    publisher = Publisher("127.0.0.1:0", on_full="raise", high_water_mark=1, linger=0)
+    with publisher, Subscriber(publisher.addresses, high_water_mark=1):
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        with Crowd(publisher):
+            senders = [Background(send) for _ in range(3)]
+            refused = sum(sender.result() for sender in senders)
+        assert 0 < refused == publisher.stats().refused
+
+
+def test_to_wait_for_another_thread_is_not_to_wait_for_room() -> None:
+    def send() -> None:
+        for _ in range(20_000):
+            publisher.send("x")
+
+    with Publisher("127.0.0.1:0", on_full="block", linger=0) as publisher:
+        with Crowd(publisher):
+            for sender in [Background(send) for _ in range(2)]:
+                sender.result()
+        assert publisher.stats().blocked_seconds == 0.0

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import functools
+import time
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from . import Receiving, Sending
+from . import Receiving, Sending, not_offered
+from .topics import LAST, ONE, sequence, subscribed
+
+if TYPE_CHECKING:
+    from . import Job
 
 
 def versions() -> dict[str, str]:
@@ -14,34 +21,124 @@ def versions() -> dict[str, str]:
     return {"pyzmq": zmq.pyzmq_version(), "libzmq": zmq.zmq_version()}
 
 
-def sending(kind: str, endpoint: str) -> Sending:
+class Sends:
+    """The loops of a sending side, as a user of pyzmq writes them."""
+
+    def __init__(self, socket: zmq.Socket[bytes], job: Job) -> None:
+        self.socket, self.job = socket, job
+
+    def with_topic(self, text: str, count: int, end: str) -> None:
+        """All with the same topic."""
+        send = self.socket.send_string
+        for _ in repeat(None, count):
+            send(f"{ONE}:{text}")
+        send(f"{ONE}:{end}")
+
+    def around(self, text: str, count: int, end: str) -> None:
+        """Each with another."""
+        send = self.socket.send_string
+        for topic in sequence(self.job, count):
+            send(f"{topic}:{text}")
+        send(f"{LAST}:{end}")
+
+    def stamped(self, text: str, count: int, end: str) -> None:
+        """Two frames."""
+        send, stamp = self.socket.send_multipart, b"s" * self.job["stamp"]
+        for _ in repeat(None, count):
+            send([text.encode(), stamp])
+        send([end.encode(), stamp])
+
+
+class Receives:
+    """The loops of a receiving side."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.socket = socket
+
+    def with_topic(self, end: str) -> tuple[str, int, float, float]:
+        """Takes topic and text apart."""
+        receive = self.socket.recv_string
+        _, _, first = receive().partition(":")
+        began = time.perf_counter()
+        count = 1
+        while True:
+            _, _, text = receive().partition(":")
+            if text == end:
+                return first, count, began, time.perf_counter()
+            count += 1
+
+    def stamped(self, end: str) -> tuple[str, int, float, float]:
+        """Two frames."""
+        receive = self.socket.recv_multipart
+        first = receive()[0].decode()
+        began = time.perf_counter()
+        count = 1
+        while True:
+            text, _ = receive()
+            if text.decode() == end:
+                return first, count, began, time.perf_counter()
+            count += 1
+
+    def frame(self) -> memoryview:
+        """What copy=False gives."""
+        return self.socket.recv(copy=False).buffer
+
+    def show(self, count: int) -> None:
+        """Prints them with the time of day."""
+        for _ in range(count):
+            print(time.strftime("[%H:%M:%S]"), self.socket.recv_string())
+
+
+def sending(job: Job) -> Sending:
     """An XPUB, which sends as a PUB does (libzmq's pub_t is an xpub_t) and hears who subscribes."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
     socket.set_hwm(0)
-    socket.bind(endpoint)
+    # Two who subscribe to the same are two notices.
+    socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+    socket.bind(job["endpoint"])
+    topics = subscribed(job)
 
-    def wait_for_subscriber() -> None:
-        if not socket.poll(30_000) or socket.recv() != b"\x01":
-            raise RuntimeError("no subscriber came in 30 s")
+    def wait_for_subscribers(count: int) -> None:
+        for _ in range(count * (1 if topics is None else len(topics))):
+            if not socket.poll(30_000) or socket.recv()[:1] != b"\x01":
+                raise RuntimeError("no subscriber came in 30 s")
 
+    send: Any = socket.send_string
+    if job["kind"] == "bytes":
+        send = socket.send if job.get("copy", True) else functools.partial(socket.send, copy=False)
+    sends = Sends(socket, job)
+    streams: dict[str, Any] = {
+        "topic": sends.with_topic,
+        "filtered": sends.around,
+        "stamped": sends.stamped,
+    }
     return Sending(
         endpoint=socket.getsockopt_string(zmq.LAST_ENDPOINT),
-        send=socket.send_string if kind == "text" else socket.send,
-        wait_for_subscriber=wait_for_subscriber,
+        send=send,
+        wait_for_subscribers=wait_for_subscribers,
         close=socket.close,
+        send_stream=streams.get(job["kind"], not_offered),
     )
 
 
-def receiving(kind: str, endpoint: str) -> Receiving:
-    """A SUB that hears everything."""
+def receiving(job: Job) -> Receiving:
+    """A SUB that hears everything, or the job's topics."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     socket.set_hwm(0)
-    socket.subscribe(b"")
-    socket.connect(endpoint)
-    receive = socket.recv_string if kind == "text" else socket.recv
+    topics = subscribed(job)
+    for prefix in [b""] if topics is None else [f"{topic}:".encode() for topic in topics]:
+        socket.subscribe(prefix)
+    socket.connect(job["endpoint"])
+    receives = Receives(socket)
+    receive: Any = socket.recv_string
+    if job["kind"] == "bytes":
+        receive = socket.recv if job.get("copy", True) else receives.frame
+    streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
     return Receiving(
         receive=receive,
         look=functools.partial(receive, zmq.NOBLOCK),
         nothing_there=zmq.Again,
         close=socket.close,
+        receive_stream=streams.get(job["kind"], not_offered),
+        show=receives.show,
     )

@@ -31,7 +31,8 @@ impl Build {
     /// Compiles libzmq into the calling build script's `OUT_DIR` and tells Cargo how to link it.
     pub fn build(&mut self) {
         let target = env::var("TARGET").expect("Cargo sets TARGET for a build script");
-        append_flags(&target, &flags(&target));
+        let whole = optimises_whole(&target);
+        append_flags(&target, &flags(&target, whole));
         if target.contains("linux") {
             link_libstdcxx_statically(&target);
         }
@@ -43,6 +44,9 @@ impl Build {
                 env!("SODIUM_INCLUDE"),
             )))
             .build();
+        if whole {
+            optimise_whole(&target);
+        }
     }
 }
 
@@ -100,7 +104,7 @@ fn defines(target: &str) -> &'static [&'static str] {
     }
 }
 
-fn flags(target: &str) -> String {
+fn flags(target: &str, whole: bool) -> String {
     let msvc = target.contains("msvc");
     let mut flags: Vec<String> = defines(target)
         .iter()
@@ -111,7 +115,60 @@ fn flags(target: &str) -> String {
         flags.push("-fvisibility=hidden".into());
         flags.push("-fvisibility-inlines-hidden".into());
     }
+    if whole {
+        // Fat objects hold machine code as well: they serve should the second step fail.
+        flags.push("-flto".into());
+        flags.push("-ffat-lto-objects".into());
+    }
     flags.join(" ")
+}
+
+/// Whether libzmq can be optimised across its files: with GCC on Linux, in a release build.
+fn optimises_whole(target: &str) -> bool {
+    let gcc = || {
+        let version = Command::new(compiler(target)).arg("--version").output();
+        version.is_ok_and(|output| {
+            String::from_utf8_lossy(&output.stdout).contains("Free Software Foundation")
+        })
+    };
+    target.contains("linux") && env::var("OPT_LEVEL").is_ok_and(|level| level == "3") && gcc()
+}
+
+/// Makes one object of all: small functions such as `msg_t::size`, which libzmq calls from other
+/// files several times a message, are then inlined. Rust's linker could not do that by itself.
+/// Where it fails, the archive of single objects stays.
+fn optimise_whole(target: &str) {
+    let Some(folder) = env::var_os("OUT_DIR").map(|out| Path::new(&out).join("lib")) else {
+        return;
+    };
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        return;
+    };
+    let objects = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "o"));
+    let whole = folder.join("whole.object");
+    let linked = Command::new(compiler(target))
+        // One partition: GCC 12 fails to part this program ("internal compiler error").
+        .args(["-O3", "-fPIC", "-flto", "-flto-partition=one"])
+        .args(["-flinker-output=nolto-rel", "-nostdlib", "-r"])
+        .arg("-o")
+        .arg(&whole)
+        .args(objects)
+        .status();
+    let archive = folder.join("libzmq.a");
+    let fresh = folder.join("fresh.a");
+    let _ = std::fs::remove_file(&fresh);
+    let archiver = env::var("AR").unwrap_or_else(|_| "ar".into());
+    let done = linked.is_ok_and(|status| status.success())
+        && Command::new(archiver)
+            .arg("crs")
+            .args([&fresh, &whole])
+            .status()
+            .is_ok_and(|status| status.success());
+    if done {
+        let _ = std::fs::rename(fresh, archive);
+    }
 }
 
 /// Adds to whatever the user set, in the variable that the crate `cc` looks at first.
@@ -131,6 +188,19 @@ fn append_flags(target: &str, flags: &str) {
     env::set_var(&candidates[0], all);
 }
 
+/// The C++ compiler that the crate `cc` takes.
+fn compiler(target: &str) -> String {
+    [
+        format!("CXX_{target}"),
+        format!("CXX_{}", target.replace('-', "_")),
+        "TARGET_CXX".into(),
+        "CXX".into(),
+    ]
+    .iter()
+    .find_map(|name| env::var(name).ok())
+    .unwrap_or_else(|| "c++".into())
+}
+
 /// A wheel must not depend on the C++ runtime of the machine that runs it, which in a conda
 /// environment may be older than the compiler's. Where there is no static one, the shared one serves.
 fn link_libstdcxx_statically(target: &str) {
@@ -138,12 +208,7 @@ fn link_libstdcxx_statically(target: &str) {
     if env::var_os("CXXSTDLIB").is_some() {
         return; // the user's choice
     }
-    let compiler = ["CXX", "TARGET_CXX"]
-        .iter()
-        .find_map(|name| env::var(name).ok())
-        .or_else(|| env::var(format!("CXX_{}", target.replace('-', "_"))).ok())
-        .unwrap_or_else(|| "c++".into());
-    let Ok(output) = Command::new(&compiler)
+    let Ok(output) = Command::new(compiler(target))
         .arg("-print-file-name=libstdc++.a")
         .output()
     else {

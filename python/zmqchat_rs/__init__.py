@@ -24,9 +24,7 @@ one frame ``room1:Hello everyone!``. Any object may be used from any thread. Tim
 
 from __future__ import annotations
 
-import atexit
-
-from . import _children
+from . import _ending
 from ._core import (
     ClosedError,
     Message,
@@ -36,11 +34,13 @@ from ._core import (
     QueueFullError,
     Subscriber,
     SubscriberStats,
+    Transcript,
+    TranscriptReader,
     ZmqChatError,
     __version__,
-    _shutdown,
     build_info,
     local_addresses,
+    read_transcript,
 )
 
 __all__ = [
@@ -53,11 +53,14 @@ __all__ = [
     "QueueFullError",
     "Subscriber",
     "SubscriberStats",
+    "Transcript",
+    "TranscriptReader",
     "ZmqChatError",
     "__version__",
     "build_info",
     "doctor",
     "local_addresses",
+    "read_transcript",
 ]
 
 TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
@@ -66,8 +69,7 @@ if TYPE_CHECKING:
     from ._events import Event
 
 # What is queued gets its linger; then the process ends, whatever is still open.
-atexit.register(_shutdown)
-_children.watch()
+_ending.watch()
 
 
 def __getattr__(name: str) -> object:

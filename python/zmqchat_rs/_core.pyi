@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
 from typing import (
     Any,
@@ -28,6 +29,8 @@ _Payload: TypeAlias = str | bytes | Buffer
 _Framing: TypeAlias = Literal["plain", "envelope"]
 _ReadFraming: TypeAlias = Literal["plain", "envelope", "raw"]
 _Timestamps: TypeAlias = Literal["none", "time", "iso", "delta"]
+_LogFormat: TypeAlias = Literal["text", "jsonl"]
+_LogSync: TypeAlias = Literal["os", "line", "disk"]
 _Color: TypeAlias = Literal["auto", "always", "never"] | bool
 
 __all__ = [
@@ -39,16 +42,22 @@ __all__ = [
     "QueueFullError",
     "Subscriber",
     "SubscriberStats",
+    "Transcript",
+    "TranscriptReader",
     "ZmqChatError",
     "__version__",
+    "_ending",
     "_next_event",
     "_restore_message",
     "_shutdown",
+    "_stop_reading",
     "build_info",
     "local_addresses",
     "paint",
     "parse_address",
+    "read_transcript",
     "sanitize",
+    "transcript_line",
     "use_color",
 ]
 __version__: str
@@ -175,6 +184,7 @@ class Publisher:
         linger: float = 1.0,
         keepalive: tuple[float, float, int] | None = (5.0, 4.0, 3),
         reconnect_max: float = 2.0,
+        batch_bytes: int = 131072,
         on_event: Callable[[Event], object] | None = None,
     ) -> Publisher: ...
     def send(
@@ -234,9 +244,11 @@ class Subscriber:
         max_message_bytes: int = 67_108_864,
         keepalive: tuple[float, float, int] | None = (5.0, 4.0, 3),
         reconnect_max: float = 2.0,
+        batch_bytes: int = 131072,
         on_event: Callable[[Event], object] | None = None,
     ) -> Subscriber: ...
     def recv(self, timeout: float | None = None) -> Message: ...
+    def _next(self, timeout: float | None) -> Message | None: ...
     def recv_text(self, timeout: float | None = None) -> str: ...
     def recv_bytes(self, timeout: float | None = None) -> bytes: ...
     def recv_many(self, max_count: int = 256, *, timeout: float | None = None) -> list[Message]: ...
@@ -267,6 +279,7 @@ class Subscriber:
         timeout: float | None = None,
         color: _Color = "auto",
         timestamps: _Timestamps = "time",
+        log: Transcript | str | PathLike[str] | None = None,
     ) -> int: ...
     @property
     def closed(self) -> bool: ...
@@ -280,6 +293,71 @@ class Subscriber:
         /,
     ) -> None: ...
 
+@final
+class Transcript:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        format: _LogFormat = "text",  # noqa: A002
+        sync: _LogSync = "os",
+        max_bytes: int | None = None,
+        keep: int = 5,
+    ) -> Transcript: ...
+    def write(self, message: Message) -> None: ...
+    def write_many(self, messages: Iterable[Message]) -> int: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def format(self) -> _LogFormat: ...
+    @property
+    def sync(self) -> _LogSync: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def repaired(self) -> int: ...
+    def __enter__(self) -> Transcript: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class TranscriptReader:
+    def __iter__(self) -> Iterator[Message]: ...
+    def __next__(self) -> Message: ...
+    def _next(self, timeout: float | None) -> Message | None: ...
+    @property
+    def skipped(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> TranscriptReader: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+def read_transcript(
+    path: str | PathLike[str], *, follow: bool = False, rotated: bool = False
+) -> TranscriptReader: ...
+def transcript_line(
+    message: Message,
+    *,
+    format: _LogFormat = "text",  # noqa: A002
+) -> str: ...
 def build_info() -> BuildInfo: ...
 def local_addresses() -> list[LocalAddress]: ...
 def parse_address(
@@ -291,5 +369,7 @@ def paint(
     text: str, *, key: str | None = None, style: Literal["dim", "bold"] | None = None
 ) -> str: ...
 def _shutdown() -> None: ...
+def _ending() -> bool: ...
+def _stop_reading() -> None: ...
 def _restore_message(frames: Sequence[bytes], framing: _ReadFraming, at_ns: int) -> Message: ...
 def _next_event() -> tuple[Callable[[Event], object] | None, dict[str, Any]] | None: ...

@@ -6,10 +6,13 @@ waits for the interpreter, and a slow callback delays only other callbacks.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
+import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import _core
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 _starting = threading.Lock()
 _reader: threading.Thread | None = None
+# Peers that were logged as cut off, and when; for so many seconds they are not logged again, and of
+# so many no more than that are: each attempt of a peer that connects itself has its own address.
+_cut_off: dict[str, float] = {}
+_QUIET = 5.0
+_CROWD = 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Event:
         if self.kind == "cut off":
             return (
                 f"cut off {address}: it broke a rule of the protocol, such as a message above "
-                "max_message_bytes; trying again"
+                "max_message_bytes; it may try again"
             )
         if self.kind == "lost":
             plural = "" if self.count == 1 else "s"
@@ -86,19 +94,35 @@ def start() -> None:
 
 
 def _run() -> None:
-    while True:
-        try:
+    global _reader  # noqa: PLW0603
+    try:
+        while True:
             found = _core._next_event()  # noqa: SLF001
-        except _core.ClosedError:
-            return
-        if found is None:
-            return
-        callback, details = found
-        try:
-            deliver(callback, **details)
-        except Exception:  # noqa: BLE001
-            # One callback's failure must not end the thread for all others.
-            _logger().exception("on_event failed")
+            if found is None:
+                return
+            callback, details = found
+            try:
+                deliver(callback, **details)
+            except BaseException:  # noqa: BLE001 - `sys.exit` in a callback, too
+                # One callback's failure must not end the thread for all others.
+                if _core._ending():  # noqa: SLF001
+                    return
+                _log_failure()
+    finally:
+        # Should it end all the same, the next event starts another one.
+        with _starting:
+            if _reader is threading.current_thread():
+                _reader = None
+        _core._stop_reading()  # noqa: SLF001
+
+
+def _log_failure() -> None:
+    """Log the exception that is being handled, or print it where logging fails."""
+    try:
+        _logger().exception("on_event failed")
+    except BaseException:  # noqa: BLE001
+        with contextlib.suppress(BaseException):
+            traceback.print_exc()
 
 
 def deliver(  # noqa: PLR0913
@@ -110,6 +134,7 @@ def deliver(  # noqa: PLR0913
     subscription: str | bytes | None = None,
     count: int = 0,
     publishes: bool = False,
+    dropped: bool = False,
 ) -> None:
     """Log one event and call its callback.
 
@@ -121,6 +146,7 @@ def deliver(  # noqa: PLR0913
         subscription: As in `Event`.
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
+        dropped: Whether events before this one were dropped, which is logged.
     """
     reason = advice = ""
     if kind == "silent":
@@ -143,12 +169,30 @@ def deliver(  # noqa: PLR0913
         reason,
         advice,
     )
-    if kind in ("silent", "cut off", "lost"):
-        _logger().warning("%s", event)
-    elif callback is None:
-        _logger().info("%s", event)
-    if callback is not None:
-        callback(event)
+    try:
+        if dropped:
+            _logger().warning(
+                "events were dropped, now and perhaps again: an on_event is slower than they come"
+            )
+        if kind in ("silent", "lost") or (kind == "cut off" and _is_news(address)):
+            _logger().warning("%s", event)
+        elif callback is None:
+            _logger().info("%s", event)
+    finally:
+        # Whatever becomes of the log.
+        if callback is not None:
+            callback(event)
+
+
+def _is_news(address: str) -> bool:
+    """Whether to log that this peer was cut off: each one at most every 5 s, and no crowd."""
+    global _cut_off  # noqa: PLW0603
+    now = monotonic()
+    _cut_off = {known: at for known, at in _cut_off.items() if now - at < _QUIET}
+    if address in _cut_off or len(_cut_off) >= _CROWD:
+        return False
+    _cut_off[address] = now
+    return True
 
 
 def _logger() -> logging.Logger:

@@ -7,12 +7,14 @@ test's buffer, and may be another one for the next message.
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._core import ClosedError, Message, use_color
+from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 
 if TYPE_CHECKING:
+    from os import PathLike
     from typing import Literal, TextIO, Union
 
     from ._core import Subscriber
@@ -23,17 +25,16 @@ if TYPE_CHECKING:
 # How many of the messages that were waiting when the time ran out are still shown: what a queue
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
-# Two clocks and their rounding: a wait may end this much before its deadline, in seconds.
-_SLACK = 0.1
 
 
-def listen(
+def listen(  # noqa: PLR0913
     subscriber: Subscriber,
     *,
     count: int | None,
     timeout: float | None,
     color: Color,
     timestamps: Timestamps,
+    log: Transcript | str | PathLike[str] | None,
 ) -> int:
     """Print messages to ``sys.stdout`` until the count, the time, Ctrl+C or a `close` ends it.
 
@@ -43,6 +44,8 @@ def listen(
         timeout: Seconds for the whole call; None for no limit, 0 for what is waiting now.
         color: Whether to colour, decided anew for each stream that ``sys.stdout`` becomes.
         timestamps: What stands before each line.
+        log: Where to keep them, too: a transcript, which stays open, or the path of one; None for
+            nowhere.
 
     Returns:
         How many were printed.
@@ -50,16 +53,21 @@ def listen(
     Raises:
         ClosedError: The subscriber was closed before the call.
     """
-    sink = Lines(color=color, timestamps=timestamps)
+    sink: Sink = Lines(color=color, timestamps=timestamps)
     was_closed = subscriber.closed
-    try:
-        deliver(subscriber, sink, count=count, timeout=timeout)
-    except KeyboardInterrupt:
-        sink.flush()
-    except ClosedError:
-        sink.flush()
-        if was_closed:
-            raise
+    with ExitStack() as opened:
+        if log is not None:
+            if not isinstance(log, Transcript):
+                log = opened.enter_context(Transcript(log))
+            sink = Logged(sink, log)
+        try:
+            deliver(subscriber, sink, count=count, timeout=timeout)
+        except KeyboardInterrupt:
+            sink.flush()
+        except ClosedError:
+            sink.flush()
+            if was_closed:
+                raise
     return sink.shown
 
 
@@ -110,6 +118,37 @@ class Lines(Sink):
         self.shown += 1
 
 
+class Logged(Sink):
+    """Into a transcript, then on to another sink.
+
+    A disk that is full must not end the chat: what cannot be logged is told once, and shown.
+    """
+
+    def __init__(self, sink: Sink, log: Transcript) -> None:
+        self._sink = sink
+        self._log = log
+        self._failing = False
+
+    def show(self, message: Message) -> None:
+        """Log one message and put it out."""
+        try:
+            self._log.write(message)
+        except ZmqChatError as error:
+            if not self._failing:
+                import logging  # noqa: PLC0415 - most programs need it for nothing else
+
+                logging.getLogger("zmqchat_rs").warning("not logged: %s", error.strerror)
+            self._failing = True
+        else:
+            self._failing = False
+        self._sink.show(message)
+        self.shown = self._sink.shown
+
+    def flush(self) -> None:
+        """Let everything shown so far be seen."""
+        self._sink.flush()
+
+
 def deliver(
     subscriber: Subscriber, sink: Sink, *, count: int | None, timeout: float | None
 ) -> None:
@@ -125,19 +164,15 @@ def deliver(
     deadline = None if timeout is None else monotonic() + timeout
     overtime = 0
     while count is None or sink.shown < count:
-        try:
-            message = subscriber.recv(timeout=0)
-        except TimeoutError:
+        # No TimeoutError of ours: one that comes up here is that of a signal's handler.
+        message = subscriber._next(timeout=0)  # noqa: SLF001
+        if message is None:
             sink.flush()
             remaining = None if deadline is None else deadline - monotonic()
             if remaining is not None and remaining <= 0:
                 return
-            try:
-                message = subscriber.recv(timeout=remaining)
-            except TimeoutError:
-                # An alarm's handler may raise one too; only the deadline's is ours.
-                if deadline is None or monotonic() < deadline - _SLACK:
-                    raise
+            message = subscriber._next(timeout=remaining)  # noqa: SLF001
+            if message is None:
                 return
         sink.show(message)
         if deadline is not None and monotonic() >= deadline:

@@ -3,10 +3,12 @@
 use super::interfaces::{self, Kind};
 use super::live::{self, uninterrupted, Live};
 use super::sys::{self, Attach, Errno};
-use super::{context, socket};
+use super::wait::{Checkpoint, SLICE};
+use super::{context, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 /// Refuses what cannot be an address, before any of them is used.
@@ -21,8 +23,13 @@ pub(crate) fn check(bind: &[String], connect: &[String]) -> Result<()> {
 }
 
 /// Binds to all of them, or to none: when one fails, the ports of the others are free again.
-pub(crate) fn bind_all(mut live: Live, texts: &[String]) -> Result<Live> {
-    match texts.iter().try_for_each(|text| bind(&mut live, text)) {
+pub(crate) fn bind_all(
+    mut live: Live,
+    texts: &[String],
+    checkpoint: Checkpoint<'_>,
+) -> Result<Live> {
+    let mut bind_one = |text: &String| bind(&mut live, text, checkpoint);
+    match texts.iter().try_for_each(&mut bind_one) {
         Ok(()) => Ok(live),
         Err(error) => {
             live.close(Duration::ZERO, Some(live::LISTENER_PATIENCE));
@@ -32,19 +39,46 @@ pub(crate) fn bind_all(mut live: Live, texts: &[String]) -> Result<Live> {
 }
 
 /// Binds `live` to what was typed, and notes the endpoint that came of it.
-fn bind(live: &mut Live, text: &str) -> Result<()> {
+fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     let wanted = endpoint::parse(text, Role::Bind)?;
-    let endpoint = resolve_for_bind(&wanted)?;
+    let endpoint = resolve_for_bind(&wanted, checkpoint)?;
+    let address = match &endpoint {
+        // As libzmq will report it.
+        Endpoint::Tcp {
+            host: Host::Any,
+            port,
+        } => format!("tcp://0.0.0.0:{port}"),
+        _ => endpoint.to_string(),
+    };
+    if live.bound.contains(&address) {
+        // libzmq would put a second socket file in place of the first.
+        return Err(why_not_bound(
+            live,
+            Errno(libc::EADDRINUSE),
+            &wanted,
+            &address,
+        ));
+    }
     use_ipv6(live, &endpoint)?;
-    let address = endpoint.to_string();
-    uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address))
-        .map_err(|errno| why_not_bound(errno, &wanted, &address))?;
+    let process = context::process();
+    let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
+    if let Endpoint::Inproc(name) = &endpoint {
+        process.names().bind(name, attach)
+    } else {
+        attach()
+    }
+    .map_err(|errno| why_not_bound(live, errno, &wanted, &address))?;
     let resolved = match live.socket.get_last_endpoint() {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(_)) => address,
         Err(error) => return Err(Errno::from(error).during("cannot read the bound address")),
     };
     live.bound.push(resolved);
+    if matches!(endpoint, Endpoint::Inproc(_)) {
+        // Those who wait for the name connect now, so that what is sent next reaches them.
+        process.look_here();
+        live.run_commands();
+    }
     Ok(())
 }
 
@@ -79,7 +113,7 @@ fn use_ipv6(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
 }
 
 /// libzmq binds addresses and interface names; host names it takes for interfaces.
-fn resolve_for_bind(endpoint: &Endpoint) -> Result<Endpoint> {
+fn resolve_for_bind(endpoint: &Endpoint, checkpoint: Checkpoint<'_>) -> Result<Endpoint> {
     let Endpoint::Tcp {
         host: Host::Name(name),
         port,
@@ -90,8 +124,11 @@ fn resolve_for_bind(endpoint: &Endpoint) -> Result<Endpoint> {
     if interfaces::is_interface(name) {
         return Ok(endpoint.clone());
     }
-    match look_up(name) {
-        Some(host) => Ok(Endpoint::Tcp { host, port: *port }),
+    match look_up_interruptibly(name, checkpoint)?.first() {
+        Some(host) => Ok(Endpoint::Tcp {
+            host: host.clone(),
+            port: *port,
+        }),
         None => Err(Error::Os {
             errno: libc::ENODEV,
             message: format!(
@@ -106,26 +143,59 @@ fn resolve_for_bind(endpoint: &Endpoint) -> Result<Endpoint> {
     }
 }
 
-/// The first address of a host name, IPv4 if it has one. May take as long as the resolver does.
-pub(crate) fn look_up(name: &str) -> Option<Host> {
-    let all: Vec<IpAddr> = (name, 0_u16)
-        .to_socket_addrs()
-        .ok()?
-        .map(|address| address.ip())
-        .collect();
-    let best = all.iter().find(|ip| ip.is_ipv4()).or_else(|| all.first())?;
-    Some(match best {
-        IpAddr::V4(address) => Host::V4(*address),
-        IpAddr::V6(address) => Host::V6 {
-            address: *address,
-            zone: None,
-        },
-    })
+/// The addresses of a host name, IPv4 first; none if it is unknown. May take as long as the
+/// resolver does.
+pub(crate) fn look_up(name: &str) -> Vec<Host> {
+    let Ok(found) = (name, 0_u16).to_socket_addrs() else {
+        return Vec::new();
+    };
+    let mut all: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    all.sort_by_key(IpAddr::is_ipv6);
+    all.into_iter()
+        .map(|ip| match ip {
+            IpAddr::V4(address) => Host::V4(address),
+            IpAddr::V6(address) => Host::V6 {
+                address,
+                zone: None,
+            },
+        })
+        .collect()
 }
 
-fn why_not_bound(errno: Errno, endpoint: &Endpoint, address: &str) -> Error {
+/// Looks up while the checkpoint runs: nothing else interrupts a resolver.
+fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<Host>> {
+    let (tell, told) = mpsc::channel();
+    let asked = name.to_owned();
+    std::thread::Builder::new()
+        .name("zmqchat-name".into())
+        .spawn(move || {
+            wake::block_signals();
+            // Nobody listens any more if the wait was interrupted.
+            let _ = tell.send(look_up(&asked));
+        })
+        .map_err(|error| Error::Os {
+            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
+            message: format!("cannot start a thread to look up '{name}': {error}"),
+        })?;
+    loop {
+        match told.recv_timeout(SLICE) {
+            Ok(found) => return Ok(found),
+            Err(RecvTimeoutError::Timeout) => checkpoint()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+        }
+    }
+}
+
+fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) -> Error {
     let typed = endpoint.typed();
+    let own = || live.bound.iter().find(|bound| same_port(bound, address));
     let message = match errno.0 {
+        libc::EADDRINUSE if own().is_some() => format!(
+            "cannot bind {typed}: this {name} is bound to {first} already, which includes it; leave \
+             one of the two out",
+            name = if live.publishes { "Publisher" } else { "Subscriber" },
+            first = own().map_or("", String::as_str),
+        ),
         libc::EADDRINUSE => {
             let holder = socket::holder_of(context::process(), address)
                 .unwrap_or_else(|| "another program".into());
@@ -168,17 +238,17 @@ fn why_not_bound(errno: Errno, endpoint: &Endpoint, address: &str) -> Error {
     }
 }
 
-/// Whether two endpoints ask for the same listener, as far as the text tells: the same TCP port
-/// (a wildcard overlaps with any address), or the same name.
+/// Whether two endpoints ask for the same listener, as far as the text tells: the same TCP port,
+/// unless at two addresses (a wildcard overlaps with any), or the same name.
 pub(crate) fn same_port(one: &str, other: &str) -> bool {
-    fn port(endpoint: &str) -> Option<&str> {
-        endpoint
-            .strip_prefix("tcp://")?
-            .rsplit_once(':')
-            .map(|(_, port)| port)
+    fn split(endpoint: &str) -> Option<(Option<IpAddr>, &str)> {
+        let (host, port) = endpoint.strip_prefix("tcp://")?.rsplit_once(':')?;
+        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+        Some((address.filter(|address| !address.is_unspecified()), port))
     }
-    match (port(one), port(other)) {
-        (Some(one), Some(other)) => one == other,
+    match (split(one), split(other)) {
+        (Some((Some(one), port)), Some((Some(other), its))) => one == other && port == its,
+        (Some((_, port)), Some((_, its))) => port == its,
         _ => one == other,
     }
 }
@@ -215,6 +285,10 @@ mod tests {
     #[test]
     fn listeners_collide_by_port() {
         assert!(same_port("tcp://0.0.0.0:5555", "tcp://127.0.0.1:5555"));
+        assert!(same_port("tcp://eth0:5555", "tcp://127.0.0.1:5555"));
+        assert!(same_port("tcp://[::]:5555", "tcp://127.0.0.1:5555"));
+        assert!(same_port("tcp://[::1]:5555", "tcp://[::1]:5555"));
+        assert!(!same_port("tcp://127.0.0.2:5555", "tcp://127.0.0.1:5555"));
         assert!(!same_port("tcp://0.0.0.0:5555", "tcp://0.0.0.0:5556"));
         assert!(same_port("inproc://a", "inproc://a"));
         assert!(!same_port("inproc://a", "tcp://127.0.0.1:1"));

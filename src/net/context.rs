@@ -5,6 +5,7 @@
 
 use super::events::Events;
 use super::housekeeping::Housekeeping;
+use super::inproc::Names;
 use super::monitor::Monitor;
 use super::socket::Housed;
 use super::sys::Errno;
@@ -26,6 +27,7 @@ pub(crate) struct Process {
     generation: u64,
     context: AtomicPtr<c_void>,
     housed: Mutex<Vec<Weak<dyn Housed>>>,
+    names: Names,
     housekeeping: Mutex<Option<Arc<Housekeeping>>>,
     /// The monitors of closed sockets that may still report.
     orphans: Mutex<Vec<Monitor>>,
@@ -33,6 +35,8 @@ pub(crate) struct Process {
     waiting: AtomicUsize,
     events: Events,
     ended: AtomicBool,
+    /// The end waits for nobody any more.
+    departed: AtomicBool,
     /// Until when sockets that were closed may still be sending.
     lingering: Mutex<Option<Instant>>,
 }
@@ -69,11 +73,13 @@ pub(crate) fn process() -> &'static Process {
         generation: fork::generation(),
         context: AtomicPtr::new(context),
         housed: Mutex::default(),
+        names: Names::default(),
         housekeeping: Mutex::default(),
         orphans: Mutex::default(),
         waiting: AtomicUsize::new(0),
         events: Events::default(),
         ended: AtomicBool::new(false),
+        departed: AtomicBool::new(false),
         lingering: Mutex::default(),
     }));
     match CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
@@ -136,6 +142,26 @@ impl Process {
             .collect()
     }
 
+    /// The names that sockets of this process are bound to.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Has the housekeeping thread look at all objects.
+    pub(crate) fn look(&self) {
+        if let Some(running) = &*lock(&self.housekeeping) {
+            running.look();
+        }
+    }
+
+    /// Looks at all objects that are not in use, here and now; at the others soon.
+    pub(crate) fn look_here(&self) {
+        for object in self.housed() {
+            object.look_after();
+        }
+        self.look();
+    }
+
     /// Remembers that a socket closed now may be sending for that long.
     pub(crate) fn lingers(&self, linger: Duration) {
         let until = Instant::now().checked_add(linger);
@@ -146,9 +172,7 @@ impl Process {
     /// Leaves a closed socket's monitor to the housekeeping thread.
     pub(crate) fn read_out(&self, monitor: Monitor) {
         lock(&self.orphans).push(monitor);
-        if let Some(running) = &*lock(&self.housekeeping) {
-            running.look();
-        }
+        self.look();
     }
 
     /// How many closed sockets may still report.
@@ -167,17 +191,15 @@ impl Process {
 
 /// A thread that waits, from before it lets go of the interpreter until it has it again.
 ///
-/// At the end of the program the threads that still wait are daemons. One that came back when the
-/// interpreter is gone would be torn down inside our frames, and one that came back earlier would
-/// only complain of a closed socket. So they stay, for the little while that the process lasts;
-/// the end waits for those that are just on their way back.
+/// The end of the program lets go of all that wait, and gives them a moment to come back: whatever
+/// ends after us may join them. One that came back later still might find the interpreter gone, and
+/// be torn down inside our frames; it stays where it is, for the little while that the process lasts.
 pub struct Waiting(&'static Process);
 
 impl Waiting {
-    /// The wait is over. Does not return when the process is ending.
+    /// The wait is over. Does not return once the end waits for nobody any more.
     pub fn over(&self) {
-        if self.0.ended() {
-            self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        if self.0.departed.load(Ordering::SeqCst) {
             loop {
                 std::thread::park();
             }
@@ -237,6 +259,7 @@ pub fn shut_down() {
     while process.waiting.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(1));
     }
+    process.departed.store(true, Ordering::SeqCst);
     let until = lock(&process.lingering).unwrap_or_else(Instant::now) + GRACE;
     terminate(process, until);
 }

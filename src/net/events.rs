@@ -1,7 +1,7 @@
 //! What the program may want to hear of its connections, queued for whoever tells it.
 //!
 //! Invariant: pushing never blocks and the queue has an end, whatever becomes of the reader: the
-//! oldest events make room, and are counted.
+//! oldest events make room, which is told once.
 
 use super::context::{self, lock};
 use std::collections::VecDeque;
@@ -53,7 +53,9 @@ pub(crate) struct Events {
     queue: Mutex<VecDeque<Event>>,
     arrived: Condvar,
     read: AtomicBool,
-    dropped: AtomicU64,
+    /// Some were dropped; that was told.
+    dropped: AtomicBool,
+    told: AtomicBool,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -77,7 +79,7 @@ impl Events {
         let mut queue = lock(&self.queue);
         if queue.len() >= MOST {
             queue.pop_front();
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.store(true, Ordering::Relaxed);
         }
         queue.push_back(event);
         drop(queue);
@@ -98,6 +100,8 @@ impl Events {
     }
 
     pub(crate) fn end(&self) {
+        // Not between a reader's look and its wait.
+        drop(lock(&self.queue));
         self.arrived.notify_all();
     }
 }
@@ -113,7 +117,6 @@ pub fn next() -> Option<Event> {
         if let Some(event) = queue.pop_front() {
             return Some(event);
         }
-        // Cut into slices, lest a notice is missed that came before the wait.
         let (back, _) = events
             .arrived
             .wait_timeout(queue, Duration::from_millis(500))
@@ -123,8 +126,15 @@ pub fn next() -> Option<Event> {
     None
 }
 
-/// How many events were dropped because nobody read them.
+/// The reader is gone: the next event starts another one.
+pub fn unread() {
+    let events = context::process().events();
+    events.read.store(false, Ordering::Release);
+}
+
+/// Whether events were dropped because nobody read them in time; true once.
 #[must_use]
-pub fn dropped() -> u64 {
-    context::process().events().dropped.load(Ordering::Relaxed)
+pub fn dropped() -> bool {
+    let events = context::process().events();
+    events.dropped.load(Ordering::Relaxed) && !events.told.swap(true, Ordering::Relaxed)
 }

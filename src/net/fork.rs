@@ -14,7 +14,7 @@ extern "C" fn child_was_forked() {
 }
 
 /// Which life of the process this is: 1, and one more after each fork that leads here.
-pub(crate) fn generation() -> u64 {
+pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 

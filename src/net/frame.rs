@@ -6,18 +6,57 @@
 //! it alive: what outlives the hand-out must own a copy of the bytes.
 
 use super::sys::{Errno, DONTWAIT, SNDMORE};
-use std::ffi::c_int;
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
 use zmq_sys::zmq_msg_t;
 
 /// `ZMQ_SRCFD`, which libzmq calls deprecated and `zmq_sys` leaves out.
 const SRCFD: c_int = 2;
 
-/// An initialised `zmq_msg_t`, closed when dropped.
-pub struct Frame(zmq_msg_t);
+/// Bytes that stay where they are, unaltered, as long as somebody holds this.
+pub type Lender = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// What is sent: bytes to copy, and their lender where they need not be.
+#[derive(Clone, Copy)]
+pub struct Payload<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Whoever lends them: libzmq then sends them from where they are, and lets go of the lender in
+    /// a thread of its own, which must not be held up.
+    pub lender: Option<&'a Lender>,
+}
+
+impl<'a> From<&'a [u8]> for Payload<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            lender: None,
+        }
+    }
+}
+
+/// An initialised `zmq_msg_t`, closed when dropped. In a cell, because to share its content libzmq
+/// marks it.
+pub struct Frame(UnsafeCell<zmq_msg_t>);
 
 // SAFETY: libzmq counts references to shared message memory atomically, and a message may be
 // used and closed by any one thread at a time.
 unsafe impl Send for Frame {}
+
+/// A frame that can only be read.
+pub struct SharedFrame(Frame);
+
+// SAFETY: its one method only reads, and nothing else reaches the frame.
+unsafe impl Sync for SharedFrame {}
+
+impl SharedFrame {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
 
 impl Frame {
     /// An empty frame, to receive into.
@@ -25,42 +64,76 @@ impl Frame {
         let mut raw = zmq_msg_t::default();
         // SAFETY: initialises the message; cannot fail.
         unsafe { zmq_sys::zmq_msg_init(&raw mut raw) };
-        Self(raw)
+        Self(UnsafeCell::new(raw))
     }
 
     /// A frame that holds these parts, one after the other.
     pub(crate) fn concat(parts: &[&[u8]]) -> Result<Self, Errno> {
-        let mut frame = Self::empty();
-        frame.fill(parts)?;
-        Ok(frame)
+        let mut raw = zmq_msg_t::default();
+        fill(&mut raw, parts)?;
+        Ok(Self(UnsafeCell::new(raw)))
     }
 
-    /// Puts these parts into an empty frame.
-    #[inline]
-    pub(crate) fn fill(&mut self, parts: &[&[u8]]) -> Result<(), Errno> {
-        let size = parts.iter().map(|part| part.len()).sum();
-        // SAFETY: an empty message owns nothing, so that it may be initialised again; on failure
-        // it is made empty once more. On success it owns `size` writable bytes, which the parts
-        // fill exactly; they cannot overlap memory that was just allocated.
+    /// A frame of this payload alone.
+    pub(crate) fn of(payload: Payload<'_>) -> Result<Self, Errno> {
+        match payload.lender {
+            Some(lender) => Self::lent(lender),
+            None => Self::concat(&[payload.bytes]),
+        }
+    }
+
+    /// A frame that points at what somebody lends.
+    fn lent(lender: &Lender) -> Result<Self, Errno> {
+        unsafe extern "C" fn let_go(_: *mut c_void, hint: *mut c_void) {
+            // SAFETY: libzmq calls this once, with the pointer that it was given below.
+            drop(unsafe { Box::from_raw(hint.cast::<Lender>()) });
+        }
+        let bytes = (**lender).as_ref();
+        let hint = Box::into_raw(Box::new(Arc::clone(lender)));
+        let mut raw = zmq_msg_t::default();
+        // SAFETY: the lender keeps the bytes in place, and libzmq, which only reads them, keeps the
+        // lender until it has called `let_go`. On failure it has not taken the pointer.
         unsafe {
-            if zmq_sys::zmq_msg_init_size(&raw mut self.0, size) == -1 {
-                let errno = Errno::last();
-                zmq_sys::zmq_msg_init(&raw mut self.0);
-                return Err(errno);
-            }
-            let mut to = zmq_sys::zmq_msg_data(&raw mut self.0).cast::<u8>();
-            for part in parts {
-                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
-                to = to.add(part.len());
+            let data = bytes.as_ptr().cast_mut().cast();
+            let done = zmq_sys::zmq_msg_init_data(
+                &raw mut raw,
+                data,
+                bytes.len(),
+                Some(let_go),
+                hint.cast(),
+            );
+            if done == -1 {
+                drop(Box::from_raw(hint));
+                return Err(Errno::last());
             }
         }
-        Ok(())
+        Ok(Self(UnsafeCell::new(raw)))
+    }
+
+    /// Sends a message of one frame, which holds these parts, without waiting. The frame stays
+    /// where it is made: moving its 64 bytes costs as much as sending them.
+    #[inline]
+    pub(crate) fn send_parts(socket: &mut zmq::Socket, parts: &[&[u8]]) -> Result<(), Errno> {
+        let mut raw = zmq_msg_t::default();
+        fill(&mut raw, parts)?;
+        loop {
+            // SAFETY: an initialised message and an open socket under its owner's lock.
+            if unsafe { zmq_sys::zmq_msg_send(&raw mut raw, socket.as_mut_ptr(), DONTWAIT) } != -1 {
+                // libzmq took the content: what is left is empty and needs no close.
+                return Ok(());
+            }
+            let errno = Errno::last();
+            if !errno.interrupted() {
+                drop(Self(UnsafeCell::new(raw)));
+                return Err(errno);
+            }
+        }
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        let raw = std::ptr::from_ref(&self.0).cast_mut();
+        let raw = self.0.get();
         // SAFETY: the message is initialised, both calls only read it, and its data stays where it
         // is as long as the borrow lasts.
         unsafe {
@@ -72,16 +145,30 @@ impl Frame {
         }
     }
 
+    /// Another frame with the same content, which is not copied; `None` when that fails.
+    #[must_use]
+    pub fn share(&self) -> Option<SharedFrame> {
+        let mut raw = zmq_msg_t::default();
+        // SAFETY: an initialised message to copy into, and one to copy from, which libzmq marks as
+        // shared: in a cell, and, as this type is not `Sync`, by this thread alone.
+        let done = unsafe {
+            zmq_sys::zmq_msg_init(&raw mut raw);
+            zmq_sys::zmq_msg_copy(&raw mut raw, self.0.get())
+        };
+        let copy = Self(UnsafeCell::new(raw));
+        (done != -1).then_some(SharedFrame(copy))
+    }
+
     /// Whether more frames of the same message follow.
     pub(crate) fn more(&self) -> bool {
         // SAFETY: reads an initialised message.
-        unsafe { zmq_sys::zmq_msg_more(std::ptr::from_ref(&self.0).cast_mut()) != 0 }
+        unsafe { zmq_sys::zmq_msg_more(self.0.get()) != 0 }
     }
 
     /// The descriptor of the connection that brought it; `None` for inproc and for what libzmq
     /// made up itself, such as the notices of a departure.
     pub(crate) fn source(&self) -> Option<i32> {
-        let raw = std::ptr::from_ref(&self.0).cast_mut();
+        let raw = self.0.get();
         // SAFETY: reads an initialised message.
         let fd = unsafe { zmq_sys::zmq_msg_get(raw, SRCFD) };
         (fd >= 0).then_some(fd)
@@ -91,26 +178,50 @@ impl Frame {
     pub(crate) fn send(&mut self, socket: &mut zmq::Socket, more: bool) -> Result<(), Errno> {
         let flags = if more { DONTWAIT | SNDMORE } else { DONTWAIT };
         // SAFETY: an initialised message and an open socket under its owner's lock.
-        if unsafe { zmq_sys::zmq_msg_send(&raw mut self.0, socket.as_mut_ptr(), flags) } == -1 {
+        if unsafe { zmq_sys::zmq_msg_send(self.0.get(), socket.as_mut_ptr(), flags) } == -1 {
             return Err(Errno::last());
         }
         Ok(())
     }
 
-    /// Receives without waiting, in place of what the frame held.
-    pub(crate) fn receive(&mut self, socket: &mut zmq::Socket) -> Result<(), Errno> {
+    /// Receives without waiting, in place of what the frame held; its size.
+    #[inline]
+    pub(crate) fn receive(&mut self, socket: &mut zmq::Socket) -> Result<usize, Errno> {
         // SAFETY: as in `send`.
-        if unsafe { zmq_sys::zmq_msg_recv(&raw mut self.0, socket.as_mut_ptr(), DONTWAIT) } == -1 {
+        let size = unsafe { zmq_sys::zmq_msg_recv(self.0.get(), socket.as_mut_ptr(), DONTWAIT) };
+        match usize::try_from(size) {
+            // libzmq tells no more than an int can.
+            Ok(size) if size < i32::MAX as usize => Ok(size),
+            Ok(_) => Ok(self.bytes().len()),
+            Err(_) => Err(Errno::last()),
+        }
+    }
+}
+
+/// Makes a message of these parts out of one that owns nothing.
+#[inline]
+fn fill(raw: &mut zmq_msg_t, parts: &[&[u8]]) -> Result<(), Errno> {
+    let size = parts.iter().map(|part| part.len()).sum();
+    // SAFETY: what owns nothing may be initialised; on failure it still owns nothing. On success it
+    // owns `size` writable bytes, which the parts fill exactly; they cannot overlap memory that was
+    // just allocated.
+    unsafe {
+        if zmq_sys::zmq_msg_init_size(raw, size) == -1 {
             return Err(Errno::last());
         }
-        Ok(())
+        let mut to = zmq_sys::zmq_msg_data(raw).cast::<u8>();
+        for part in parts {
+            std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+            to = to.add(part.len());
+        }
     }
+    Ok(())
 }
 
 impl Drop for Frame {
     fn drop(&mut self) {
         // SAFETY: closes an initialised message once; fails only for an invalid one.
-        unsafe { zmq_sys::zmq_msg_close(&raw mut self.0) };
+        unsafe { zmq_sys::zmq_msg_close(self.0.get()) };
     }
 }
 
@@ -129,6 +240,20 @@ impl std::fmt::Debug for Frame {
 #[cfg(test)]
 mod tests {
     use super::Frame;
+
+    #[test]
+    fn what_is_lent_is_let_go_of_when_the_frame_is() {
+        let lender: super::Lender = std::sync::Arc::new(vec![b'x'; 100_000]);
+        let payload = super::Payload {
+            bytes: (*lender).as_ref(),
+            lender: Some(&lender),
+        };
+        let frame = Frame::of(payload).expect("memory");
+        assert_eq!(frame.bytes().as_ptr(), payload.bytes.as_ptr());
+        assert_eq!(std::sync::Arc::strong_count(&lender), 2);
+        drop(frame);
+        assert_eq!(std::sync::Arc::strong_count(&lender), 1);
+    }
 
     #[test]
     fn parts_stand_one_after_the_other() {

@@ -12,7 +12,7 @@ use super::sequences::Sequences;
 use super::socket::Room;
 use super::sys::Errno;
 use crate::error::Result;
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp::Glimpse;
 use std::collections::VecDeque;
 
 /// How much is taken from libzmq in one go.
@@ -28,15 +28,6 @@ pub struct Received {
     pub rest: Vec<Frame>,
     /// When it was taken from libzmq, in Unix nanoseconds.
     pub at_ns: i64,
-}
-
-impl Received {
-    fn bytes(&self) -> usize {
-        let first = self.first.bytes().len();
-        self.rest
-            .iter()
-            .fold(first, |sum, frame| sum + frame.bytes().len())
-    }
 }
 
 /// What a subscriber keeps beside its socket.
@@ -104,14 +95,25 @@ impl Inbox {
         Ok(self.queue.pop_front())
     }
 
+    /// Takes messages back, which were counted when they first came.
+    pub(crate) fn put_back(&mut self, messages: Vec<Received>) {
+        for received in messages.into_iter().rev() {
+            if self.filter.admits(&received) {
+                self.queue.push_front(received);
+            }
+        }
+    }
+
     pub(crate) fn drain(&mut self, live: &mut Live) -> Result<()> {
         let mut bytes = 0;
         let mut at_ns = 0;
-        while self.queue.len() < BATCH_MESSAGES && bytes < BATCH_BYTES && self.pull(live)? {
+        while self.queue.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
+            let Some(size) = self.pull(live)? else { break };
             if at_ns == 0 {
                 at_ns = unix_nanoseconds();
             }
-            bytes += self.take_in(at_ns);
+            self.take_in(size, at_ns);
+            bytes += size;
         }
         if self.sequences.lost > 0 {
             self.warn(live);
@@ -119,8 +121,9 @@ impl Inbox {
         Ok(())
     }
 
-    /// Receives one message straight into the end of the queue; false when there is none.
-    fn pull(&mut self, live: &mut Live) -> Result<bool> {
+    /// Receives one message straight into the end of the queue; its size, or `None` when there is
+    /// none.
+    fn pull(&mut self, live: &mut Live) -> Result<Option<usize>> {
         self.queue.push_back(Received {
             first: Frame::empty(),
             rest: Vec::new(),
@@ -129,36 +132,33 @@ impl Inbox {
         let outcome = self
             .queue
             .back_mut()
-            .map_or(Ok(false), |received| receive(live, received));
-        if !matches!(outcome, Ok(true)) {
+            .map_or(Ok(None), |received| receive(live, received));
+        if !matches!(outcome, Ok(Some(_))) {
             self.queue.pop_back();
         }
         outcome
     }
 
-    /// Dates and counts the message at the end of the queue, or drops one that was not asked for;
-    /// its size.
-    fn take_in(&mut self, at_ns: i64) -> usize {
+    /// Dates and counts the message at the end of the queue, or drops one that was not asked for.
+    fn take_in(&mut self, size: usize, at_ns: i64) {
         let Some(received) = self.queue.back_mut() else {
-            return 0;
+            return;
         };
         received.at_ns = at_ns;
-        let bytes = received.bytes();
         if self.filter.needs_check() && !self.filter.admits(received) {
             self.queue.pop_back();
-            return bytes;
+            return;
         }
         self.received += 1;
-        self.bytes += bytes as u64;
+        self.bytes += size as u64;
         // A stamp is the last of several frames.
         if let Some(last) = received.rest.last() {
-            if let Some(stamp) = Stamp::decode(last.bytes()) {
+            if let Some(stamp) = Glimpse::of(last.bytes()) {
                 if self.filter.covers(stamp.topic.as_deref()) {
                     self.sequences.take(&stamp);
                 }
             }
         }
-        bytes
     }
 
     fn warn(&mut self, live: &Live) {
@@ -174,8 +174,8 @@ impl Inbox {
         change: impl FnOnce(&mut Filter, &mut zmq::Socket) -> std::result::Result<(), Errno>,
     ) -> Result<()> {
         // libzmq may hold one message ready that passed the old list.
-        if self.pull(live)? {
-            self.take_in(unix_nanoseconds());
+        if let Some(size) = self.pull(live)? {
+            self.take_in(size, unix_nanoseconds());
         }
         let outcome = change(&mut self.filter, &mut live.socket);
         self.queue.retain(|received| self.filter.admits(received));
@@ -185,21 +185,21 @@ impl Inbox {
     }
 }
 
-/// One message whole, in place of the empty one; false when there is none.
-fn receive(live: &mut Live, received: &mut Received) -> Result<bool> {
-    match uninterrupted(|| received.first.receive(&mut live.socket)) {
-        Ok(()) => {}
-        Err(errno) if errno.would_block() => return Ok(false),
+/// One message whole, in place of the empty one; its size, or `None` when there is none.
+fn receive(live: &mut Live, received: &mut Received) -> Result<Option<usize>> {
+    let mut size = match uninterrupted(|| received.first.receive(&mut live.socket)) {
+        Ok(size) => size,
+        Err(errno) if errno.would_block() => return Ok(None),
         Err(errno) => return Err(errno.during("cannot receive")),
-    }
+    };
     let mut more = received.first.more();
     while more {
         // libzmq hands over the frames of a message only when it has them all.
         let mut frame = Frame::empty();
-        uninterrupted(|| frame.receive(&mut live.socket))
+        size += uninterrupted(|| frame.receive(&mut live.socket))
             .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
         more = frame.more();
         received.rest.push(frame);
     }
-    Ok(true)
+    Ok(Some(size))
 }

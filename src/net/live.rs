@@ -1,5 +1,6 @@
 //! An open socket with what belongs to it: its monitor, the addresses it is bound and connected to.
 
+use super::inproc;
 use super::links::Link;
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
@@ -27,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) bound: Vec<String>,
     /// The connections asked for.
     pub(crate) links: Vec<Link>,
+    /// How far its links followed the names of this process.
+    pub(crate) followed: u64,
     /// Who is connected.
     pub(crate) peers: Peers,
     /// Tells this object from all others of the process.
@@ -51,6 +54,7 @@ impl Live {
                 descriptor,
                 bound: Vec::new(),
                 links: Vec::new(),
+                followed: 0,
                 peers: Peers::new(common.tell.is_some()),
                 number: common.tell.unwrap_or_else(events::number),
                 publishes: kind == zmq::XPUB,
@@ -80,6 +84,9 @@ impl Live {
 
     /// The next report of its connections.
     pub(crate) fn next_happening(&mut self) -> Option<Happening> {
+        if inproc::follow(self) {
+            return Some(Happening::Other);
+        }
         let happening = self.monitor.as_mut()?.next()?;
         self.note(&happening);
         Some(happening)
@@ -92,12 +99,13 @@ impl Live {
         let process = context::process();
         let _ = self.socket.set_linger(options::milliseconds(linger));
         process.lingers(linger);
-        for name in self
-            .bound
-            .iter()
-            .filter(|bound| bound.starts_with("inproc:"))
-        {
-            let _ = sys::attach(&mut self.socket, sys::Attach::Unbind, name);
+        for bound in &self.bound {
+            if let Some(name) = bound.strip_prefix("inproc://") {
+                process.names().leave(name, || {
+                    let _ = sys::attach(&mut self.socket, sys::Attach::Unbind, bound);
+                });
+                process.look();
+            }
         }
         let Some(mut monitor) = self.monitor.take() else {
             return;

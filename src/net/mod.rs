@@ -10,7 +10,9 @@
 //! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
+//! | `lookup`, `inproc` | links that follow the names of computers, and names within the process |
 //! | `monitor`, `peers` | connections as libzmq reports them, and how they stand |
+//! | `witness` | who hung up, the peer or libzmq on it |
 //! | `ledger` | who subscribes to what |
 //! | `sequences` | loss, counted from stamps |
 //! | `events` | what the program may want to hear of all that |
@@ -31,10 +33,12 @@ mod fork;
 mod frame;
 mod housekeeping;
 mod inbox;
+mod inproc;
 pub mod interfaces;
 mod ledger;
 mod links;
 mod live;
+mod lookup;
 mod monitor;
 mod options;
 mod outbox;
@@ -46,13 +50,16 @@ pub mod subscriber;
 mod sys;
 mod wait;
 mod wake;
+mod witness;
 
 pub use context::{about_to_wait, ended, shut_down, Waiting};
 pub use filter::Subscription;
-pub use frame::Frame;
+pub use fork::generation as fork_generation;
+pub use frame::{Frame, Lender, Payload, SharedFrame};
 pub use inbox::Received;
 pub use options::Connecting;
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;
 pub use sys::capabilities;
 pub use wait::{Checkpoint, Deadline};
+pub use wake::block_signals;

@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) descriptor: i32,
     /// The other side: what was connected to, or where it came from.
     pub(crate) remote: String,
+    /// Whether it came from the other side.
+    pub(crate) accepted: bool,
 }
 
 /// The reading end of one socket's reports.
@@ -105,6 +107,7 @@ impl Monitor {
         let peer = Connection {
             descriptor: i32::try_from(value).unwrap_or(-1),
             remote,
+            accepted: event == u64::from(zmq_sys::ZMQ_EVENT_ACCEPTED),
         };
         Some(match u32::try_from(event).unwrap_or(0) {
             zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => Happening::Opened(peer),

@@ -11,6 +11,8 @@ pub struct Connecting {
     pub keepalive: Option<(i32, i32, i32)>,
     /// The longest pause between two attempts to connect.
     pub reconnect_max: Duration,
+    /// How much the network thread reads or writes at a time, in bytes.
+    pub batch_bytes: i32,
 }
 
 /// What the two kinds of socket set alike.
@@ -61,13 +63,18 @@ pub(crate) fn apply_publisher(
     socket: &mut zmq::Socket,
     keeps_all: bool,
     connects: bool,
+    connecting: &Connecting,
 ) -> Result<(), Errno> {
     sys::set_int(socket, sys::XPUB_VERBOSER, 1)?;
+    // Only one way each: each connection owns such a buffer, and subscriptions are few and short.
+    sys::set_int(socket, sys::OUT_BATCH_SIZE, connecting.batch_bytes)?;
     if keeps_all {
         sys::set_int(socket, sys::XPUB_NODROP, 1)?;
     } else if cfg!(target_os = "linux") {
-        // Data that nobody acknowledges for 20 s: the peer is gone. Not where messages must wait.
-        sys::set_int(socket, sys::TCP_MAXRT, 20_000)?;
+        // Keep-alive is silent while data is under way: after so long without an acknowledgement the
+        // peer is gone. Linux counts a live peer that takes nothing, too, which must be able to
+        // pause. Not where messages must wait.
+        sys::set_int(socket, sys::TCP_MAXRT, 60_000)?;
     }
     // Without it a connecting publisher keeps the queue of a dead peer, and fills it.
     socket.set_immediate(connects)?;
@@ -75,7 +82,11 @@ pub(crate) fn apply_publisher(
 }
 
 /// A SUB that never drops subscriptions of its own: the default mark cut off all beyond 1,000.
-pub(crate) fn apply_subscriber(socket: &mut zmq::Socket) -> Result<(), Errno> {
+pub(crate) fn apply_subscriber(
+    socket: &mut zmq::Socket,
+    connecting: &Connecting,
+) -> Result<(), Errno> {
     socket.set_sndhwm(0)?;
+    sys::set_int(socket, sys::IN_BATCH_SIZE, connecting.batch_bytes)?;
     Ok(())
 }

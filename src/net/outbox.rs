@@ -3,7 +3,7 @@
 
 use super::events::Kind;
 use super::filter::Subscription;
-use super::frame::Frame;
+use super::frame::{Frame, Payload};
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::monitor::Happening;
@@ -11,7 +11,7 @@ use super::socket::Room;
 use super::sys::Errno;
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,35 +28,40 @@ const NOTICES: usize = 1_024;
 /// Numbers and signs messages.
 struct Signer {
     name: String,
-    instance: String,
-    next: HashMap<Option<Box<str>>, u64>,
+    head: stamp::Head,
+    /// The next number, by topic; "" is no topic, which no topic can be.
+    next: HashMap<Box<str>, u64>,
+    /// The last stamp.
+    frame: Vec<u8>,
 }
 
 impl Signer {
     fn new(name: String) -> Self {
         Self {
+            head: stamp::Head::new(&name, &random_id()),
             name,
-            instance: random_id(),
             next: HashMap::new(),
+            frame: Vec::new(),
         }
     }
 
-    fn stamp(&mut self, topic: Option<&str>) -> Stamp {
+    fn stamp(&mut self, topic: Option<&str>) -> &[u8] {
         if self.next.len() >= MAX_NUMBERED_TOPICS {
             self.next.clear();
-            self.instance = random_id();
+            self.head = stamp::Head::new(&self.name, &random_id());
         }
-        Stamp {
-            from: self.name.clone(),
-            id: self.instance.clone(),
-            topic: topic.map(Into::into),
-            seq: self.next.get(&topic.map(Box::from)).copied().unwrap_or(0),
-            sent_ns: unix_nanoseconds(),
-        }
+        let seq = self.next.get(topic.unwrap_or_default()).copied();
+        self.head
+            .complete(&mut self.frame, topic, seq.unwrap_or(0), unix_nanoseconds());
+        &self.frame
     }
 
     fn sent(&mut self, topic: Option<&str>) {
-        *self.next.entry(topic.map(Box::from)).or_default() += 1;
+        let topic = topic.unwrap_or_default();
+        match self.next.get_mut(topic) {
+            Some(next) => *next += 1,
+            None => drop(self.next.insert(topic.into(), 1)),
+        }
     }
 }
 
@@ -167,18 +172,19 @@ impl Outbox {
     pub(crate) fn send(
         &mut self,
         live: &mut Live,
-        payload: &[u8],
+        payload: Payload<'_>,
         topic: Option<&str>,
     ) -> Result<bool> {
-        let sent = if self.framing == Framing::Plain && self.signer.is_none() {
-            // The frame stays where it is made: moving its 64 bytes costs as much as sending them.
-            let mut frame = Frame::empty();
-            match topic {
-                Some(topic) => frame.fill(&[topic.as_bytes(), b":", payload]),
-                None => frame.fill(&[payload]),
-            }
-            .map_err(no_memory)?;
-            match uninterrupted(|| frame.send(&mut live.socket, false)) {
+        let plain = self.framing == Framing::Plain && self.signer.is_none();
+        let sent = if plain && payload.lender.is_none() {
+            let bytes = payload.bytes;
+            let outcome = match topic {
+                Some(topic) => {
+                    Frame::send_parts(&mut live.socket, &[topic.as_bytes(), b":", bytes])
+                }
+                None => Frame::send_parts(&mut live.socket, &[bytes]),
+            };
+            match outcome {
                 Ok(()) => true,
                 Err(errno) if errno.would_block() => false,
                 Err(errno) => return Err(errno.during("cannot send")),
@@ -188,32 +194,35 @@ impl Outbox {
         };
         if sent {
             self.sent += 1;
-            self.sent_bytes += payload.len() as u64;
+            self.sent_bytes += payload.bytes.len() as u64;
         }
         Ok(sent)
     }
 
-    /// A stamped message, an envelope, or both.
+    /// A stamped message, an envelope, or both; or a payload that is lent.
     fn send_several(
         &mut self,
         live: &mut Live,
-        payload: &[u8],
+        payload: Payload<'_>,
         topic: Option<&str>,
     ) -> Result<bool> {
         let mut frames = Vec::with_capacity(3);
         match topic {
             _ if self.framing == Framing::Envelope => {
-                frames.push(Frame::concat(&[topic.unwrap_or_default().as_bytes()]));
-                frames.push(Frame::concat(&[payload]));
+                let topic = topic.unwrap_or_default().as_bytes();
+                frames.push(Frame::concat(&[topic]).map_err(no_memory)?);
+                frames.push(Frame::of(payload).map_err(no_memory)?);
             }
-            Some(topic) => frames.push(Frame::concat(&[topic.as_bytes(), b":", payload])),
-            None => frames.push(Frame::concat(&[payload])),
+            Some(topic) => {
+                let parts = [topic.as_bytes(), b":", payload.bytes];
+                frames.push(Frame::concat(&parts).map_err(no_memory)?);
+            }
+            None => frames.push(Frame::of(payload).map_err(no_memory)?),
         }
         if let Some(signer) = &mut self.signer {
-            frames.push(Frame::concat(&[&signer.stamp(topic).encode()]));
+            frames.push(Frame::concat(&[signer.stamp(topic)]).map_err(no_memory)?);
         }
-        let frames: std::result::Result<Vec<_>, _> = frames.into_iter().collect();
-        let sent = send_frames(live, frames.map_err(no_memory)?)?;
+        let sent = send_frames(live, &mut frames)?;
         if let (true, Some(signer)) = (sent, &mut self.signer) {
             signer.sent(topic);
         }
@@ -238,11 +247,10 @@ fn tell(
     }
 }
 
-fn send_frames(live: &mut Live, frames: Vec<Frame>) -> Result<bool> {
-    let mut frames = frames.into_iter().peekable();
-    let mut begun = false;
-    while let Some(mut frame) = frames.next() {
-        let more = frames.peek().is_some();
+fn send_frames(live: &mut Live, frames: &mut [Frame]) -> Result<bool> {
+    let last = frames.len() - 1;
+    for (index, frame) in frames.iter_mut().enumerate() {
+        let (begun, more) = (index > 0, index < last);
         loop {
             match uninterrupted(|| frame.send(&mut live.socket, more)) {
                 Ok(()) => break,
@@ -256,7 +264,6 @@ fn send_frames(live: &mut Live, frames: Vec<Frame>) -> Result<bool> {
                 Err(errno) => return Err(errno.during("cannot send")),
             }
         }
-        begun = true;
     }
     Ok(true)
 }

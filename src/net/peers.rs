@@ -2,11 +2,11 @@
 
 use super::context;
 use super::events::{Event, Kind};
-use super::links::Link;
 use super::live::Live;
 use super::monitor::Happening;
 use super::outbox::unix_nanoseconds;
-use std::collections::HashMap;
+use super::witness::Witness;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// How long somebody waits for nobody before it is said.
@@ -61,7 +61,7 @@ impl Peer {
         }
     }
 
-    fn turn(&mut self, state: State) {
+    pub(crate) fn turn(&mut self, state: State) {
         if self.state != state {
             self.state = state;
             self.since_ns = unix_nanoseconds();
@@ -73,6 +73,8 @@ impl Peer {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     accepted: HashMap<i32, Peer>,
+    /// Of those who send: a publisher has too many peers to afford a second descriptor for each.
+    witnesses: HashMap<i32, Witness>,
     /// Tell everything, not only what the log wants.
     tell_all: bool,
     quiet_since: Option<Instant>,
@@ -114,34 +116,46 @@ impl Live {
     pub(crate) fn note(&mut self, happening: &Happening) {
         match happening {
             Happening::Opened(connection) => {
-                if let Some(link) = self.link(&connection.remote) {
-                    link.descriptor = Some(connection.descriptor);
-                } else {
-                    let peer = Peer::new(typed(&connection.remote).to_owned(), State::Connecting);
+                if connection.accepted {
+                    let remote = typed(&connection.remote);
+                    let witness =
+                        (!self.publishes).then(|| Witness::of(connection.descriptor, remote));
+                    if let Some(witness) = witness.flatten() {
+                        self.peers.witnesses.insert(connection.descriptor, witness);
+                    }
+                    let peer = Peer::new(remote.to_owned(), State::Connecting);
                     self.peers.accepted.insert(connection.descriptor, peer);
+                } else {
+                    // It may have been taken back meanwhile; nothing follows.
+                    for place in self.links_to(&connection.remote) {
+                        self.links[place].descriptor = Some(connection.descriptor);
+                    }
                 }
             }
             Happening::Ready(remote) => self.ready(remote),
             Happening::Gone(connection) => {
-                let gone = if let Some(link) = self.link(&connection.remote) {
-                    let stood = link.peer.state == State::Connected;
-                    link.peer.turn(State::Reconnecting);
-                    link.lost = Some(Instant::now());
-                    link.descriptor = None;
-                    stood.then(|| link.peer.address.clone())
-                } else {
-                    let peer = self.peers.accepted.remove(&connection.descriptor);
-                    peer.filter(|peer| peer.state == State::Connected)
-                        .map(|peer| peer.address)
-                };
-                if let Some(address) = gone {
+                for place in self.links_to(&connection.remote) {
+                    // Or it is the predecessor's end.
+                    if self.links[place].descriptor == Some(connection.descriptor) {
+                        self.links[place].lost = Some(Instant::now());
+                        self.fell(place);
+                    }
+                }
+                let gone = self.peers.accepted.remove(&connection.descriptor);
+                let witness = self.peers.witnesses.remove(&connection.descriptor);
+                if let Some(Peer { address, .. }) =
+                    gone.filter(|peer| peer.state == State::Connected)
+                {
                     self.tell_if_asked(Kind::Disconnected, &address);
+                    if witness.is_some_and(|witness| witness.saw_a_cut()) {
+                        self.cut_off(&address);
+                    }
                 }
             }
             Happening::Retrying(remote) => {
-                if let Some(link) = self.link(remote) {
-                    link.lost = None;
-                    link.peer.attempts += 1;
+                for place in self.links_to(remote) {
+                    self.links[place].lost = None;
+                    self.links[place].peer.attempts += 1;
                 }
             }
             Happening::ListenerClosed | Happening::Stopped | Happening::Other => {}
@@ -149,34 +163,56 @@ impl Live {
     }
 
     fn ready(&mut self, remote: &str) {
-        let address = if let Some(link) = self.link(remote) {
-            link.lost = None;
-            link.peer.turn(State::Connected);
-            link.peer.attempts = 0;
-            link.peer.address.clone()
-        } else {
-            let Some(peer) = self
-                .peers
-                .accepted
-                .values_mut()
-                .find(|peer| peer.state == State::Connecting && peer.address == typed(remote))
-            else {
-                return;
-            };
-            peer.turn(State::Connected);
-            peer.attempts = 0;
-            peer.address.clone()
+        let asked = self.links_to(remote);
+        if !asked.is_empty() {
+            for place in asked {
+                self.stands(place);
+            }
+            return;
+        }
+        let new =
+            |peer: &&mut Peer| peer.state == State::Connecting && peer.address == typed(remote);
+        let Some(peer) = self.peers.accepted.values_mut().find(new) else {
+            return;
         };
-        self.peers.quiet_since = None;
-        if std::mem::take(&mut self.peers.told) {
-            self.tell(Kind::Connected, &address);
-        } else {
-            self.tell_if_asked(Kind::Connected, &address);
+        peer.turn(State::Connected);
+        peer.attempts = 0;
+        let address = peer.address.clone();
+        self.tell_connected(&address);
+    }
+
+    /// A connection that was asked for stands.
+    pub(crate) fn stands(&mut self, place: usize) {
+        let link = &mut self.links[place];
+        link.stands();
+        let address = link.peer.address.clone();
+        self.tell_connected(&address);
+    }
+
+    /// A connection that was asked for is gone.
+    pub(crate) fn fell(&mut self, place: usize) {
+        let link = &mut self.links[place];
+        if link.fell() {
+            let address = link.peer.address.clone();
+            self.tell_if_asked(Kind::Disconnected, &address);
         }
     }
 
-    fn link(&mut self, remote: &str) -> Option<&mut Link> {
-        self.links.iter_mut().find(|link| link.leads_to(remote))
+    fn tell_connected(&mut self, address: &str) {
+        self.peers.quiet_since = None;
+        if std::mem::take(&mut self.peers.told) {
+            self.tell(Kind::Connected, address);
+        } else {
+            self.tell_if_asked(Kind::Connected, address);
+        }
+    }
+
+    /// The links that libzmq's report is about: several names may lead to one address.
+    fn links_to(&self, remote: &str) -> Vec<usize> {
+        let links = self.links.iter().enumerate();
+        links
+            .filter_map(|(place, link)| link.leads_to(remote).then_some(place))
+            .collect()
     }
 
     /// The peer at this descriptor, as a person would type it.
@@ -198,13 +234,13 @@ impl Live {
         asked.chain(accepted).collect()
     }
 
-    /// How many connections stand.
+    /// How many connections stand. Names of one address share one.
     pub(crate) fn connected(&self) -> usize {
-        let asked = self.links.iter().map(|link| &link.peer);
-        asked
-            .chain(self.peers.accepted.values())
-            .filter(|peer| peer.state == State::Connected)
-            .count()
+        let stands = |peer: &Peer| peer.state == State::Connected;
+        let asked = self.links.iter().filter(|link| stands(&link.peer));
+        let places: HashSet<_> = asked.map(|link| &link.connected).collect();
+        let accepted = self.peers.accepted.values();
+        places.len() + accepted.filter(|peer| stands(peer)).count()
     }
 
     /// Says, once an outage, that somebody waits and nobody is there.

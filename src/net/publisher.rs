@@ -1,6 +1,7 @@
 //! A publisher: an XPUB, so that it knows who subscribes to what.
 
 use super::filter::Subscription;
+use super::frame::Payload;
 use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::outbox::Outbox;
@@ -10,7 +11,7 @@ use super::wait::{Checkpoint, Deadline};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
-use crate::wire::topic;
+use crate::wire::{stamp, topic};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,9 +98,9 @@ pub struct Publisher {
 
 impl Publisher {
     /// Binds and connects.
-    pub fn new(config: Config) -> Result<Self> {
+    pub fn new(config: Config, checkpoint: Checkpoint<'_>) -> Result<Self> {
         if let Some(name) = &config.name {
-            check_name(name)?;
+            stamp::check_name(name)?;
         }
         if config.framing == Framing::Raw {
             return Err(Error::Value(
@@ -113,7 +114,7 @@ impl Publisher {
                 high_water_mark: config.high_water_mark,
                 max_inbound_bytes: MAX_INBOUND_BYTES,
                 linger: config.linger,
-                connecting: config.connecting,
+                connecting: config.connecting.clone(),
                 tell: config.tell,
             },
         )?;
@@ -121,9 +122,10 @@ impl Publisher {
             &mut live.socket,
             config.on_full != OnFull::Drop,
             !config.connect.is_empty(),
+            &config.connecting,
         )
         .map_err(|errno| errno.during("cannot set up a publisher"))?;
-        let live = address::bind_all(live, &config.bind)?;
+        let live = address::bind_all(live, &config.bind, checkpoint)?;
         let endpoints = live.bound.clone();
         let owner = Owner::new(live, Outbox::new(config.framing, config.name))?;
         links::connect_all(&owner, &config.connect)?;
@@ -140,25 +142,31 @@ impl Publisher {
     }
 
     /// What holds for every message, before any lock is taken.
+    #[inline]
     pub fn check(&self, payload: &[u8], topic: Option<&str>) -> Result<()> {
         if let Some(topic) = topic {
             topic::validate(topic)?;
         }
         let size = payload.len() + topic.map_or(0, |topic| topic.len() + 1);
         if size > self.max_message_bytes {
-            return Err(Error::Value(format!(
-                "a message of {size} bytes is more than max_message_bytes={}: send it in parts, or \
-                 raise that limit here and at every subscriber",
-                self.max_message_bytes
-            )));
+            return Err(self.too_large(size));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn too_large(&self, size: usize) -> Error {
+        Error::Value(format!(
+            "a message of {size} bytes is more than max_message_bytes={}: send it in parts, or \
+             raise that limit here and at every subscriber",
+            self.max_message_bytes
+        ))
     }
 
     /// Sends without waiting, if no other thread is inside: `None` when one is. `false` when a
     /// queue is full.
     #[must_use]
-    pub fn try_send(&self, payload: &[u8], topic: Option<&str>) -> Option<Result<bool>> {
+    pub fn try_send(&self, payload: Payload<'_>, topic: Option<&str>) -> Option<Result<bool>> {
         let entered = self.owner.try_enter()?;
         Some(entered.and_then(|entered| send_inside(entered, payload, topic)))
     }
@@ -166,7 +174,7 @@ impl Publisher {
     /// Sends, and does what was chosen for a full queue.
     pub fn send(
         &self,
-        payload: &[u8],
+        payload: Payload<'_>,
         topic: Option<&str>,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
@@ -175,25 +183,40 @@ impl Publisher {
             return if send_inside(self.owner.enter()?, payload, topic)? {
                 Ok(())
             } else {
+                self.refuse();
                 Err(self.full(0))
             };
         }
-        let began = Instant::now();
+        // To wait for another thread to leave is not to wait for room.
+        let mut full_since = None;
         let outcome = self.owner.wait(deadline, checkpoint, |live, outbox| {
             // Takes in the acknowledgements that make room.
             live.run_commands();
-            Ok(outbox.send(live, payload, topic)?.then_some(()))
+            let sent = outbox.send(live, payload, topic)?;
+            if !sent {
+                full_since.get_or_insert_with(Instant::now);
+            }
+            Ok(sent.then_some(()))
         });
-        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.blocked_ns.fetch_add(blocked, Ordering::Relaxed);
+        if let Some(since) = full_since {
+            let blocked = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.blocked_ns.fetch_add(blocked, Ordering::Relaxed);
+        }
         outcome?.ok_or_else(|| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse();
             Error::Timeout(format!(
                 "not sent: a subscriber's queue of {} messages stayed full; give it more time, \
                      or choose on_full=\"drop\"",
                 self.high_water_mark
             ))
         })
+    }
+
+    /// Whether the payload of such a message is a frame of its own, which may be lent: one that
+    /// shares its frame with a topic must be copied.
+    #[must_use]
+    pub fn can_borrow(&self, topic: Option<&str>) -> bool {
+        topic.is_none() || self.framing == Framing::Envelope
     }
 
     /// The error for a full queue under `on_full="raise"`, after `sent` messages of the same call.
@@ -321,10 +344,20 @@ impl Publisher {
         connections().unwrap_or_default()
     }
 
+    /// Whether it can be used: it is open, and not another process's.
+    pub fn check_open(&self) -> Result<()> {
+        self.owner.check_open()
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.owner.is_closed()
+    }
+
+    /// Closes without waiting for anything, as its user lets go of it.
+    pub fn let_go(&self) {
+        self.owner.let_go();
     }
 
     /// Closes; `None` lingers as the constructor was told.
@@ -344,7 +377,7 @@ impl Publisher {
 
 fn send_inside(
     mut entered: Entered<'_, Outbox>,
-    payload: &[u8],
+    payload: Payload<'_>,
     topic: Option<&str>,
 ) -> Result<bool> {
     let (live, outbox) = entered.parts()?;
@@ -354,16 +387,4 @@ fn send_inside(
     // A send looks for acknowledgements only now and then; there may be room already.
     live.run_commands();
     outbox.send(live, payload, topic)
-}
-
-/// A name is shown before every line and carried in every stamp.
-fn check_name(name: &str) -> Result<()> {
-    let limit = crate::wire::stamp::MAX_FROM_BYTES;
-    if name.trim().is_empty() || name.len() > limit || name.chars().any(char::is_control) {
-        return Err(Error::Value(format!(
-            "a publisher's name has 1 to {limit} bytes, not only spaces, and no control characters: \
-             {name:?} does not fit"
-        )));
-    }
-    Ok(())
 }

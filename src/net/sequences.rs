@@ -5,7 +5,7 @@
 //! are kept only for topics that the subscriptions cover whole, so that a filter never looks like
 //! loss.
 
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp::Glimpse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,11 @@ pub(crate) struct Sequences {
 
 impl Sequences {
     /// Takes in a message that the subscriptions cover.
-    pub(crate) fn take(&mut self, stamp: &Stamp) {
+    pub(crate) fn take(&mut self, stamp: &Glimpse<'_>) {
         let topic = stamp.topic.as_deref().unwrap_or_default();
         let expected = self
             .next
-            .get_mut(&stamp.id)
+            .get_mut(stamp.id.as_ref())
             .and_then(|topics| topics.get_mut(topic));
         if let Some(expected) = expected {
             if stamp.seq < *expected {
@@ -46,7 +46,7 @@ impl Sequences {
             if lost > 0 {
                 self.lost = self.lost.saturating_add(lost);
                 self.untold = self.untold.saturating_add(lost);
-                self.sender.clone_from(&stamp.from);
+                stamp.from.as_ref().clone_into(&mut self.sender);
             }
             return;
         }
@@ -56,7 +56,7 @@ impl Sequences {
         }
         self.pairs += 1;
         self.next
-            .entry(stamp.id.clone())
+            .entry(stamp.id.clone().into_owned())
             .or_default()
             .insert(topic.to_owned(), stamp.seq.saturating_add(1));
     }
@@ -93,10 +93,10 @@ impl Sequences {
 #[cfg(test)]
 mod tests {
     use super::{Sequences, MOST};
-    use crate::wire::stamp::Stamp;
+    use crate::wire::stamp::Glimpse;
 
-    fn stamp(id: &str, topic: Option<&str>, seq: u64) -> Stamp {
-        Stamp {
+    fn stamp<'a>(id: &'a str, topic: Option<&'a str>, seq: u64) -> Glimpse<'a> {
+        Glimpse {
             from: "alice".into(),
             id: id.into(),
             topic: topic.map(Into::into),

@@ -1,4 +1,4 @@
-//! The owner of a socket: its lock, its waiters, its end.
+//! The owner of a socket: its lock and its end; how its waiters wait is in `wait`.
 //!
 //! Invariants: the `zmq` socket is used only under this lock, by calls that do not block; nobody
 //! waits while holding it. A thread that waits polls the socket's descriptor together with its own
@@ -9,15 +9,13 @@ use super::context::{self, lock, Process};
 use super::housekeeping::Look;
 use super::links;
 use super::live::{self, Live};
-use super::options;
-use super::sys;
-use super::wait::{Checkpoint, Deadline, SLICE};
-use super::wake::{self, Wake};
+use super::wait::{Checkpoint, Deadline};
+use super::wake::Wake;
 use super::{address, fork};
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a publisher or subscriber keeps beside its socket, under the same lock.
 pub(crate) trait Room: Send + 'static {
@@ -49,17 +47,17 @@ pub(crate) trait Housed: Send + Sync {
     fn holder_of(&self, endpoint: &str) -> Option<String>;
 }
 
-struct Slot<R> {
+pub(super) struct Slot<R> {
     live: Option<Live>,
     room: R,
-    waiters: Vec<Arc<Wake>>,
+    pub(super) waiters: Vec<Arc<Wake>>,
     /// Counts uses, and what it was at the last look of the housekeeping thread.
     uses: u64,
     seen: u64,
 }
 
 impl<R> Slot<R> {
-    fn wake_others(&self, me: Option<&Arc<Wake>>) {
+    pub(super) fn wake_others(&self, me: Option<&Arc<Wake>>) {
         for waiter in &self.waiters {
             if me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
                 waiter.set();
@@ -72,13 +70,13 @@ impl<R> Slot<R> {
 pub(crate) struct Owner<R: Room> {
     generation: u64,
     closed: AtomicBool,
-    slot: Mutex<Slot<R>>,
+    pub(super) slot: Mutex<Slot<R>>,
 }
 
 /// A held lock on an open socket.
 pub(crate) struct Entered<'a, R: Room> {
-    slot: MutexGuard<'a, Slot<R>>,
-    quiet: bool,
+    pub(super) slot: MutexGuard<'a, Slot<R>>,
+    pub(super) quiet: bool,
 }
 
 impl<R: Room> Entered<'_, R> {
@@ -133,7 +131,7 @@ impl<R: Room> Owner<R> {
     }
 
     /// Before any lock: in a child another thread of the parent may have held it at the fork.
-    fn check_fork(&self) -> Result<()> {
+    pub(super) fn check_fork(&self) -> Result<()> {
         if self.generation == fork::generation() {
             return Ok(());
         }
@@ -206,60 +204,13 @@ impl<R: Room> Owner<R> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// The one wait of the crate: tries until `attempt` gives something, in slices between which
-    /// the checkpoint runs with no lock held. `Ok(None)` when the deadline came first.
-    pub(crate) fn wait<T>(
-        &self,
-        deadline: Deadline,
-        checkpoint: Checkpoint<'_>,
-        mut attempt: impl FnMut(&mut Live, &mut R) -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
+    /// Whether it can be used here: it is open, and not another process's.
+    pub(crate) fn check_open(&self) -> Result<()> {
         self.check_fork()?;
-        let me = wake::mine();
-        let waiter = Waiter { owner: self, me };
-        let mut descriptors = Vec::with_capacity(2);
-        let mut ran_commands = true;
-        let mut checked = Instant::now();
-        let mut registered = false;
-        loop {
-            {
-                let mut entered = self.enter()?;
-                entered.quiet = true;
-                if !registered {
-                    entered.slot.waiters.push(Arc::clone(&waiter.me));
-                    registered = true;
-                }
-                let (live, room) = entered.parts()?;
-                let descriptor = live.descriptor;
-                let outcome = attempt(live, room);
-                // Whoever ran commands may have taken the signal that another waiter needs.
-                if ran_commands || !matches!(outcome, Ok(None)) {
-                    entered.slot.wake_others(Some(&waiter.me));
-                }
-                if let Some(found) = outcome? {
-                    return Ok(Some(found));
-                }
-                descriptors.clear();
-                descriptors.push(descriptor);
-                descriptors.extend(waiter.me.descriptor());
-            }
-            if deadline.expired() {
-                return Ok(None);
-            }
-            let slice = deadline.slice();
-            let before = Instant::now();
-            // Rounded up, lest the last millisecond is spent spinning.
-            let milliseconds = i64::from(options::milliseconds(slice)) + 1;
-            let ready = sys::poll(&descriptors, milliseconds);
-            waiter.me.clear();
-            let now = Instant::now();
-            // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
-            ran_commands = ready == Ok(true) || now - before >= slice;
-            if ready.is_err() || now - checked >= SLICE {
-                checked = now;
-                checkpoint()?;
-            }
+        if self.is_closed() {
+            return Err(closed::<R>());
         }
+        Ok(())
     }
 
     /// Closes, once; `linger` replaces the socket's own. Returns when the port is free again.
@@ -267,6 +218,13 @@ impl<R: Room> Owner<R> {
         self.check_fork()?;
         self.shut(linger, Some(live::LISTENER_PATIENCE));
         Ok(())
+    }
+
+    /// Closes without waiting for anything, as its user lets go of it.
+    pub(crate) fn let_go(&self) {
+        if self.check_fork().is_ok() {
+            self.shut(None, None);
+        }
     }
 
     fn shut(&self, linger: Option<Duration>, patience: Option<Duration>) {
@@ -283,25 +241,6 @@ impl<R: Room> Owner<R> {
         if let Some(live) = live {
             let linger = linger.unwrap_or(live.linger);
             live.close(linger, patience);
-        }
-    }
-}
-
-/// Takes a thread off the list of those that wait, however it leaves.
-struct Waiter<'a, R: Room> {
-    owner: &'a Owner<R>,
-    me: Arc<Wake>,
-}
-
-impl<R: Room> Drop for Waiter<'_, R> {
-    fn drop(&mut self) {
-        let mut slot = lock(&self.owner.slot);
-        if let Some(place) = slot
-            .waiters
-            .iter()
-            .position(|one| Arc::ptr_eq(one, &self.me))
-        {
-            slot.waiters.swap_remove(place);
         }
     }
 }
@@ -347,7 +286,7 @@ impl<R: Room> Housed for Owner<R> {
     }
 
     fn holder_of(&self, endpoint: &str) -> Option<String> {
-        let slot = self.slot.try_lock().ok()?;
+        let slot = lock(&self.slot);
         let live = slot.live.as_ref()?;
         live.bound
             .iter()

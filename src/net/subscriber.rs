@@ -10,6 +10,7 @@ use super::wait::{Checkpoint, Deadline};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
+use crate::wire::stamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub struct Config {
     pub framing: Framing,
     /// Messages queued for each peer; 0 is no limit.
     pub high_water_mark: i32,
-    /// A peer that sends a larger frame is cut off.
+    /// A peer that sends a larger frame is cut off; stamps and the handshake always fit.
     pub max_message_bytes: usize,
     /// How connections are kept.
     pub connecting: Connecting,
@@ -54,35 +55,40 @@ pub struct Stats {
     pub backlog: usize,
 }
 
+/// Below this, copying is cheaper than sharing.
+const LEAST_SHARED: usize = 64 * 1024;
+
 /// What a user holds; any threads may share it.
 pub struct Subscriber {
     owner: Arc<Owner<Inbox>>,
     endpoints: Vec<String>,
     framing: Framing,
     undecodable: Arc<AtomicU64>,
+    owned_above: usize,
 }
 
 impl Subscriber {
     /// Subscribes, binds and connects.
-    pub fn new(config: Config) -> Result<Self> {
+    pub fn new(config: Config, checkpoint: Checkpoint<'_>) -> Result<Self> {
         let wanted = Subscription::all(config.topics.as_deref(), config.prefixes)?;
         address::check(&config.bind, &config.connect)?;
         let mut live = Live::open(
             zmq::SUB,
             &Common {
                 high_water_mark: config.high_water_mark,
-                max_inbound_bytes: i64::try_from(config.max_message_bytes).unwrap_or(i64::MAX),
+                max_inbound_bytes: i64::try_from(config.max_message_bytes.max(stamp::MAX_BYTES))
+                    .unwrap_or(i64::MAX),
                 // Nothing leaves a subscriber but subscriptions.
                 linger: Duration::ZERO,
-                connecting: config.connecting,
+                connecting: config.connecting.clone(),
                 tell: config.tell,
             },
         )?;
         let mut filter = Filter::new(config.framing);
-        options::apply_subscriber(&mut live.socket)
+        options::apply_subscriber(&mut live.socket, &config.connecting)
             .and_then(|()| filter.begin(&mut live.socket, wanted))
             .map_err(|errno| errno.during("cannot set up a subscriber"))?;
-        let live = address::bind_all(live, &config.bind)?;
+        let live = address::bind_all(live, &config.bind, checkpoint)?;
         let endpoints = live.bound.clone();
         let owner = Owner::new(live, Inbox::new(filter))?;
         links::connect_all(&owner, &config.connect)?;
@@ -91,7 +97,16 @@ impl Subscriber {
             endpoints,
             framing: config.framing,
             undecodable: Arc::default(),
+            owned_above: usize::try_from(config.connecting.batch_bytes)
+                .unwrap_or(usize::MAX)
+                .max(LEAST_SHARED),
         })
+    }
+
+    /// A larger frame owns its memory: it did not fit into a connection's read buffer.
+    #[must_use]
+    pub fn owned_above(&self) -> usize {
+        self.owned_above
     }
 
     /// How received frames are read.
@@ -100,26 +115,41 @@ impl Subscriber {
         self.framing
     }
 
-    /// Reads the next message in place and takes it, if there is one and no other thread is inside;
-    /// `None` when one is. `read` must not come back to this subscriber.
-    pub fn try_read<T>(&self, read: impl FnOnce(&Received) -> T) -> Option<Result<Option<T>>> {
+    /// Reads the next message in place, if there is one and no other thread is inside; `None` when
+    /// one is. Takes it, unless `read` finds no memory. `read` must not come back to this subscriber.
+    pub fn try_read<T>(
+        &self,
+        read: impl FnOnce(&Received) -> Option<T>,
+    ) -> Option<Result<Option<T>>> {
         let entered = self.owner.try_enter()?;
         Some(entered.and_then(|mut entered| {
             entered.only_took();
             let (live, inbox) = entered.parts()?;
-            let found = inbox.front(live)?.map(read);
-            if found.is_some() {
-                inbox.queue.pop_front();
-            }
-            Ok(found)
+            let Some(front) = inbox.front(live)? else {
+                return Ok(None);
+            };
+            let found = read(front).ok_or(Error::NoMemory)?;
+            inbox.queue.pop_front();
+            Ok(Some(found))
         }))
     }
 
-    /// Waits for a message. `what` says in the error what was waited for.
-    pub fn recv(&self, deadline: Deadline, checkpoint: Checkpoint<'_>) -> Result<Received> {
+    /// Waits for a message; `None` when none came in time.
+    pub fn recv(&self, deadline: Deadline, checkpoint: Checkpoint<'_>) -> Result<Option<Received>> {
         self.owner
-            .wait(deadline, checkpoint, |live, inbox| inbox.next(live))?
-            .ok_or_else(|| Error::Timeout(self.nothing_came()))
+            .wait(deadline, checkpoint, |live, inbox| inbox.next(live))
+    }
+
+    /// Takes messages back that could not be handed out: the next ones to be taken, in their order.
+    pub fn put_back(&self, messages: Vec<Received>) {
+        let put_back = || {
+            let mut entered = self.owner.enter()?;
+            let (_, inbox) = entered.parts()?;
+            inbox.put_back(messages);
+            Ok::<_, Error>(())
+        };
+        // What was closed meanwhile has dropped its other messages, too.
+        let _ = put_back();
     }
 
     /// Takes up to `max_count` messages that are there; waits for none.
@@ -146,6 +176,11 @@ impl Subscriber {
     pub fn nothing_came(&self) -> String {
         let from = self.connections();
         let listens = if from.is_empty() {
+            if self.endpoints.is_empty() {
+                return "no message came in time: this subscriber is connected to nothing; call \
+                        connect with the address of a publisher"
+                    .into();
+            }
             format!("at {}", self.addresses().join(", "))
         } else {
             format!("from {}", from.join(", "))
@@ -248,10 +283,20 @@ impl Subscriber {
             .collect()
     }
 
+    /// Whether it can be used: it is open, and not another process's.
+    pub fn check_open(&self) -> Result<()> {
+        self.owner.check_open()
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.owner.is_closed()
+    }
+
+    /// Closes without waiting for anything, as its user lets go of it.
+    pub fn let_go(&self) {
+        self.owner.let_go();
     }
 
     /// Closes.

@@ -15,6 +15,9 @@ const fn int(constant: u32) -> c_int {
 pub(crate) const XPUB_NODROP: c_int = int(zmq_sys::ZMQ_XPUB_NODROP);
 pub(crate) const XPUB_VERBOSER: c_int = int(zmq_sys::ZMQ_XPUB_VERBOSER);
 pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
+// Two draft options, hence not in `zmq_sys`.
+pub(crate) const IN_BATCH_SIZE: c_int = 101;
+pub(crate) const OUT_BATCH_SIZE: c_int = 102;
 pub(crate) const DONTWAIT: c_int = int(zmq_sys::ZMQ_DONTWAIT);
 pub(crate) const SNDMORE: c_int = int(zmq_sys::ZMQ_SNDMORE);
 
@@ -169,6 +172,37 @@ pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq:
 /// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever), and
 /// says whether the first one is. `Err(EINTR)` when a signal came first. A descriptor that was
 /// closed meanwhile counts as readable.
+#[cfg(unix)]
+pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Errno> {
+    let item = |&fd: &RawFd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // A waiter has two; the heap is for the housekeeping thread.
+    let (mut few, mut many);
+    let items: &mut [libc::pollfd] = if let [one, other] = descriptors {
+        few = [item(one), item(other)];
+        &mut few
+    } else {
+        many = descriptors.iter().map(item).collect::<Vec<_>>();
+        &mut many
+    };
+    let count = libc::nfds_t::try_from(items.len()).map_err(|_| Errno(libc::EINVAL))?;
+    let milliseconds = c_int::try_from(milliseconds).unwrap_or(c_int::MAX);
+    // SAFETY: the array outlives the call.
+    if unsafe { libc::poll(items.as_mut_ptr(), count, milliseconds) } == -1 {
+        return Err(Errno(
+            std::io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EINTR),
+        ));
+    }
+    Ok(items.first().is_some_and(|item| item.revents != 0))
+}
+
+/// The same by libzmq, which knows what Windows calls it.
+#[cfg(not(unix))]
 pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Errno> {
     let mut items: Vec<zmq_sys::zmq_pollitem_t> = descriptors
         .iter()

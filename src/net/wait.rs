@@ -1,6 +1,12 @@
-//! How long to wait, and who may interrupt.
+//! How to wait, how long, and who may interrupt.
 
+use super::context::lock;
+use super::live::Live;
+use super::socket::{Owner, Room};
+use super::wake::{self, Wake};
+use super::{options, sys};
 use crate::error::Result;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Called between two slices of a wait, with no lock held; an error ends the wait and is passed on.
@@ -36,6 +42,87 @@ impl Deadline {
         match self.0 {
             None => SLICE,
             Some(end) => end.saturating_duration_since(Instant::now()).min(SLICE),
+        }
+    }
+}
+
+impl<R: Room> Owner<R> {
+    /// The one wait of the crate: tries until `attempt` gives something, in slices between which
+    /// the checkpoint runs with no lock held. `Ok(None)` when the deadline came first.
+    pub(crate) fn wait<T>(
+        &self,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+        mut attempt: impl FnMut(&mut Live, &mut R) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        self.check_fork()?;
+        let me = wake::mine();
+        let waiter = Waiter { owner: self, me };
+        let mut descriptors = Vec::with_capacity(2);
+        let mut ran_commands = true;
+        let mut checked = Instant::now();
+        let mut registered = false;
+        loop {
+            {
+                let mut entered = self.enter()?;
+                entered.quiet = true;
+                if !registered {
+                    entered.slot.waiters.push(Arc::clone(&waiter.me));
+                    registered = true;
+                }
+                let (live, room) = entered.parts()?;
+                let descriptor = live.descriptor;
+                let outcome = attempt(live, room);
+                // Whoever ran commands may have taken the signal that another waiter needs.
+                if ran_commands || !matches!(outcome, Ok(None)) {
+                    entered.slot.wake_others(Some(&waiter.me));
+                }
+                if let Some(found) = outcome? {
+                    return Ok(Some(found));
+                }
+                descriptors.clear();
+                descriptors.push(descriptor);
+                descriptors.extend(waiter.me.descriptor());
+            }
+            if deadline.expired() {
+                return Ok(None);
+            }
+            let slice = deadline.slice();
+            let before = Instant::now();
+            // Rounded up, lest the last millisecond is spent spinning.
+            let milliseconds = i64::from(options::milliseconds(slice)) + 1;
+            let ready = sys::poll(&descriptors, milliseconds);
+            waiter.me.clear();
+            let now = Instant::now();
+            // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
+            ran_commands = ready == Ok(true) || now - before >= slice;
+            if ready.is_err() || now - checked >= SLICE {
+                checked = now;
+                checkpoint()?;
+            }
+        }
+    }
+}
+
+/// Takes a thread off the list of those that wait, however it leaves.
+struct Waiter<'a, R: Room> {
+    owner: &'a Owner<R>,
+    me: Arc<Wake>,
+}
+
+impl<R: Room> Drop for Waiter<'_, R> {
+    fn drop(&mut self) {
+        // A signal handler may have forked during the wait.
+        if self.owner.check_fork().is_err() {
+            return;
+        }
+        let mut slot = lock(&self.owner.slot);
+        if let Some(place) = slot
+            .waiters
+            .iter()
+            .position(|one| Arc::ptr_eq(one, &self.me))
+        {
+            slot.waiters.swap_remove(place);
         }
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn mine() -> Arc<Wake> {
 }
 
 /// Keeps signals away from a thread of ours, so that they interrupt the waits of the main thread.
-pub(crate) fn block_signals() {
+pub fn block_signals() {
     #[cfg(unix)]
     // SAFETY: fills a signal set of our own and gives it to this thread.
     unsafe {

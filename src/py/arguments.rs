@@ -1,5 +1,6 @@
 //! What Python passes, checked: the errors say what to pass instead.
 
+use super::lending;
 use crate::error::{Error, Result};
 use crate::net::{Connecting, Deadline, Subscription};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
@@ -7,26 +8,58 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::time::Duration;
 
+/// A number of seconds; one that no float holds is infinite.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seconds(pub(super) f64);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<f64>() {
+            Ok(number) => Ok(Self(number)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+                let sign = if object.lt(0)? { -1.0 } else { 1.0 };
+                Ok(Self(f64::INFINITY * sign))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Refuses a number of seconds that makes no sense. Cheap: every send and receive asks.
+#[inline]
+pub(super) fn check_seconds(what: &str, seconds: Option<Seconds>) -> Result<()> {
+    match seconds {
+        // NaN, too, is not 0 or more.
+        Some(Seconds(seconds)) if !matches!(seconds, 0.0..) => Err(senseless(what, seconds)),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn senseless(what: &str, seconds: f64) -> Error {
+    Error::Value(format!(
+        "{what} is a number of seconds, 0 or more, or None for no limit; not {seconds}"
+    ))
+}
+
 /// Seconds to a time; `None` and infinity are no limit.
-pub(super) fn seconds(what: &str, seconds: Option<f64>) -> Result<Option<Duration>> {
-    let Some(seconds) = seconds else {
+pub(super) fn seconds(what: &str, seconds: Option<Seconds>) -> Result<Option<Duration>> {
+    check_seconds(what, seconds)?;
+    let Some(Seconds(seconds)) = seconds else {
         return Ok(None);
     };
-    if seconds.is_nan() || seconds < 0.0 {
-        return Err(Error::Value(format!(
-            "{what} is a number of seconds, 0 or more, or None for no limit; not {seconds}"
-        )));
-    }
     // Beyond what a clock can hold is no limit, too.
     Ok(Duration::try_from_secs_f64(seconds).ok())
 }
 
-pub(super) fn deadline(timeout: Option<f64>) -> Result<Deadline> {
+pub(super) fn deadline(timeout: Option<Seconds>) -> Result<Deadline> {
     Ok(Deadline::after(seconds("timeout", timeout)?))
 }
 
 /// A linger must end: an endless one is how programs hang at exit.
-pub(super) fn linger(value: f64) -> Result<Duration> {
+pub(super) fn linger(value: Seconds) -> Result<Duration> {
     match seconds("linger", Some(value))? {
         // libzmq counts milliseconds in an int.
         Some(linger) if linger.as_millis() <= i32::MAX as u128 => Ok(linger),
@@ -38,10 +71,11 @@ pub(super) fn linger(value: f64) -> Result<Duration> {
     }
 }
 
-/// How connections are kept: `keepalive` and `reconnect_max`.
+/// How connections are kept: `keepalive`, `reconnect_max` and `batch_bytes`.
 pub(super) fn connecting(
-    keepalive: Option<(f64, f64, Whole)>,
-    reconnect_max: f64,
+    keepalive: Option<(Seconds, Seconds, Whole)>,
+    reconnect_max: Seconds,
+    batch_bytes: Whole,
 ) -> Result<Connecting> {
     let wrong = || {
         Error::Value(
@@ -53,7 +87,7 @@ pub(super) fn connecting(
     let keepalive = match keepalive {
         None => None,
         Some((idle, interval, Whole(count))) => {
-            let whole = |seconds: f64| -> Option<i32> {
+            let whole = |Seconds(seconds): Seconds| -> Option<i32> {
                 // The range is checked, and TCP knows whole seconds only.
                 #[allow(clippy::cast_possible_truncation)]
                 (1.0..=32_767.0)
@@ -74,9 +108,18 @@ pub(super) fn connecting(
         .ok_or_else(|| {
             Error::Value("reconnect_max is a number of seconds from 0.1 to 86400".into())
         })?;
+    let batch_bytes = i32::try_from(batch_bytes.0)
+        .ok()
+        .filter(|bytes| (1_024..=16_777_216).contains(bytes))
+        .ok_or_else(|| {
+            Error::Value(format!(
+                "batch_bytes is a number of bytes from 1024 to 16777216, not {batch_bytes}"
+            ))
+        })?;
     Ok(Connecting {
         keepalive,
         reconnect_max,
+        batch_bytes,
     })
 }
 
@@ -94,6 +137,15 @@ pub(super) fn callback(object: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>>
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whole(pub(super) i64);
 
+impl std::fmt::Display for Whole {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            i64::MIN | i64::MAX => formatter.write_str("a number of that size"),
+            number => number.fmt(formatter),
+        }
+    }
+}
+
 impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
     type Error = PyErr;
 
@@ -109,15 +161,15 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
 }
 
 /// How many: of what, at least this.
-pub(super) fn count(what: &str, Whole(value): Whole, least: usize) -> Result<usize> {
-    usize::try_from(value)
+pub(super) fn count(what: &str, value: Whole, least: usize) -> Result<usize> {
+    usize::try_from(value.0)
         .ok()
         .filter(|count| *count >= least)
         .ok_or_else(|| Error::Value(format!("{what} is {least} or more, not {value}")))
 }
 
-pub(super) fn high_water_mark(Whole(value): Whole) -> Result<i32> {
-    i32::try_from(value)
+pub(super) fn high_water_mark(value: Whole) -> Result<i32> {
+    i32::try_from(value.0)
         .ok()
         .filter(|mark| *mark >= 0)
         .ok_or_else(|| {
@@ -216,20 +268,22 @@ pub(super) fn subscription(
 }
 
 /// A payload's bytes.
-pub(super) enum Payload<'a> {
-    /// Borrowed from a `str` or `bytes`, which cannot change.
-    Borrowed(&'a [u8]),
+pub(super) enum Payload<'a, 'py> {
+    /// Borrowed from a `str`, which cannot change.
+    Text(&'a [u8]),
+    /// Bytes, which cannot change either.
+    Bytes(&'a Bound<'py, PyBytes>),
     /// Copied from a buffer, which may.
-    Owned(Vec<u8>),
+    Owned(Bound<'py, PyBytes>),
 }
 
-impl<'a> Payload<'a> {
-    pub(super) fn new(object: &'a Bound<'_, PyAny>) -> PyResult<Self> {
+impl<'a, 'py> Payload<'a, 'py> {
+    pub(super) fn new(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
-            return Ok(Self::Borrowed(text.to_str()?.as_bytes()));
+            return Ok(Self::Text(text.to_str()?.as_bytes()));
         }
         if let Ok(bytes) = object.cast::<PyBytes>() {
-            return Ok(Self::Borrowed(bytes.as_bytes()));
+            return Ok(Self::Bytes(bytes));
         }
         // Whatever its item type, strides or shape: the bytes in C order.
         let py = object.py();
@@ -237,7 +291,11 @@ impl<'a> Payload<'a> {
             .import(pyo3::intern!(py, "builtins"))?
             .getattr(pyo3::intern!(py, "memoryview"))?
             .call1((object,))
-            .map_err(|_| {
+            .map_err(|error| {
+                // A buffer that was released or closed says so itself.
+                if !error.is_instance_of::<PyTypeError>(py) {
+                    return error;
+                }
                 PyTypeError::new_err(format!(
                     "a payload is str, bytes or a buffer (such as bytearray or a NumPy array), not \
                      {name}: pass str(payload), or use send_json",
@@ -245,13 +303,23 @@ impl<'a> Payload<'a> {
                 ))
             })?;
         let bytes = view.call_method0(pyo3::intern!(py, "tobytes"))?;
-        Ok(Self::Owned(bytes.cast::<PyBytes>()?.as_bytes().to_vec()))
+        Ok(Self::Owned(bytes.cast_into::<PyBytes>()?))
+    }
+
+    /// Bytes that are dearer to copy than to lend.
+    #[inline]
+    pub(super) fn worth_lending(&self) -> Option<&'a Bound<'py, PyBytes>> {
+        match self {
+            Self::Bytes(bytes) if bytes.as_bytes().len() >= lending::LEAST => Some(bytes),
+            _ => None,
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
+            Self::Bytes(bytes) => bytes.as_bytes(),
+            Self::Text(bytes) => bytes,
+            Self::Owned(bytes) => bytes.as_bytes(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The exceptions, and the one way from the core's error to them.
 
-use super::waiting::is_main_thread;
 use crate::error::Error;
 use crate::net;
 use pyo3::create_exception;
-use pyo3::exceptions::{PyOSError, PyTimeoutError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PySystemExit, PyTimeoutError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 create_exception!(
     zmqchat_rs,
@@ -22,7 +23,9 @@ create_exception!(
     zmqchat_rs,
     ClosedError,
     ZmqChatError,
-    "The object was closed: by `close`, by leaving its `with` block, or because the program ends."
+    "The object was closed: by `close`, by leaving its `with` block, or because the program ends.\n\n\
+     In a daemon thread the end of the program is a `SystemExit` instead, which ends the thread \
+     without a word."
 );
 create_exception!(
     zmqchat_rs,
@@ -38,10 +41,8 @@ impl From<Error> for PyErr {
         match error {
             Error::Value(message) => PyValueError::new_err(message),
             Error::Timeout(message) => PyTimeoutError::new_err(message),
-            Error::Closed(message) => {
-                stay_at_the_end();
-                ClosedError::new_err((libc::EBADF, message))
-            }
+            Error::Closed(_) if net::ended() && in_a_daemon() => PySystemExit::new_err(()),
+            Error::Closed(message) => ClosedError::new_err((libc::EBADF, message)),
             Error::Os { errno, message } => ZmqChatError::new_err((errno, message)),
             Error::Full { sent, message } => Python::attach(|py| {
                 let error = QueueFullError::new_err((libc::EAGAIN, message));
@@ -50,24 +51,22 @@ impl From<Error> for PyErr {
                     Err(other) => other,
                 }
             }),
+            Error::NoMemory => PyMemoryError::new_err(()),
             // `waiting::detached` puts the signal handler's own exception in its place.
             Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
         }
     }
 }
 
-/// At the end of the program a daemon thread that goes on sending or receiving stays here: what it
-/// would raise is no news to anybody, and would be printed.
-fn stay_at_the_end() {
-    if net::ended() {
-        Python::attach(|py| {
-            if let Ok(false) = is_main_thread(py) {
-                py.detach(|| loop {
-                    std::thread::park();
-                });
-            }
-        });
-    }
+/// Whether this thread is one that a program leaves behind when it ends. That all is closed then is
+/// no news to anybody, and would be printed; but some function that runs at exit may join it.
+fn in_a_daemon() -> bool {
+    static CURRENT_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Python::attach(|py| {
+        let current = CURRENT_THREAD.import(py, "threading", "current_thread")?;
+        current.call0()?.getattr(intern!(py, "daemon"))?.is_truthy()
+    })
+    .unwrap_or(false)
 }
 
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {

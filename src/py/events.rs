@@ -5,7 +5,7 @@
 
 use super::waiting::detached;
 use crate::net::events::{self, Kind};
-use crate::net::{about_to_wait, Subscription};
+use crate::net::{about_to_wait, ended, Subscription};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -25,12 +25,15 @@ fn start_reader() {
     let Ok(_waiting) = about_to_wait() else {
         return;
     };
-    // No reader, no events: there is nobody to tell why.
-    let _ = Python::try_attach(|py| {
+    // There is nobody to tell why it failed; the next event tries again.
+    let started = Python::try_attach(|py| {
         py.import(intern!(py, "zmqchat_rs._events"))?
             .call_method0(intern!(py, "start"))
             .map(drop)
     });
+    if !matches!(started, Some(Ok(()))) {
+        events::unread();
+    }
 }
 
 pub(super) fn prepare() {
@@ -82,6 +85,18 @@ fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> Bound<'py,
     }
 }
 
+/// Whether the program is ending.
+#[pyfunction]
+pub(super) fn _ending() -> bool {
+    ended()
+}
+
+/// Says that the reading thread is gone: the next event starts another one.
+#[pyfunction]
+pub(super) fn _stop_reading() {
+    events::unread();
+}
+
 /// The next event, as the arguments of `_events.deliver`; None when the program ends.
 #[pyfunction]
 pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
@@ -111,6 +126,9 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             "lost"
         }
     };
+    if events::dropped() {
+        details.set_item("dropped", true)?;
+    }
     details.set_item("kind", kind)?;
     details.set_item("at_ns", event.at_ns)?;
     let callback = callbacks()

@@ -1,17 +1,21 @@
 //! `Message`.
 
+use super::body::Body;
+use super::copies::{bytes, copy, text};
+use crate::log::Record;
 use crate::net::Received;
 use crate::show::line::{self, Line, Timestamps};
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One received message; immutable.
 ///
@@ -28,65 +32,88 @@ use std::sync::{Arc, Mutex, OnceLock};
 ///     ValueError: There are no frames, or `framing` is none of the three.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
 pub(super) struct Message {
-    first: Py<PyBytes>,
+    first: Body,
     rest: Vec<Py<PyBytes>>,
     framing: Framing,
     at_ns: i64,
-    meaning: OnceLock<Meaning>,
-    /// Where its subscriber counts texts in which bytes were replaced; this one counts once.
-    undecodable: Mutex<Option<Arc<AtomicU64>>>,
+    /// In a box: most messages are read in one way alone, and a small object is made faster.
+    meaning: OnceLock<Box<Meaning>>,
+    /// Where its subscriber counts texts in which bytes were replaced.
+    undecodable: Option<Arc<AtomicU64>>,
+    /// Whether this one was counted.
+    counted: AtomicBool,
 }
 
 impl Message {
-    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive.
+    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive; a
+    /// first frame above `share_above` bytes owns its memory, and need not be copied. None where there
+    /// is no memory for a copy.
     pub(super) fn from_received(
         py: Python<'_>,
         received: &Received,
         framing: Framing,
         undecodable: &Arc<AtomicU64>,
-    ) -> Self {
-        Self {
-            first: PyBytes::new(py, received.first.bytes()).unbind(),
-            rest: received
-                .rest
-                .iter()
-                .map(|frame| PyBytes::new(py, frame.bytes()).unbind())
-                .collect(),
+        share_above: usize,
+    ) -> Option<Self> {
+        let first = received.first.bytes();
+        let shared = (first.len() > share_above)
+            .then(|| received.first.share())
+            .flatten();
+        let mut rest = Vec::with_capacity(received.rest.len());
+        for frame in &received.rest {
+            rest.push(copy(py, frame.bytes())?.unbind());
+        }
+        Some(Self {
+            first: match shared {
+                Some(frame) => Body::shared(frame),
+                None => copy(py, first)?.unbind().into(),
+            },
+            rest,
             framing,
             at_ns: received.at_ns,
             meaning: OnceLock::new(),
-            undecodable: Mutex::new(Some(Arc::clone(undecodable))),
-        }
+            undecodable: Some(Arc::clone(undecodable)),
+            counted: AtomicBool::new(false),
+        })
     }
 
     fn bytes<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
-        std::iter::once(&self.first)
-            .chain(&self.rest)
-            .map(|frame| frame.as_bytes(py))
+        std::iter::once(self.first.as_bytes(py))
+            .chain(self.rest.iter().map(|frame| frame.as_bytes(py)))
             .collect()
     }
 
     fn meaning(&self, py: Python<'_>) -> &Meaning {
         self.meaning.get_or_init(|| {
-            if self.rest.is_empty() {
+            Box::new(if self.rest.is_empty() {
                 interpret(&[self.first.as_bytes(py)], self.framing)
             } else {
                 interpret(&self.bytes(py), self.framing)
-            }
+            })
         })
     }
 
     fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
         let meaning = self.meaning(py);
         let frame = match meaning.frame.checked_sub(1) {
-            None => &self.first,
-            Some(index) => &self.rest[index],
+            None => self.first.as_bytes(py),
+            Some(index) => self.rest[index].as_bytes(py),
         };
-        &frame.as_bytes(py)[meaning.start..]
+        &frame[meaning.start..]
     }
 
     fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
         self.meaning(py).stamp.as_ref()
+    }
+
+    /// What a transcript keeps of it.
+    pub(super) fn record<'a>(&'a self, py: Python<'a>) -> Record<'a> {
+        Record {
+            frames: self.bytes(py),
+            framing: self.framing,
+            meaning: self.meaning(py),
+            at_ns: self.at_ns,
+        }
     }
 
     fn at(&self) -> DateTime<FixedOffset> {
@@ -94,10 +121,10 @@ impl Message {
     }
 
     fn count_undecodable(&self) {
-        // Nobody holds this lock for longer than this line.
-        let counter = self.undecodable.lock().map_or(None, |mut once| once.take());
-        if let Some(counter) = counter {
-            counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = &self.undecodable {
+            if !self.counted.swap(true, Ordering::Relaxed) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -107,16 +134,6 @@ impl Message {
             self.count_undecodable();
         }
         text
-    }
-}
-
-/// Bytes as text, and whether all could be decoded; those that could not become U+FFFD.
-pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> (Bound<'py, PyString>, bool) {
-    // Checked here first: an exception of Python's decoder could set off a garbage collection, and
-    // with it code that comes back to the subscriber, whose lock is held.
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (PyString::new(py, text), true),
-        Err(_) => (PyString::new(py, &String::from_utf8_lossy(bytes)), false),
     }
 }
 
@@ -136,7 +153,9 @@ impl Message {
                 // Python's times have microseconds; the float has no more.
                 #[allow(clippy::cast_possible_truncation)]
                 let microseconds = (seconds * 1e6).round() as i64;
-                microseconds.saturating_mul(1_000)
+                microseconds.checked_mul(1_000).ok_or_else(|| {
+                    PyValueError::new_err("received_at is a time between the years 1678 and 2261")
+                })?
             }
         };
         restore(frames, framing, at_ns)
@@ -153,34 +172,35 @@ impl Message {
 
     /// The payload as text, without the topic; undecodable bytes are replaced by U+FFFD.
     #[getter]
-    fn text<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        let (text, whole) = text(py, self.payload(py));
+    fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let (text, whole) = text(py, self.payload(py))?;
         if !whole {
             self.count_undecodable();
         }
-        text
+        Ok(text)
     }
 
     /// The payload's bytes, untouched, without the topic.
     #[getter]
-    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let payload = self.payload(py);
         if payload.len() == self.first.as_bytes(py).len() && self.meaning(py).frame == 0 {
-            return self.first.bind(py).clone();
+            return Ok(self.first.object(py)?.bind(py).clone());
         }
-        PyBytes::new(py, payload)
+        bytes(py, payload)
     }
 
     /// The first frame as it came: what pyzmq's `recv` would have given.
     #[getter]
-    fn raw(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.first.clone_ref(py)
+    fn raw(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        Ok(self.first.object(py)?.clone_ref(py))
     }
 
     /// All frames as they came: what pyzmq's `recv_multipart` would have given, as a tuple.
     #[getter]
     fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let frames: Vec<_> = std::iter::once(&self.first).chain(&self.rest).collect();
+        let first = self.first.object(py)?;
+        let frames: Vec<_> = std::iter::once(first).chain(&self.rest).collect();
         PyTuple::new(py, frames)
     }
 
@@ -237,7 +257,7 @@ impl Message {
     ///     ValueError: The payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         py.import(intern!(py, "json"))?
-            .call_method1(intern!(py, "loads"), (PyBytes::new(py, self.payload(py)),))
+            .call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,))
     }
 
     /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline.
@@ -279,8 +299,8 @@ impl Message {
         ))
     }
 
-    fn __str__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        text(py, self.first.as_bytes(py)).0
+    fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(text(py, self.first.as_bytes(py))?.0)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -291,7 +311,7 @@ impl Message {
         if let Some(sender) = self.sender(py) {
             parts.push(format!("sender={}", PyString::new(py, sender).repr()?));
         }
-        parts.push(format!("text={}", self.text(py).repr()?));
+        parts.push(format!("text={}", self.text(py)?.repr()?));
         Ok(format!("<Message {}>", parts.join(" ")))
     }
 
@@ -334,18 +354,19 @@ pub(super) fn _restore_message(
     restore(frames, framing, at_ns)
 }
 
-fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> PyResult<Message> {
+pub(super) fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> PyResult<Message> {
     let framing = Framing::parse(framing)?;
     let mut frames = frames.into_iter();
     let first = frames.next().ok_or_else(|| {
         pyo3::exceptions::PyValueError::new_err("a message has at least one frame")
     })?;
     Ok(Message {
-        first,
+        first: first.into(),
         rest: frames.collect(),
         framing,
         at_ns,
         meaning: OnceLock::new(),
-        undecodable: Mutex::default(),
+        undecodable: None,
+        counted: AtomicBool::new(false),
     })
 }

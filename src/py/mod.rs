@@ -4,15 +4,22 @@
 #![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
 
 mod arguments;
+mod body;
+mod copies;
 mod error;
 mod events;
 mod information;
+mod lending;
 mod message;
 mod publisher;
 mod publisher_state;
+mod receiving;
+mod sending;
 mod state;
 mod subscriber;
 mod subscriber_state;
+mod transcript;
+mod transcript_reader;
 mod waiting;
 
 use pyo3::prelude::*;
@@ -24,12 +31,16 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Message>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;
+    module.add_class::<transcript::Transcript>()?;
+    module.add_class::<transcript_reader::TranscriptReader>()?;
     module.add_class::<state::Peer>()?;
     module.add_class::<state::PublisherStats>()?;
     module.add_class::<state::SubscriberStats>()?;
     error::add_to(module)?;
     events::prepare();
+    module.add_function(wrap_pyfunction!(events::_ending, module)?)?;
     module.add_function(wrap_pyfunction!(events::_next_event, module)?)?;
+    module.add_function(wrap_pyfunction!(events::_stop_reading, module)?)?;
     module.add_function(wrap_pyfunction!(information::parse_address, module)?)?;
     module.add_function(wrap_pyfunction!(information::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(information::local_addresses, module)?)?;
@@ -37,5 +48,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(information::use_color, module)?)?;
     module.add_function(wrap_pyfunction!(information::paint, module)?)?;
     module.add_function(wrap_pyfunction!(information::_shutdown, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        transcript_reader::read_transcript,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
     module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

@@ -1,16 +1,15 @@
 //! `Publisher`.
 
-use super::arguments::{self, Payload, Whole};
+use super::arguments::{self, Seconds, Whole};
 use super::events::Callback;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
-use crate::net::Deadline;
 use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
 use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
@@ -32,9 +31,9 @@ const BREATH: Duration = Duration::from_millis(5);
 /// Args:
 ///     bind: Where to listen, one address or several; None means `*:5555`, unless `connect` is given.
 ///     connect: Subscribers that listen themselves (with `bind`), one address or several.
-///     name: Who is sending. Adds a stamp to each message: name, instance, sequence number for
-///         each topic, time. None sends no stamps, and peers that read with plain pyzmq see
-///         single-frame messages.
+///     name: Who is sending: 1 to 255 bytes of text that shows. Adds a stamp to each message:
+///         name, instance, sequence number for each topic, time. None sends no stamps, and peers
+///         that read with plain pyzmq see single-frame messages.
 ///     framing: "plain" sends `topic:text` in one frame; "envelope" sends `[topic, payload]`.
 ///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
 ///         subscriber alone, "block" waits for the slowest, "raise" raises QueueFullError.
@@ -45,9 +44,11 @@ const BREATH: Duration = Duration::from_millis(5);
 ///         probes, and how many may stay unanswered before the connection counts as lost (whole
 ///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
 ///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
+///     batch_bytes: How many bytes the network's thread writes at a time. Messages of 1 KiB and more
+///         go faster in large batches; each connection owns a buffer of that size.
 ///     on_event: Called with an `Event` whenever something happens to its connections, in a
-///         thread of its own, one event at a time; None calls nothing. What it raises is logged.
-///         It is kept until `close`.
+///         thread of its own, one event at a time; None calls nothing. What it raises is logged,
+///         SystemExit too, and ends nothing. It is kept until `close`.
 ///
 /// Raises:
 ///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
@@ -56,36 +57,15 @@ const BREATH: Duration = Duration::from_millis(5);
 pub(super) struct Publisher {
     pub(super) core: Core,
     name: Option<String>,
-    linger: f64,
+    linger: Seconds,
     on_event: Callback,
 }
 
-impl Publisher {
-    /// Sends one message: without letting go of the interpreter where nothing can block.
-    fn send_one(
-        &self,
-        py: Python<'_>,
-        payload: &Bound<'_, PyAny>,
-        topic: Option<&str>,
-        deadline: impl FnOnce() -> Result<Deadline, Error>,
-    ) -> PyResult<()> {
-        let payload = Payload::new(payload)?;
-        let payload = payload.bytes();
-        self.core.check(payload, topic)?;
-        match self.core.try_send(payload, topic) {
-            Some(Ok(true)) => return Ok(()),
-            Some(Ok(false)) if self.core.on_full() == OnFull::Raise => {
-                self.core.refuse();
-                return Err(self.core.full(0).into());
-            }
-            Some(Err(error)) => return Err(error.into()),
-            // The queue is full, or another thread is inside.
-            Some(Ok(false)) | None => {}
-        }
-        let deadline = deadline()?;
-        detached(py, |checkpoint| {
-            self.core.send(payload, topic, deadline, checkpoint)
-        })
+impl Drop for Publisher {
+    /// Closing takes locks, and may wait for a moment.
+    fn drop(&mut self) {
+        let core = &self.core;
+        let _ = Python::try_attach(|py| py.detach(|| core.let_go()));
     }
 }
 
@@ -94,11 +74,11 @@ impl Publisher {
     #[new]
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
-                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = 1.0, keepalive = Some((5.0, 4.0, Whole(3))),
-                     reconnect_max = 2.0, on_event = None),
+                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))),
+                     reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
-                          reconnect_max=2.0, on_event=None)"
+                          reconnect_max=2.0, batch_bytes=131072, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
@@ -110,12 +90,13 @@ impl Publisher {
         on_full: &str,
         high_water_mark: Whole,
         max_message_bytes: Whole,
-        linger: f64,
-        keepalive: Option<(f64, f64, Whole)>,
-        reconnect_max: f64,
+        linger: Seconds,
+        keepalive: Option<(Seconds, Seconds, Whole)>,
+        reconnect_max: Seconds,
+        batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let connecting = arguments::connecting(keepalive, reconnect_max)?;
+        let connecting = arguments::connecting(keepalive, reconnect_max, batch_bytes)?;
         let connect = connect.map_or_else(
             || Ok(Vec::new()),
             |connect| arguments::texts("connect", connect),
@@ -147,7 +128,7 @@ impl Publisher {
             tell: on_event.number(),
         };
         // Looking up a name to bind may take a while.
-        let core = py.detach(|| Core::new(config))?;
+        let core = detached(py, |checkpoint| Core::new(config, checkpoint))?;
         Ok(Self {
             core,
             name,
@@ -160,6 +141,7 @@ impl Publisher {
     ///
     /// With `on_full="drop"` it never waits; a subscriber whose queue is full loses the message.
     /// With "block" it waits for room, and Ctrl+C ends the wait; the message was then not sent.
+    /// `bytes` of 64 KiB and more are not copied: they are kept alive until they are sent.
     ///
     /// Args:
     ///     payload: What to send: str (as UTF-8), bytes, or any buffer, such as a NumPy array.
@@ -168,7 +150,8 @@ impl Publisher {
     ///     timeout: Seconds to wait for room under "block"; None waits for ever, 0 not at all.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar, or the message exceeds `max_message_bytes`.
+    ///     ValueError: The topic breaks the grammar, the message exceeds `max_message_bytes`, or
+    ///         `timeout` is negative.
     ///     TypeError: The payload is none of these kinds.
     ///     TimeoutError: No room in time, under "block".
     ///     QueueFullError: No room, under "raise".
@@ -179,8 +162,9 @@ impl Publisher {
         py: Python<'_>,
         payload: &Bound<'_, PyAny>,
         topic: Option<&str>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<()> {
+        arguments::check_seconds("timeout", timeout)?;
         self.send_one(py, payload, topic, || arguments::deadline(timeout))
     }
 
@@ -196,7 +180,8 @@ impl Publisher {
     ///     How many were sent.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar, or a message exceeds `max_message_bytes`.
+    ///     ValueError: The topic breaks the grammar, a message exceeds `max_message_bytes`, or
+    ///         `timeout` is negative.
     ///     TypeError: `payloads` is itself one payload, or an item is none.
     ///     TimeoutError: No room in time, under "block"; what came before was sent.
     ///     QueueFullError: No room, under "raise"; `.sent` tells how many went out before.
@@ -207,9 +192,13 @@ impl Publisher {
         py: Python<'_>,
         payloads: &Bound<'_, PyAny>,
         topic: Option<&str>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<usize> {
-        if payloads.is_instance_of::<PyString>() || payloads.is_instance_of::<PyBytes>() {
+        if payloads.is_instance_of::<PyString>()
+            || payloads.is_instance_of::<PyBytes>()
+            || payloads.is_instance_of::<PyByteArray>()
+            || payloads.is_instance_of::<PyMemoryView>()
+        {
             return Err(PyTypeError::new_err(
                 "send_many takes a list of payloads; for a single one use send",
             ));
@@ -257,8 +246,9 @@ impl Publisher {
         py: Python<'_>,
         obj: &Bound<'_, PyAny>,
         topic: Option<&str>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<()> {
+        arguments::check_seconds("timeout", timeout)?;
         let how = PyDict::new(py);
         how.set_item(intern!(py, "ensure_ascii"), false)?;
         how.set_item(intern!(py, "allow_nan"), false)?;
@@ -298,7 +288,7 @@ impl Publisher {
         py: Python<'_>,
         count: Whole,
         topic: Option<&str>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<usize> {
         let count = arguments::count("count", count, 0)?;
         let deadline = arguments::deadline(timeout)?;
@@ -331,15 +321,16 @@ impl Publisher {
     /// Raises:
     ///     ValueError: `linger` is negative or infinite.
     #[pyo3(signature = (linger = None))]
-    fn close(&self, py: Python<'_>, linger: Option<f64>) -> PyResult<()> {
+    fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = arguments::linger(linger.unwrap_or(self.linger))?;
         self.on_event.forget();
         Ok(py.detach(|| self.core.close(Some(linger)))?)
     }
 
     /// The publisher itself; leaving the `with` block closes it.
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
+    fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        slf.get().core.check_open()?;
+        Ok(slf)
     }
 
     /// Closes it.

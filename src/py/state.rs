@@ -10,7 +10,8 @@ use pyo3::types::PyString;
 pub(super) struct Peer {
     /// The other side as a person would type it.
     address: String,
-    /// "resolving" (its name is being looked up), "connecting" (never stood yet), "connected", or
+    /// "resolving" (its name is being looked up), "connecting" (never stood yet; over
+    /// `inproc://`, nobody is bound to the name), "connected", or
     /// "reconnecting" (stood, was lost, and is tried again).
     state: &'static str,
     /// Since when: an aware datetime in local time.

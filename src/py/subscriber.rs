@@ -1,12 +1,11 @@
 //! `Subscriber`.
 
-use super::arguments::{self, Whole};
+use super::arguments::{self, Seconds, Whole};
+use super::copies;
 use super::events::Callback;
-use super::message::{self, Message};
+use super::message::Message;
 use super::waiting::detached;
-use crate::error::Error;
 use crate::net::subscriber::{Config, Subscriber as Core};
-use crate::net::Received;
 use crate::wire::message::Framing;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -34,14 +33,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///         topics that are a frame of their own; "raw" splits nothing.
 ///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. What
 ///         comes beyond that is lost, or waits at the publisher, as the publisher chose.
-///     max_message_bytes: A publisher that sends a larger frame is cut off, and tried again.
+///     max_message_bytes: A publisher that sends a larger frame is cut off, and tried again. Less
+///         than 4096 counts as 4096, the room that stamps and the handshake need.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
 ///         probes, and how many may stay unanswered before the connection counts as lost (whole
 ///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
 ///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
+///     batch_bytes: How many bytes the network's thread reads at a time. Messages of 1 KiB and more
+///         go faster in large batches; each connection owns a buffer of that size.
 ///     on_event: Called with an `Event` whenever something happens to its connections, in a
-///         thread of its own, one event at a time; None calls nothing. What it raises is logged.
-///         It is kept until `close`.
+///         thread of its own, one event at a time; None calls nothing. What it raises is logged,
+///         SystemExit too, and ends nothing. It is kept until `close`.
 ///
 /// Raises:
 ///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
@@ -54,31 +56,11 @@ pub(super) struct Subscriber {
     steps: AtomicU32,
 }
 
-impl Subscriber {
-    /// Reads the next message: what is there at once, without letting go of the interpreter.
-    /// `read` makes nothing that Python's garbage collector could run code for.
-    fn next<T>(
-        &self,
-        timeout: Option<f64>,
-        py: Python<'_>,
-        read: impl Fn(&Received) -> T,
-    ) -> PyResult<T> {
-        match self.core.try_read(&read) {
-            Some(Ok(Some(found))) => return Ok(found),
-            Some(Ok(None)) if timeout == Some(0.0) => {
-                return Err(Error::Timeout("no message is waiting".into()).into())
-            }
-            Some(Err(error)) => return Err(error.into()),
-            // Nothing yet, or another thread is inside.
-            Some(Ok(None)) | None => {}
-        }
-        let deadline = arguments::deadline(timeout)?;
-        let received = detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?;
-        Ok(read(&received))
-    }
-
-    fn message(&self, py: Python<'_>, received: &Received) -> Message {
-        Message::from_received(py, received, self.core.framing(), self.core.undecodable())
+impl Drop for Subscriber {
+    /// Closing takes locks, and may wait for a moment.
+    fn drop(&mut self) {
+        let core = &self.core;
+        let _ = Python::try_attach(|py| py.detach(|| core.let_go()));
     }
 }
 
@@ -88,10 +70,10 @@ impl Subscriber {
     #[pyo3(
         signature = (connect = None, *, bind = None, topics = None, prefixes = None,
                      framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
-                     keepalive = Some((5.0, 4.0, Whole(3))), reconnect_max = 2.0, on_event = None),
+                     keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
                           high_water_mark=10000, max_message_bytes=67108864, \
-                          keepalive=(5.0, 4.0, 3), reconnect_max=2.0, on_event=None)"
+                          keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
@@ -103,8 +85,9 @@ impl Subscriber {
         framing: &str,
         high_water_mark: Whole,
         max_message_bytes: Whole,
-        keepalive: Option<(f64, f64, Whole)>,
-        reconnect_max: f64,
+        keepalive: Option<(Seconds, Seconds, Whole)>,
+        reconnect_max: Seconds,
+        batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
@@ -121,10 +104,10 @@ impl Subscriber {
             framing: Framing::parse(framing)?,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
-            connecting: arguments::connecting(keepalive, reconnect_max)?,
+            connecting: arguments::connecting(keepalive, reconnect_max, batch_bytes)?,
             tell: on_event.number(),
         };
-        let core = py.detach(|| Core::new(config))?;
+        let core = detached(py, |checkpoint| Core::new(config, checkpoint))?;
         Ok(Self {
             core,
             on_event,
@@ -148,7 +131,14 @@ impl Subscriber {
     ///     ValueError: `timeout` is negative.
     ///     ClosedError: The subscriber is closed.
     #[pyo3(signature = (timeout = None))]
-    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Message> {
+    fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Message> {
+        self.expect(timeout, py, |received| self.message(py, received))
+    }
+
+    /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
+    /// taken for that.
+    #[pyo3(signature = (timeout))]
+    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.next(timeout, py, |received| self.message(py, received))
     }
 
@@ -170,10 +160,10 @@ impl Subscriber {
     fn recv_text<'py>(
         &self,
         py: Python<'py>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let (text, whole) = self.next(timeout, py, |received| {
-            message::text(py, received.first.bytes())
+        let (text, whole) = self.expect(timeout, py, |received| {
+            copies::decode(py, received.first.bytes())
         })?;
         if !whole {
             self.core.undecodable().fetch_add(1, Ordering::Relaxed);
@@ -197,10 +187,10 @@ impl Subscriber {
     fn recv_bytes<'py>(
         &self,
         py: Python<'py>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        self.next(timeout, py, |received| {
-            PyBytes::new(py, received.first.bytes())
+        self.expect(timeout, py, |received| {
+            copies::copy(py, received.first.bytes())
         })
     }
 
@@ -225,16 +215,23 @@ impl Subscriber {
         &self,
         py: Python<'_>,
         max_count: Whole,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Vec<Message>> {
         let max_count = arguments::count("max_count", max_count, 1)?;
-        let mut messages = vec![self.next(timeout, py, |received| self.message(py, received))?];
-        // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
-        let more = py
-            .detach(|| self.core.take(max_count - 1))
-            .unwrap_or_default();
-        messages.extend(more.iter().map(|received| self.message(py, received)));
-        Ok(messages)
+        let deadline = arguments::deadline(timeout)?;
+        let mut taken = py.detach(|| self.core.take(max_count))?;
+        if taken.is_empty() {
+            let first = if matches!(timeout, Some(Seconds(0.0))) {
+                None
+            } else {
+                detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?
+            };
+            taken.push(first.ok_or_else(|| self.nothing_came(timeout, py))?);
+            // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
+            let more = py.detach(|| self.core.take(max_count - 1));
+            taken.extend(more.unwrap_or_default());
+        }
+        self.hand_out(py, taken, |received| self.message(py, received))
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -250,14 +247,13 @@ impl Subscriber {
             py.check_signals()?;
         }
         match self.next(None, py, |received| self.message(py, received)) {
-            Ok(message) => Ok(Some(message)),
             Err(error)
                 if self.core.is_closed()
                     && error.is_instance_of::<super::error::ClosedError>(py) =>
             {
                 Ok(None)
             }
-            Err(error) => Err(error),
+            outcome => outcome,
         }
     }
 
@@ -272,6 +268,8 @@ impl Subscriber {
     ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and the stream decide), "always" or "never";
     ///         True and False mean the last two.
     ///     timestamps: "time", "iso", "delta" or "none"; see `Message.render`.
+    ///     log: Where to keep the messages, too: a `Transcript`, which stays open, or the path of
+    ///         one; None for nowhere. A log that fails is a warning, and messages go on.
     ///
     /// Returns:
     ///     How many messages were printed.
@@ -279,17 +277,18 @@ impl Subscriber {
     /// Raises:
     ///     ValueError: An argument is none of its choices.
     ///     ClosedError: The subscriber was closed before the call.
-    ///     OSError: The stream failed, such as BrokenPipeError.
+    ///     OSError: The stream failed, such as BrokenPipeError, or the log cannot be opened.
     #[pyo3(
-        signature = (*, count = None, timeout = None, color = None, timestamps = "time"),
-        text_signature = "($self, *, count=None, timeout=None, color='auto', timestamps='time')"
+        signature = (*, count = None, timeout = None, color = None, timestamps = "time", log = None),
+        text_signature = "($self, *, count=None, timeout=None, color='auto', timestamps='time', log=None)"
     )]
     fn listen<'py>(
         slf: &Bound<'py, Self>,
         count: Option<Whole>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
         color: Option<Bound<'py, PyAny>>,
         timestamps: &str,
+        log: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let color = color.unwrap_or_else(|| intern!(py, "auto").clone().into_any());
@@ -299,9 +298,13 @@ impl Subscriber {
         arguments::seconds("timeout", timeout)?;
         let how = PyDict::new(py);
         how.set_item(intern!(py, "count"), count)?;
-        how.set_item(intern!(py, "timeout"), timeout)?;
+        how.set_item(
+            intern!(py, "timeout"),
+            timeout.map(|Seconds(seconds)| seconds),
+        )?;
         how.set_item(intern!(py, "color"), color)?;
         how.set_item(intern!(py, "timestamps"), timestamps)?;
+        how.set_item(intern!(py, "log"), log)?;
         // Python prints: `sys.stdout` may be a notebook's cell.
         py.import(intern!(py, "zmqchat_rs._listening"))?
             .call_method(intern!(py, "listen"), (slf,), Some(&how))
@@ -322,8 +325,9 @@ impl Subscriber {
     }
 
     /// The subscriber itself; leaving the `with` block closes it.
-    fn __enter__(slf: Py<Self>) -> Py<Self> {
-        slf
+    fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        slf.get().core.check_open()?;
+        Ok(slf)
     }
 
     /// Closes it.

@@ -1,6 +1,6 @@
 //! `Subscriber`: what it hears, from whom, and what it has seen.
 
-use super::arguments::{self, Whole};
+use super::arguments::{self, Seconds, Whole};
 use super::state::{Peer, SubscriberStats};
 use super::subscriber::Subscriber;
 use super::waiting::detached;
@@ -73,7 +73,9 @@ impl Subscriber {
 
     /// Hears one more publisher; nothing changes when it is connected to this address already.
     ///
-    /// Returns at once: the publisher need not be there yet.
+    /// Returns at once: the publisher need not be there yet. A name is looked up in the background,
+    /// and again when its connection stays away for 5 seconds; one that leads to an address which
+    /// is connected already shares that connection, so that no message comes twice.
     ///
     /// Args:
     ///     address: Where it listens, as in the constructor.
@@ -85,7 +87,8 @@ impl Subscriber {
         Ok(py.detach(|| self.core.connect(address))?)
     }
 
-    /// Hears a publisher no longer. What came from it before may still be handed out.
+    /// Hears a publisher no longer. What came from it before may still be handed out. A connection
+    /// that another name shares stays.
     ///
     /// Args:
     ///     address: The address as it was given to `connect` or the constructor.
@@ -125,7 +128,8 @@ impl Subscriber {
     /// Waits until connections stand: the network is right, and ZeroMQ answers there.
     ///
     /// That the publisher has taken in the subscriptions is another matter, which only the
-    /// publisher can tell (`Publisher.wait_for_subscribers`).
+    /// publisher can tell (`Publisher.wait_for_subscribers`). Two names of one address share a
+    /// connection, which counts once.
     ///
     /// Args:
     ///     count: How many must stand.
@@ -146,7 +150,7 @@ impl Subscriber {
         &self,
         py: Python<'_>,
         count: Whole,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<usize> {
         let count = arguments::count("count", count, 0)?;
         let deadline = arguments::deadline(timeout)?;

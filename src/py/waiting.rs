@@ -1,12 +1,14 @@
 //! Waiting without the interpreter: the one way from Python into a call that may block.
 //!
-//! Invariant: nothing waits while attached, and no lock is taken while attached except by trying.
+//! Invariant: nothing waits while attached, and no lock of the core is taken while attached except by
+//! trying.
 
 use crate::error::{Error, Result};
-use crate::net::{about_to_wait, Checkpoint};
+use crate::net::{about_to_wait, fork_generation, Checkpoint};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use std::cell::Cell;
 
 /// Runs `wait` detached. On the main thread its checkpoint runs signal handlers; what a handler
 /// raises ends the wait and is raised here, unchanged.
@@ -45,7 +47,22 @@ pub(super) fn detached<T: Send>(
 
 /// Python runs signal handlers in its main thread alone; the others need not take the
 /// interpreter every 50 ms to learn that.
+///
+/// Asked of Python once a thread: the thread that forks is its child's main thread.
 pub(super) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+    }
+    let generation = fork_generation();
+    if let Some((_, known)) = KNOWN.get().filter(|(of, _)| *of == generation) {
+        return Ok(known);
+    }
+    let found = ask_for_main_thread(py)?;
+    KNOWN.set(Some((generation, found)));
+    Ok(found)
+}
+
+fn ask_for_main_thread(py: Python<'_>) -> PyResult<bool> {
     static GET_IDENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static MAIN_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let mine = GET_IDENT.import(py, "threading", "get_ident")?.call0()?;

@@ -12,10 +12,27 @@ pub const MAX_BYTES: usize = 255;
 const JSON_STARTS: [char; 3] = ['{', '[', '"'];
 
 /// Refuses a topic that no peer could tell from its payload; the error says what to type instead.
+#[inline]
 pub fn validate(topic: &str) -> Result<()> {
-    if is_topic(topic.as_bytes()).is_some() {
+    if is_plain(topic.as_bytes()) || is_topic(topic.as_bytes()).is_some() {
         return Ok(());
     }
+    refuse(topic)
+}
+
+/// Whether it is a topic of ASCII, which most are: asked for every message.
+#[inline]
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(first) = bytes.first() else {
+        return false;
+    };
+    bytes.len() <= MAX_BYTES
+        && !matches!(first, b'{' | b'[' | b'"')
+        && bytes.iter().all(|b| b.is_ascii_graphic() && *b != b':')
+}
+
+#[cold]
+fn refuse(topic: &str) -> Result<()> {
     let refuse = |why: &str| {
         let topic = quote(topic);
         Err(Error::Value(format!(

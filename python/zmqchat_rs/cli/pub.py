@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import Message, Publisher
 
-from . import streams
+from . import piped, streams
 from .notices import Audience
 from .options import UsageError, add_command, as_usage, seconds, whole_number
 from .prompt import Prompt
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Iterator
 
     from .options import Commands
 
@@ -27,8 +26,6 @@ _GRACE = 2.0
 _NEXT = 0.3
 # At the end of the input, seconds for what is still queued to reach a slow subscriber.
 _LINGER = 10.0
-# Just over what one message may hold, so that an endless line is refused before it fills memory.
-_LONGEST_LINE = 64 * 1024 * 1024 + 2
 
 _DESCRIPTION = """\
 Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
@@ -151,7 +148,7 @@ def _publish(publisher: Publisher, arguments: Namespace, prompt: Prompt | None) 
     if prompt is not None:
         _typed(publisher, arguments, prompt)
         return
-    lines = map(os.fsencode, arguments.message) if arguments.message else _piped_lines()
+    lines = map(os.fsencode, arguments.message) if arguments.message else piped.lines()
     for number, line in enumerate(lines):
         if number == 0 and arguments.wait is None:
             _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
@@ -219,18 +216,3 @@ def _typed(publisher: Publisher, arguments: Namespace, prompt: Prompt) -> None:
         _send(publisher, line, arguments)
         if not _is_heard(publisher, arguments.topic):
             streams.notice("(nobody listens yet: this one is lost)")
-
-
-def _piped_lines() -> Iterator[bytes]:
-    """Read lines as bytes, each without its end."""
-    if sys.stdin is None:
-        return
-    while True:
-        line = sys.stdin.buffer.readline(_LONGEST_LINE)
-        if not line:
-            return
-        if line.endswith(b"\n"):
-            line = line[:-1]
-            if os.name == "nt" and line.endswith(b"\r"):
-                line = line[:-1]
-        yield line

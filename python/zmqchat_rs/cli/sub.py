@@ -7,11 +7,11 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import ClosedError, Subscriber
-from zmqchat_rs._listening import Lines, Sink, deliver
+from zmqchat_rs._core import ClosedError, Subscriber, Transcript
+from zmqchat_rs._listening import Lines, Logged, Sink, deliver
 
 from . import streams
 from .notices import Hearing
@@ -37,6 +37,7 @@ examples:
   zmqchat sub                          everything published on this laptop
   zmqchat sub 192.168.1.12 -t room1    room1 of another laptop
   zmqchat sub -t room1 -t room2        two rooms
+  zmqchat sub --log chat.log           keeps them, too; zmqchat log chat.log
   zmqchat sub -c 1 -W 10               one message; exit code 3 if none in 10 s
   zmqchat sub --json | jq .text        for scripts
   zmqchat sub --bind '*:6000'          others come: zmqchat pub --connect ..."""
@@ -103,6 +104,12 @@ def add_to(commands: Commands) -> None:
     )
     add_color(how)
     how.add_argument(
+        "--log",
+        metavar="FILE",
+        help="also keep the messages in this file: 'zmqchat log FILE' looks through it; JSON "
+        "lines if it ends with .jsonl",
+    )
+    how.add_argument(
         "-v", "--verbose", action="store_true", help="say when a connection comes, always"
     )
     how.add_argument(
@@ -124,7 +131,12 @@ def run(arguments: Namespace) -> int:
         sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
     with as_usage():
         notices = Hearing(hosts, color=arguments.color, verbose=arguments.verbose)
-    with notices:
+    with notices, ExitStack() as opened:
+        if arguments.log is not None:
+            jsonl = arguments.log.endswith(".jsonl")
+            with as_usage():
+                log = Transcript(arguments.log, format="jsonl" if jsonl else "text")
+            sink = Logged(sink, opened.enter_context(log))
         with as_usage():
             subscriber = _open(hosts, arguments, notices)
         with subscriber:

@@ -1,0 +1,148 @@
+"""How many instructions one message costs: `python -m benches.instructions`.
+
+callgrind counts what the processor executes, which does not depend on how fast the machine is just
+now or who else uses it: a figure for CI to keep. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Dict
+
+from .counted import CALLS, PATHS, REPEATS
+
+FIGURES = Path(__file__).with_name("instructions.json")
+# Two runs of one build differ by one instruction; an interpreter built without its optimisations,
+# or another release of the compiler, by up to 5 %. A lock, an allocation or a look at the clock
+# that the cheapest paths did not have before is some 100 instructions of 1,400.
+MARGIN = 0.07
+PATIENCE_SECONDS = 300
+
+Figures = Dict[str, int]
+
+
+def key() -> str:
+    """What the figures depend on besides our code: bytecode and calls differ among versions."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"{platform.python_implementation()} {version}, {platform.machine()}"
+
+
+def measure() -> Figures:
+    """Instructions a call, for each path: of the difference between N calls and 2 N."""
+    with TemporaryDirectory() as folder:
+        root = str(Path(__file__).resolve().parent.parent)
+        outcome = subprocess.run(
+            [
+                "valgrind",
+                "--tool=callgrind",
+                # The program marks the phases with a system call that nothing else makes.
+                "--dump-before=getppid",
+                # Housekeeping and libzmq's own threads are not what a call costs its caller.
+                "--separate-threads=yes",
+                f"--callgrind-out-file={folder}/counts",
+                sys.executable,
+                "-m",
+                "benches.counted",
+            ],
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": "0",
+                "PYTHONPATH": os.pathsep.join(
+                    [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+                ),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        if outcome.returncode != 0:
+            raise RuntimeError(f"valgrind ended with {outcome.returncode}:\n{outcome.stdout}")
+        phases = [total(Path(folder), number) for number in range(1, 1 + phases_expected())]
+    return per_call(phases)
+
+
+def phases_expected() -> int:
+    """What `counted` marks: before and after each of two counted stretches."""
+    return len(PATHS) * REPEATS * 4
+
+
+def total(folder: Path, number: int) -> int:
+    """The instructions of the main thread in one phase."""
+    for line in (folder / f"counts.{number}-01").read_text(encoding="utf-8").splitlines():
+        if line.startswith("totals:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"callgrind gave no total for phase {number}")
+
+
+def per_call(phases: list[int]) -> Figures:
+    """The phases come by path and repetition: what is prepared, N calls, prepared, 2 N calls."""
+    figures: Figures = {}
+    for place, path in enumerate(PATHS):
+        first = place * REPEATS * 4
+        once = phases[first + 1 : first + REPEATS * 4 : 4]
+        twice = phases[first + 3 : first + REPEATS * 4 : 4]
+        differences = [(two - one) / CALLS for one, two in zip(once, twice)]
+        figures[path] = round(statistics.median(differences))
+    return figures
+
+
+def compare(found: Figures, kept: Figures) -> list[str]:
+    """The lines of the table; what is too much has a !."""
+    lines = []
+    for path, count in found.items():
+        before = kept.get(path)
+        if before is None:
+            lines.append(f"  {path:<46} {count:>7,}   not kept yet !")
+            continue
+        change = count / before - 1
+        mark = " !" if change > MARGIN else ""
+        lines.append(f"  {path:<46} {count:>7,}   {change:+.1%} of {before:,}{mark}")
+    return lines
+
+
+def main() -> int:
+    """Counts, and compares with what is kept."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benches.instructions",
+        description="Counts the instructions that sending and receiving one message take.",
+        epilog=f"Exits with 1 when a count is more than {MARGIN:.0%}".replace("%", "%%")
+        + " above the one kept, with 2 when nothing could be compared.",
+    )
+    parser.add_argument("--record", action="store_true", help=f"keep the counts, in {FIGURES.name}")
+    options = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        sys.stderr.write("valgrind is not installed: nothing was counted\n")
+        return 2
+    kept: dict[str, Figures] = {}
+    if FIGURES.is_file():
+        kept = json.loads(FIGURES.read_text(encoding="utf-8"))
+    found = measure()
+    print(f"instructions a call, {key()}:")
+    if options.record:
+        print("\n".join(f"  {path:<46} {count:>7,}" for path, count in found.items()))
+        kept[key()] = found
+        text = json.dumps(kept, indent=2, sort_keys=True)
+        FIGURES.write_text(text + "\n", encoding="utf-8")
+        return 0
+    lines = compare(found, kept.get(key(), {}))
+    print("\n".join(lines))
+    if key() not in kept:
+        known = "; ".join(kept) or "none"
+        sys.stderr.write(f"nothing is kept for this interpreter (kept: {known}): --record\n")
+        return 2
+    return 1 if any(line.endswith("!") for line in lines) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

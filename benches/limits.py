@@ -1,0 +1,286 @@
+"""What no limit stops, and what ipc loses: `python -m benches.limits`. Linux only.
+
+Each figure comes from a fresh process that holds one publisher or subscriber; the peer is a bare
+socket in this one. docs/reliability.md tells what the figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator
+
+from zmqchat_rs import Publisher, Subscriber
+
+from .running import ROOT
+from .soak_watch import PATIENCE_SECONDS, held, resident_kib, trim
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MIB = 1 << 20
+LAST = b"the-end:"
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+
+
+def victim(kind: str) -> None:
+    """Holds one side, and tells on demand what the process holds; ends with its standard input."""
+    side: Publisher | Subscriber = (
+        Publisher("127.0.0.1:0")
+        if kind == "publisher"
+        else Subscriber(bind="127.0.0.1:0", max_message_bytes=MIB)
+    )
+    with side:
+        print(side.endpoint, flush=True)
+        for line in sys.stdin:
+            if line == "wait\n" and isinstance(side, Publisher):
+                side.wait_for_subscribers(1, topic="the-end", timeout=10 * PATIENCE_SECONDS)
+            trim()
+            print(json.dumps([resident_kib(), held()[0], len(side.peers)]), flush=True)
+
+
+def speaker(address: str, count: int) -> None:
+    """Publishes so many messages under "block", and closes at once."""
+    with Publisher(address, on_full="block", high_water_mark=1_000, linger=30) as publisher:
+        print(publisher.endpoint, flush=True)
+        publisher.wait_for_subscribers(1, timeout=PATIENCE_SECONDS)
+        publisher.send_many([b"x" * 100] * count)
+
+
+class Victim:
+    """The process that holds one side."""
+
+    def __init__(self, kind: str) -> None:
+        command = [sys.executable, "-m", "benches.limits", "--victim", kind]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(self._line().rpartition(":")[2])
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process ended, exit code {self._process.wait()}")
+        return line
+
+    def tell(self, word: str = "look") -> tuple[int, int, int]:
+        """KiB of memory, descriptors, and peers."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+        memory, descriptors, peers = json.loads(self._line())
+        return memory, descriptors, peers
+
+    def tell_when(self, condition: Callable[[tuple[int, int, int]], bool]) -> int:
+        """KiB of memory, once the condition holds or time runs out."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            told = self.tell()
+            if condition(told) or time.monotonic() > deadline:
+                return told[0]
+            time.sleep(0.05)
+
+    def tell_at_rest(self, before: int, most: int) -> int:
+        """KiB of memory once all peers have left and most of what they cost is given back."""
+        half = (before + most) / 2
+        return self.tell_when(lambda told: told[2] == 0 and told[0] < half)
+
+    def descriptors(self) -> int:
+        """How many are open, without asking the process."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
+    def __enter__(self) -> Self:
+        """The process, which runs already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it."""
+        self._process.communicate()
+
+
+@contextlib.contextmanager
+def peer(port: int, kind: bytes) -> Iterator[socket.socket]:
+    """A bare connection after its handshake."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.settimeout(PATIENCE_SECONDS)
+        body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
+        connection.sendall(GREETING + bytes([4, len(body)]) + body)
+        connection.recv(64, socket.MSG_WAITALL)
+        size = connection.recv(2, socket.MSG_WAITALL)[1]
+        connection.recv(size, socket.MSG_WAITALL)
+        yield connection
+
+
+def subscriptions(count: int) -> str:
+    """One peer subscribes to so many prefixes of 20 bytes."""
+    with Victim("publisher") as publisher:
+        before = publisher.tell()[0]
+        began = time.monotonic()
+        with peer(publisher.port, b"SUB") as connection:
+            for start in range(0, count, 1_000):
+                numbers = range(start, min(start + 1_000, count))
+                connection.sendall(b"".join(b"\x00\x15\x01%020d" % each for each in numbers))
+            connection.sendall(bytes([0, len(LAST) + 1, 1]) + LAST)
+            most = publisher.tell("wait")[0]
+            took = time.monotonic() - began
+        left = publisher.tell_at_rest(before, most) - before
+    grown = most - before
+    return (
+        f"{count:,} subscriptions of 20 bytes by one peer: the publisher grows by "
+        f"{grown / 1024:,.0f} MiB ({grown * 1024 / count:.0f} bytes each) in {took:.1f} s; "
+        f"{left / 1024:,.0f} MiB stay when the peer has left"
+    )
+
+
+def endless_message(mebibytes: int) -> str:
+    """One peer sends frames of 1 MiB, each with the word that another follows."""
+    with Victim("subscriber") as subscriber:
+        before = subscriber.tell()[0]
+        frame = b"\x03" + MIB.to_bytes(8, "big") + b"x" * MIB
+        with peer(subscriber.port, b"PUB") as connection:
+            for _ in range(mebibytes):
+                connection.sendall(frame)
+            # What the network still holds is on its way.
+            most = subscriber.tell_when(lambda told: told[0] - before > (mebibytes - 1) * 1024)
+        left = subscriber.tell_at_rest(before, most) - before
+    return (
+        f"a message that does not end, {mebibytes} frames of 1 MiB, max_message_bytes 1 MiB: the "
+        f"subscriber grows by {(most - before) / 1024:,.0f} MiB; {left / 1024:,.0f} MiB stay when "
+        "the peer has left"
+    )
+
+
+def hang_up(port: int, seconds: float) -> int:
+    """Connects and hangs up as fast as one process can; how often."""
+    count, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        for _ in range(50):
+            connection = socket.socket()
+            # Hangs up with a reset: otherwise this side's ports run out.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):
+                connection.connect(("127.0.0.1", port))
+                count += 1
+            connection.close()
+    return count
+
+
+def tight_loop(seconds: float) -> str:
+    """Peers connect and hang up as fast as they can."""
+    workers = os.cpu_count() or 1
+    with Victim("publisher") as publisher, ProcessPoolExecutor(workers) as pool:
+        # All processes are there before the clock starts.
+        list(pool.map(hang_up, [publisher.port] * workers, [0.1] * workers))
+        before = most = publisher.tell()[1]
+        calls = [pool.submit(hang_up, publisher.port, seconds) for _ in range(workers)]
+        while not all(call.done() for call in calls):
+            most = max(most, publisher.descriptors())
+            time.sleep(0.01)
+        count, ended = sum(call.result() for call in calls), time.monotonic()
+        while publisher.descriptors() > before and time.monotonic() - ended < PATIENCE_SECONDS:
+            time.sleep(0.02)
+        took = time.monotonic() - ended
+        left = max(0, publisher.descriptors() - before)
+    return (
+        f"connect and hang up, {count / seconds:,.0f} times a second for {seconds:g} s: the "
+        f"publisher holds up to {most - before:,} descriptors more; {left} are left {took:.1f} s "
+        "after the end"
+    )
+
+
+def own_loop(seconds: float) -> str:
+    """A subscriber of one's own connects and disconnects as fast as it can."""
+    with Victim("publisher") as publisher, Subscriber() as subscriber:
+        address = f"127.0.0.1:{publisher.port}"
+        before = most = held()[0]
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < seconds:
+            for _ in range(100):
+                subscriber.connect(address)
+                subscriber.disconnect(address)
+            count += 100
+            most = max(most, held()[0])
+        rate, ended = count / (time.monotonic() - began), time.monotonic()
+        while held()[0] > before and time.monotonic() - ended < PATIENCE_SECONDS:
+            time.sleep(0.02)
+        left, took = held()[0] - before, time.monotonic() - ended
+    return (
+        f"Subscriber.connect and disconnect, {rate:,.0f} times a second for {seconds:g} s: up to "
+        f"{most - before:,} descriptors more; {left} are left {took:.1f} s after the end"
+    )
+
+
+def heard_of(address: str, count: int) -> int:
+    """How many of so many messages a subscriber hears that is slower than the publisher."""
+    command = [sys.executable, "-m", "benches.limits", "--speak", address, str(count)]
+    heard = 0
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with Subscriber(process.stdout.readline().strip(), high_water_mark=1_000) as subscriber:
+            with contextlib.suppress(TimeoutError):
+                while heard < count:
+                    subscriber.recv(timeout=2)
+                    heard += 1
+                    if heard % 1_000 == 0:
+                        time.sleep(0.005)
+            process.kill()
+    return heard
+
+
+def tail(runs: int) -> str:
+    """A publisher closes while its subscriber's queue is full; what is missing."""
+    count = 200_000
+    with tempfile.TemporaryDirectory() as folder:
+        addresses = {"ipc": f"ipc://{folder}/limits", "tcp": "127.0.0.1:0"}
+        lost = {
+            way: [count - heard_of(address, count) for _ in range(runs)]
+            for way, address in addresses.items()
+        }
+    told = "; ".join(
+        f"{way} lost {', '.join(f'{each:,}' for each in missing)}" for way, missing in lost.items()
+    )
+    return f"{count:,} messages, the publisher closes at a full queue, {runs} runs: {told}"
+
+
+def main() -> int:
+    """Measures all of it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benches.limits",
+        description="Measures what one peer can cost where no limit stops it, and ipc's loss.",
+    )
+    parser.add_argument("--subscriptions", type=int, metavar="N", help="only so many (1,000,000)")
+    parser.add_argument("--victim", choices=["publisher", "subscriber"], help=argparse.SUPPRESS)
+    parser.add_argument("--speak", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not Path("/proc/self/fd").is_dir():
+        sys.stderr.write("this reads /proc, which is Linux's\n")
+        return 2
+    if options.victim:
+        victim(options.victim)
+        return 0
+    if options.speak:
+        speaker(options.speak[0], int(options.speak[1]))
+        return 0
+    counts = [options.subscriptions] if options.subscriptions else [100_000, 1_000_000]
+    for count in counts:
+        print(subscriptions(count), flush=True)
+    print(endless_message(200), flush=True)
+    print(tight_loop(3), flush=True)
+    print(own_loop(1), flush=True)
+    print(tail(5), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+//! The calls of libzmq, as a C program makes them: `zmq_send` from a buffer, `zmq_recv` into one.
+//!
+//! The only options set are the high-water marks (none, as for everybody in these benchmarks) and,
+//! for the waiting before a run, verbose notices and a time-out.
+
+use crate::Failure;
+use std::ffi::{c_int, c_void, CStr, CString};
+use zmq_sys as sys;
+
+/// How long a wait for subscribers may take.
+const PATIENCE_MS: c_int = 30_000;
+
+/// One of libzmq's contexts.
+pub struct Context(*mut c_void);
+
+/// One of libzmq's sockets.
+pub struct Socket(*mut c_void);
+
+// SAFETY: a socket may go to another thread, with the full fence that spawning a thread is.
+unsafe impl Send for Socket {}
+
+fn failed(doing: &str) -> Failure {
+    // SAFETY: `zmq_strerror` gives a static text for every number.
+    let reason = unsafe { CStr::from_ptr(sys::zmq_strerror(sys::zmq_errno())) };
+    format!("{doing}: {}", reason.to_string_lossy()).into()
+}
+
+/// The constants of `zmq_sys` are unsigned, libzmq's parameters are not.
+fn int(constant: u32) -> c_int {
+    c_int::try_from(constant).expect("libzmq's constants are small")
+}
+
+impl Context {
+    /// A context that lasts as long as the process.
+    pub fn new() -> Result<Self, Failure> {
+        // SAFETY: makes a context or fails with null.
+        let context = unsafe { sys::zmq_ctx_new() };
+        if context.is_null() {
+            return Err(failed("zmq_ctx_new"));
+        }
+        Ok(Self(context))
+    }
+
+    fn socket(&self, kind: u32) -> Result<Socket, Failure> {
+        // SAFETY: the context is valid, and nobody ends it.
+        let socket = Socket(unsafe { sys::zmq_socket(self.0, int(kind)) });
+        if socket.0.is_null() {
+            return Err(failed("zmq_socket"));
+        }
+        socket.set(sys::ZMQ_SNDHWM, 0)?;
+        socket.set(sys::ZMQ_RCVHWM, 0)?;
+        Ok(socket)
+    }
+
+    /// An XPUB, which sends as a PUB does (libzmq's `pub_t` is an `xpub_t`) and hears who subscribes.
+    pub fn publisher(&self, endpoint: &str) -> Result<Socket, Failure> {
+        let socket = self.socket(sys::ZMQ_XPUB)?;
+        socket.set(sys::ZMQ_XPUB_VERBOSE, 1)?;
+        let text = CString::new(endpoint)?;
+        // SAFETY: a valid socket and a C string.
+        if unsafe { sys::zmq_bind(socket.0, text.as_ptr()) } != 0 {
+            return Err(failed(endpoint));
+        }
+        Ok(socket)
+    }
+
+    /// A SUB that hears what starts with one of these.
+    pub fn subscriber<P: AsRef<[u8]>>(
+        &self,
+        endpoint: &str,
+        prefixes: impl IntoIterator<Item = P>,
+    ) -> Result<Socket, Failure> {
+        let socket = self.socket(sys::ZMQ_SUB)?;
+        for prefix in prefixes {
+            socket.set_bytes(sys::ZMQ_SUBSCRIBE, prefix.as_ref())?;
+        }
+        let text = CString::new(endpoint)?;
+        // SAFETY: a valid socket and a C string.
+        if unsafe { sys::zmq_connect(socket.0, text.as_ptr()) } != 0 {
+            return Err(failed(endpoint));
+        }
+        Ok(socket)
+    }
+}
+
+impl Socket {
+    fn set(&self, option: u32, value: c_int) -> Result<(), Failure> {
+        self.set_bytes(option, &value.to_ne_bytes())
+    }
+
+    fn set_bytes(&self, option: u32, value: &[u8]) -> Result<(), Failure> {
+        // SAFETY: a valid socket, and a buffer with its length.
+        let code =
+            unsafe { sys::zmq_setsockopt(self.0, int(option), value.as_ptr().cast(), value.len()) };
+        if code == 0 {
+            Ok(())
+        } else {
+            Err(failed("zmq_setsockopt"))
+        }
+    }
+
+    /// Where it is bound.
+    pub fn endpoint(&self) -> Result<String, Failure> {
+        let mut buffer = [0_u8; 512];
+        let mut length = buffer.len();
+        // SAFETY: a valid socket, and a buffer with its length.
+        let code = unsafe {
+            let target = buffer.as_mut_ptr().cast();
+            sys::zmq_getsockopt(self.0, int(sys::ZMQ_LAST_ENDPOINT), target, &raw mut length)
+        };
+        if code != 0 {
+            return Err(failed("ZMQ_LAST_ENDPOINT"));
+        }
+        let text = CStr::from_bytes_until_nul(&buffer)?;
+        Ok(text.to_str()?.into())
+    }
+
+    /// Returns when so many subscriptions have come.
+    pub fn wait_for_subscriptions(&self, count: usize) -> Result<(), Failure> {
+        self.set(sys::ZMQ_RCVTIMEO, PATIENCE_MS)?;
+        let mut notice = [0_u8; 256];
+        for _ in 0..count {
+            if self.receive(&mut notice)?.first() != Some(&1) {
+                return Err("a notice was no subscription".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// `zmq_send`, which copies the buffer.
+    #[inline]
+    pub fn send(&self, message: &[u8]) -> Result<(), Failure> {
+        self.send_with(message, 0)
+    }
+
+    /// The same for a frame that others follow.
+    pub fn send_more(&self, frame: &[u8]) -> Result<(), Failure> {
+        self.send_with(frame, int(sys::ZMQ_SNDMORE))
+    }
+
+    #[inline]
+    fn send_with(&self, frame: &[u8], flags: c_int) -> Result<(), Failure> {
+        // SAFETY: a valid socket that no other thread uses, and a buffer with its length.
+        let code = unsafe { sys::zmq_send(self.0, frame.as_ptr().cast(), frame.len(), flags) };
+        if code < 0 {
+            return Err(failed("zmq_send"));
+        }
+        Ok(())
+    }
+
+    /// `zmq_recv`, which copies into the buffer; a message that does not fit is an error.
+    #[inline]
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Failure> {
+        // SAFETY: as above.
+        let code = unsafe { sys::zmq_recv(self.0, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let length = usize::try_from(code).map_err(|_| failed("zmq_recv"))?;
+        buffer
+            .get(..length)
+            .ok_or_else(|| "a message is too long".into())
+    }
+
+    /// Looks once; true when nothing is there.
+    pub fn is_empty(&self, buffer: &mut [u8]) -> bool {
+        let flags = int(sys::ZMQ_DONTWAIT);
+        // SAFETY: as above.
+        let code =
+            unsafe { sys::zmq_recv(self.0, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+        // SAFETY: reads this thread's errno.
+        code < 0 && unsafe { sys::zmq_errno() } == libc::EAGAIN
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: a valid socket, given up here.
+            unsafe { sys::zmq_close(self.0) };
+        }
+    }
+}
+
+/// libzmq's version.
+pub fn version() -> String {
+    let (mut major, mut minor, mut patch) = (0, 0, 0);
+    // SAFETY: three places for three numbers.
+    unsafe { sys::zmq_version(&raw mut major, &raw mut minor, &raw mut patch) };
+    format!("{major}.{minor}.{patch}")
+}

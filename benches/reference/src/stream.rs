@@ -1,0 +1,243 @@
+//! Throughput: a stream of messages, counted up to its end mark.
+
+use crate::socket::{Context, Socket};
+use crate::{say, wait_for_word, Failure, Job, LAST_TOPIC};
+use serde_json::json;
+use std::thread;
+use std::time::Instant;
+
+/// What stands before a message, and what a subscriber asks for.
+enum Topics {
+    /// No topics: everybody hears everything.
+    None,
+    /// All messages have this one.
+    One(&'static str),
+    /// The messages go round these.
+    Many(Vec<String>),
+}
+
+/// How a run is shaped.
+struct Shape {
+    topics: Topics,
+    /// One in so many of them is subscribed to.
+    every: usize,
+    /// A second frame, where messages are stamped.
+    stamp: Option<Vec<u8>>,
+    message: Vec<u8>,
+    end: Vec<u8>,
+}
+
+impl Shape {
+    fn of(job: &Job) -> Result<Self, Failure> {
+        let (message, end) = job.messages()?;
+        let mut every = 1;
+        let topics = match job.text("kind")? {
+            "topic" => Topics::One("room1"),
+            "filtered" => {
+                every = job.number("every")?;
+                let published = job.number("topics")? * every;
+                Topics::Many(
+                    (0..published)
+                        .map(|number| format!("t{number:06}"))
+                        .collect(),
+                )
+            }
+            _ => Topics::None,
+        };
+        let stamp = match job.text("kind")? {
+            "stamped" => Some(vec![b's'; job.number("stamp")?]),
+            _ => None,
+        };
+        Ok(Self {
+            topics,
+            every,
+            stamp,
+            message,
+            end,
+        })
+    }
+
+    fn prefixes(&self) -> Vec<String> {
+        match &self.topics {
+            Topics::None => vec![String::new()],
+            Topics::One(topic) => vec![format!("{topic}:")],
+            Topics::Many(topics) => topics
+                .iter()
+                .step_by(self.every)
+                .map(String::as_str)
+                .chain([LAST_TOPIC])
+                .map(|topic| format!("{topic}:"))
+                .collect(),
+        }
+    }
+
+    /// The first message and the end mark, as they arrive.
+    fn arriving(&self) -> (Vec<u8>, Vec<u8>) {
+        let (first, last) = match &self.topics {
+            Topics::None => return (self.message.clone(), self.end.clone()),
+            Topics::One(topic) => (*topic, *topic),
+            Topics::Many(topics) => (topics[0].as_str(), LAST_TOPIC),
+        };
+        (under(first, &self.message), under(last, &self.end))
+    }
+
+    /// Sends `count` messages and the end mark.
+    fn send_all(&self, socket: &Socket, count: usize) -> Result<(), Failure> {
+        let mut buffer = Vec::new();
+        match &self.topics {
+            Topics::None => {
+                if let Some(stamp) = &self.stamp {
+                    for _ in 0..count {
+                        socket.send_more(&self.message)?;
+                        socket.send(stamp)?;
+                    }
+                    socket.send_more(&self.end)?;
+                    return socket.send(stamp);
+                }
+                for _ in 0..count {
+                    socket.send(&self.message)?;
+                }
+            }
+            Topics::One(topic) => {
+                for _ in 0..count {
+                    write_under(&mut buffer, topic, &self.message);
+                    socket.send(&buffer)?;
+                }
+            }
+            Topics::Many(topics) => {
+                for topic in topics.iter().cycle().take(count) {
+                    write_under(&mut buffer, topic, &self.message);
+                    socket.send(&buffer)?;
+                }
+            }
+        }
+        socket.send(&self.arriving().1)
+    }
+
+    /// Counts up to the end mark.
+    fn receive_all(&self, socket: Socket) -> Result<Received, Failure> {
+        let (message, end) = self.arriving();
+        let mut buffer = vec![0_u8; message.len().max(end.len()) + 64];
+        let mut stamp = [0_u8; 512];
+        let intact = socket.receive(&mut buffer)? == message;
+        let began = Instant::now();
+        let mut count = 1_usize;
+        if self.stamp.is_some() {
+            socket.receive(&mut stamp)?;
+            while socket.receive(&mut buffer)? != end {
+                socket.receive(&mut stamp)?;
+                count += 1;
+            }
+            socket.receive(&mut stamp)?;
+        } else {
+            while socket.receive(&mut buffer)? != end {
+                count += 1;
+            }
+        }
+        Ok(Received {
+            count,
+            intact,
+            began,
+            ended: Instant::now(),
+            _open: socket,
+        })
+    }
+}
+
+struct Received {
+    count: usize,
+    intact: bool,
+    began: Instant,
+    ended: Instant,
+    /// Closed when everybody has finished.
+    _open: Socket,
+}
+
+fn write_under(buffer: &mut Vec<u8>, topic: &str, message: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(topic.as_bytes());
+    buffer.push(b':');
+    buffer.extend_from_slice(message);
+}
+
+fn under(topic: &str, message: &[u8]) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    write_under(&mut buffer, topic, message);
+    buffer
+}
+
+/// Sends `count` messages and the end mark, once everybody has subscribed.
+pub fn publish(job: &Job) -> Result<(), Failure> {
+    let shape = Shape::of(job)?;
+    let count = job.number("count")?;
+    let expected = shape.prefixes().len() * job.number_or("subscribers", 1)?;
+    let socket = Context::new()?.publisher(job.text("endpoint")?)?;
+    say(&json!({ "endpoint": socket.endpoint()? }))?;
+    wait_for_word()?;
+    socket.wait_for_subscriptions(expected)?;
+    let began = Instant::now();
+    shape.send_all(&socket, count)?;
+    say(&json!({ "seconds": began.elapsed().as_secs_f64() }))?;
+    wait_for_word()?;
+    Ok(())
+}
+
+/// Counts messages up to the end mark, in a thread for each subscriber.
+pub fn subscribe(job: &Job) -> Result<(), Failure> {
+    let shape = Shape::of(job)?;
+    let context = Context::new()?;
+    let endpoint = job.text("endpoint")?;
+    let sockets = (0..job.number_or("subscribers", 1)?)
+        .map(|_| context.subscriber(endpoint, shape.prefixes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    say(&json!({ "ready": true }))?;
+    wait_for_word()?;
+    let received = thread::scope(|scope| {
+        let threads: Vec<_> = sockets
+            .into_iter()
+            .map(|socket| scope.spawn(|| shape.receive_all(socket)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a thread panicked")?)
+            .collect::<Result<Vec<_>, Failure>>()
+    })?;
+    let began = received.iter().map(|one| one.began).min();
+    let ended = received.iter().map(|one| one.ended).max();
+    let (Some(began), Some(ended)) = (began, ended) else {
+        return Err("no subscriber was asked for".into());
+    };
+    say(&json!({
+        "counts": received.iter().map(|one| one.count).collect::<Vec<_>>(),
+        "seconds": (ended - began).as_secs_f64(),
+        "intact": received.iter().all(|one| one.intact),
+    }))?;
+    wait_for_word()?;
+    Ok(())
+}
+
+/// A publisher and a subscriber in two threads of this process; the clock runs from the first send.
+pub fn together(job: &Job) -> Result<(), Failure> {
+    let shape = Shape::of(job)?;
+    let count = job.number("count")?;
+    let context = Context::new()?;
+    let publisher = context.publisher(job.text("endpoint")?)?;
+    let subscriber = context.subscriber(&publisher.endpoint()?, shape.prefixes())?;
+    publisher.wait_for_subscriptions(shape.prefixes().len())?;
+    say(&json!({ "ready": true }))?;
+    wait_for_word()?;
+    let (began, received) = thread::scope(|scope| {
+        let reader = scope.spawn(|| shape.receive_all(subscriber));
+        let began = Instant::now();
+        shape.send_all(&publisher, count)?;
+        let received = reader.join().map_err(|_| "a thread panicked")??;
+        Ok::<_, Failure>((began, received))
+    })?;
+    say(&json!({
+        "counts": [received.count],
+        "seconds": (received.ended - began).as_secs_f64(),
+        "intact": received.intact,
+    }))?;
+    wait_for_word()?;
+    Ok(())
+}

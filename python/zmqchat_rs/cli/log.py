@@ -1,0 +1,169 @@
+"""``zmqchat log``: look through a transcript."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import deque
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import read_transcript, transcript_line
+from zmqchat_rs._listening import Lines, Sink, write_line
+
+from . import streams
+from .options import add_color, add_command, whole_number
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Iterator
+
+    from zmqchat_rs._core import Message, TranscriptReader
+
+    from .options import Commands
+
+_DESCRIPTION = """\
+Print the messages of a transcript, the file that 'zmqchat sub --log FILE'
+writes, a line each. Of several conditions, all must hold."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat log chat.log                     all of it
+  zmqchat log chat.log -t room1 --grep '(?i)deadline'
+  zmqchat log chat.log --since 2h -n 20    at most 20 messages of two hours
+  zmqchat log chat.log --since 9:00 --until 10:30
+  zmqchat log chat.log -f                  and what is still to come
+  zmqchat log chat.log --json | jq .text   for scripts"""
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "log",
+        run,
+        summary="look through a transcript",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("file", metavar="FILE", help="the transcript, text or jsonl")
+    what = parser.add_argument_group("what to print")
+    what.add_argument("--grep", type=_pattern, metavar="PATTERN", help="what matches this regex")
+    what.add_argument(
+        "-t", "--topic", action="append", default=[], help="this topic exactly (repeatable)"
+    )
+    what.add_argument(
+        "--from",
+        dest="sender",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what this sender sent (repeatable)",
+    )
+    what.add_argument(
+        "--since",
+        type=_moment,
+        metavar="TIME",
+        help="from then on: 10m, 2h, 3d ago, 14:30 today, 2026-01-31 or 2026-01-31T14:30",
+    )
+    what.add_argument("--until", type=_moment, metavar="TIME", help="before then")
+    what.add_argument("-n", "--last", type=whole_number, metavar="N", help="the last N of these")
+    what.add_argument(
+        "-a", "--all", action="store_true", help="also the older files FILE.1, FILE.2, ..."
+    )
+    what.add_argument(
+        "-f", "--follow", action="store_true", help="go on with what comes, until Ctrl+C"
+    )
+    how = parser.add_argument_group("how to print")
+    how.add_argument(
+        "--timestamps",
+        choices=("none", "time", "iso", "delta"),
+        default="iso",
+        help="iso with date and zone (default), time of day, delta since the last, or none",
+    )
+    how.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_color(how)
+
+
+def run(arguments: Namespace) -> int:
+    """Print what was asked for."""
+    sink: Sink
+    if arguments.json:
+        sink = _Json()
+    else:
+        sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
+    with read_transcript(arguments.file, follow=arguments.follow, rotated=arguments.all) as reader:
+        streams.on_closed_stdout(reader.close)
+        present = _present(reader, arguments)
+        # Without -n nothing is kept back, however large the file.
+        if arguments.last is not None:
+            present = iter(deque(present, maxlen=arguments.last))
+        for message in present:
+            sink.show(message)
+        sink.flush()
+        if arguments.follow:
+            for message in reader:
+                if _is_asked_for(message, arguments):
+                    sink.show(message)
+                    sink.flush()
+    if reader.skipped and not sink.shown:
+        raise ValueError(f"'{arguments.file}' holds no messages that could be read")
+    return 0
+
+
+def _present(reader: TranscriptReader, arguments: Namespace) -> Iterator[Message]:
+    """Give what there is just now."""
+    while True:
+        message = reader._next(timeout=0)  # noqa: SLF001
+        if message is None:
+            return
+        if _is_asked_for(message, arguments):
+            yield message
+
+
+def _is_asked_for(message: Message, arguments: Namespace) -> bool:
+    if arguments.topic and message.topic not in arguments.topic:
+        return False
+    if arguments.sender and message.sender not in arguments.sender:
+        return False
+    at = message.received_at
+    if arguments.since is not None and at < arguments.since:
+        return False
+    if arguments.until is not None and at >= arguments.until:
+        return False
+    return arguments.grep is None or arguments.grep.search(message.text) is not None
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no pattern: {error}") from error
+
+
+def _moment(text: str) -> datetime:
+    """Read a time: so long ago, of today, or with a date."""
+    now = datetime.now().astimezone()
+    ago = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
+    if ago:
+        return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+    if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
+        text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no time: type 10m, 2h, 3d, 14:30, 2026-01-31 or 2026-01-31T14:30"
+        ) from None
+
+
+class _Json(Sink):
+    """The line of a transcript in jsonl."""
+
+    def show(self, message: Message) -> None:
+        if sys.stdout is not None:
+            write_line(sys.stdout, transcript_line(message, format="jsonl"))
+        self.shown += 1

@@ -1,0 +1,191 @@
+"""``zmqchat replay``: a transcript once more, in its own time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import Publisher, read_transcript
+from zmqchat_rs._listening import Lines
+
+from . import streams
+from .options import UsageError, add_color, add_command, as_usage, seconds, whole_number
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Callable
+
+    from zmqchat_rs._core import Message
+
+    from .options import Commands
+
+# Subscribers that were there before us try again every 0.1 to 0.2 s; so long may they take.
+_GRACE = 2.0
+# At the end, seconds for what is still queued to reach a slow subscriber.
+_LINGER = 10.0
+
+_DESCRIPTION = """\
+Show the messages of a transcript with the pauses that were between them, or,
+with --to, publish them again."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat replay chat.log                  on the screen, in its own time
+  zmqchat replay chat.log --speed 10       ten times as fast
+  zmqchat replay chat.log --to '*:5555' --wait 1
+                                           for 'zmqchat sub', once one is there
+  zmqchat replay chat.log --to '*:5555' --speed 0
+                                           without pauses
+
+What is published is topic and text. Of who sent it only --name is left, and
+further frames of foreign messages stay behind."""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "replay",
+        run,
+        summary="show or publish a transcript once more",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("file", metavar="FILE", help="the transcript, text or jsonl")
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="X",
+        help="so many times as fast (default: 1); 0 makes no pauses",
+    )
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="also the older files FILE.1, FILE.2, ..."
+    )
+    add_color(parser)
+    to = parser.add_argument_group("publishing")
+    to.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="publish at this address, such as *:5555 (repeatable)",
+    )
+    to.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="go to a subscriber that is bound, instead (repeatable)",
+    )
+    to.add_argument("--name", help="say who speaks and number the messages")
+    to.add_argument(
+        "--framing",
+        choices=("plain", "envelope"),
+        default="plain",
+        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own",
+    )
+    to.add_argument("--wait", type=whole_number, metavar="N", help="first wait for N subscribers")
+    to.add_argument(
+        "-W",
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="limit for --wait; exit code 3 when it is over",
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Play it to its end."""
+    if arguments.to or arguments.connect:
+        return _publish(arguments)
+    if arguments.name or arguments.wait:
+        raise UsageError("--name and --wait are for publishing: add --to '*:5555'")
+    sink = Lines(color=arguments.color, timestamps="time")
+
+    def show(message: Message) -> None:
+        sink.show(message)
+        if arguments.speed:
+            sink.flush()
+
+    _play(arguments, show)
+    sink.flush()
+    return 0
+
+
+def _publish(arguments: Namespace) -> int:
+    if arguments.timeout is not None and not arguments.wait:
+        raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
+    with as_usage():
+        publisher = Publisher(
+            arguments.to or None,
+            connect=arguments.connect,
+            name=arguments.name,
+            framing=arguments.framing,
+            on_full="block",
+        )
+    shortened = 0
+
+    def send(message: Message) -> None:
+        nonlocal shortened
+        publisher.send(message.data, topic=message.topic)
+        shortened += _has_more(message)
+
+    with publisher:
+        if streams.has_free_port(arguments.to) or streams.is_terminal(sys.stderr):
+            for address in publisher.addresses:
+                streams.notice(f"Others read it with:  zmqchat sub {address}")
+        _wait(publisher, arguments)
+        _play(arguments, send)
+        publisher.close(linger=_LINGER)
+    if shortened:
+        streams.notice(f"zmqchat: {shortened} messages had further frames, which were not sent")
+    return 0
+
+
+def _wait(publisher: Publisher, arguments: Namespace) -> None:
+    if arguments.wait is not None:
+        publisher.wait_for_subscribers(arguments.wait, timeout=arguments.timeout)
+        return
+    try:
+        publisher.wait_for_subscribers(1, timeout=_GRACE)
+    except TimeoutError:
+        streams.notice("zmqchat: nobody listens yet; sending all the same (--wait 1 would wait)")
+
+
+def _has_more(message: Message) -> bool:
+    """Whether a stranger's message has frames beside its topic and its payload."""
+    frames = message.frames
+    if message.sender is not None or len(frames) == 1:
+        return False
+    return frames[-1] != message.data or (message.topic is None and frames[0] != b"")
+
+
+def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
+    """Hand out each message when its time has come."""
+    clock = threading.Event()  # never set: a wait that Ctrl+C ends
+    began, elapsed, before = monotonic(), 0.0, None
+    with read_transcript(arguments.file, rotated=arguments.all) as reader:
+        for message in reader:
+            now = message.received_at
+            # Where the sender's clock was set back, there is no pause.
+            if before is not None and now > before:
+                elapsed += (now - before).total_seconds()
+            before = now
+            if arguments.speed:
+                pause = began + elapsed / arguments.speed - monotonic()
+                if pause > 0:
+                    clock.wait(min(pause, threading.TIMEOUT_MAX))
+            out(message)
+
+
+def _speed(text: str) -> float:
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no speed: type 1, 10, 0.5, or 0 for no pauses"
+        ) from None

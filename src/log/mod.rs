@@ -1,0 +1,264 @@
+//! The transcript: messages kept in a file, a line each, so that they read back exactly.
+//!
+//! | room | what stands in it |
+//! |---|---|
+//! | `moment` | a time as a line tells it: with its zone, to the nanosecond |
+//! | `escape`, `base64` | any bytes as text, and back |
+//! | `text`, `json` | the two formats: a message to a line, a line to a message |
+//! | `lock` | the lock on a file that other processes write too |
+//! | `file` | the file: appended to in whole lines, mended, rotated |
+//! | `syncer` | `fsync`, a little later, in the background |
+//! | `transcript` | what users hold for writing |
+//! | `reader` | what users hold for reading |
+//!
+//! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
+//! written is never altered; and only the tail of a file that its writer's death cut short is ever
+//! taken out, into a file beside it.
+
+mod base64;
+mod escape;
+mod file;
+mod json;
+mod lock;
+mod moment;
+pub mod reader;
+mod syncer;
+mod text;
+pub mod transcript;
+
+pub use file::Place;
+pub use reader::Reader;
+pub use transcript::Transcript;
+
+use crate::error::{Error, Result};
+use crate::wire::message::{Framing, Meaning};
+use crate::wire::quote;
+use std::io;
+use std::path::Path;
+
+/// Called now and then by whoever waits; its error ends the wait.
+pub type Checkpoint<'a> = &'a mut dyn FnMut() -> Result<()>;
+
+/// How a line is written. A file may hold both: each line tells by its first character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// For people, and exact nevertheless.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+impl Format {
+    /// Reads `"text"` or `"jsonl"`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "text" => Ok(Self::Text),
+            "jsonl" => Ok(Self::Jsonl),
+            _ => Err(Error::Value(format!(
+                "format is 'text' or 'jsonl', not {}",
+                quote(text)
+            ))),
+        }
+    }
+
+    /// The word that [`Format::parse`] reads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Jsonl => "jsonl",
+        }
+    }
+
+    /// Appends the line of a message, with the line break at its end.
+    pub fn push_line(self, out: &mut Vec<u8>, record: &Record<'_>) {
+        match self {
+            Self::Text => text::push(out, record),
+            Self::Jsonl => json::push(out, record),
+        }
+        out.push(b'\n');
+    }
+}
+
+/// What a written line survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Sync {
+    /// The death of the process: the system has it before the call returns.
+    #[default]
+    Os,
+    /// A power cut: the disk has it before the call returns.
+    Line,
+    /// A power cut a moment later: the disk has it 0.1 s after the call, or somewhat sooner.
+    Disk,
+}
+
+impl Sync {
+    /// Reads `"os"`, `"line"` or `"disk"`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "os" => Ok(Self::Os),
+            "line" => Ok(Self::Line),
+            "disk" => Ok(Self::Disk),
+            _ => Err(Error::Value(format!(
+                "sync is 'os', 'line' or 'disk', not {}",
+                quote(text)
+            ))),
+        }
+    }
+
+    /// The word that [`Sync::parse`] reads.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Os => "os",
+            Self::Line => "line",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// A message to be written, borrowed from whoever has it.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// Its frames, at least one.
+    pub frames: Vec<&'a [u8]>,
+    /// How they were read.
+    pub framing: Framing,
+    /// What they mean, read in that way.
+    pub meaning: &'a Meaning,
+    /// When it came, in nanoseconds since 1970-01-01 UTC.
+    pub at_ns: i64,
+}
+
+impl Record<'_> {
+    /// What stands in the frames beside the payload's own.
+    fn layout(&self) -> Layout<'_> {
+        let stamped = self.meaning.stamp.as_ref();
+        let last = self.frames.len() - usize::from(stamped.is_some());
+        Layout {
+            first: (self.meaning.frame == 1).then(|| self.frames[0]),
+            more: self
+                .frames
+                .get(self.meaning.frame + 1..last)
+                .unwrap_or_default(),
+            stamp: stamped
+                .and(self.frames.last().copied())
+                .filter(|frame| stamped.is_some_and(|stamp| stamp.encode() != *frame)),
+        }
+    }
+}
+
+/// What of a message's frames neither topic nor payload nor sender tell.
+struct Layout<'a> {
+    /// The first frame, where the payload has the second to itself.
+    first: Option<&'a [u8]>,
+    /// The frames after the payload's, without a stamp.
+    more: &'a [&'a [u8]],
+    /// The stamp, where we would have written it in other bytes.
+    stamp: Option<&'a [u8]>,
+}
+
+/// A message as it was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its frames, at least one.
+    pub frames: Vec<Vec<u8>>,
+    /// How to read them.
+    pub framing: Framing,
+    /// When it came, in nanoseconds since 1970-01-01 UTC.
+    pub at_ns: i64,
+}
+
+impl Entry {
+    /// Reads a line of either format, without its line break; `None` where it is neither.
+    #[must_use]
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        match line.first()? {
+            b'{' => json::parse(line),
+            _ => text::parse(line),
+        }
+    }
+}
+
+/// The parts of a line that became an [`Entry`] or not.
+#[derive(Debug, Default)]
+struct Parts {
+    at_ns: i64,
+    framing: Option<Framing>,
+    topic: Option<String>,
+    /// Name, number, instance and time of sending.
+    sender: Option<(String, u64, String, i64)>,
+    payload: Vec<u8>,
+    first: Option<Vec<u8>>,
+    more: Vec<Vec<u8>>,
+    stamp: Option<Vec<u8>>,
+}
+
+impl Parts {
+    /// The message that was written so: what [`Record::layout`] took apart, together again.
+    fn entry(self) -> Entry {
+        let mut frames = Vec::with_capacity(2);
+        match (self.first, &self.topic) {
+            (Some(first), _) => frames.extend([first, self.payload]),
+            (None, Some(topic)) => {
+                let mut frame = crate::wire::topic::prefix(topic);
+                frame.extend_from_slice(&self.payload);
+                frames.push(frame);
+            }
+            (None, None) => frames.push(self.payload),
+        }
+        frames.extend(self.more);
+        let topic = self.topic;
+        frames.extend(self.stamp.or_else(|| {
+            let (from, seq, id, sent_ns) = self.sender?;
+            let stamp = crate::wire::stamp::Stamp {
+                from,
+                id,
+                topic,
+                seq,
+                sent_ns,
+            };
+            Some(stamp.encode())
+        }));
+        Entry {
+            frames,
+            framing: self.framing.unwrap_or(Framing::Plain),
+            at_ns: self.at_ns,
+        }
+    }
+}
+
+/// An error of the system's that names the file, and what to do where that is known.
+fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let advice = match errno {
+        libc::ENOSPC | libc::EDQUOT => {
+            "; what was written before is whole: make room, and it goes on"
+        }
+        libc::ENOENT | libc::ENOTDIR if what != "read" => "; is its folder still there?",
+        libc::EACCES | libc::EPERM | libc::EROFS if what != "read" => {
+            "; choose a file that you may write to"
+        }
+        _ => "",
+    };
+    Error::Os {
+        errno,
+        message: format!("cannot {what} {}: {words}{advice}", shown(path)),
+    }
+}
+
+/// A path as an error tells it: whole, in quotes, and escaped.
+fn shown(path: &Path) -> String {
+    let mut out = String::from("'");
+    for c in path.to_string_lossy().chars() {
+        crate::wire::push_escaped(&mut out, c);
+    }
+    out.push('\'');
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! How a message gets from the core to Python: at once where one is there, else after a wait.
+//!
+//! Invariant: what could not be handed out, for want of memory or because a signal's handler raised,
+//! is put back.
+
+use super::arguments::{self, Seconds};
+use super::message::Message;
+use super::subscriber::Subscriber;
+use super::waiting::detached;
+use crate::error::Error;
+use crate::net::Received;
+use pyo3::prelude::*;
+
+impl Subscriber {
+    /// Reads the next message: what is there at once, without letting go of the interpreter; None
+    /// when none came in time. `read` gives None where there is no memory for a copy, and makes
+    /// nothing that Python's garbage collector could run code for.
+    #[inline]
+    pub(super) fn next<T>(
+        &self,
+        timeout: Option<Seconds>,
+        py: Python<'_>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> PyResult<Option<T>> {
+        arguments::check_seconds("timeout", timeout)?;
+        match self.core.try_read(&read) {
+            Some(Ok(Some(found))) => return Ok(Some(found)),
+            Some(Ok(None)) if matches!(timeout, Some(Seconds(0.0))) => return Ok(None),
+            Some(Err(error)) => return Err(error.into()),
+            // Nothing yet, or another thread is inside.
+            Some(Ok(None)) | None => {}
+        }
+        self.wait(timeout, py, read)
+    }
+
+    /// Apart, so that the quick way stays short.
+    #[cold]
+    #[inline(never)]
+    fn wait<T>(
+        &self,
+        timeout: Option<Seconds>,
+        py: Python<'_>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> PyResult<Option<T>> {
+        let deadline = arguments::deadline(timeout)?;
+        let received = detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?;
+        match received {
+            Some(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
+            None => Ok(None),
+        }
+    }
+
+    /// Like `next`; that none came in time is an error.
+    #[inline]
+    pub(super) fn expect<T>(
+        &self,
+        timeout: Option<Seconds>,
+        py: Python<'_>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> PyResult<T> {
+        match self.next(timeout, py, read)? {
+            Some(found) => Ok(found),
+            None => Err(self.nothing_came(timeout, py)),
+        }
+    }
+
+    /// Reads messages that were taken, or puts all of them back. A signal that came with them is
+    /// looked at here, last of all: what its handler raises would otherwise come up when the caller
+    /// has them already, and they would be gone.
+    pub(super) fn hand_out<T>(
+        &self,
+        py: Python<'_>,
+        taken: Vec<Received>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> PyResult<Vec<T>> {
+        let mut found = Vec::with_capacity(taken.len());
+        found.extend(taken.iter().map_while(read));
+        let outcome = if found.len() == taken.len() {
+            py.check_signals()
+        } else {
+            Err(Error::NoMemory.into())
+        };
+        match outcome {
+            Ok(()) => Ok(found),
+            Err(error) => {
+                py.detach(|| self.core.put_back(taken));
+                Err(error)
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn nothing_came(&self, timeout: Option<Seconds>, py: Python<'_>) -> PyErr {
+        let text = match timeout {
+            Some(Seconds(0.0)) => "no message is waiting".into(),
+            _ => py.detach(|| self.core.nothing_came()),
+        };
+        Error::Timeout(text).into()
+    }
+
+    pub(super) fn message(&self, py: Python<'_>, received: &Received) -> Option<Message> {
+        Message::from_received(
+            py,
+            received,
+            self.core.framing(),
+            self.core.undecodable(),
+            self.core.owned_above(),
+        )
+    }
+}

@@ -1,0 +1,193 @@
+//! `TranscriptReader`: messages from a file.
+
+use super::arguments::{seconds, Seconds};
+use super::message::{self, Message};
+use super::transcript::{warn, working};
+use crate::error::{Error, Result};
+use crate::log::{self, Checkpoint, Entry};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, TryLockError};
+use std::time::Duration;
+
+/// How many messages are read at a time.
+const BATCH: usize = 128;
+
+/// The messages of a transcript, one by one; made by `read_transcript`.
+///
+/// Iterating ends with the file, or, where it follows the file, when somebody closes it. Any threads
+/// may share it; each message goes to one of them. Leaving its `with` block closes it.
+#[pyclass(frozen, module = "zmqchat_rs")]
+pub(super) struct TranscriptReader {
+    state: Mutex<Reading>,
+    skipped: AtomicU64,
+    closed: AtomicBool,
+}
+
+struct Reading {
+    /// None once it is closed.
+    reader: Option<log::Reader>,
+    ready: VecDeque<Entry>,
+}
+
+impl TranscriptReader {
+    /// The next message, and the warning that is due.
+    fn wait(
+        &self,
+        limit: Option<Duration>,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<(Option<Entry>, Option<String>)> {
+        let mut state = loop {
+            match self.state.try_lock() {
+                Ok(state) => break state,
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    checkpoint()?;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        };
+        let Reading { reader, ready } = &mut *state;
+        let mut warning = None;
+        if self.closed.load(Ordering::SeqCst) {
+            *reader = None;
+            ready.clear();
+        } else if let (true, Some(reader)) = (ready.is_empty(), reader.as_mut()) {
+            let entries = reader.next(BATCH, limit, &mut || {
+                if self.closed.load(Ordering::SeqCst) {
+                    return Err(Error::Closed(String::new()));
+                }
+                checkpoint()
+            });
+            match entries {
+                Ok(entries) => ready.extend(entries),
+                Err(Error::Closed(text)) if text.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+            self.skipped.store(reader.skipped(), Ordering::Relaxed);
+            warning = reader.take_first_skipped().map(|(path, line)| {
+                format!(
+                    "line {line} of '{}' is no whole message; such lines are passed over",
+                    path.display()
+                )
+            });
+        }
+        Ok((ready.pop_front(), warning))
+    }
+}
+
+impl TranscriptReader {
+    fn next(&self, py: Python<'_>, limit: Option<Duration>) -> PyResult<Option<Message>> {
+        if !self.closed.load(Ordering::SeqCst) {
+            if let Ok(mut state) = self.state.try_lock() {
+                if let Some(entry) = state.ready.pop_front() {
+                    return restored(py, entry).map(Some);
+                }
+            }
+        }
+        let (entry, warning) = working(py, |checkpoint| self.wait(limit, checkpoint))?;
+        if let Some(text) = warning {
+            warn(py, &text)?;
+        }
+        entry.map(|entry| restored(py, entry)).transpose()
+    }
+}
+
+#[pymethods]
+impl TranscriptReader {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Message>> {
+        self.next(py, None)
+    }
+
+    /// The next message, or None: at the end, or when none came in so many seconds.
+    #[pyo3(signature = (timeout))]
+    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
+        self.next(py, seconds("timeout", timeout)?)
+    }
+
+    /// How many lines were passed over so far, as they are no whole messages. Empty lines and those
+    /// that begin with `#` do not count.
+    #[getter]
+    fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Ends the iteration, in another thread as well. Closing twice changes nothing.
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        if let Ok(mut state) = self.state.try_lock() {
+            state.reader = None;
+            state.ready.clear();
+        }
+    }
+
+    /// The reader itself; leaving the `with` block closes it.
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// Closes it.
+    fn __exit__(
+        &self,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) {
+        let _ = (exc_type, exc, traceback);
+        self.close();
+    }
+}
+
+fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
+    let frames = entry.frames.iter();
+    let frames = frames.map(|frame| PyBytes::new(py, frame).unbind());
+    message::restore(frames.collect(), entry.framing.as_str(), entry.at_ns)
+}
+
+/// Reads what a `Transcript` wrote, in either format.
+///
+/// Lines that are no whole messages, such as the last one of a program that was killed, are passed
+/// over: `skipped` counts them, and the first one is reported as a warning in the log.
+///
+/// Args:
+///     path: The file.
+///     follow: Whether to wait for what is still to be written at the end of the file, also after
+///         it was rotated. Ctrl+C ends the wait, and so does `close`.
+///     rotated: Whether to begin with the oldest of `PATH.1`, `PATH.2` and so on.
+///
+/// Returns:
+///     An iterator of messages, which reads as it goes.
+///
+/// Raises:
+///     ZmqChatError: The file cannot be read; the text names it.
+#[pyfunction]
+#[pyo3(signature = (path, *, follow = false, rotated = false))]
+pub(super) fn read_transcript(
+    py: Python<'_>,
+    path: PathBuf,
+    follow: bool,
+    rotated: bool,
+) -> PyResult<TranscriptReader> {
+    let reader = working(py, |_| log::Reader::open(&path, follow, rotated))?;
+    Ok(TranscriptReader {
+        state: Mutex::new(Reading {
+            reader: Some(reader),
+            ready: VecDeque::new(),
+        }),
+        skipped: AtomicU64::new(0),
+        closed: AtomicBool::new(false),
+    })
+}

@@ -1,0 +1,1 @@
+"""Faults on real sockets: killed processes, cut links, crowds, hostile peers, leaks."""

@@ -1,0 +1,142 @@
+"""What is opened and closed leaves nothing behind: no thread, no descriptor, no memory."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+
+from faults.scale import only_linux
+from patience import PATIENCE
+
+if TYPE_CHECKING:
+    from interpreters import RunPython
+
+pytestmark = only_linux
+
+#: By then the allocator's arenas, libzmq's tables and Python's caches have their size.
+WARM_UP = 1_000
+ROUNDS = 10_000
+
+#: By how much memory may grow after the warm-up, in KiB. A leak of 256 bytes a round would be more;
+#: what the allocator cannot give back because of holes came to 50 bytes a round.
+MARGIN = 2_500
+
+OPENING = """
+import json, logging, sys
+from faults.footprint import resident_kib, settled
+from patience import until
+from zmqchat_rs import Publisher, Subscriber
+
+logging.getLogger("zmqchat_rs").setLevel(logging.ERROR)
+
+def alone():
+    with Publisher("127.0.0.1:0"), Subscriber("127.0.0.1:1"):
+        pass
+
+def connected():
+    with Publisher("127.0.0.1:0", linger=0) as publisher:
+        with Subscriber(publisher.endpoint) as subscriber:
+            publisher.wait_for_subscribers(1, timeout=30)
+            publisher.send("Hello")
+            assert subscriber.recv_text(timeout=30) == "Hello"
+
+def never_closed():
+    # The last reference goes, no more.
+    publisher = Publisher("127.0.0.1:0", linger=0)
+    subscriber = Subscriber(publisher.endpoint)
+    publisher.wait_for_subscribers(1, timeout=30)
+
+def with_listeners_to_events():
+    heard = []
+    with Publisher("127.0.0.1:0", on_event=heard.append) as publisher:
+        with Subscriber(publisher.endpoint, on_event=heard.append):
+            publisher.wait_for_subscribers(1, timeout=30)
+"""
+
+IN_TURN = (
+    OPENING
+    + """
+def times(count):
+    for _ in range(count):
+        open_and_close()
+    return settled(), resident_kib()
+
+open_and_close = globals()[sys.argv[1]]
+before, memory = times(int(sys.argv[2]))
+after, memory_after = times(int(sys.argv[3]))
+print(json.dumps({"before": before, "after": after, "grown": memory_after - memory}))
+"""
+)
+
+#: As many descriptors as most systems allow.
+UNDER_THE_USUAL_LIMIT = """
+import resource
+from zmqchat_rs import Publisher, Subscriber
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, 1_024))
+for _ in range(10_000):
+    Subscriber("127.0.0.1:1").close()
+for _ in range(2_500):
+    Publisher("127.0.0.1:0").close()
+    Subscriber("127.0.0.1:1")
+print("they fit")
+"""
+
+#: 50 subscribers that try again every tenth of a second; how often is what their `peers` say.
+FAILED_RECONNECTS = (
+    OPENING
+    + """
+def attempts():
+    return sum(subscriber.peers[0].attempts for subscriber in subscribers)
+
+told = []
+subscribers = [Subscriber(sys.argv[1], reconnect_max=0.1, on_event=told.append) for _ in range(50)]
+# Each complains of silence once, and that is part of the warm-up.
+until(lambda: attempts() >= 500 and len(told) == 50, "the warm-up")
+before, memory = attempts(), resident_kib()
+# At the default of 2 s, an hour has 1,800 attempts.
+until(lambda: attempts() >= before + 3 * 1_800, "the attempts of three hours")
+assert len(told) == 50, told
+print(json.dumps({"grown": resident_kib() - memory}))
+for subscriber in subscribers:
+    subscriber.close()
+"""
+)
+
+
+def report(run_python: RunPython, script: str, *arguments: str) -> dict[str, Any]:
+    finished = run_python(script, *arguments, deadline=4 * PATIENCE)
+    assert finished.code == 0, finished
+    assert finished.stderr == ""
+    found: dict[str, Any] = json.loads(finished.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("way", "rounds"),
+    [
+        ("alone", ROUNDS),
+        ("connected", ROUNDS),
+        ("never_closed", ROUNDS // 4),
+        ("with_listeners_to_events", ROUNDS // 4),
+    ],
+)
+def test_what_is_opened_and_closed_leaves_nothing_behind(
+    run_python: RunPython, way: str, rounds: int
+) -> None:
+    found = report(run_python, IN_TURN, way, str(WARM_UP), str(rounds))
+    assert found["after"] == found["before"]
+    assert found["grown"] < MARGIN
+
+
+def test_hours_of_failed_reconnects_cost_no_memory(
+    run_python: RunPython, free_port: Callable[[], int]
+) -> None:
+    found = report(run_python, FAILED_RECONNECTS, f"127.0.0.1:{free_port()}")
+    assert found["grown"] < MARGIN
+
+
+def test_ten_thousand_fit_under_the_usual_limit_of_descriptors(run_python: RunPython) -> None:
+    assert run_python(UNDER_THE_USUAL_LIMIT, deadline=4 * PATIENCE) == (0, "they fit\n", "")

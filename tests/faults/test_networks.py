@@ -1,0 +1,219 @@
+"""Two hosts with a cable between them that is pulled out, plugged in, slow or bad."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from typing import TYPE_CHECKING, Any, Iterator
+
+import pytest
+
+from faults import namespaces
+from faults.namespaces import Hosts, two_hosts
+from faults.scale import only_long
+from patience import Background, until
+
+if TYPE_CHECKING:
+    from interpreters import Script, StartPython
+
+_MISSING = namespaces.missing()
+pytestmark = pytest.mark.skipif(_MISSING is not None, reason=str(_MISSING))
+
+PORT = 5555
+
+#: What the promise allows: keep-alive's 20 s, and something for a slow machine.
+NOTICED_WITHIN = 25.0
+
+_numbers = itertools.count()
+
+#: Publishes numbers until a line comes, then so many of them, tells what became of it, and ends.
+SPEAKS = """
+    import ast, itertools, json, sys, threading
+    from faults.namespaces import enter
+
+    host, address, options = sys.argv[1:]
+    enter(host)
+    from zmqchat_rs import Publisher
+
+    filler, stop, pause = b"x" * 1_000, threading.Event(), threading.Event()
+
+    def say(**words):
+        # In one piece: two threads speak.
+        sys.stdout.write(json.dumps(words) + "\\n")
+
+    def tell(event):
+        say(event=event.kind, address=event.address)
+
+    options = ast.literal_eval(options)
+    with Publisher(address, name="alice", linger=30, on_event=tell, **options) as publisher:
+        say(event="ready")
+        threading.Thread(target=lambda: (sys.stdin.readline(), stop.set())).start()
+        publisher.wait_for_subscribers(1, timeout=30)
+        for number in itertools.count():
+            if stop.is_set():
+                break
+            publisher.send(b"%d " % number + filler)
+            pause.wait(0.001)
+        publisher.send("the end")
+        say(event="sent", count=number)
+"""
+
+#: Tells every event, every hundredth message's number, and at the end all of them.
+HEARS = """
+    import ast, json, sys
+    from faults.namespaces import enter
+
+    host, address, options = sys.argv[1:]
+    enter(host)
+    from zmqchat_rs import Subscriber
+
+    def say(**words):
+        # In one piece: two threads speak.
+        sys.stdout.write(json.dumps(words) + "\\n")
+
+    def tell(event):
+        states = [peer.state for peer in subscriber.peers]
+        say(event=event.kind, address=event.address, states=states)
+
+    numbers = []
+    options = ast.literal_eval(options)
+    subscriber = Subscriber(address, reconnect_max=0.5, on_event=tell, **options)
+    for message in subscriber:
+        if message.data == b"the end":
+            break
+        numbers.append(int(message.data.partition(b" ")[0]))
+        if len(numbers) % 100 == 0:
+            say(event="heard", count=len(numbers))
+    stats = subscriber.stats()
+    say(event="the end", numbers=numbers, lost=stats.lost)
+    subscriber.close()
+"""
+
+
+class Told:
+    """What a script prints, collected while it runs."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.lines: list[dict[str, Any]] = []
+        self._reading = Background(self._read)
+
+    def _read(self) -> None:
+        while True:
+            self.lines.append(json.loads(self.script.line()))
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == event]
+
+    def until(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Return that line; the script may take its time."""
+
+        def told() -> bool:
+            if len(self.of(event)) >= times:
+                return True
+            # Raises what ended it, if something did.
+            return self._reading.done and self._reading.result() is not None
+
+        until(told, f"{event!r} after {self.lines[-3:]}")
+        return self.of(event)[times - 1]
+
+    def until_heard_more(self, count: int = 300) -> None:
+        begin = len(self.of("heard"))
+        self.until("heard", begin + count // 100)
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    with two_hosts(str(next(_numbers))) as hosts:
+        yield hosts
+
+
+def connect(
+    start_python: StartPython, hosts: Hosts, on_full: str, **options: Any
+) -> tuple[Told, Told]:
+    """A publisher on the left and a subscriber on the right, with a stream between them."""
+    address = f"{hosts.left.address}:{PORT}"
+    settings = {"keepalive": (1, 1, 3), **options}
+    speaker = {**settings, "on_full": on_full}
+    speaks = Told(start_python(SPEAKS, hosts.left.name, address, repr(speaker)))
+    speaks.until("ready")
+    hears = Told(start_python(HEARS, hosts.right.name, address, repr(settings)))
+    hears.until_heard_more()
+    return speaks, hears
+
+
+def finish(speaks: Told, hears: Told) -> tuple[int, list[int], int]:
+    """How many were sent, which ones were heard, and how many are known to be lost."""
+    speaks.script.say("stop")
+    end = hears.until("the end")
+    sent = speaks.until("sent")["count"]
+    for each in (speaks, hears):
+        finished = each.script.finish()
+        assert finished.code == 0, finished
+    return sent, end["numbers"], end["lost"]
+
+
+@pytest.mark.parametrize("on_full", ["drop", "block"])
+def test_a_cut_link_is_noticed_and_the_stream_picked_up_when_it_is_back(
+    start_python: StartPython, hosts: Hosts, on_full: str
+) -> None:
+    speaks, hears = connect(start_python, hosts, on_full)
+    hosts.cut()
+    began = time.monotonic()
+    noticed = hears.until("disconnected")
+    assert time.monotonic() - began < NOTICED_WITHIN
+    assert noticed["address"] == f"{hosts.left.address}:{PORT}"
+    assert noticed["states"] == ["reconnecting"]
+    hosts.restore()
+    hears.until("connected", times=2)
+    hears.until_heard_more()
+    # The publisher learns of it, too; with data in flight as late as its next attempt to send them.
+    speaks.until("disconnected")
+    sent, numbers, lost = finish(speaks, hears)
+    assert numbers == sorted(set(numbers))
+    # What the broken connection held is gone, and counted.
+    assert len(numbers) + lost == sent
+
+
+@only_long
+def test_with_the_usual_keepalive_a_cut_link_is_noticed_within_twenty_seconds(
+    start_python: StartPython, hosts: Hosts
+) -> None:
+    _, hears = connect(start_python, hosts, "drop", keepalive=(5, 4, 3))
+    hosts.cut()
+    began = time.monotonic()
+    hears.until("disconnected")
+    assert time.monotonic() - began < NOTICED_WITHIN
+
+
+@pytest.mark.parametrize("on_full", ["drop", "block"])
+def test_a_brief_cut_costs_nothing(start_python: StartPython, hosts: Hosts, on_full: str) -> None:
+    speaks, hears = connect(start_python, hosts, on_full, high_water_mark=0)
+    hosts.cut()
+    # The time without a link is the subject; keep-alive would take about four seconds to act.
+    time.sleep(1)
+    hosts.restore()
+    hears.until_heard_more()
+    assert not hears.of("disconnected")
+    sent, numbers, lost = finish(speaks, hears)
+    assert numbers == list(range(sent))
+    assert lost == 0
+
+
+@pytest.mark.parametrize(
+    "impairment",
+    [("delay", "50ms", "10ms"), ("loss", "5%"), ("delay", "5ms", "loss", "2%", "duplicate", "2%")],
+    ids=["slow", "lossy", "slow, lossy, doubling"],
+)
+def test_a_bad_link_loses_nothing_under_block(
+    start_python: StartPython, hosts: Hosts, impairment: tuple[str, ...]
+) -> None:
+    reason = hosts.impair(*impairment)
+    if reason is not None:
+        pytest.skip(reason)
+    speaks, hears = connect(start_python, hosts, "block")
+    hears.until_heard_more(1_000)
+    sent, numbers, lost = finish(speaks, hears)
+    assert numbers == list(range(sent))
+    assert lost == 0
