@@ -5,6 +5,7 @@ use super::copies::{bytes, copy, text};
 use crate::log::Record;
 use crate::net::Received;
 use crate::show::line::{self, Line, Timestamps};
+use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
@@ -114,6 +115,11 @@ impl Message {
             meaning: self.meaning(py),
             at_ns: self.at_ns,
         }
+    }
+
+    /// Adds it to a table.
+    pub(super) fn tabulate(&self, py: Python<'_>, table: &mut Builder) {
+        table.push(self.at_ns, self.meaning(py), self.payload(py));
     }
 
     fn at(&self) -> DateTime<FixedOffset> {

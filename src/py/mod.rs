@@ -18,6 +18,7 @@ mod sending;
 mod state;
 mod subscriber;
 mod subscriber_state;
+mod table;
 mod transcript;
 mod transcript_reader;
 mod waiting;
@@ -33,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<subscriber::Subscriber>()?;
     module.add_class::<transcript::Transcript>()?;
     module.add_class::<transcript_reader::TranscriptReader>()?;
+    module.add_class::<table::MessageTable>()?;
     module.add_class::<state::Peer>()?;
     module.add_class::<state::PublisherStats>()?;
     module.add_class::<state::SubscriberStats>()?;
