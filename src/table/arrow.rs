@@ -376,8 +376,10 @@ mod tests {
         let array = next(&mut stream);
         assert_eq!(array.length, 0);
         for index in 0..usize::try_from(array.n_children).unwrap() {
-            // SAFETY: within the children, and within the buffers of each.
-            let values = unsafe { *(**array.children.add(index)).buffers.add(1) };
+            // SAFETY: within the children.
+            let child = unsafe { &**array.children.add(index) };
+            // SAFETY: each has a buffer of values after that of its bits.
+            let values = unsafe { *child.buffers.add(1) };
             assert!(!values.is_null());
         }
     }
