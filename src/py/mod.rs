@@ -20,6 +20,7 @@ mod subscriber;
 mod subscriber_state;
 mod transcript;
 mod transcript_reader;
+mod view;
 mod waiting;
 
 use pyo3::prelude::*;
