@@ -11,7 +11,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable, ContextManager, Iterable, Mapping, NoReturn, Protocol, Sequence
 
 from . import brokers, reference
@@ -87,8 +87,6 @@ class Peer:
     package: str
     # What the peer calls the calls of each kind, for the report.
     calls: Mapping[str, str]
-    # What its jobs have beyond the row's.
-    options: Mapping[str, Any] = field(default_factory=dict)
     # The part of a row's count that is enough for one that takes many times as long.
     portion: float = 1.0
     # A program that must run beside it, and how it is run: gives the endpoint.
@@ -106,7 +104,7 @@ class Peer:
 
     def command(self, job: Job) -> list[str]:
         """The command line that does a job."""
-        job = {**job, **self.options, "peer": self.module}
+        job = {**job, "peer": self.module}
         return [sys.executable, "-m", "benches.worker", json.dumps(job)]
 
 
@@ -136,6 +134,7 @@ PEERS: tuple[Peer, ...] = (
         calls={
             "text": "send / recv_text",
             "bytes": "send / recv_bytes",
+            "views": "send / recv().view",
             "topic": "send(text, topic=…) / for message in subscriber: message.text",
             "stamped": "Publisher(name=…).send / for message in subscriber: message.text",
             "batched": "send_many / recv_many",
@@ -151,6 +150,7 @@ PEERS: tuple[Peer, ...] = (
         calls={
             "text": "send_string / recv_string",
             "bytes": "send / recv",
+            "views": "send(copy=False) / recv(copy=False).buffer",
             "topic": "send_string(f'{topic}:{text}') / recv_string().partition(':')",
             "stamped": "send_multipart([text, stamp]) / recv_multipart()",
             "batched": "send_string / recv_string",
@@ -158,13 +158,6 @@ PEERS: tuple[Peer, ...] = (
             "filtered": "send_string(f'{topic}:{text}') / recv_string",
             "print": "print(time.strftime('[%H:%M:%S]'), recv_string())",
         },
-    ),
-    Peer(
-        name="pyzmq copy=False",
-        module="pyzmq",
-        package="zmq",
-        calls={"bytes": "send(copy=False) / recv(copy=False).buffer"},
-        options={"copy": False},
     ),
     Reference(
         name="C",

@@ -84,8 +84,12 @@ def receiving(job: Job) -> Receiving:
             count += 1
         return first, count, began, time.perf_counter()
 
+    def read_view() -> memoryview:
+        return subscriber.recv().view
+
     streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts}
-    receive: Any = subscriber.recv_bytes if kind == "bytes" else subscriber.recv_text
+    calls: dict[str, Any] = {"bytes": subscriber.recv_bytes, "views": read_view}
+    receive = calls.get(kind, subscriber.recv_text)
     return Receiving(
         receive=receive,
         look=functools.partial(receive, timeout=0),

@@ -103,9 +103,10 @@ def sending(job: Job) -> Sending:
             if not socket.poll(30_000) or socket.recv()[:1] != b"\x01":
                 raise RuntimeError("no subscriber came in 30 s")
 
-    send: Any = socket.send_string
-    if job["kind"] == "bytes":
-        send = socket.send if job.get("copy", True) else functools.partial(socket.send, copy=False)
+    calls: dict[str, Any] = {
+        "bytes": socket.send,
+        "views": functools.partial(socket.send, copy=False),
+    }
     sends = Sends(socket, job)
     streams: dict[str, Any] = {
         "topic": sends.with_topic,
@@ -114,7 +115,7 @@ def sending(job: Job) -> Sending:
     }
     return Sending(
         endpoint=socket.getsockopt_string(zmq.LAST_ENDPOINT),
-        send=send,
+        send=calls.get(job["kind"], socket.send_string),
         wait_for_subscribers=wait_for_subscribers,
         close=socket.close,
         send_stream=streams.get(job["kind"], not_offered),
@@ -130,9 +131,8 @@ def receiving(job: Job) -> Receiving:
         socket.subscribe(prefix)
     socket.connect(job["endpoint"])
     receives = Receives(socket)
-    receive: Any = socket.recv_string
-    if job["kind"] == "bytes":
-        receive = socket.recv if job.get("copy", True) else receives.frame
+    calls: dict[str, Any] = {"bytes": socket.recv, "views": receives.frame}
+    receive = calls.get(job["kind"], socket.recv_string)
     streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
     return Receiving(
         receive=receive,

@@ -21,6 +21,7 @@ mod subscriber_state;
 mod table;
 mod transcript;
 mod transcript_reader;
+mod view;
 mod waiting;
 
 use pyo3::prelude::*;
