@@ -140,6 +140,23 @@ def call(do: str, name: str, kind: str, endpoint: str, *, count: int, **more: Un
     )
 
 
+def shown(into: str, *, quick: bool = False) -> Row:
+    """Nanoseconds a message, received and printed in colour into a file or a pipe."""
+    return Row(
+        name=f"receive and print a line into a {into}, 64 B, one process",
+        run=running.one_process,
+        job={"do": "show", "kind": "print", "size": 64, "endpoint": INPROC, "into": into},
+        count=10_000,
+        quick_count=5_000,
+        peers=PYTHON,
+        figures=(running.COST,),
+        unit=running.COST,
+        more=False,
+        goals={"pyzmq": 0.2},
+        quick=quick,
+    )
+
+
 def memory(subscribers: int, **more: Unpack[More]) -> Row:
     """MiB of a publisher with so many idle peers."""
     return Row(
@@ -214,6 +231,10 @@ ROWS: tuple[Row, ...] = (
         quick=True,
     ),
     call("show", "receive and print a line", "print", INPROC, count=10_000, peers=PYTHON),
+    shown("file"),
+    shown("pipe", quick=True),
+    # 500,000 messages a second are 2,000 ns each.
+    call("keep", "write to a log", "log", INPROC, count=100_000, peers=PYTHON, quick=True),
     Row(
         name="import, fresh interpreter",
         run=running.imports,

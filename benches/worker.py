@@ -36,6 +36,7 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
         calls.receive,
         calls.look,
         calls.show,
+        calls.keep,
         memory.stand,
         memory.attend,
         growth.backlog,

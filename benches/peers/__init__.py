@@ -12,9 +12,22 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, Iterable, Mapping, NoReturn, Protocol, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ContextManager,
+    Iterable,
+    Mapping,
+    NoReturn,
+    Protocol,
+    Sequence,
+)
 
 from . import brokers, reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What goes over the wire: str or bytes, as the row says.
 Payload = Any
@@ -58,6 +71,8 @@ class Receiving:
     receive_many: Callable[[], Sequence[Any]] = not_offered
     # Receives and prints so many lines.
     show: Callable[[int], object] = not_offered
+    # Opens a log at that path, and gives what writes messages there.
+    keeping: Callable[[Path], ContextManager[Callable[[list[Any]], object]]] = not_offered
     # Up to the end mark, likewise: the first message, how many came, and the time of the first and
     # of the mark.
     receive_stream: Callable[[Payload], tuple[Payload, int, float, float]] = not_offered
@@ -140,7 +155,8 @@ PEERS: tuple[Peer, ...] = (
             "batched": "send_many / recv_many",
             "batched, read": "send_many / recv_many, .text of each",
             "filtered": "send(text, topic=…) / recv_text",
-            "print": "listen(color='never')",
+            "print": "listen(color='always')",
+            "log": "Transcript.write_many",
         },
     ),
     Peer(
@@ -156,7 +172,8 @@ PEERS: tuple[Peer, ...] = (
             "batched": "send_string / recv_string",
             "batched, read": "send_string / recv_string",
             "filtered": "send_string(f'{topic}:{text}') / recv_string",
-            "print": "print(time.strftime('[%H:%M:%S]'), recv_string())",
+            "print": "print(f'{Fore.CYAN}[{now}]{Style.RESET_ALL} {recv_string()}')",
+            "log": "write(f'{datetime.now().isoformat()} {text}\\n'), a line buffered",
         },
     ),
     Reference(

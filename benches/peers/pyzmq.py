@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
+from datetime import datetime
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
+from colorama import Fore, Style
 
 from . import Receiving, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from . import Job
 
 
@@ -84,9 +89,28 @@ class Receives:
         return self.socket.recv(copy=False).buffer
 
     def show(self, count: int) -> None:
-        """Prints them with the time of day."""
+        """Prints them with the time of day, in colour."""
         for _ in range(count):
-            print(time.strftime("[%H:%M:%S]"), self.socket.recv_string())
+            text = self.socket.recv_string()
+            now = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 - as it is usually written
+            print(f"{Fore.CYAN}[{now}]{Style.RESET_ALL} {text}")
+
+    def many(self) -> list[str]:
+        """One, since there is no call for more."""
+        return [self.socket.recv_string()]
+
+
+@contextlib.contextmanager
+def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
+    """A file; what is written survives the program, line by line."""
+    with path.open("a", buffering=1, encoding="utf-8") as log:
+
+        def write(texts: list[str]) -> None:
+            for text in texts:
+                now = datetime.now().isoformat()  # noqa: DTZ005 - as it is usually written
+                log.write(f"{now} {text}\n")
+
+        yield write
 
 
 def sending(job: Job) -> Sending:
@@ -141,4 +165,6 @@ def receiving(job: Job) -> Receiving:
         close=socket.close,
         receive_stream=streams.get(job["kind"], not_offered),
         show=receives.show,
+        receive_many=receives.many,
+        keeping=keeping,
     )

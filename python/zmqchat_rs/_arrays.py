@@ -113,7 +113,7 @@ def unpack_array(source: Message | Buffer, *, copy: bool = True) -> NDArray[Any]
     """
     numpy = library("numpy")
     if isinstance(source, Message):
-        data = memoryview(source.data)
+        data = source.view
     else:
         try:
             # A view of one byte each also where its owner has other items.

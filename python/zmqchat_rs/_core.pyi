@@ -11,6 +11,7 @@ from typing import (
     Iterator,
     Literal,
     Sequence,
+    TextIO,
     TypedDict,
     final,
     type_check_only,
@@ -271,6 +272,15 @@ class Subscriber:
     ) -> Subscriber: ...
     def recv(self, timeout: float | None = None) -> Message: ...
     def _next(self, timeout: float | None) -> Message | None: ...
+    def _show(
+        self,
+        stream: TextIO,
+        *,
+        most: int,
+        color: bool,
+        timestamps: _Timestamps,
+        previous: Message | None,
+    ) -> tuple[int, Message | None]: ...
     def recv_text(self, timeout: float | None = None) -> str: ...
     def recv_bytes(self, timeout: float | None = None) -> bytes: ...
     def recv_many(self, max_count: int = 256, *, timeout: float | None = None) -> list[Message]: ...

@@ -118,6 +118,11 @@ impl Message {
         }
     }
 
+    /// When it came, in nanoseconds since 1970-01-01 UTC.
+    pub(super) fn at_ns(&self) -> i64 {
+        self.at_ns
+    }
+
     /// Adds it to a table.
     pub(super) fn tabulate(&self, py: Python<'_>, table: &mut Builder) {
         table.push(self.at_ns, self.meaning(py), self.payload(py));

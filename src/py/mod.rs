@@ -15,6 +15,7 @@ mod publisher;
 mod publisher_state;
 mod receiving;
 mod sending;
+mod showing;
 mod state;
 mod subscriber;
 mod subscriber_state;

@@ -55,14 +55,26 @@ pub struct Line<'a> {
 #[must_use]
 pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     let mut out = String::with_capacity(line.text.len() + 64);
+    push_time(&mut out, line, timestamps, color);
+    push_names(&mut out, line.topic, line.sender, color);
+    out.push_str(&sanitize(line.text));
+    out
+}
+
+/// What a line begins with: the time in brackets, and a blank.
+pub(super) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamps, color: bool) {
     if let Some(time) = time(line, timestamps) {
         let time = format!("[{time}]");
         out.push_str(&if color { dim(&time) } else { time });
         out.push(' ');
     }
+}
+
+/// What follows: who speaks, where, and a colon.
+pub(super) fn push_names(out: &mut String, topic: Option<&str>, sender: Option<&str>, color: bool) {
     let mut named = false;
     // A stamp may carry an empty name; that is nobody.
-    for name in [line.topic, line.sender]
+    for name in [topic, sender]
         .into_iter()
         .flatten()
         .filter(|name| !name.is_empty())
@@ -81,8 +93,6 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     if named {
         out.push_str(": ");
     }
-    out.push_str(&sanitize(line.text));
-    out
 }
 
 /// What stands between the brackets.

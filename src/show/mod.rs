@@ -5,5 +5,6 @@
 //! in it are ours.
 
 pub mod line;
+pub mod lines;
 pub mod sanitize;
 pub mod style;
