@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValu
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use std::ffi::CString;
 use std::sync::{Mutex, MutexGuard};
@@ -167,7 +168,7 @@ impl State {
             ));
         }
         self.phase = Phase::Begun;
-        if breath::is_due() {
+        if breath::is_due() && in_a_loop(py) {
             return Ok(Step::Breath);
         }
         match self.deed.at_once(py)? {
@@ -254,6 +255,15 @@ impl Drop for Coroutine {
             }
         });
     }
+}
+
+/// Whether an event loop runs in this thread, as asyncio sees it.
+#[cold]
+fn in_a_loop(py: Python<'_>) -> bool {
+    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    RUNNING
+        .import(py, "asyncio", "get_running_loop")
+        .is_ok_and(|running| running.call0().is_ok())
 }
 
 fn warn_of(py: Python<'_>, name: &str) {
