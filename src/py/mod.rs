@@ -5,19 +5,25 @@
 
 mod arguments;
 mod body;
+mod breath;
 mod copies;
+mod coroutine;
+mod deed;
 mod error;
 mod events;
 mod information;
 mod lending;
+mod line;
 mod message;
 mod publisher;
+mod publisher_async;
 mod publisher_state;
 mod receiving;
 mod sending;
 mod showing;
 mod state;
 mod subscriber;
+mod subscriber_async;
 mod subscriber_state;
 mod table;
 mod transcript;
