@@ -113,6 +113,21 @@ def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], i
         assert (code, errors) == (0, "")
 
 
+def test_asyncio_talks_and_listens_in_one_thread(
+    example: Example, free_port: Callable[[], int]
+) -> None:
+    one_s, other_s = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    one = example("asyncio_both.py", other_s, one_s)
+    other = example("asyncio_both.py", one_s, other_s)
+    for running, theirs in ((one, other_s), (other, one_s)):
+        running.shows(f"^me at {theirs}: Hello number 1$")  # nobody missed the first one
+        running.shows(f"^me at {theirs}: Hello number 2$")
+    for running in (one, other):
+        code, printed, errors = running.ctrl_c()
+        assert (code, errors) == (0, "")
+        assert printed.endswith("That was all.\n")
+
+
 def test_a_word_is_looked_for(example: Example) -> None:
     with Publisher("127.0.0.1:0") as pub:
         looking = example("keyword_filter.py", "Pizza", str(pub.endpoint))
