@@ -4,7 +4,7 @@
 
 use super::message::Message;
 use super::subscriber::Subscriber;
-use crate::net::Received;
+use crate::net::{Frame, Received};
 use crate::show::line::Timestamps;
 use crate::show::lines::Lines;
 use crate::wire::message::{interpret, Meaning};
@@ -76,7 +76,7 @@ impl Subscriber {
         if received.rest.is_empty() {
             return interpret(&[first], self.core.framing());
         }
-        let rest = received.rest.iter().map(|frame| frame.bytes());
+        let rest = received.rest.iter().map(Frame::bytes);
         let frames: Vec<_> = std::iter::once(first).chain(rest).collect();
         interpret(&frames, self.core.framing())
     }
@@ -85,9 +85,8 @@ impl Subscriber {
 /// Writes text, escaping what the stream's encoding has no character for.
 fn write(stream: &Bound<'_, PyAny>, text: &Bound<'_, PyString>) -> PyResult<()> {
     let py = stream.py();
-    let error = match stream.call_method1(intern!(py, "write"), (text,)) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
+    let Err(error) = stream.call_method1(intern!(py, "write"), (text,)) else {
+        return Ok(());
     };
     if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
         return Err(error);
