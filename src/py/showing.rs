@@ -49,7 +49,7 @@ impl Subscriber {
         let mut lines = Lines::new(timestamps, color, previous);
         let mut text = String::new();
         let mut undecodable = 0;
-        let log = log.map(|log| log.get());
+        let log = log.map(Bound::get);
         let mut logged = Vec::new();
         for received in &taken {
             let rest = received.rest.iter().map(Frame::bytes);
