@@ -55,7 +55,7 @@ class Line:
         self._waiting[future] = timer
         if first:
             self._waiting.move_to_end(future, last=False)
-        self._desk.beat()
+        self._desk.hold(self)
         return future
 
     def leave(self, future: asyncio.Future[bool]) -> None:
@@ -101,7 +101,11 @@ class Desk:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._lines: dict[tuple[int, str], Line] = {}
+        self._lines: weakref.WeakValueDictionary[tuple[int, str], Line] = (
+            weakref.WeakValueDictionary()
+        )
+        # Those in which somebody waits, and maybe others until the next beat.
+        self._held: set[Line] = set()
         self._beating = False
 
     def line(self, watched: Publisher | Subscriber, kind: str) -> Line:
@@ -112,17 +116,18 @@ class Desk:
             line = self._lines[key] = Line(self, watched, kind)
         return line
 
-    def beat(self) -> None:
-        """Keep the pulse going."""
+    def hold(self, line: Line) -> None:
+        """Keep a line as long as somebody waits in it, and the pulse."""
+        self._held.add(line)
         if not self._beating:
             self._beating = True
             self.loop.call_later(PULSE, self._beat)
 
     def _beat(self) -> None:
-        self._beating = False
-        self._lines = {key: line for key, line in self._lines.items() if line}
-        if self._lines:
-            self.beat()
+        self._held = {line for line in self._held if line}
+        self._beating = bool(self._held)
+        if self._beating:
+            self.loop.call_later(PULSE, self._beat)
 
 
 _here = threading.local()
