@@ -68,7 +68,9 @@ print(pub.closed, sub.closed)
 
 
 @waiting
-def test_a_loop_that_is_waited_in_wakes_ten_times_a_second(run_python: RunPython, wait: str) -> None:
+def test_a_loop_that_is_waited_in_wakes_ten_times_a_second(
+    run_python: RunPython, wait: str
+) -> None:
     # A notebook's stop button is a signal whose handler leaves a word for the loop, as here, where
     # nothing else wakes it: the handler runs, and the system call goes on.
     rest = f"""
@@ -95,7 +97,7 @@ wait_here()
 
 def test_a_program_may_end_while_loops_in_daemon_threads_wait(run_python: RunPython) -> None:
     rest = """
-for wait in (sub.arecv, listen, pub.await_for_subscribers, fill, lambda: pub.await_for_subscribers(9)):
+for wait in (sub.arecv, listen, fill, lambda: pub.await_for_subscribers(9)):
     threading.Thread(target=lambda wait=wait: asyncio.run(wait()), daemon=True).start()
 
 def wait_here():

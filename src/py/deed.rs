@@ -152,6 +152,7 @@ impl Deed {
             }
             Self::SendMany(publisher, sending, payloads) => {
                 let publisher = publisher.get();
+                breath::spent(py);
                 loop {
                     if sending.payload.is_none() {
                         let Some(payload) = payloads.bind(py).clone().next() else {
