@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from itertools import repeat
@@ -84,7 +85,21 @@ def receiving(job: Job) -> Receiving:
             count += 1
         return first, count, began, time.perf_counter()
 
-    streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts}
+    async def receive_in_loop(end: bytes) -> tuple[bytes, int, float, float]:
+        first = await subscriber.arecv_bytes()
+        began = time.perf_counter()
+        count = 1
+        async for message in subscriber:
+            if message.raw == end:
+                break
+            count += 1
+        return first, count, began, time.perf_counter()
+
+    streams: dict[str, Any] = {
+        "topic": read_texts,
+        "stamped": read_texts,
+        "asyncio": lambda end: asyncio.run(receive_in_loop(end)),
+    }
     receive: Any = subscriber.recv_bytes if kind == "bytes" else subscriber.recv_text
     return Receiving(
         receive=receive,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import zmq
+import zmq.asyncio
 
 from . import Receiving, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
@@ -79,6 +81,16 @@ class Receives:
                 return first, count, began, time.perf_counter()
             count += 1
 
+    async def in_loop(self, end: bytes) -> tuple[bytes, int, float, float]:
+        """By the socket for asyncio."""
+        socket = zmq.asyncio.Socket.from_socket(self.socket)
+        first: bytes = await socket.recv()
+        began = time.perf_counter()
+        count = 1
+        while await socket.recv() != end:
+            count += 1
+        return first, count, began, time.perf_counter()
+
     def frame(self) -> memoryview:
         """What copy=False gives."""
         return self.socket.recv(copy=False).buffer
@@ -104,7 +116,7 @@ def sending(job: Job) -> Sending:
                 raise RuntimeError("no subscriber came in 30 s")
 
     send: Any = socket.send_string
-    if job["kind"] == "bytes":
+    if job["kind"] in {"bytes", "asyncio"}:
         send = socket.send if job.get("copy", True) else functools.partial(socket.send, copy=False)
     sends = Sends(socket, job)
     streams: dict[str, Any] = {
@@ -133,7 +145,11 @@ def receiving(job: Job) -> Receiving:
     receive: Any = socket.recv_string
     if job["kind"] == "bytes":
         receive = socket.recv if job.get("copy", True) else receives.frame
-    streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
+    streams: dict[str, Any] = {
+        "topic": receives.with_topic,
+        "stamped": receives.stamped,
+        "asyncio": lambda end: asyncio.run(receives.in_loop(end)),
+    }
     return Receiving(
         receive=receive,
         look=functools.partial(receive, zmq.NOBLOCK),
