@@ -151,6 +151,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "both.py",
         "connected.py",
         "tables.py",
+        "in_asyncio.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
     }
@@ -224,6 +225,13 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
             "room1: two",
             "2 shown",
         ]
+
+
+def test_tasks_of_one_loop_talk_with_each_other(port: int) -> None:
+    with program("in_asyncio.py", port) as talking:
+        assert talking.shows("room1 two"), talking.printed
+        assert talking.printed == ["Hello", "room1 one", "room1 two"]
+        assert talking.ends() == 0
 
 
 def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:

@@ -97,7 +97,22 @@ def receiving(job: Job) -> Receiving:
     def read_view() -> memoryview:
         return subscriber.recv().view
 
-    streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts}
+    def read_in_loop(end: bytes) -> tuple[bytes, int, float, float]:
+        import asyncio  # noqa: PLC0415 - not what the other rows' memory is to hold
+
+        async def read() -> tuple[bytes, int, float, float]:
+            first = await subscriber.arecv_bytes()
+            began = time.perf_counter()
+            count = 1
+            async for message in subscriber:
+                if message.raw == end:
+                    break
+                count += 1
+            return first, count, began, time.perf_counter()
+
+        return asyncio.run(read())
+
+    streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts, "asyncio": read_in_loop}
     calls: dict[str, Any] = {"bytes": subscriber.recv_bytes, "views": read_view}
     receive = calls.get(kind, subscriber.recv_text)
     return Receiving(

@@ -10,7 +10,6 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
-from colorama import Fore, Style
 
 from . import Receiving, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
@@ -84,12 +83,32 @@ class Receives:
                 return first, count, began, time.perf_counter()
             count += 1
 
+    def in_loop(self, end: bytes) -> tuple[bytes, int, float, float]:
+        """By the socket for asyncio."""
+        # Here, because the other rows' memory is not to hold it.
+        import asyncio  # noqa: PLC0415
+
+        import zmq.asyncio  # noqa: PLC0415
+
+        async def read() -> tuple[bytes, int, float, float]:
+            socket = zmq.asyncio.Socket.from_socket(self.socket)
+            first: bytes = await socket.recv()
+            began = time.perf_counter()
+            count = 1
+            while await socket.recv() != end:
+                count += 1
+            return first, count, began, time.perf_counter()
+
+        return asyncio.run(read())
+
     def frame(self) -> memoryview:
         """What copy=False gives."""
         return self.socket.recv(copy=False).buffer
 
     def show(self, count: int) -> None:
         """Prints them with the time of day, in colour."""
+        from colorama import Fore, Style  # noqa: PLC0415 - not what other rows' memory is to hold
+
         for _ in range(count):
             text = self.socket.recv_string()
             now = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 - as it is usually written
@@ -128,6 +147,7 @@ def sending(job: Job) -> Sending:
                 raise RuntimeError("no subscriber came in 30 s")
 
     calls: dict[str, Any] = {
+        "asyncio": socket.send,
         "bytes": socket.send,
         "views": functools.partial(socket.send, copy=False),
     }
@@ -157,7 +177,11 @@ def receiving(job: Job) -> Receiving:
     receives = Receives(socket)
     calls: dict[str, Any] = {"bytes": socket.recv, "views": receives.frame}
     receive = calls.get(job["kind"], socket.recv_string)
-    streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
+    streams: dict[str, Any] = {
+        "topic": receives.with_topic,
+        "stamped": receives.stamped,
+        "asyncio": receives.in_loop,
+    }
     return Receiving(
         receive=receive,
         look=functools.partial(receive, zmq.NOBLOCK),
