@@ -44,9 +44,13 @@ from ._core import (
 )
 
 __all__ = [
+    "Chat",
+    "ChatStats",
     "ClosedError",
     "Event",
+    "Member",
     "Message",
+    "Notice",
     "Peer",
     "Publisher",
     "PublisherStats",
@@ -67,6 +71,7 @@ TYPE_CHECKING = False  # as in typing, whose import would cost more than all els
 if TYPE_CHECKING:
     from ._doctor import doctor
     from ._events import Event
+    from .chat import Chat, ChatStats, Member, Notice
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()
@@ -82,6 +87,10 @@ def __getattr__(name: str) -> object:
         from ._events import Event  # noqa: PLC0415
 
         found = Event
+    elif name in ("Chat", "ChatStats", "Member", "Notice"):
+        from . import chat  # noqa: PLC0415
+
+        found = getattr(chat, name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
 
+# What a chat says of itself, without text: it keeps the books of `Chat`, and is shown nowhere.
+PRESENCE = frozenset(("come", "here", "go"))
+
 
 def listen(  # noqa: PLR0913
     subscriber: Subscriber,
@@ -154,8 +157,8 @@ def deliver(
 ) -> None:
     """Hand messages to `sink` until it has `count` of them or `timeout` seconds are over.
 
-    It flushes whenever nothing more is waiting. Messages are taken one at a time, so that an
-    exception leaves the others where they are.
+    It flushes whenever nothing more is waiting, and passes over a chat's presence. Messages are
+    taken one at a time, so that an exception leaves the others where they are.
     """
     if count is not None and count < 0:
         raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
@@ -174,7 +177,8 @@ def deliver(
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
-        sink.show(message)
+        if message.kind not in PRESENCE:
+            sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += 1
             if overtime >= _LAST_LOOK:

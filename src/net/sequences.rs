@@ -102,6 +102,7 @@ mod tests {
             topic: topic.map(Into::into),
             seq,
             sent_ns: 0,
+            kind: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod events;
 mod information;
 mod lending;
 mod message;
+mod message_kind;
 mod publisher;
 mod publisher_state;
 mod receiving;
