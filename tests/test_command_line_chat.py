@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Callable, ContextManager, Iterator, Tuple
 
 import pytest
 
@@ -31,34 +31,30 @@ def address_of(screen: Screen) -> str:
     return found.group(1)
 
 
-@contextlib.contextmanager
-def talking(
-    *words: str, columns: int = 80, lines: int = 24, **changes: str
-) -> Iterator[tuple[Screen, Chat]]:
+Talking = Callable[..., ContextManager[Tuple[Screen, Chat]]]
+
+
+@pytest.fixture
+def talking(free_port: Callable[[], int]) -> Talking:
     """Alice at a screen and bob in this process, who hear each other."""
-    changes = {"NO_COLOR": "1", **changes}
-    with chat("bob") as bob:
-        words = ("chat", "--name", "alice", *bob.addresses, "--bind", "127.0.0.1:0", *words)
-        with Screen(
-            *words, "--timestamps", "none", columns=columns, lines=lines, **changes
-        ) as alice:
-            bob.connect(address_of(alice) if columns >= 80 else narrow_address_of(alice))
-            bob.wait_for_members(timeout=PATIENCE)
-            alice.until(lambda: "bob " in alice.text, "bob to be noticed")
-            yield alice, bob
 
+    @contextlib.contextmanager
+    def talk(
+        *words: str, columns: int = 80, lines: int = 24, **changes: str
+    ) -> Iterator[tuple[Screen, Chat]]:
+        mine = f"127.0.0.1:{free_port()}"
+        with chat("bob", peers=mine) as bob:
+            words = ("chat", "--name", "alice", *bob.addresses, "--bind", mine, *words)
+            changes = {"NO_COLOR": "1", **changes}
+            with Screen(
+                *words, "--timestamps", "none", columns=columns, lines=lines, **changes
+            ) as alice:
+                bob.wait_for_members(timeout=PATIENCE)
+                noticed = re.compile(r"bob\s+(came\s+to|is\s+in)")
+                alice.until(lambda: noticed.search(alice.text), "bob to be noticed")
+                yield alice, bob
 
-def narrow_address_of(screen: Screen) -> str:
-    told = re.compile(r"zmqchat chat ([0-9.]+:\d{4,5})Y")
-    screen.until(lambda: told.search(joined(screen)), "the address")
-    found = told.search(joined(screen))
-    assert found
-    return found.group(1)
-
-
-def joined(screen: Screen) -> str:
-    """All rows as one line: a narrow terminal wraps in the middle of words."""
-    return "".join(row.ljust(10) for row in screen.rows).replace("chat        ", "chat ")
+    return talk
 
 
 def test_three_people_chat_while_one_of_them_types() -> None:
@@ -94,7 +90,7 @@ def test_three_people_chat_while_one_of_them_types() -> None:
                 assert shown == [f"lobby carol: from carol {n}" for n in range(30 - len(shown), 30)]
 
 
-def test_one_s_own_line_is_shown_like_the_others() -> None:
+def test_one_s_own_line_is_shown_like_the_others(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("Hello\r")
         assert texts(bob, 1) == ["Hello"]
@@ -104,7 +100,17 @@ def test_one_s_own_line_is_shown_like_the_others() -> None:
         alice.bottom("lobby>")
 
 
-def test_ctrl_c_clears_the_line_and_ctrl_d_leaves() -> None:
+def test_what_is_typed_before_the_line_is_there_stands_in_it() -> None:
+    with Screen("chat", "--name", "alice", "--bind", "127.0.0.1:0", NO_COLOR="1") as alice:
+        alice.type("early")
+        alice.shows(WELCOME)
+        alice.bottom("lobby> early")
+        assert not [row for row in alice.rows[:-1] if "early" in row]
+        alice.type(f"{CTRL_C}/quit\r")
+        assert alice.wait() == 0
+
+
+def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("never said")
         alice.bottom("lobby> never said")
@@ -121,7 +127,7 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_it_is_a_good_bye_as_well(number: int) -> None:
+def test_a_signal_that_ends_it_is_a_good_bye_as_well(talking: Talking, number: int) -> None:
     with talking() as (alice, bob):
         alice.type("half")
         alice.bottom("lobby> half")
@@ -131,7 +137,7 @@ def test_a_signal_that_ends_it_is_a_good_bye_as_well(number: int) -> None:
         assert "Traceback" not in alice.text
 
 
-def test_an_interrupt_from_elsewhere_clears_the_line_like_the_key() -> None:
+def test_an_interrupt_from_elsewhere_clears_the_line_like_the_key(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("never said")
         alice.bottom("lobby> never said")
@@ -141,7 +147,7 @@ def test_an_interrupt_from_elsewhere_clears_the_line_like_the_key() -> None:
         assert texts(bob, 1) == ["said"]
 
 
-def test_the_commands_do_what_help_says(tmp_path: Path) -> None:
+def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> None:
     log = tmp_path / "chat.log"
     with talking() as (alice, bob):
         alice.type("/help\r")
@@ -182,7 +188,7 @@ def test_the_commands_do_what_help_says(tmp_path: Path) -> None:
     assert kept == [("alice", "kept"), ("bob", "this, too")]
 
 
-def test_a_command_that_there_is_not_is_answered_kindly_and_not_said() -> None:
+def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Talking) -> None:
     with talking() as (alice, bob):
         for typed, answer in (
             ("/whho", "there is no /whho: /help lists what there is; //whho says it"),
@@ -199,17 +205,28 @@ def test_a_command_that_there_is_not_is_answered_kindly_and_not_said() -> None:
         assert texts(bob, 1) == ["said"]
 
 
-def test_commands_rooms_and_names_are_completed() -> None:
+def test_commands_rooms_and_names_are_completed(talking: Talking) -> None:
     with talking() as (alice, bob):
-        alice.type("/wh\t\r")
-        alice.shows("lobby bob (127.0.0.1")
-        alice.type("/room lob\t\r")
-        alice.shows("you speak in lobby")
-        alice.type("bo\tare you there, bo\t?\r")
-        assert texts(bob, 1) == ["bob: are you there, bob ?"]
+        for typed, completed in (
+            ("/wh", "/who"),
+            ("/room lob", "/room lobby"),
+            ("bo", "bob:"),
+            ("are you there, bo", "are you there, bob"),
+        ):
+            alice.type(f"{typed}\t")
+            alice.bottom(f"lobby> {completed}")
+            alice.type(CTRL_C)
+            alice.bottom("lobby>")
+        # Of several the common part is inserted, and a menu shows them.
+        alice.type("/l\t")
+        alice.shows("/leave", "/log")
+        alice.type("o\t")
+        alice.bottom("lobby> /log")
+        alice.type(f"{CTRL_C}said\r")
+        assert texts(bob, 1) == ["said"]
 
 
-def test_the_arrow_keys_bring_back_what_was_said() -> None:
+def test_the_arrow_keys_bring_back_what_was_said(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("one\r")
         alice.type("two\r")
@@ -220,7 +237,7 @@ def test_the_arrow_keys_bring_back_what_was_said() -> None:
         assert texts(bob, 1) == ["one"]
 
 
-def test_what_is_pasted_in_several_lines_is_several_messages() -> None:
+def test_what_is_pasted_in_several_lines_is_several_messages(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("\x1b[200~one\n\ntwo\x1b[201~\r")
         assert texts(bob, 2) == ["one", "two"]
@@ -237,7 +254,9 @@ UNUSUAL = [
 
 @pytest.mark.parametrize("columns", [80, 10])
 @pytest.mark.parametrize("text", UNUSUAL)
-def test_unusual_text_and_a_narrow_terminal_break_nothing(text: str, columns: int) -> None:
+def test_unusual_text_and_a_narrow_terminal_break_nothing(
+    talking: Talking, text: str, columns: int
+) -> None:
     with talking(columns=columns, lines=60) as (alice, bob):
         alice.type(text)
         bob.say("comes in")
@@ -251,7 +270,7 @@ def test_unusual_text_and_a_narrow_terminal_break_nothing(text: str, columns: in
         assert "Traceback" not in alice.text
 
 
-def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line() -> None:
+def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("half a line")
         alice.bottom("lobby> half a line")
@@ -261,13 +280,13 @@ def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line() -> None:
         alice.bottom("lobby> half a line")
 
 
-def test_what_a_stranger_sends_cannot_drive_the_screen() -> None:
+def test_what_a_stranger_sends_cannot_drive_the_screen(talking: Talking) -> None:
     with talking() as (alice, bob):
         bob.say("\x1b[2J\x1b]0;title\x07\nforged line \u202e")
         alice.shows(r"lobby bob: \x1b[2J\x1b]0;title\x07\nforged line \u202e")
 
 
-def test_a_name_has_its_colour_where_there_is_some() -> None:
+def test_a_name_has_its_colour_where_there_is_some(talking: Talking) -> None:
     with talking(NO_COLOR="", FORCE_COLOR="1") as (alice, bob):
         bob.say("Hello")
         alice.shows("lobby bob: Hello")
@@ -277,8 +296,9 @@ def test_a_name_has_its_colour_where_there_is_some() -> None:
         assert colors != {"default"}
 
 
-def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(free_port: object) -> None:
-    assert callable(free_port)
+def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
+    free_port: Callable[[], int],
+) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
         alice.shows(f"nobody at {nowhere}: refused.")

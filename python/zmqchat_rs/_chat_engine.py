@@ -220,7 +220,10 @@ class Engine:
         frame = f"{room}:{text}".encode()
         message = Message([frame, stamp] if stamp else [frame])
         if message.instance is not None:
-            self._own.add(message.instance)
+            if message.instance not in self._own:
+                self._own.add(message.instance)
+                # What a relay did not send back is no loss of ours.
+                self.subscriber._pass_over(message.instance)  # noqa: SLF001
         elif self.relayed:
             self._echoes.append((monotonic() + _ECHO, frame))
         return message

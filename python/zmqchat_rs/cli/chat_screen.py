@@ -87,9 +87,12 @@ class ScreenFront(Front):
     def run(self, talk: Talk) -> int:
         """Edit lines until Ctrl+D."""
         self._talk = talk
+        session = self._session
         try:
-            with _ending_signals(self._end):
-                self._session.prompt(pre_run=self._write)
+            # The editor does this, too, but later: no key may fall in between.
+            with _ending_signals(self._end), session.input.raw_mode():
+                self._write()
+                session.prompt(pre_run=self._write)
         except EOFError:
             pass
         finally:
@@ -177,15 +180,16 @@ class ScreenFront(Front):
         app.invalidate()
 
     def _write(self) -> None:
+        output = self._session.output
         with self._lock:
             text = "".join(f"{line}\r\n" for line in self._waiting)
             self._waiting.clear()
-        if text:
-            output = self._session.output
+            # Over what was typed before there was an editor, which shows it once more.
+            output.write_raw("\r")
+            output.erase_end_of_line()
             encoding = output.encoding()
-            text = text.encode(encoding, "backslashreplace").decode(encoding)
             output.enable_autowrap()
-            output.write_raw(text)
+            output.write_raw(text.encode(encoding, "backslashreplace").decode(encoding))
             output.flush()
 
 

@@ -62,6 +62,7 @@ class Talk:
     def __init__(self, arguments: Namespace, front: Front) -> None:
         self.front = front
         self._arguments = arguments
+        # What comes before we have said who we are waits until then.
         self._ready = threading.Event()
         # Messages come from two threads: others' from the chat's, our own from the main one.
         self._showing = threading.Lock()
@@ -88,11 +89,11 @@ class Talk:
                 )
             )
             self._opened = opened.pop_all()
-        self._ready.set()
 
     def run(self) -> int:
         """Talk until the input ends."""
         self._announce()
+        self._ready.set()
         return self.front.run(self)
 
     def typed(self, text: str) -> bool:
@@ -157,6 +158,7 @@ class Talk:
         self._show(message, self.chat.label(message), own=False)
 
     def _noticed(self, notice: Notice) -> None:
+        self._ready.wait()
         self.front.notice(str(notice))
 
     def _show(self, message: Message, label: str | None, *, own: bool) -> None:
@@ -205,6 +207,7 @@ class Talk:
 
     def __exit__(self, *_: object) -> None:
         """End the chat, and all that goes with it."""
+        self._ready.set()
         self._opened.close()
 
 
