@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from zmqchat_rs._chat_relay import relay_addresses
 from . import streams
 from .chat_lines import LineFront
 from .chat_talk import Talk
-from .options import UsageError, add_color, add_command, as_usage
+from .options import UsageError, add_color, add_command, as_usage, seconds
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -79,6 +80,14 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="send 'lobby:alice: Hello' in one frame, and nothing else, for readers with pyzmq",
     )
+    where.add_argument(
+        "--heartbeat",
+        type=_heartbeat,
+        default=5.0,
+        metavar="SECONDS",
+        help="say so often that we are here, the same for all; default: 5. Who is silent for "
+        "three and a half is lost",
+    )
     how = parser.add_argument_group("how to print")
     how.add_argument(
         "--timestamps",
@@ -127,6 +136,13 @@ def _front(arguments: Namespace) -> Front:
         else:
             return ScreenFront(arguments.color)
     return LineFront(arguments.color, commands=typed)
+
+
+def _heartbeat(text: str) -> float:
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError("a heartbeat is longer than 0 seconds, for example 5")
+    return value
 
 
 def _login_name() -> str:
