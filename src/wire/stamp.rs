@@ -172,12 +172,11 @@ impl<'a> Glimpse<'a> {
         let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
         let (sent_ns, rest) = digits(rest.strip_prefix(br#","sent_ns":"#)?)?;
         // Most messages are ordinary ones.
-        let kind = match rest {
-            b"}" => None,
-            _ => {
-                let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
-                (rest == b"}").then_some(Some(kind))?
-            }
+        let kind = if rest == b"}" {
+            None
+        } else {
+            let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
+            (rest == b"}").then_some(Some(kind))?
         };
         Some(Self {
             from: from.into(),
