@@ -37,15 +37,17 @@ class Event:
     Attributes:
         kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
-            "unsubscribed" (publishers: what a peer asks for), "lost" (subscribers: messages of a
-            named publisher are missing).
+            "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
+            messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
+            and loses messages), "not logged" (relays: the capture cannot write).
         address: The peer as a person would type it; for "lost" the publisher's name.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
-        count: How many messages were lost; 0 for other kinds.
-        reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
+        count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
+        reason: For "not logged": why. For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
             "name not found", "handshake failed", "not a publisher" ...; "" for other kinds.
         advice: For "silent": what to check; "" for other kinds.
+        side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Event:
     count: int = 0
     reason: str = ""
     advice: str = ""
+    side: str = ""
 
     def __str__(self) -> str:
         """The event as a sentence for people; what a stranger named is shown escaped."""
@@ -77,6 +80,13 @@ class Event:
                 f"{self.count} message{plural} of {address} lost: this subscriber was too slow, or "
                 "the connection broke"
             )
+        if self.kind == "overflow":
+            return (
+                "a subscriber of this relay is too slow: its queue ran full, and it loses messages; "
+                'raise high_water_mark, or choose on_full="block"'
+            )
+        if self.kind == "not logged":
+            return f"the relay cannot log what it passes on: {self.reason}"
         what = self.subscription
         if isinstance(what, bytes):
             what = what.decode(errors="backslashreplace") + "*"
@@ -135,6 +145,8 @@ def deliver(  # noqa: PLR0913
     count: int = 0,
     publishes: bool = False,
     dropped: bool = False,
+    side: str = "",
+    why: str = "",
 ) -> None:
     """Log one event and call its callback.
 
@@ -147,8 +159,10 @@ def deliver(  # noqa: PLR0913
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
         dropped: Whether events before this one were dropped, which is logged.
+        side: As in `Event`.
+        why: What cannot be logged, and why.
     """
-    reason = advice = ""
+    reason, advice = why, ""
     if kind == "silent":
         # Imported only now: most programs never need it.
         from .probe import probe  # noqa: PLC0415
@@ -168,13 +182,16 @@ def deliver(  # noqa: PLR0913
         count,
         reason,
         advice,
+        side,
     )
     try:
         if dropped:
             _logger().warning(
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
-        if kind in ("silent", "lost") or (kind == "cut off" and _is_news(address)):
+        if kind in ("silent", "lost", "overflow", "not logged") or (
+            kind == "cut off" and _is_news(address)
+        ):
             _logger().warning("%s", event)
         elif callback is None:
             _logger().info("%s", event)

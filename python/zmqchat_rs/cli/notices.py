@@ -156,6 +156,48 @@ class Audience(Notices):
         (self._say if self._person else streams.notice)(line)
 
 
+class Passage(Notices):
+    """What a relay wants to know: who comes to either side, who goes, and who joins what."""
+
+    def __init__(
+        self, connects_to: list[str], publishes_to: list[str], *, color: Color, verbose: bool
+    ) -> None:
+        """Take the addresses that were typed."""
+        super().__init__([*connects_to, *publishes_to], color=color, verbose=verbose)
+        self._shows_all = verbose or streams.is_terminal(sys.stderr)
+        self._joined: dict[str, int] = {}
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        place = self._place(event.address)
+        asked = event.address in self._connects_to
+        if event.kind in ("silent", "cut off", "overflow", "not logged"):
+            if event.reason != "ok":
+                yield str(event)
+        elif event.kind == "disconnected" and asked:
+            yield f"lost the connection to {place}; waiting for it to come back"
+        elif event.kind == "connected" and asked:
+            yield f"connected to {place}"
+        elif not self._shows_all:
+            return
+        elif event.side == "frontend":
+            verb = "connected to publish" if event.kind == "connected" else "publishes no more"
+            yield f"{place} {verb}"
+        elif event.kind == "disconnected":
+            if self._joined.pop(event.address, 0):
+                yield f"{place} left"
+        elif event.kind == "subscribed":
+            yield from self._subscribed(event, place)
+        elif event.kind == "unsubscribed" and self._joined.get(event.address, 0) <= _MOST:
+            yield f"{place} left {_room(event.subscription)}"
+
+    def _subscribed(self, event: Event, place: str) -> Iterator[str]:
+        count = self._joined[event.address] = self._joined.get(event.address, 0) + 1
+        if count <= _MOST:
+            yield f"{place} joined {_room(event.subscription)}"
+        elif count == _MOST + 1:
+            yield f"{place} joined more"
+
+
 def _typed(address: str) -> str:
     """An address that a person typed, as events name it."""
     transport, host, port = parse_address(address)
