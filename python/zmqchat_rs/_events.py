@@ -28,6 +28,14 @@ _reader: threading.Thread | None = None
 _cut_off: dict[str, float] = {}
 _QUIET = 5.0
 _CROWD = 10
+# What happens in a relay, with no peer to name.
+_OF_A_RELAY = {
+    "overflow": (
+        "a subscriber of this relay is too slow: its queue ran full, and it loses messages; raise "
+        'high_water_mark, or choose on_full="block"'
+    ),
+    "not logged": "the relay cannot log what it passes on: ",
+}
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,9 @@ class Event:
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
         count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
-        reason: For "not logged": why. For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
-            "name not found", "handshake failed", "not a publisher" ...; "" for other kinds.
+        reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
+            "name not found", "handshake failed", "not a publisher" ...; for "not logged": what the
+            system says; "" for other kinds.
         advice: For "silent": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -59,9 +68,11 @@ class Event:
     advice: str = ""
     side: str = ""
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: PLR0911 - one for each kind
         """The event as a sentence for people; what a stranger named is shown escaped."""
         address = _core.sanitize(self.address)
+        if self.kind in _OF_A_RELAY:
+            return f"{_OF_A_RELAY[self.kind]}{self.reason}"
         if self.kind == "connected":
             return f"connected to {address}"
         if self.kind == "disconnected":
@@ -80,13 +91,6 @@ class Event:
                 f"{self.count} message{plural} of {address} lost: this subscriber was too slow, or "
                 "the connection broke"
             )
-        if self.kind == "overflow":
-            return (
-                "a subscriber of this relay is too slow: its queue ran full, and it loses messages; "
-                'raise high_water_mark, or choose on_full="block"'
-            )
-        if self.kind == "not logged":
-            return f"the relay cannot log what it passes on: {self.reason}"
         what = self.subscription
         if isinstance(what, bytes):
             what = what.decode(errors="backslashreplace") + "*"

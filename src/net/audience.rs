@@ -19,20 +19,23 @@ pub(crate) struct Audience {
     pub(crate) ledger: Ledger,
     framing: Framing,
     notices: Vec<Frame>,
+    /// Whether `seen` looks at the books.
+    looks: bool,
 }
 
 impl Audience {
     /// Nobody yet. The framing says how subscriptions are told.
-    pub(crate) fn new(framing: Framing, ledger: Ledger) -> Self {
+    pub(crate) fn new(framing: Framing, ledger: Ledger, looks: bool) -> Self {
         Self {
             ledger,
             framing,
             notices: Vec::new(),
+            looks,
         }
     }
 
     /// Takes in who came and went; `seen` is shown each notice as soon as it is read, with the books
-    /// as they were before. Says whether anything was reported. See `ledger` for why this order.
+    /// as they were before, but for connections that came and went. Says whether anything was reported. See `ledger` for why this order.
     pub(crate) fn read(
         &mut self,
         live: &mut Live,
@@ -44,6 +47,10 @@ impl Audience {
                 let mut notice = Frame::empty();
                 if uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
                     break;
+                }
+                if self.looks {
+                    // Or a descriptor may stand for the one who had it before.
+                    reported |= self.read_monitor(live);
                 }
                 seen(live, &self.ledger, &notice);
                 self.notices.push(notice);

@@ -103,7 +103,7 @@ impl Outbox {
         Self {
             framing,
             signer: name.map(Signer::new),
-            audience: Audience::new(framing, Ledger::default()),
+            audience: Audience::new(framing, Ledger::default(), false),
             sent: 0,
             sent_bytes: 0,
         }

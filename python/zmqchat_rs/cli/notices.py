@@ -169,26 +169,27 @@ class Passage(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        asked = event.address in self._connects_to
         if event.kind in ("silent", "cut off", "overflow", "not logged"):
             if event.reason != "ok":
                 yield str(event)
-        elif event.kind == "disconnected" and asked:
-            yield f"lost the connection to {place}; waiting for it to come back"
-        elif event.kind == "connected" and asked:
-            yield f"connected to {place}"
-        elif not self._shows_all:
-            return
-        elif event.side == "frontend":
-            verb = "connected to publish" if event.kind == "connected" else "publishes no more"
-            yield f"{place} {verb}"
-        elif event.kind == "disconnected":
-            if self._joined.pop(event.address, 0):
-                yield f"{place} left"
-        elif event.kind == "subscribed":
+        elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
+            came = event.kind == "connected"
+            lost = f"lost the connection to {place}; waiting for it to come back"
+            yield f"connected to {place}" if came else lost
+        elif self._shows_all and event.side == "frontend":
+            came = event.kind == "connected"
+            yield f"{place} {'connected to publish' if came else 'publishes no more'}"
+        elif self._shows_all:
+            yield from self._audience(event, place)
+
+    def _audience(self, event: Event, place: str) -> Iterator[str]:
+        joined = self._joined.get(event.address, 0)
+        if event.kind == "subscribed":
             yield from self._subscribed(event, place)
-        elif event.kind == "unsubscribed" and self._joined.get(event.address, 0) <= _MOST:
+        elif event.kind == "unsubscribed" and joined <= _MOST:
             yield f"{place} left {_room(event.subscription)}"
+        elif event.kind == "disconnected" and self._joined.pop(event.address, 0):
+            yield f"{place} left"
 
     def _subscribed(self, event: Event, place: str) -> Iterator[str]:
         count = self._joined[event.address] = self._joined.get(event.address, 0) + 1

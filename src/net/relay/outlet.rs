@@ -71,7 +71,7 @@ impl Outlet {
     pub(super) fn new(wake: Arc<Wake>, cached_topics: usize) -> Self {
         Self {
             wake,
-            audience: Audience::new(Framing::Plain, Ledger::with_totals()),
+            audience: Audience::new(Framing::Plain, Ledger::with_totals(), cached_topics > 0),
             late: (cached_topics > 0).then(|| Late {
                 cache: Cache::new(cached_topics),
                 fresh: HashSet::new(),
