@@ -14,6 +14,7 @@ use super::super::live::Live;
 use super::super::socket::Room;
 use super::super::sys;
 use super::super::wake::Wake;
+use super::super::witness;
 use super::cache::{Cache, Frames};
 use crate::wire::message::Framing;
 use std::collections::HashSet;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Between two warnings of a subscriber that is too slow.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// Longer than a departure takes, once the connection is gone.
+const DEPARTURE: Duration = Duration::from_micros(100);
 
 /// What is set for a newcomer to see whether it is still there. No subscription begins so.
 const PROBE: &[u8] = b"\0zmqchat relay";
@@ -127,10 +131,10 @@ impl Late {
             Notice::Subscribed(prefix) => {
                 // Fails for nothing but a socket that is closed, whose end follows.
                 let _ = live.socket.set_subscribe(prefix);
-                let known = notice.source().is_some_and(|peer| ledger.has(peer, prefix));
-                if !known {
+                let source = notice.source();
+                if !source.is_some_and(|peer| ledger.has(peer, prefix)) {
                     let missed = self.cache.matching(prefix);
-                    self.replay(live, ledger, missed);
+                    self.replay(live, ledger, missed, source);
                 }
                 self.fresh.insert(prefix.to_vec());
             }
@@ -141,7 +145,13 @@ impl Late {
         }
     }
 
-    fn replay(&mut self, live: &mut Live, ledger: &Ledger, mut missed: Vec<Frames>) {
+    fn replay(
+        &mut self,
+        live: &mut Live,
+        ledger: &Ledger,
+        mut missed: Vec<Frames>,
+        source: Option<i32>,
+    ) {
         let is_heard = |frames: &Frames| self.is_heard(ledger, &frames[0]);
         let shared = missed.iter().filter(|frames| is_heard(frames)).count();
         // Of those that others hear, the latest.
@@ -156,7 +166,8 @@ impl Late {
         }
         for frames in missed {
             if self.is_heard(ledger, &frames[0]) {
-                send_to_newcomer(live, &frames);
+                let doubtful = source.is_none_or(|peer| ledger.is_doubtful(peer));
+                send_to_newcomer(live, &frames, source, doubtful);
             } else {
                 send(live, &frames);
             }
@@ -169,12 +180,20 @@ impl Late {
     }
 }
 
-/// Sends to whoever sent the last notice, and to nobody else.
-fn send_to_newcomer(live: &mut Live, frames: &Frames) {
-    // Whoever has left since the notice is taken off libzmq's list here; the message would then go
-    // to everybody.
+/// Sends to whoever sent the last notice, and to nobody else; `doubtful` tells that its descriptor may
+/// be another's by now.
+///
+/// Once libzmq has taken a departed subscriber off its list, the message would go to everybody. That
+/// takes two commands, with an answer of the I/O thread between them, and a send may run both. So:
+/// a connection that is open has sent neither, and where it is doubtful whose that is, its
+/// predecessor gets the time to be gone altogether.
+fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>, doubtful: bool) {
     live.run_commands();
-    if !is_there(live) {
+    if doubtful {
+        std::thread::sleep(DEPARTURE);
+        live.run_commands();
+    }
+    if !source.is_none_or(witness::is_connected) || !is_there(live) {
         return;
     }
     let socket = &mut live.socket;
