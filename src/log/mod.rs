@@ -9,6 +9,7 @@
 //! | `file` | the file: appended to in whole lines, mended, rotated |
 //! | `syncer` | `fsync`, a little later, in the background |
 //! | `transcript` | what users hold for writing |
+//! | `recorder` | a thread that writes, for whoever must not wait |
 //! | `reader` | what users hold for reading |
 //!
 //! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
@@ -22,12 +23,14 @@ mod json;
 mod lock;
 mod moment;
 pub mod reader;
+pub mod recorder;
 mod syncer;
 mod text;
 pub mod transcript;
 
 pub use file::Place;
 pub use reader::Reader;
+pub use recorder::Recorder;
 pub use transcript::Transcript;
 
 use crate::error::{Error, Result};

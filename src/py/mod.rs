@@ -15,6 +15,8 @@ mod message_kind;
 mod publisher;
 mod publisher_state;
 mod receiving;
+mod relay;
+mod relay_state;
 mod sending;
 mod state;
 mod subscriber;
@@ -32,6 +34,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Message>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;
+    module.add_class::<relay::Relay>()?;
+    module.add_class::<relay_state::RelayStats>()?;
     module.add_class::<transcript::Transcript>()?;
     module.add_class::<transcript_reader::TranscriptReader>()?;
     module.add_class::<state::Peer>()?;

@@ -86,6 +86,11 @@ pub(super) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
 }
 
 impl Transcript {
+    /// For whoever writes without the interpreter.
+    pub(super) fn core(&self) -> &Arc<log::Transcript> {
+        &self.core
+    }
+
     fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
         let outcome = working(py, |checkpoint| self.core.append(lines, checkpoint));
         self.report(py)?;
