@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._chat_relay import relay_addresses
+from zmqchat_rs._core import ZmqChatError
 
 from . import streams
 from .chat_lines import LineFront
@@ -114,11 +116,25 @@ def run(arguments: Namespace) -> int:
     with as_usage():
         if arguments.via is not None:
             relay_addresses(arguments.via)
-        talk = Talk(arguments, _front(arguments))
+        talk = _open(arguments)
     with talk:
         code = talk.run()
         talk.chat.close(linger=_LINGER)
     return code
+
+
+def _open(arguments: Namespace) -> Talk:
+    try:
+        return Talk(arguments, _front(arguments))
+    except ZmqChatError as error:
+        cause = error.__cause__
+        if error.errno != errno.EADDRINUSE or not isinstance(cause, OSError):
+            raise
+        raise ZmqChatError(
+            error.errno,
+            f"{cause.strerror}. Another chat on this laptop takes a port of its own, such as "
+            "--bind '*:5557'; where a relay holds this one, go through it: --via 127.0.0.1",
+        ) from error
 
 
 def _front(arguments: Namespace) -> Front:
