@@ -54,6 +54,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def port() -> int:
+    return unused_port()
+
+
+def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number: int = free.getsockname()[1]
@@ -154,8 +158,9 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "in_asyncio.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
+        "talking.py",
     }
-    assert len(SHELL) == 6
+    assert len(SHELL) == 7
 
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
@@ -253,6 +258,30 @@ def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
         assert tables.ends() == 0, tables.printed
         assert tables.shows("0. 1."), tables.printed
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
+def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
+    here_and_there = {"5555": str(unused_port()), "5557": str(unused_port())}
+
+    def here(pasted: str) -> str:
+        """Change the ports, and listen on this machine alone."""
+        pasted = pasted.replace("--name alice", "--name alice --bind 127.0.0.1")
+        pasted = re.sub(r"127\.0\.0\.1(?!:)", "127.0.0.1:5555", pasted)
+        for number, other in here_and_there.items():
+            pasted = re.sub(rf"(127\.0\.0\.1|\*):{number}", f"127.0.0.1:{other}", pasted)
+        return pasted
+
+    alice_line, bob_line = (f"exec {here(line)}" for line in shell_block("zmqchat chat"))
+    with Running(["sh", "-c", alice_line]) as alice:
+        with Running(["sh", "-c", bob_line]) as bob:
+            assert alice.shows("bob "), alice.printed
+            assert bob.shows("alice "), bob.printed
+            alice.type("Good morning")
+            assert bob.shows("lobby alice: Good morning"), bob.printed
+            bob.type("Hi")
+            assert alice.shows("lobby bob: Hi"), alice.printed
+        with Running([sys.executable, "-c", here(PROGRAMS["talking.py"])]) as carol:
+            assert alice.shows("lobby carol: Hello everyone!"), alice.printed
+            alice.type("Good evening")
+            assert carol.shows("alice Good evening"), carol.printed
 
 
 def test_the_numbers_are_those_of_the_module() -> None:

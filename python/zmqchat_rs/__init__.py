@@ -33,6 +33,8 @@ from ._core import (
     Publisher,
     PublisherStats,
     QueueFullError,
+    Relay,
+    RelayStats,
     Subscriber,
     SubscriberStats,
     Transcript,
@@ -45,14 +47,20 @@ from ._core import (
 )
 
 __all__ = [
+    "Chat",
+    "ChatStats",
     "ClosedError",
     "Event",
+    "Member",
     "Message",
     "MessageTable",
+    "Notice",
     "Peer",
     "Publisher",
     "PublisherStats",
     "QueueFullError",
+    "Relay",
+    "RelayStats",
     "Subscriber",
     "SubscriberStats",
     "Transcript",
@@ -75,6 +83,7 @@ if TYPE_CHECKING:
     from ._doctor import doctor
     from ._events import Event
     from ._tables import to_pandas, to_polars
+    from .chat import Chat, ChatStats, Member, Notice
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()
@@ -98,6 +107,10 @@ def __getattr__(name: str) -> object:
         from . import _tables  # noqa: PLC0415
 
         found = getattr(_tables, name)
+    elif name in ("Chat", "ChatStats", "Member", "Notice"):
+        from . import chat  # noqa: PLC0415
+
+        found = getattr(chat, name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -9,6 +9,7 @@
 //! | `file` | the file: appended to in whole lines, mended, rotated |
 //! | `syncer` | `fsync`, a little later, in the background |
 //! | `transcript` | what users hold for writing |
+//! | `recorder` | a thread that writes, for whoever must not wait |
 //! | `reader` | what users hold for reading |
 //!
 //! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
@@ -22,12 +23,14 @@ mod json;
 mod lock;
 mod moment;
 pub mod reader;
+pub mod recorder;
 mod syncer;
 mod text;
 pub mod transcript;
 
 pub use file::Place;
 pub use reader::Reader;
+pub use recorder::Recorder;
 pub use transcript::Transcript;
 
 use crate::error::{Error, Result};
@@ -189,6 +192,7 @@ struct Parts {
     topic: Option<String>,
     /// Name, number, instance and time of sending.
     sender: Option<(String, u64, String, i64)>,
+    kind: Option<String>,
     payload: Vec<u8>,
     first: Option<Vec<u8>>,
     more: Vec<Vec<u8>>,
@@ -209,7 +213,7 @@ impl Parts {
             (None, None) => frames.push(self.payload),
         }
         frames.extend(self.more);
-        let topic = self.topic;
+        let (topic, kind) = (self.topic, self.kind);
         frames.extend(self.stamp.or_else(|| {
             let (from, seq, id, sent_ns) = self.sender?;
             let stamp = crate::wire::stamp::Stamp {
@@ -218,6 +222,7 @@ impl Parts {
                 topic,
                 seq,
                 sent_ns,
+                kind,
             };
             Some(stamp.encode())
         }));

@@ -28,6 +28,30 @@ struct Peer {
     doubtful: bool,
 }
 
+/// How many have each subscription, for whoever hands subscriptions on.
+#[derive(Debug, Default)]
+struct Totals {
+    held: HashMap<Prefix, usize>,
+    /// What had nobody and has somebody, or the other way round, since that was last asked.
+    turned: Vec<Prefix>,
+}
+
+impl Totals {
+    fn hold(&mut self, prefix: &Prefix) {
+        let count = self.held.entry(Arc::clone(prefix)).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.turned.push(Arc::clone(prefix));
+        }
+    }
+
+    fn release(&mut self, prefix: &[u8]) {
+        if take(&mut self.held, prefix) && !self.held.contains_key(prefix) {
+            self.turned.push(prefix.into());
+        }
+    }
+}
+
 /// The books of one publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -39,6 +63,8 @@ pub(crate) struct Ledger {
     departed: HashMap<Prefix, usize>,
     /// Subscriptions that name no connection (inproc), counted.
     nameless: HashMap<Prefix, usize>,
+    /// Kept only where somebody asks for them: a publisher may have a million subscriptions.
+    totals: Option<Totals>,
 }
 
 /// Takes one off a counter; false when there is none.
@@ -56,7 +82,69 @@ fn take(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
     }
 }
 
+/// Takes one off a counter; true when that was the last one.
+fn take_last(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
+    take(counts, prefix) && !counts.contains_key(prefix)
+}
+
 impl Ledger {
+    /// Books that also know how many have each subscription.
+    pub(crate) fn with_totals() -> Self {
+        Self {
+            totals: Some(Totals::default()),
+            ..Self::default()
+        }
+    }
+
+    /// The prefixes that somebody has since the last call and nobody had before, or the other way
+    /// round; perhaps several times.
+    pub(crate) fn turned(&mut self) -> Vec<Prefix> {
+        let turned = self.totals.as_mut().map(|totals| &mut totals.turned);
+        turned.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether somebody subscribes to exactly this.
+    pub(crate) fn is_held(&self, prefix: &[u8]) -> bool {
+        let totals = self.totals.as_ref();
+        totals.is_some_and(|totals| totals.held.contains_key(prefix))
+    }
+
+    /// Whether somebody hears a message that begins with `start`.
+    pub(crate) fn is_heard(&self, start: &[u8]) -> bool {
+        let Some(Totals { held, .. }) = &self.totals else {
+            return self.count(Some(start)) > 0;
+        };
+        if held.len() > start.len() {
+            (0..=start.len()).any(|length| held.contains_key(&start[..length]))
+        } else {
+            held.keys().any(|prefix| start.starts_with(prefix))
+        }
+    }
+
+    /// Whether this connection subscribes to exactly this.
+    pub(crate) fn has(&self, descriptor: i32, prefix: &[u8]) -> bool {
+        let peer = self.peers.get(&descriptor);
+        peer.is_some_and(|peer| peer.prefixes.contains_key(prefix))
+    }
+
+    /// Whether a notice from this descriptor may be another connection's.
+    pub(crate) fn is_doubtful(&self, descriptor: i32) -> bool {
+        let peer = self.peers.get(&descriptor);
+        peer.is_none_or(|peer| peer.doubtful)
+    }
+
+    fn hold(&mut self, prefix: &Prefix) {
+        if let Some(totals) = &mut self.totals {
+            totals.hold(prefix);
+        }
+    }
+
+    fn release(&mut self, prefix: &[u8]) {
+        if let Some(totals) = &mut self.totals {
+            totals.release(prefix);
+        }
+    }
+
     /// A connection stands. It is reported before its first notice.
     pub(crate) fn opened(&mut self, descriptor: i32) {
         self.gone(descriptor);
@@ -71,6 +159,7 @@ impl Ledger {
     pub(crate) fn gone(&mut self, descriptor: i32) {
         let peer = self.peers.remove(&descriptor).unwrap_or_default();
         for (prefix, times) in peer.prefixes {
+            self.release(&prefix);
             *self.departed.entry(prefix).or_default() += times;
         }
     }
@@ -79,15 +168,20 @@ impl Ledger {
     pub(crate) fn subscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
         let prefix: Prefix = prefix.into();
         let Some(descriptor) = descriptor else {
+            self.hold(&prefix);
             *self.nameless.entry(prefix).or_default() += 1;
             return;
         };
         match self.peers.get_mut(&descriptor) {
             Some(peer) => {
-                let times = peer.prefixes.entry(prefix).or_default();
+                let times = peer.prefixes.entry(Arc::clone(&prefix)).or_default();
+                let new = *times == 0;
                 // To subscribe twice changes nothing, where it is sure to be the same peer.
-                if *times == 0 || peer.doubtful {
+                if new || peer.doubtful {
                     *times += 1;
+                }
+                if new {
+                    self.hold(&prefix);
                 }
             }
             // The notice came to light after its sender's departure.
@@ -99,10 +193,20 @@ impl Ledger {
     pub(crate) fn unsubscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
         if let Some(descriptor) = descriptor {
             match self.peers.get_mut(&descriptor) {
-                Some(peer) => take(&mut peer.prefixes, prefix),
-                None => take(&mut self.departed, prefix),
-            };
-        } else if !take(&mut self.departed, prefix) && !take(&mut self.nameless, prefix) {
+                Some(peer) => {
+                    if take_last(&mut peer.prefixes, prefix) {
+                        self.release(prefix);
+                    }
+                }
+                None => {
+                    take(&mut self.departed, prefix);
+                }
+            }
+        } else if take(&mut self.departed, prefix) {
+            // Its connection was taken off the books before.
+        } else if take(&mut self.nameless, prefix) {
+            self.release(prefix);
+        } else {
             // A notice of the departed that was booked on the descriptor's next owner, on whom it
             // counts once too often.
             let holder = self
@@ -110,8 +214,8 @@ impl Ledger {
                 .values_mut()
                 .filter(|peer| peer.doubtful)
                 .max_by_key(|peer| peer.prefixes.get(prefix).copied());
-            if let Some(holder) = holder {
-                take(&mut holder.prefixes, prefix);
+            if holder.is_some_and(|holder| take_last(&mut holder.prefixes, prefix)) {
+                self.release(prefix);
             }
         }
     }
@@ -275,6 +379,32 @@ mod tests {
         ledger.unsubscribed(None, b"");
         assert_eq!(ledger.count(None), 1);
         assert_eq!(ledger.peers[&8].prefixes.len(), 1);
+    }
+
+    #[test]
+    fn the_totals_tell_what_has_its_first_and_what_lost_its_last() {
+        let mut ledger = Ledger::with_totals();
+        ledger.opened(7);
+        ledger.opened(8);
+        let turned = |ledger: &mut Ledger| -> Vec<(Vec<u8>, bool)> {
+            let turned = ledger.turned();
+            let told = |prefix: &super::Prefix| (prefix.to_vec(), ledger.is_held(prefix));
+            turned.iter().map(told).collect()
+        };
+        ledger.subscribed(Some(7), b"a");
+        ledger.subscribed(Some(7), b"a");
+        ledger.subscribed(Some(8), b"a");
+        ledger.subscribed(None, b"a");
+        assert_eq!(turned(&mut ledger), [(b"a".to_vec(), true)]);
+        // Who takes back what it never had takes it from nobody.
+        ledger.unsubscribed(Some(8), b"a");
+        ledger.unsubscribed(Some(8), b"a");
+        ledger.unsubscribed(Some(8), b"b");
+        ledger.gone(7);
+        ledger.unsubscribed(None, b"a");
+        assert!(turned(&mut ledger).is_empty());
+        ledger.unsubscribed(None, b"a");
+        assert_eq!(turned(&mut ledger), [(b"a".to_vec(), false)]);
     }
 
     #[test]

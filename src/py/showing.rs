@@ -12,6 +12,7 @@ use crate::net::Frame;
 use crate::show::line::Timestamps;
 use crate::show::lines::Lines;
 use crate::wire::message::interpret;
+use crate::wire::stamp::Stamp;
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -27,7 +28,7 @@ impl Subscriber {
     /// gets them first; what it has does not come again.
     ///
     /// No Python code runs between the stream's return and ours, so that a signal's handler finds
-    /// them either waiting or shown. Gives how many there were, the last one, and why the log failed.
+    /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
     #[pyo3(signature = (stream, *, most, color, timestamps, previous, log))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn _show(
@@ -41,35 +42,49 @@ impl Subscriber {
     ) -> PyResult<(usize, Option<Message>, Option<PyErr>)> {
         let py = stream.py();
         let timestamps = Timestamps::parse(timestamps)?;
-        let taken = py.detach(|| self.core.take_some(most))?;
-        let Some(last) = taken.last() else {
-            return Ok((0, None, None));
-        };
         let previous = previous.map(|message| message.get().at_ns());
-        let mut lines = Lines::new(timestamps, color, previous);
-        let mut text = String::new();
-        let mut undecodable = 0;
         let log = log.map(Bound::get);
-        let mut logged = Vec::new();
-        for received in &taken {
-            let rest = received.rest.iter().map(Frame::bytes);
-            let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
-            let meaning = interpret(&frames, self.core.framing());
-            let decoded = String::from_utf8_lossy(meaning.payload(&frames));
-            undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
-            let sender = meaning.stamp.as_ref().map(|stamp| stamp.from.as_str());
-            let topic = meaning.topic.as_deref();
-            lines.push(&mut text, received.at_ns, topic, sender, &decoded);
-            if let Some(log) = log {
-                let record = Record {
-                    frames,
-                    framing: self.core.framing(),
-                    meaning: &meaning,
-                    at_ns: received.at_ns,
-                };
-                log.line_format().push_line(&mut logged, &record);
+        let (mut text, mut logged) = (String::new(), Vec::new());
+        let (mut shown, mut undecodable) = (0, 0);
+        let (taken, last) = loop {
+            let taken = py.detach(|| self.core.take_some(most))?;
+            if taken.is_empty() {
+                return Ok((0, None, None));
             }
-        }
+            let mut lines = Lines::new(timestamps, color, previous);
+            let mut last = None;
+            for (index, received) in taken.iter().enumerate() {
+                let rest = received.rest.iter().map(Frame::bytes);
+                let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
+                let meaning = interpret(&frames, self.core.framing());
+                let stamp = meaning.stamp.as_ref();
+                if stamp.is_some_and(Stamp::is_presence) {
+                    continue;
+                }
+                let decoded = String::from_utf8_lossy(meaning.payload(&frames));
+                undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
+                let sender = stamp.map(|stamp| stamp.from.as_str());
+                let action = stamp.is_some_and(Stamp::is_action);
+                let topic = meaning.topic.as_deref();
+                lines.push(&mut text, received.at_ns, topic, sender, action, &decoded);
+                shown += 1;
+                last = Some(index);
+                if let Some(log) = log {
+                    let record = Record {
+                        frames,
+                        framing: self.core.framing(),
+                        meaning: &meaning,
+                        at_ns: received.at_ns,
+                    };
+                    log.line_format().push_line(&mut logged, &record);
+                }
+            }
+            // Presence alone is nothing to show: there may be more behind it.
+            if let Some(last) = last {
+                break (taken, last);
+            }
+        };
+        let last = &taken[last];
         let Some(last) = self.message(py, last) else {
             py.detach(|| self.core.put_back(taken));
             return Err(Error::NoMemory.into());
@@ -87,7 +102,7 @@ impl Subscriber {
             Ok(()) => {
                 let counter = self.core.undecodable();
                 counter.fetch_add(undecodable, Ordering::Relaxed);
-                Ok((taken.len(), Some(last), failed))
+                Ok((shown, Some(last), failed))
             }
             Err(error) => {
                 if log.is_none() || failed.is_some() {

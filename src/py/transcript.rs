@@ -96,6 +96,11 @@ impl Transcript {
         self.core.format()
     }
 
+    /// For whoever writes without the interpreter.
+    pub(super) fn core(&self) -> &Arc<log::Transcript> {
+        &self.core
+    }
+
     /// Writes whole lines.
     pub(super) fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
         let outcome = working(py, |checkpoint| self.core.append(lines, checkpoint));

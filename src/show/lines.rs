@@ -16,8 +16,16 @@ pub struct Lines {
     previous: Option<i64>,
     /// The time of the last line in words, and the moment that it holds for.
     time: (Option<i64>, String),
-    /// Topic and sender of the last line, and both in words.
-    names: (Option<String>, Option<String>, String),
+    names: Names,
+}
+
+/// What stands before the text of the last line, and whom it is of.
+#[derive(Debug, Default)]
+struct Names {
+    of: Option<String>,
+    by: Option<String>,
+    acting: bool,
+    words: String,
 }
 
 impl Lines {
@@ -29,7 +37,7 @@ impl Lines {
             color,
             previous,
             time: (None, String::new()),
-            names: (None, None, String::new()),
+            names: Names::default(),
         }
     }
 
@@ -40,6 +48,7 @@ impl Lines {
         at_ns: i64,
         topic: Option<&str>,
         sender: Option<&str>,
+        action: bool,
         text: &str,
     ) {
         // How long the words for a time hold: those for a moment, and the time of day, are the same
@@ -57,18 +66,26 @@ impl Lines {
                 previous: self.previous.map(local),
                 topic: None,
                 sender: None,
+                color_of: None,
+                action: false,
                 text: "",
             };
             self.time.0 = moment;
             self.time.1.clear();
             line::push_time(&mut self.time.1, &line, self.timestamps, self.color);
         }
-        let (of, by, words) = &mut self.names;
-        if of.as_deref() != topic || by.as_deref() != sender {
+        let Names {
+            of,
+            by,
+            acting,
+            words,
+        } = &mut self.names;
+        if of.as_deref() != topic || by.as_deref() != sender || *acting != action {
             *of = topic.map(str::to_owned);
             *by = sender.map(str::to_owned);
+            *acting = action;
             words.clear();
-            line::push_names(words, topic, sender, self.color);
+            line::push_names(words, topic, sender, None, action, self.color);
         }
         out.push_str(&self.time.1);
         out.push_str(words);
@@ -91,7 +108,7 @@ mod tests {
         #[test]
         fn many_lines_are_each_what_one_is(
             messages in proptest::collection::vec(
-                (0..3_i64, 0..3_i64, name(), name(), "\\PC{0,5}\n?"), 0..20,
+                (0..3_i64, 0..3_i64, name(), name(), any::<bool>(), "\\PC{0,5}\n?"), 0..20,
             ),
             before: Option<i32>,
             color: bool,
@@ -101,15 +118,17 @@ mod tests {
                 let mut lines = Lines::new(timestamps, color, previous);
                 let mut found = String::new();
                 let mut expected = String::new();
-                for (seconds, micros, topic, sender, text) in &messages {
+                for (seconds, micros, topic, sender, action, text) in &messages {
                     let at_ns = seconds * NANOS + micros * 1000;
-                    lines.push(&mut found, at_ns, *topic, *sender, text);
+                    lines.push(&mut found, at_ns, *topic, *sender, *action, text);
                     let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
                     let line = Line {
                         at: local(at_ns),
                         previous: previous.map(local),
                         topic: *topic,
                         sender: *sender,
+                        color_of: None,
+                        action: *action,
                         text,
                     };
                     expected.push_str(&line::render(&line, timestamps, color));
