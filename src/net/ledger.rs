@@ -127,12 +127,6 @@ impl Ledger {
         peer.is_some_and(|peer| peer.prefixes.contains_key(prefix))
     }
 
-    /// Whether a notice from this descriptor may be another connection's.
-    pub(crate) fn is_doubtful(&self, descriptor: i32) -> bool {
-        let peer = self.peers.get(&descriptor);
-        peer.is_none_or(|peer| peer.doubtful)
-    }
-
     fn hold(&mut self, prefix: &Prefix) {
         if let Some(totals) = &mut self.totals {
             totals.hold(prefix);

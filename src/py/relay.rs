@@ -60,8 +60,8 @@ const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
 ///         everything. It never holds up the relay: what it cannot write is told once, as a
 ///         warning, and counted.
 ///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
-///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later;
-///         others do not get it again. Who subscribes to more than one topic at once (to everything,
+///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
+///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
 ///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
 ///         keeps none. Publishers are asked for everything.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between

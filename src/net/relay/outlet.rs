@@ -24,12 +24,6 @@ use std::time::{Duration, Instant};
 /// Between two warnings of a subscriber that is too slow.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Longer than a departure takes, once the connection is gone.
-const DEPARTURE: Duration = Duration::from_micros(100);
-
-/// What is set for a newcomer to see whether it is still there. No subscription begins so.
-const PROBE: &[u8] = b"\0zmqchat relay";
-
 /// What a relay keeps beside its backend.
 pub(super) struct Outlet {
     wake: Arc<Wake>,
@@ -166,8 +160,7 @@ impl Late {
         }
         for frames in missed {
             if self.is_heard(ledger, &frames[0]) {
-                let doubtful = source.is_none_or(|peer| ledger.is_doubtful(peer));
-                send_to_newcomer(live, &frames, source, doubtful);
+                send_to_newcomer(live, &frames, source);
             } else {
                 send(live, &frames);
             }
@@ -180,20 +173,12 @@ impl Late {
     }
 }
 
-/// Sends to whoever sent the last notice, and to nobody else; `doubtful` tells that its descriptor may
-/// be another's by now.
-///
-/// Once libzmq has taken a departed subscriber off its list, the message would go to everybody. That
-/// takes two commands, with an answer of the I/O thread between them, and a send may run both. So:
-/// a connection that is open has sent neither, and where it is doubtful whose that is, its
-/// predecessor gets the time to be gone altogether.
-fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>, doubtful: bool) {
-    live.run_commands();
-    if doubtful {
-        std::thread::sleep(DEPARTURE);
-        live.run_commands();
-    }
-    if !source.is_none_or(witness::is_connected) || !is_there(live) {
+/// Sends to whoever sent the last notice, and to nobody else. Where libzmq takes in the departure of
+/// anybody just before, it has forgotten whom that is, and all who hear it get it again: a newcomer
+/// without the latest message would be worse off than others with two of the same.
+fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>) {
+    if !source.is_none_or(witness::is_connected) {
+        // It has left already.
         return;
     }
     let socket = &mut live.socket;
@@ -204,16 +189,6 @@ fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>, doubt
     let socket = &mut live.socket;
     let _ = sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 0)
         .and_then(|()| sys::set_int(socket, sys::XPUB_MANUAL, 1));
-}
-
-/// Whether what is set now concerns anybody: then one more subscription counts.
-fn is_there(live: &mut Live) -> bool {
-    let socket = &mut live.socket;
-    let before = sys::get_int(socket, sys::TOPICS_COUNT);
-    let _ = socket.set_subscribe(PROBE);
-    let after = sys::get_int(socket, sys::TOPICS_COUNT);
-    let _ = socket.set_unsubscribe(PROBE);
-    matches!((before, after), (Ok(before), Ok(after)) if after > before)
 }
 
 /// Sends a whole message, or nothing of it where the queue is full.
