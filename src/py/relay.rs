@@ -33,7 +33,8 @@ const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
 ///
 /// Publishers and subscribers need not know each other's addresses, only the relay's. It passes every
 /// message on as it came, stamps included, in a thread of its own that needs no Python. Publishers
-/// are asked only for what some subscriber wants. Any ZeroMQ PUB or SUB in any language may take part.
+/// are asked only for what some subscriber wants (for everything, with `capture` or
+/// `last_value_cache`), and count the relay as one who listens. Any ZeroMQ PUB or SUB in any language may take part.
 ///
 /// Relays make a tree: `connect` takes another relay's backend, whose messages then come down to this
 /// one's subscribers; `publish_to` takes another's frontend, to which this one's messages go up. Do
