@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
+from .peers import reference
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -141,6 +143,34 @@ def two_processes(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
     subscriber.say()
     publisher.say()
     return _counted(job, received, sending["seconds"])
+
+
+@conducted
+def relayed(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """A publisher, the peer's relay, a subscriber: messages a second at the end.
+
+    The two ends are the same for all peers, the C reference's, so that only the relay differs.
+    """
+    ends = {**job, "peer": "reference"}
+    publisher = stack.enter_context(Process(_end({**ends, "do": "publish"})))
+    upstream = publisher.hear()["endpoint"]
+    relay = stack.enter_context(Process(peer.command({**job, "do": "relay", "upstream": upstream})))
+    endpoint = relay.hear()["endpoint"]
+    subscriber = stack.enter_context(
+        Process(_end({**ends, "do": "subscribe", "endpoint": endpoint}))
+    )
+    subscriber.hear()
+    subscriber.say()
+    publisher.say()
+    received = subscriber.hear()
+    sending = publisher.hear()
+    for process in (subscriber, relay, publisher):
+        process.say()
+    return _counted(job, received, sending["seconds"])
+
+
+def _end(job: Job) -> list[str]:
+    return [str(reference.PROGRAM), json.dumps(job)]
 
 
 @conducted
