@@ -53,7 +53,7 @@ class RunError(Exception):
 class Process:
     """One side of a run; ended with the `with` block, however that is left."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], patience: float = PATIENCE_SECONDS) -> None:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             command,
@@ -63,7 +63,8 @@ class Process:
             text=True,
         )
         self._gave_up = False
-        self._timer = threading.Timer(PATIENCE_SECONDS, self._give_up)
+        self._patience = patience
+        self._timer = threading.Timer(patience, self._give_up)
         self._timer.daemon = True
         self._timer.start()
 
@@ -103,7 +104,7 @@ class Process:
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
-            silence = f"no answer within {PATIENCE_SECONDS:.0f} s"
+            silence = f"no answer within {self._patience:.0f} s"
             raise RunError(silence if self._gave_up else f"a process ended early, exit code {code}")
         words: dict[str, Any] = json.loads(line)
         return words

@@ -147,7 +147,7 @@ def receiving(job: Job) -> Receiving:
 
 def relaying(job: Job) -> Relaying:
     """`zmq.proxy` in a thread, which ends with the process."""
-    context = zmq.Context.instance()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
     frontend: zmq.Socket[bytes] = context.socket(zmq.XSUB)
     backend: zmq.Socket[bytes] = context.socket(zmq.XPUB)
     for socket in (frontend, backend):
