@@ -92,7 +92,8 @@ pub struct Stats {
     pub subscribers: usize,
     /// Topics of which the latest message is kept.
     pub cached: usize,
-    /// Latest messages that newcomers did not get, because others would have got them again.
+    /// Latest messages that newcomers did not get: others would have got them again, or their queue
+    /// was full.
     pub replays_skipped: u64,
     /// Whether messages wait.
     pub paused: bool,

@@ -23,7 +23,19 @@ pytestmark = [
 
 def test_everybody_in_two_levels_of_relays_hears_each_message_once(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    words = "--rooms 2 --each 10 --messages 2000 --delays 40 --slow 0 --json".split()
+    words = [
+        "--rooms",
+        "2",
+        "--each",
+        "10",
+        "--messages",
+        "2000",
+        "--delays",
+        "40",
+        "--slow",
+        "0",
+        "--json",
+    ]
     finished = subprocess.run(
         [sys.executable, "-m", "benches.scale", *words, str(figures)],
         cwd=ROOT,

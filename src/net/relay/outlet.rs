@@ -114,7 +114,7 @@ pub(super) struct Late {
     pub(super) cache: Cache,
     /// Subscriptions that libzmq knows and the books do not yet.
     fresh: HashSet<Vec<u8>>,
-    /// Messages that a newcomer did not get, because others would have got them again.
+    /// Messages that a newcomer did not get: others would have got them again, or its queue was full.
     pub(super) skipped: u64,
 }
 
@@ -159,11 +159,12 @@ impl Late {
             });
         }
         for frames in missed {
-            if self.is_heard(ledger, &frames[0]) {
-                send_to_newcomer(live, &frames, source);
+            let sent = if self.is_heard(ledger, &frames[0]) {
+                send_to_newcomer(live, &frames, source)
             } else {
-                send(live, &frames);
-            }
+                send(live, &frames)
+            };
+            self.skipped += u64::from(!sent);
         }
     }
 
@@ -176,29 +177,29 @@ impl Late {
 /// Sends to whoever sent the last notice, and to nobody else. Where libzmq takes in the departure of
 /// anybody just before, it has forgotten whom that is, and all who hear it get it again: a newcomer
 /// without the latest message would be worse off than others with two of the same.
-fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>) {
+fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>) -> bool {
     if !source.is_none_or(witness::is_connected) {
         // It has left already.
-        return;
+        return false;
     }
     let socket = &mut live.socket;
-    if sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 1).is_ok() {
-        send(live, frames);
-    }
+    let sent = sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 1).is_ok() && send(live, frames);
     // The one option switches both off.
     let socket = &mut live.socket;
     let _ = sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 0)
         .and_then(|()| sys::set_int(socket, sys::XPUB_MANUAL, 1));
+    sent
 }
 
 /// Sends a whole message, or nothing of it where the queue is full.
-fn send(live: &mut Live, frames: &Frames) {
+fn send(live: &mut Live, frames: &Frames) -> bool {
     for (index, bytes) in frames.iter().enumerate() {
         let more = index + 1 < frames.len();
         let sent = Frame::concat(&[bytes])
             .and_then(|mut frame| super::pump::send_whole(live, &mut frame, more, index > 0));
         if !matches!(sent, Ok(true)) {
-            return;
+            return false;
         }
     }
+    true
 }

@@ -5,6 +5,7 @@
 //! run commands: so the last thing before a wait is a look at both sockets, and nothing is done in
 //! between.
 
+use super::super::context;
 use super::super::frame::Frame;
 use super::super::links;
 use super::super::live::{uninterrupted, Live};
@@ -101,7 +102,7 @@ impl Hub {
         let mut looked = Instant::now();
         let mut captured = Vec::new();
         loop {
-            if self.callers.load(Ordering::Acquire) > 0 {
+            if self.callers.load(Ordering::Acquire) > 0 || context::ended() {
                 std::thread::sleep(COURTESY);
             }
             let step = self.step(&mut looked, &mut captured);
