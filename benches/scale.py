@@ -187,18 +187,22 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as stack:
         campus = Campus(stack, options.rooms, options.each)
         hops = delays_by_hops(campus, options.delays)
-        before = [relay.ask("look")["kib"] for relay in campus.relays]
+        before: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
         campus.gather()
-        after = [relay.ask("look")["kib"] for relay in campus.relays]
-        grew = sum(after) - sum(before)
+
+        def grew_for_each() -> float:
+            after: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
+            return (sum(after) - sum(before)) / (options.rooms * options.each)
+
         found = {
             "hosts": len(campus.hosts),
             "rooms": options.rooms,
             "delay_ms_by_relays": hops,
             "relay_kib": statistics.median(before),
-            "relay_kib_a_subscriber": grew / (options.rooms * options.each),
+            "relay_kib_a_subscriber": grew_for_each(),
             "stream": stream(campus, options.messages, 64),
             "stream_1_kib": stream(campus, options.messages // 2, 1_024),
+            "relay_kib_a_subscriber_after_the_streams": grew_for_each(),
             "delay_ms_in_the_crowd": delays_in_a_crowd(campus, max(5, options.delays // 20)),
         }
         if options.slow:

@@ -23,21 +23,10 @@ pytestmark = [
 
 def test_everybody_in_two_levels_of_relays_hears_each_message_once(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    words = [
-        "--rooms",
-        "2",
-        "--each",
-        "10",
-        "--messages",
-        "2000",
-        "--delays",
-        "40",
-        "--slow",
-        "0",
-        "--json",
-    ]
+    sizes = {"rooms": 2, "each": 10, "messages": 2_000, "delays": 40, "slow": 0}
+    words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
     finished = subprocess.run(
-        [sys.executable, "-m", "benches.scale", *words, str(figures)],
+        [sys.executable, "-m", "benches.scale", *words, "--json", str(figures)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
