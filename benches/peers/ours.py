@@ -8,9 +8,9 @@ import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-from zmqchat_rs import Publisher, Subscriber, Transcript, build_info
+from zmqchat_rs import Publisher, Relay, Subscriber, Transcript, build_info
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -125,3 +125,12 @@ def receiving(job: Job) -> Receiving:
         show=lambda count: subscriber.listen(count=count, color="always"),
         keeping=keeping,
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """A relay without a frontend of its own."""
+    relay = Relay(None, backend=job["endpoint"], connect=job["upstream"], high_water_mark=0)
+    bound = relay.backend
+    if bound is None:
+        raise RuntimeError(f"bound nothing at {job['endpoint']}")
+    return Relaying(endpoint=bound, close=relay.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 from datetime import datetime
 from itertools import repeat
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -192,3 +193,26 @@ def receiving(job: Job) -> Receiving:
         receive_many=receives.many,
         keeping=keeping,
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """`zmq.proxy` in a thread, which ends with the process."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    frontend: zmq.Socket[bytes] = context.socket(zmq.XSUB)
+    backend: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+    for socket in (frontend, backend):
+        socket.set_hwm(0)
+        socket.linger = 0
+    frontend.connect(job["upstream"])
+    backend.bind(job["endpoint"])
+    endpoint = backend.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def run() -> None:
+        try:
+            zmq.proxy(frontend, backend)
+        except zmq.ContextTerminated:
+            frontend.close()
+            backend.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return Relaying(endpoint=endpoint, close=context.term)

@@ -21,6 +21,7 @@ mod publisher_async;
 mod publisher_state;
 mod receiving;
 mod relay;
+mod relay_parts;
 mod relay_state;
 mod sending;
 mod showing;
