@@ -360,8 +360,13 @@ def test_a_library_needs_none_of_the_others(run_python: RunPython, library: str)
     others = {"pandas", "polars", "pyarrow"} - {library}
     script = f"""
         import sys
-        for name in {sorted(others)}:
-            sys.modules[name] = None
+
+        class Missing:
+            def find_spec(self, name, *_):
+                if name in {sorted(others)}:
+                    raise ModuleNotFoundError(name, name=name)
+
+        sys.meta_path.insert(0, Missing())
         from zmqchat_rs import Message, to_{library}
         frame = to_{library}([Message([b'{{"a": 1}}'])], json=True)
         print(frame["a"][0], frame["received_at"].dtype)
