@@ -55,6 +55,7 @@ __all__ = [
     "SubscriberStats",
     "Transcript",
     "TranscriptReader",
+    "Watch",
     "ZmqChatError",
     "__version__",
     "build_info",
@@ -67,6 +68,7 @@ TYPE_CHECKING = False  # as in typing, whose import would cost more than all els
 if TYPE_CHECKING:
     from ._doctor import doctor
     from ._events import Event
+    from ._watching import Watch
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()
@@ -82,6 +84,10 @@ def __getattr__(name: str) -> object:
         from ._events import Event  # noqa: PLC0415
 
         found = Event
+    elif name == "Watch":
+        from ._watching import Watch  # noqa: PLC0415
+
+        found = Watch
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

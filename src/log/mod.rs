@@ -10,6 +10,7 @@
 //! | `syncer` | `fsync`, a little later, in the background |
 //! | `transcript` | what users hold for writing |
 //! | `reader` | what users hold for reading |
+//! | `tail` | the last messages of a file |
 //!
 //! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
 //! written is never altered; and only the tail of a file that its writer's death cut short is ever
@@ -23,11 +24,13 @@ mod lock;
 mod moment;
 pub mod reader;
 mod syncer;
+mod tail;
 mod text;
 pub mod transcript;
 
 pub use file::Place;
 pub use reader::Reader;
+pub use tail::tail;
 pub use transcript::Transcript;
 
 use crate::error::{Error, Result};

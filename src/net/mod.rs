@@ -18,6 +18,7 @@
 //! | `events` | what the program may want to hear of all that |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
 //! | `publisher`, `subscriber` | what users hold |
+//! | `origin` | the notebook's cell that an object is made in |
 //! | `outbox`, `inbox` | what each keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
 //! | `interfaces` | the addresses of this machine |
@@ -41,6 +42,7 @@ mod live;
 mod lookup;
 mod monitor;
 mod options;
+pub mod origin;
 mod outbox;
 pub mod peers;
 pub mod publisher;

@@ -83,7 +83,7 @@ impl Message {
             .collect()
     }
 
-    fn meaning(&self, py: Python<'_>) -> &Meaning {
+    pub(super) fn meaning(&self, py: Python<'_>) -> &Meaning {
         self.meaning.get_or_init(|| {
             Box::new(if self.rest.is_empty() {
                 interpret(&[self.first.as_bytes(py)], self.framing)
@@ -93,7 +93,7 @@ impl Message {
         })
     }
 
-    fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+    pub(super) fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
         let meaning = self.meaning(py);
         let frame = match meaning.frame.checked_sub(1) {
             None => self.first.as_bytes(py),
@@ -116,7 +116,7 @@ impl Message {
         }
     }
 
-    fn at(&self) -> DateTime<FixedOffset> {
+    pub(super) fn at(&self) -> DateTime<FixedOffset> {
         Local.timestamp_nanos(self.at_ns).fixed_offset()
     }
 
@@ -128,7 +128,7 @@ impl Message {
         }
     }
 
-    fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
+    pub(super) fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
         let text = String::from_utf8_lossy(self.payload(py));
         if matches!(text, Cow::Owned(_)) {
             self.count_undecodable();

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod body;
+mod cell;
 mod copies;
 mod error;
 mod events;
@@ -20,7 +21,9 @@ mod subscriber;
 mod subscriber_state;
 mod transcript;
 mod transcript_reader;
+mod views;
 mod waiting;
+mod watching;
 
 use pyo3::prelude::*;
 
@@ -53,5 +56,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module
     )?)?;
     module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
+    module.add_function(wrap_pyfunction!(views::_html_block, module)?)?;
+    module.add_function(wrap_pyfunction!(views::_tail, module)?)?;
     module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

@@ -61,12 +61,7 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
         out.push(' ');
     }
     let mut named = false;
-    // A stamp may carry an empty name; that is nobody.
-    for name in [line.topic, line.sender]
-        .into_iter()
-        .flatten()
-        .filter(|name| !name.is_empty())
-    {
+    for name in names(line) {
         if named {
             out.push(' ');
         }
@@ -85,8 +80,14 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     out
 }
 
+/// Topic and sender, where they are there. A stamp may carry an empty name; that is nobody.
+pub(super) fn names<'a>(line: &Line<'a>) -> impl Iterator<Item = &'a str> {
+    let both = [line.topic, line.sender].into_iter().flatten();
+    both.filter(|name| !name.is_empty())
+}
+
 /// What stands between the brackets.
-fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
+pub(super) fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
     match timestamps {
         Timestamps::None => None,
         Timestamps::Time => Some(line.at.format("%H:%M:%S").to_string()),
