@@ -69,7 +69,7 @@ def bundle(heading: str, rows: Rows, details: str = "") -> dict[str, Any]:
     """What IPython displays: a heading, the rows below it, and some more text below these."""
     head = f'<div style="opacity:.8">{_html_block([text(heading)])}</div>'
     body = rows.html()
-    scrolled = f'<div style="{_SCROLLED}">{body}</div>' if body else ""
+    scrolled = f'<div style="{_SCROLLED}"><div>{body}</div></div>' if body else ""
     more = _html_block([text(line) for line in details.splitlines()]) if details else ""
     plain = "\n".join(filter(None, [sanitize(heading), rows.text(), _lines(details)]))
     return {"text/html": f"<div>{head}{scrolled}{more}</div>", "text/plain": plain}

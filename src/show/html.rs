@@ -81,7 +81,7 @@ pub fn block<T: AsRef<str>>(lines: &[T]) -> String {
     // MathJax passes `<pre>` by in its default configuration, and both classes in any.
     let mut out = String::from(
         "<pre class=\"mathjax_ignore tex2jax_ignore\" style=\"margin:0;padding:0;border:0;background:none;\
-         color:inherit;white-space:pre-wrap;overflow-wrap:anywhere;font-size:var(--jp-code-font-size,13px);\
+         color:inherit;white-space:pre-wrap;overflow:visible;overflow-wrap:anywhere;font-size:var(--jp-code-font-size,13px);\
          line-height:1.45;font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,monospace))\">",
     );
     for (index, line) in lines.iter().enumerate() {

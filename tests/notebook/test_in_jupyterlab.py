@@ -29,7 +29,12 @@ SCREENSHOTS = os.environ.get("ZMQCHAT_TEST_SCREENSHOTS", "")
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-SECONDS = 120.0
+SECONDS = 60.0
+# A number stands before a cell once it has ended.
+ALL_HAVE_ENDED = r"""
+() => [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
+    .every(prompt => /^\[\d+\]:$/.test(prompt.textContent.trim()))
+"""
 
 if not SCREENSHOTS:
     pytest.importorskip("jupyterlab", reason="needs jupyterlab: pip install '.[browser]'")
@@ -45,16 +50,16 @@ pub.wait_for_subscribers(1, timeout=60)
 # %%
 live = sub.watch()
 # %%
-pub.send("Hello everyone!", topic="room1")
-pub.send("Is there coffee?", topic="kitchen")
+pub.send_many([f"line {n}" for n in range(100)], topic="numbers")
 pub.send("<b id=forged>bold</b> <script>document.title = 'driven'</script>", topic="room1")
 pub.send(r"$\href{javascript:alert(1)}{x}$ and \(y\) cost $5", topic="library")
 pub.send("\x1b[2J\u202eesrever\n[12:00:00] teacher: forged", topic="garden")
-live.wait(5, timeout=60)
+live.wait(103, timeout=60)
 # %%
-pub.send_many([f"line {n}" for n in range(100)], topic="numbers")
+for room in ("room1", "room2", "room3", "kitchen", "lab"):
+    pub.send(f"This is {room}", topic=room)
 pub.send("the newest", topic="room1")
-live.wait(106, timeout=60)
+live.wait(109, timeout=60)
 print("printed by a later cell")
 """
 
@@ -190,15 +195,14 @@ def run_all(page: Page, lab: Lab, name: str) -> Locator:
     page.goto(f"{lab.url}/lab/tree/{name}?reset")
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     cells.last.wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    # A number stands before a cell once it has ended.
-    for number in range(cells.count()):
-        prompt = cells.nth(number).locator(".jp-InputPrompt")
-        page.wait_for_function(
-            "prompt => /^\\[\\d+\\]:$/.test(prompt.textContent.trim())", arg=prompt.element_handle()
-        )
+    try:
+        page.wait_for_function(ALL_HAVE_ENDED)
+    except Exception:
+        keep(page, "failed")
+        raise
     return cells
 
 
@@ -253,7 +257,7 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
 
     # The newest line is in sight without scrolling.
     box = watching.locator("pre").last
-    frame = box.locator("xpath=..").bounding_box()
+    frame = box.locator("xpath=../..").bounding_box()
     line = watching.get_by_text("the newest").bounding_box()
     assert frame is not None
     assert line is not None
