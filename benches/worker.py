@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Callable, cast
 
-from .jobs import calls, latency, memory, say, stream
+from .jobs import calls, growth, latency, memory, say, stream
 
 if TYPE_CHECKING:
     from .peers import Job, PeerModule
@@ -36,8 +36,11 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
         calls.receive,
         calls.look,
         calls.show,
+        calls.keep,
         memory.stand,
         memory.attend,
+        growth.backlog,
+        growth.flow,
         versions,
     )
 }

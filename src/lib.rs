@@ -5,8 +5,9 @@
 //! | [`wire`] | what bytes mean: topics, addresses, stamps; pure | nothing |
 //! | [`show`] | what people read: lines, colours, escapes; pure | `wire` |
 //! | [`log`] | messages kept in files, and read back | `wire` |
+//! | [`table`] | messages as columns, for Arrow | `wire` |
 //! | [`net`] | everything that touches ZeroMQ | `wire`, the crate `zmq` |
-//! | `py` | the Python face: converts, detaches, delegates | `log`, `net`, `show`, `wire`, `pyo3` |
+//! | `py` | the Python face: converts, detaches, delegates | `log`, `net`, `show`, `table`, `wire`, `pyo3` |
 //! | [`error`] | everything that can go wrong | nothing |
 //!
 //! Imports run one way, down this table's last column. Without the feature `python` there is no
@@ -18,4 +19,5 @@ pub mod net;
 #[cfg(feature = "python")]
 mod py;
 pub mod show;
+pub mod table;
 pub mod wire;

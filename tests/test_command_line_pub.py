@@ -120,6 +120,8 @@ def is_open(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=SECONDS).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        pass  # still in the listener's queue when that was closed: the next look is refused
     return True
 
 

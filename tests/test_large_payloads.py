@@ -6,13 +6,14 @@ import gc
 import pickle
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from patience import PATIENCE, until
-from zmqchat_rs import Publisher, QueueFullError, Subscriber
+from zmqchat_rs import Message, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
     from conftest import Pair
@@ -138,3 +139,40 @@ ENDS = """
 
 def test_a_program_may_end_with_large_payloads_unsent(run_python: RunPython) -> None:
     assert run_python(ENDS) == (0, "", "")
+
+
+@pytest.mark.parametrize("size", [0, 5, *SIZES])
+@pytest.mark.parametrize("topic", [None, "room1"])
+def test_a_view_shows_the_payload_where_it_is(pair: Pair, size: int, topic: str | None) -> None:
+    data = pattern(size)
+    pair.publisher.send(data, topic=topic)
+    message = pair.subscriber.recv(timeout=PATIENCE)
+    view = message.view
+    assert view == data == message.data
+    assert (view.readonly, view.nbytes, view.format, view.contiguous) == (True, size, "B", True)
+    with pytest.raises(TypeError, match="read-only"):
+        view[:] = data
+    # The message is the view's to keep.
+    del message
+    pair.subscriber.close()
+    gc.collect()
+    assert view.tobytes() == data
+
+
+def test_looking_at_a_large_message_copies_nothing(pair: Pair) -> None:
+    data = pattern(32_000_000)
+    pair.publisher.send(data)
+    message = pair.subscriber.recv(timeout=PATIENCE)
+    tracemalloc.start()
+    try:
+        views = [message.view for _ in range(10)]
+        assert tracemalloc.get_traced_memory()[1] < len(data) // 10
+    finally:
+        tracemalloc.stop()
+    assert all(view == data for view in views)
+
+
+def test_a_message_itself_is_no_payload(pair: Pair) -> None:
+    # Its topic would be left behind.
+    with pytest.raises(TypeError, match="not Message"):
+        pair.publisher.send(Message([b"room1:Hello"]))  # type: ignore[arg-type]

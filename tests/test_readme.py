@@ -150,6 +150,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "subscriber.py",
         "both.py",
         "connected.py",
+        "tables.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
     }
@@ -238,6 +239,14 @@ def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
         assert re.search(expected, printed, re.MULTILINE), printed
 
 
+def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    with program("tables.py", port) as tables:
+        assert tables.ends() == 0, tables.printed
+        assert tables.shows("0. 1."), tables.printed
+    assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
+
+
 def test_the_numbers_are_those_of_the_module() -> None:
     defaults = {
         name: parameter.default
@@ -250,7 +259,7 @@ def test_the_numbers_are_those_of_the_module() -> None:
 
 def test_what_the_readme_links_to_exists() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).is_file(), target
+        assert (ROOT / target).exists(), target
     for heading in re.findall(r"\]\(#([^)]+)\)", README):
         assert re.search(rf"^#+ {heading}$", README, re.MULTILINE | re.IGNORECASE), heading
 

@@ -1,8 +1,7 @@
-"""A transcript when things go wrong: killed writers, torn lines, full disks, vanished folders."""
+"""A transcript when things go wrong: full disks, vanished folders, locks of others."""
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from patience import PATIENCE, Background, until
+from patience import PATIENCE
 from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
 
 if TYPE_CHECKING:
@@ -25,128 +24,6 @@ LINE = "2026-01-31T12:03:11.000042+01:00 room1: "
 
 def texts(path: Path) -> list[str]:
     return [message.text for message in read_transcript(path)]
-
-
-# Lines so long that a write takes a while; all of one length.
-WRITE_FOR_EVER = """
-    import itertools, sys
-    from zmqchat_rs import Message, Transcript
-
-    log = Transcript(sys.argv[1], format=sys.argv[2])
-    for number in itertools.count(int(sys.argv[3])):
-        log.write(Message([b"room1:%09d " % number + b"x" * 8_000_000]))
-        print(number)
-"""
-
-
-@pytest.mark.parametrize("format", ["text", "jsonl"])
-def test_a_killed_writer_leaves_whole_lines_but_the_last(
-    tmp_path: Path,
-    start_python: StartPython,
-    caplog: pytest.LogCaptureFixture,
-    format: str,  # noqa: A002
-) -> None:
-    path = tmp_path / "chat.log"
-    written = reports = 0
-    for _ in range(4):
-        script = start_python(WRITE_FOR_EVER, str(path), format, str(written))
-        assert script.line() == str(written)
-        assert script.line() == str(written + 1)
-        # As a rule it is in the middle of a write when its file has a new size.
-        size = path.stat().st_size
-        while path.stat().st_size == size:
-            pass
-        script.kill()
-        torn = path.read_bytes().rpartition(b"\n")[2]
-        with read_transcript(path) as reader:
-            found = [int(message.text.split(" ")[0]) for message in reader]
-            assert reader.skipped == bool(torn)
-        assert found == list(range(len(found)))
-        assert len(found) >= written + 2
-        with Transcript(path, format=format) as log:  # type: ignore[arg-type]
-            assert log.repaired == len(torn)
-        with read_transcript(path) as reader:
-            assert sum(1 for _ in reader) == len(found)
-            assert reader.skipped == 0
-        written = len(found)
-        reports += bool(torn)
-    said = [record for record in caplog.records if "was not whole" in record.message]
-    assert len(said) == reports
-
-
-@pytest.mark.parametrize(
-    "tail", [b"2026-01-31T12:03:11.0", f"{LINE}Hel".encode(), b'{"received_at":"2026', b"\xff\x00"]
-)
-def test_a_torn_last_line_is_moved_aside_and_reported(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, tail: bytes
-) -> None:
-    path = tmp_path / "chat.log"
-    path.write_bytes(f"{LINE}one\n".encode() + tail)
-    with read_transcript(path) as reader:
-        assert [message.text for message in reader] == ["one"]
-        assert reader.skipped == 1
-    assert "line 2 of" in caplog.text
-    with Transcript(path) as log:
-        assert log.repaired == len(tail)
-        log.write(Message([b"two"]))
-    assert (tmp_path / "chat.log.torn").read_bytes() == tail + b"\n"
-    assert f"its {len(tail)} bytes are in '{path}.torn' now" in caplog.text
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
-    assert texts(path) == ["one", "two"]
-
-
-def test_a_torn_line_alone_is_a_whole_file_s_content(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    path.write_bytes(b"2026-0")
-    with Transcript(path) as log:
-        assert log.repaired == 6
-        log.write(Message([b"one"]))
-    assert texts(path) == ["one"]
-
-
-def test_a_long_torn_line_is_moved_whole(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    tail = (LINE + "x" * 1_000_000).encode()
-    path.write_bytes(f"{LINE}one\n".encode() + tail)
-    with Transcript(path) as log:
-        assert log.repaired == len(tail)
-    assert (tmp_path / "chat.log.torn").read_bytes() == tail + b"\n"
-    assert path.read_bytes() == f"{LINE}one\n".encode()
-
-
-def test_who_still_writes_mends_the_line_of_who_was_killed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "chat.log"
-    with Transcript(path) as log:
-        log.write(Message([b"one"]))
-        with path.open("ab") as other:
-            other.write(f"{LINE}Hel".encode())
-        log.write(Message([b"two"]))
-        assert log.repaired == len(LINE) + 3
-    assert texts(path) == ["one", "two"]
-    assert "was not whole" in caplog.text
-
-
-def test_who_follows_is_not_told_half_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    heard: list[str] = []
-    with Transcript(path) as log, read_transcript(path, follow=True) as reader:
-
-        def follow() -> None:
-            for message in reader:
-                heard.append(message.text)  # noqa: PERF401 - the list is looked at meanwhile
-
-        listening = Background(follow)
-        log.write(Message([b"one"]))
-        until(lambda: heard == ["one"])
-        with path.open("ab") as other:
-            other.write(f"{LINE}Hel".encode())
-        log.write(Message([b"two"]))
-        until(lambda: len(heard) > 1)
-        reader.close()
-        listening.result()
-    assert heard == ["one", "two"]
 
 
 def test_lines_that_are_no_messages_are_passed_over_and_counted(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
+import subprocess
 import time
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Any, Callable, Iterator
 
 from . import payloads, say, wait_for_word
 
@@ -74,13 +76,11 @@ def receive(peer: PeerModule, job: Job) -> None:
 
 
 def show(peer: PeerModule, job: Job) -> None:
-    """Times the printing of messages that are queued, to a file that keeps nothing."""
+    """Times the printing of messages that are queued, into what the job says."""
     message, end = payloads(job)
     sender, receiver = _pair(peer, job)
 
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(
-        nowhere
-    ):
+    with _opened(job.get("into")) as stream, contextlib.redirect_stdout(stream):
 
         def batch() -> float:
             for _ in repeat(None, job["count"]):
@@ -88,11 +88,54 @@ def show(peer: PeerModule, job: Job) -> None:
             sender.send(end)
             began = time.perf_counter()
             receiver.show(job["count"])
-            nowhere.flush()
+            stream.flush()
             seconds = time.perf_counter() - began
             if receiver.receive() != end:
                 raise RuntimeError("the end mark was not where it belongs")
             return seconds
+
+        _measure(batch, job["count"], sender, receiver)
+
+
+@contextlib.contextmanager
+def _opened(into: str | None) -> Iterator[IO[str]]:
+    """A file, a pipe to a program that throws it away, or what throws it away at once."""
+    if into == "pipe":
+        with subprocess.Popen(
+            ["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, encoding="utf-8"
+        ) as reader:
+            assert reader.stdin is not None
+            yield reader.stdin
+    elif into == "file":
+        with TemporaryDirectory() as folder, Path(folder, "lines").open(
+            "w", encoding="utf-8"
+        ) as stream:
+            yield stream
+    else:
+        with Path(os.devnull).open("w", encoding="utf-8") as stream:
+            yield stream
+
+
+def keep(peer: PeerModule, job: Job) -> None:
+    """Times the writing of messages that have come to a log that survives the program."""
+    message, _ = payloads(job)
+    sender, receiver = _pair(peer, job)
+    messages: list[Any] = []
+    while len(messages) < job["count"]:
+        for _ in range(256):
+            sender.send(message)
+        more = 0
+        while more < 256:
+            came = receiver.receive_many()
+            messages += came
+            more += len(came)
+    del messages[job["count"] :]
+    with TemporaryDirectory() as folder, receiver.keeping(Path(folder, "log")) as write:
+
+        def batch() -> float:
+            began = time.perf_counter()
+            write(messages)
+            return time.perf_counter() - began
 
         _measure(batch, job["count"], sender, receiver)
 

@@ -11,10 +11,23 @@ import importlib.util
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field
-from typing import Any, Callable, ContextManager, Iterable, Mapping, NoReturn, Protocol, Sequence
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ContextManager,
+    Iterable,
+    Mapping,
+    NoReturn,
+    Protocol,
+    Sequence,
+)
 
 from . import brokers, reference
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What goes over the wire: str or bytes, as the row says.
 Payload = Any
@@ -58,6 +71,8 @@ class Receiving:
     receive_many: Callable[[], Sequence[Any]] = not_offered
     # Receives and prints so many lines.
     show: Callable[[int], object] = not_offered
+    # Opens a log at that path, and gives what writes messages there.
+    keeping: Callable[[Path], ContextManager[Callable[[list[Any]], object]]] = not_offered
     # Up to the end mark, likewise: the first message, how many came, and the time of the first and
     # of the mark.
     receive_stream: Callable[[Payload], tuple[Payload, int, float, float]] = not_offered
@@ -87,8 +102,6 @@ class Peer:
     package: str
     # What the peer calls the calls of each kind, for the report.
     calls: Mapping[str, str]
-    # What its jobs have beyond the row's.
-    options: Mapping[str, Any] = field(default_factory=dict)
     # The part of a row's count that is enough for one that takes many times as long.
     portion: float = 1.0
     # A program that must run beside it, and how it is run: gives the endpoint.
@@ -106,7 +119,7 @@ class Peer:
 
     def command(self, job: Job) -> list[str]:
         """The command line that does a job."""
-        job = {**job, **self.options, "peer": self.module}
+        job = {**job, "peer": self.module}
         return [sys.executable, "-m", "benches.worker", json.dumps(job)]
 
 
@@ -136,12 +149,14 @@ PEERS: tuple[Peer, ...] = (
         calls={
             "text": "send / recv_text",
             "bytes": "send / recv_bytes",
+            "views": "send / recv().view",
             "topic": "send(text, topic=…) / for message in subscriber: message.text",
             "stamped": "Publisher(name=…).send / for message in subscriber: message.text",
             "batched": "send_many / recv_many",
             "batched, read": "send_many / recv_many, .text of each",
             "filtered": "send(text, topic=…) / recv_text",
-            "print": "listen(color='never')",
+            "print": "listen(color='always')",
+            "log": "Transcript.write_many",
         },
     ),
     Peer(
@@ -151,20 +166,15 @@ PEERS: tuple[Peer, ...] = (
         calls={
             "text": "send_string / recv_string",
             "bytes": "send / recv",
+            "views": "send(copy=False) / recv(copy=False).buffer",
             "topic": "send_string(f'{topic}:{text}') / recv_string().partition(':')",
             "stamped": "send_multipart([text, stamp]) / recv_multipart()",
             "batched": "send_string / recv_string",
             "batched, read": "send_string / recv_string",
             "filtered": "send_string(f'{topic}:{text}') / recv_string",
-            "print": "print(time.strftime('[%H:%M:%S]'), recv_string())",
+            "print": "print(f'{Fore.CYAN}[{now}]{Style.RESET_ALL} {recv_string()}')",
+            "log": "write(f'{datetime.now().isoformat()} {text}\\n'), a line buffered",
         },
-    ),
-    Peer(
-        name="pyzmq copy=False",
-        module="pyzmq",
-        package="zmq",
-        calls={"bytes": "send(copy=False) / recv(copy=False).buffer"},
-        options={"copy": False},
     ),
     Reference(
         name="C",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-from zmqchat_rs import Publisher, Subscriber, build_info
+from zmqchat_rs import Publisher, Subscriber, Transcript, build_info
 
 from . import Receiving, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from . import Job
 
 
@@ -68,6 +71,13 @@ def sending(job: Job) -> Sending:
     )
 
 
+@contextlib.contextmanager
+def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
+    """A transcript."""
+    with Transcript(path) as log:
+        yield log.write_many
+
+
 def receiving(job: Job) -> Receiving:
     """A subscriber to everything, or to the job's topics."""
     kind = job["kind"]
@@ -84,8 +94,12 @@ def receiving(job: Job) -> Receiving:
             count += 1
         return first, count, began, time.perf_counter()
 
+    def read_view() -> memoryview:
+        return subscriber.recv().view
+
     streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts}
-    receive: Any = subscriber.recv_bytes if kind == "bytes" else subscriber.recv_text
+    calls: dict[str, Any] = {"bytes": subscriber.recv_bytes, "views": read_view}
+    receive = calls.get(kind, subscriber.recv_text)
     return Receiving(
         receive=receive,
         look=functools.partial(receive, timeout=0),
@@ -93,5 +107,6 @@ def receiving(job: Job) -> Receiving:
         close=subscriber.close,
         receive_many=subscriber.recv_many,
         receive_stream=streams.get(kind, not_offered),
-        show=lambda count: subscriber.listen(count=count, color="never"),
+        show=lambda count: subscriber.listen(count=count, color="always"),
+        keeping=keeping,
     )

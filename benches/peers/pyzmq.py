@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
+from datetime import datetime
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
+from colorama import Fore, Style
 
 from . import Receiving, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from . import Job
 
 
@@ -84,9 +89,28 @@ class Receives:
         return self.socket.recv(copy=False).buffer
 
     def show(self, count: int) -> None:
-        """Prints them with the time of day."""
+        """Prints them with the time of day, in colour."""
         for _ in range(count):
-            print(time.strftime("[%H:%M:%S]"), self.socket.recv_string())
+            text = self.socket.recv_string()
+            now = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 - as it is usually written
+            print(f"{Fore.CYAN}[{now}]{Style.RESET_ALL} {text}")
+
+    def many(self) -> list[str]:
+        """One, since there is no call for more."""
+        return [self.socket.recv_string()]
+
+
+@contextlib.contextmanager
+def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
+    """A file; what is written survives the program, line by line."""
+    with path.open("a", buffering=1, encoding="utf-8") as log:
+
+        def write(texts: list[str]) -> None:
+            for text in texts:
+                now = datetime.now().isoformat()  # noqa: DTZ005 - as it is usually written
+                log.write(f"{now} {text}\n")
+
+        yield write
 
 
 def sending(job: Job) -> Sending:
@@ -103,9 +127,10 @@ def sending(job: Job) -> Sending:
             if not socket.poll(30_000) or socket.recv()[:1] != b"\x01":
                 raise RuntimeError("no subscriber came in 30 s")
 
-    send: Any = socket.send_string
-    if job["kind"] == "bytes":
-        send = socket.send if job.get("copy", True) else functools.partial(socket.send, copy=False)
+    calls: dict[str, Any] = {
+        "bytes": socket.send,
+        "views": functools.partial(socket.send, copy=False),
+    }
     sends = Sends(socket, job)
     streams: dict[str, Any] = {
         "topic": sends.with_topic,
@@ -114,7 +139,7 @@ def sending(job: Job) -> Sending:
     }
     return Sending(
         endpoint=socket.getsockopt_string(zmq.LAST_ENDPOINT),
-        send=send,
+        send=calls.get(job["kind"], socket.send_string),
         wait_for_subscribers=wait_for_subscribers,
         close=socket.close,
         send_stream=streams.get(job["kind"], not_offered),
@@ -130,9 +155,8 @@ def receiving(job: Job) -> Receiving:
         socket.subscribe(prefix)
     socket.connect(job["endpoint"])
     receives = Receives(socket)
-    receive: Any = socket.recv_string
-    if job["kind"] == "bytes":
-        receive = socket.recv if job.get("copy", True) else receives.frame
+    calls: dict[str, Any] = {"bytes": socket.recv, "views": receives.frame}
+    receive = calls.get(job["kind"], socket.recv_string)
     streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
     return Receiving(
         receive=receive,
@@ -141,4 +165,6 @@ def receiving(job: Job) -> Receiving:
         close=socket.close,
         receive_stream=streams.get(job["kind"], not_offered),
         show=receives.show,
+        receive_many=receives.many,
+        keeping=keeping,
     )

@@ -28,6 +28,7 @@ from . import _ending
 from ._core import (
     ClosedError,
     Message,
+    MessageTable,
     Peer,
     Publisher,
     PublisherStats,
@@ -47,6 +48,7 @@ __all__ = [
     "ClosedError",
     "Event",
     "Message",
+    "MessageTable",
     "Peer",
     "Publisher",
     "PublisherStats",
@@ -61,13 +63,19 @@ __all__ = [
     "build_info",
     "doctor",
     "local_addresses",
+    "pack_array",
     "read_transcript",
+    "to_pandas",
+    "to_polars",
+    "unpack_array",
 ]
 
 TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
 if TYPE_CHECKING:
+    from ._arrays import pack_array, unpack_array
     from ._doctor import doctor
     from ._events import Event
+    from ._tables import to_pandas, to_polars
     from ._watching import Watch
 
 # What is queued gets its linger; then the process ends, whatever is still open.
@@ -84,6 +92,14 @@ def __getattr__(name: str) -> object:
         from ._events import Event  # noqa: PLC0415
 
         found = Event
+    elif name in {"pack_array", "unpack_array"}:
+        from . import _arrays  # noqa: PLC0415
+
+        found = getattr(_arrays, name)
+    elif name in {"to_pandas", "to_polars"}:
+        from . import _tables  # noqa: PLC0415
+
+        found = getattr(_tables, name)
     elif name == "Watch":
         from ._watching import Watch  # noqa: PLC0415
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Color = Union[Literal["auto", "always", "never"], bool]
     Timestamps = Literal["none", "time", "iso", "delta"]
 
+# How many messages are taken at a time: one write for all of them.
+_BATCH = 256
 # How many of the messages that were waiting when the time ran out are still shown: what a queue
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
@@ -84,6 +86,18 @@ class Sink:
         """Put one message out; it may wait in a buffer for `flush`."""
         raise NotImplementedError
 
+    def show_waiting(self, subscriber: Subscriber, most: int) -> int:
+        """Put out what is waiting, at most so many messages; give how many, 0 where none is.
+
+        What an exception keeps from being put out is still waiting then.
+        """
+        del most
+        message = subscriber._next(timeout=0)  # noqa: SLF001
+        if message is None:
+            return 0
+        self.show(message)
+        return 1
+
     def flush(self) -> None:
         """Let everything shown so far be seen."""
         if sys.stdout is not None:
@@ -103,13 +117,34 @@ class Lines(Sink):
         self._colored = False
         self._previous: Message | None = None
 
+    def show_waiting(self, subscriber: Subscriber, most: int) -> int:
+        """Print what is waiting, with one write."""
+        stream = self._current_stream()
+        if stream is None:
+            return super().show_waiting(subscriber, most)
+        count, last = subscriber._show(  # noqa: SLF001
+            stream,
+            most=most,
+            color=self._colored,
+            timestamps=self._timestamps,
+            previous=self._previous,
+        )
+        if last is not None:
+            self._previous = last
+        self.shown += count
+        return count
+
+    def _current_stream(self) -> TextIO | None:
+        stream = sys.stdout
+        if stream is not None and stream is not self._stream:
+            self._stream = stream
+            self._colored = wants_color(stream, self._color)
+        return stream
+
     def show(self, message: Message) -> None:
         """Print one message."""
-        stream = sys.stdout
+        stream = self._current_stream()
         if stream is not None:
-            if stream is not self._stream:
-                self._stream = stream
-                self._colored = wants_color(stream, self._color)
             line = message.render(
                 color=self._colored, timestamps=self._timestamps, previous=self._previous
             )
@@ -154,8 +189,8 @@ def deliver(
 ) -> None:
     """Hand messages to `sink` until it has `count` of them or `timeout` seconds are over.
 
-    It flushes whenever nothing more is waiting. Messages are taken one at a time, so that an
-    exception leaves the others where they are.
+    It flushes whenever nothing more is waiting. An exception leaves the messages that were not put
+    out where they are.
     """
     if count is not None and count < 0:
         raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
@@ -164,19 +199,22 @@ def deliver(
     deadline = None if timeout is None else monotonic() + timeout
     overtime = 0
     while count is None or sink.shown < count:
-        # No TimeoutError of ours: one that comes up here is that of a signal's handler.
-        message = subscriber._next(timeout=0)  # noqa: SLF001
-        if message is None:
+        shown = sink.show_waiting(
+            subscriber, _BATCH if count is None else min(_BATCH, count - sink.shown)
+        )
+        if not shown:
             sink.flush()
             remaining = None if deadline is None else deadline - monotonic()
             if remaining is not None and remaining <= 0:
                 return
+            # No TimeoutError of ours: one that comes up here is that of a signal's handler.
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
-        sink.show(message)
+            sink.show(message)
+            shown = 1
         if deadline is not None and monotonic() >= deadline:
-            overtime += 1
+            overtime += shown
             if overtime >= _LAST_LOOK:
                 break
     sink.flush()

@@ -211,7 +211,9 @@ impl Appender {
     /// Makes room: `path` becomes `path.1`, that becomes `path.2`, and so on; the last one goes.
     fn rotate(&mut self) -> Result<()> {
         let path = self.place.path.clone();
-        for number in (0..self.place.keep).rev() {
+        // Who was killed between two renames has left a number free: as far as that one.
+        let free = (1..self.place.keep).find(|number| !suffixed(&path, *number).exists());
+        for number in (0..free.unwrap_or(self.place.keep)).rev() {
             let from = match number {
                 0 => path.clone(),
                 _ => suffixed(&path, number),
@@ -295,6 +297,29 @@ pub(super) fn suffixed(path: &Path, suffix: impl std::fmt::Display) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{suffix}"));
     name.into()
+}
+
+/// The numbers of the files that bore the name before, the last one first. One may be missing, where
+/// its writer was killed.
+pub(super) fn numbers(path: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(found);
+    };
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?.file_name();
+        let rest = entry
+            .as_encoded_bytes()
+            .strip_prefix(name.as_encoded_bytes())
+            .and_then(|rest| rest.strip_prefix(b"."));
+        let number = rest.and_then(|rest| std::str::from_utf8(rest).ok()?.parse::<u32>().ok());
+        // Written as we write it: "07" is somebody else's.
+        found.extend(number.filter(|number| {
+            *number > 0 && rest.is_some_and(|rest| rest == number.to_string().as_bytes())
+        }));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// What tells a file from another that bore its name before.

@@ -1,6 +1,6 @@
 //! What users hold for reading: the messages of a file, and if asked those that are still to come.
 
-use super::file::{suffixed, FileId, LONGEST_LINE};
+use super::file::{numbers, suffixed, FileId, LONGEST_LINE};
 use super::{failed, shown, Checkpoint, Entry};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 const CHECK: Duration = Duration::from_millis(50);
 const BLOCK: u64 = 256 * 1024;
+/// How often rotated files are opened anew.
+const ATTEMPTS: usize = 100;
 
 /// Reads one file, or several that were rotated, oldest first.
 pub struct Reader {
@@ -37,22 +39,11 @@ impl Reader {
     pub fn open(path: &Path, follow: bool, rotated: bool) -> Result<Self> {
         let wrong = |error: io::Error| failed("read", path, &error);
         let path = std::path::absolute(path).map_err(wrong)?;
-        let mut names = vec![path.clone()];
-        if rotated {
-            let older = (1_u32..).map(|number| suffixed(&path, number));
-            names.extend(older.take_while(|name| name.exists()));
-        }
-        let mut files = VecDeque::new();
-        for name in names.into_iter().rev() {
-            let opened = File::open(&name).and_then(|file| {
-                if file.metadata()?.is_dir() {
-                    return Err(io::Error::from_raw_os_error(libc::EISDIR));
-                }
-                Ok(file)
-            });
-            let file = opened.map_err(|error| failed("read", &name, &error))?;
-            files.push_back((name, file));
-        }
+        let files = if rotated {
+            open_rotated(&path)?
+        } else {
+            VecDeque::from([(path.clone(), open(&path)?)])
+        };
         Ok(Self {
             path,
             follow,
@@ -246,6 +237,43 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+fn open(name: &Path) -> Result<File> {
+    let opened = File::open(name).and_then(|file| {
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::EISDIR));
+        }
+        Ok(file)
+    });
+    opened.map_err(|error| failed("read", name, &error))
+}
+
+/// The file, and those that it was before, oldest first. Where a rotation comes in between, which
+/// moves all names on by one, they are opened again.
+fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, File)>> {
+    for attempt in 1.. {
+        let older = numbers(path).map_err(|error| failed("read", path, &error))?;
+        let older = older.into_iter().rev();
+        let mut files = VecDeque::new();
+        for name in older
+            .map(|number| suffixed(path, number))
+            .chain([path.to_owned()])
+        {
+            match open(&name) {
+                Ok(file) => files.push_back((name, file)),
+                // Of a writer that was killed between two renames, the file itself may be missing.
+                Err(Error::Os { errno, .. }) if errno == libc::ENOENT && !files.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let id = |metadata: io::Result<Metadata>| metadata.ok().map(|found| FileId::of(&found));
+        let stayed = |(name, file): &(PathBuf, File)| id(fs::metadata(name)) == id(file.metadata());
+        if attempt == ATTEMPTS || files.iter().all(stayed) {
+            return Ok(files);
+        }
+    }
+    Ok(VecDeque::new())
 }
 
 /// Nothing, or a remark of whoever edited the file.

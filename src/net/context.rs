@@ -9,6 +9,7 @@ use super::inproc::Names;
 use super::monitor::Monitor;
 use super::socket::Housed;
 use super::sys::Errno;
+use super::watch::Watcher;
 use super::{fork, wake};
 use crate::error::{Error, Result};
 use std::ffi::{c_int, c_void};
@@ -29,6 +30,7 @@ pub(crate) struct Process {
     housed: Mutex<Vec<Weak<dyn Housed>>>,
     names: Names,
     housekeeping: Mutex<Option<Arc<Housekeeping>>>,
+    watcher: Mutex<Option<Arc<Watcher>>>,
     /// The monitors of closed sockets that may still report.
     orphans: Mutex<Vec<Monitor>>,
     /// Threads that are inside a wait, or between it and the interpreter.
@@ -75,6 +77,7 @@ pub(crate) fn process() -> &'static Process {
         housed: Mutex::default(),
         names: Names::default(),
         housekeeping: Mutex::default(),
+        watcher: Mutex::default(),
         orphans: Mutex::default(),
         waiting: AtomicUsize::new(0),
         events: Events::default(),
@@ -132,6 +135,16 @@ impl Process {
             })?);
         }
         Ok(())
+    }
+
+    /// The thread that waits for event loops, started on first use.
+    pub(crate) fn watcher(&self) -> Result<Arc<Watcher>> {
+        self.check()?;
+        let mut watcher = lock(&self.watcher);
+        if let Some(running) = &*watcher {
+            return Ok(Arc::clone(running));
+        }
+        Ok(Arc::clone(watcher.insert(Watcher::start()?)))
     }
 
     /// The objects that are alive.
@@ -250,6 +263,9 @@ pub fn shut_down() {
     let housekeeping = lock(&process.housekeeping).take();
     if let Some(housekeeping) = &housekeeping {
         housekeeping.stop();
+    }
+    if let Some(watcher) = lock(&process.watcher).take() {
+        watcher.stop();
     }
     // From now on no report blocks libzmq, so that their readers can go.
     // SAFETY: a valid context; the call only tells its sockets, and may come before `zmq_ctx_term`.

@@ -95,6 +95,28 @@ impl Inbox {
         Ok(self.queue.pop_front())
     }
 
+    /// Takes up to `max_count` messages that are there.
+    pub(crate) fn take(&mut self, live: &mut Live, max_count: usize) -> Result<Vec<Received>> {
+        let mut taken = Vec::new();
+        while taken.len() < max_count {
+            if self.queue.is_empty() {
+                self.drain(live)?;
+                if self.queue.is_empty() {
+                    break;
+                }
+            }
+            let count = self.queue.len().min(max_count - taken.len());
+            taken.extend(self.queue.drain(..count));
+        }
+        Ok(taken)
+    }
+
+    /// How many connections stand.
+    pub(crate) fn connected(&mut self, live: &mut Live) -> usize {
+        self.tidy(live, true);
+        live.connected()
+    }
+
     /// Takes messages back, which were counted when they first came.
     pub(crate) fn put_back(&mut self, messages: Vec<Received>) {
         for received in messages.into_iter().rev() {

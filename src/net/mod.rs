@@ -7,6 +7,7 @@
 //! | `fork` | how a forked child is recognised |
 //! | `context` | the one context of the process, and how it ends |
 //! | `wake`, `wait` | how a waiting thread is woken, how long it may wait |
+//! | `watch` | how event loops wait, which have no thread to spare |
 //! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
@@ -19,6 +20,7 @@
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
 //! | `publisher`, `subscriber` | what users hold |
 //! | `origin` | the notebook's cell that an object is made in |
+//! | `looking` | what event loops do with them |
 //! | `outbox`, `inbox` | what each keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
 //! | `interfaces` | the addresses of this machine |
@@ -39,6 +41,7 @@ pub mod interfaces;
 mod ledger;
 mod links;
 mod live;
+mod looking;
 mod lookup;
 mod monitor;
 mod options;
@@ -52,6 +55,7 @@ pub mod subscriber;
 mod sys;
 mod wait;
 mod wake;
+mod watch;
 mod witness;
 
 pub use context::{about_to_wait, ended, shut_down, Waiting};
@@ -65,3 +69,4 @@ pub use subscriber::Subscriber;
 pub use sys::capabilities;
 pub use wait::{Checkpoint, Deadline};
 pub use wake::block_signals;
+pub use watch::{Want, Watch};

@@ -86,7 +86,7 @@ pub struct Stats {
 
 /// What a user holds; any threads may share it.
 pub struct Publisher {
-    owner: Arc<Owner<Outbox>>,
+    pub(super) owner: Arc<Owner<Outbox>>,
     on_full: OnFull,
     framing: Framing,
     max_message_bytes: usize,
@@ -199,17 +199,26 @@ impl Publisher {
             Ok(sent.then_some(()))
         });
         if let Some(since) = full_since {
-            let blocked = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.blocked_ns.fetch_add(blocked, Ordering::Relaxed);
+            self.has_blocked(since.elapsed());
         }
-        outcome?.ok_or_else(|| {
-            self.refuse();
-            Error::Timeout(format!(
-                "not sent: a subscriber's queue of {} messages stayed full; give it more time, \
-                     or choose on_full=\"drop\"",
-                self.high_water_mark
-            ))
-        })
+        outcome?.ok_or_else(|| self.stayed_full())
+    }
+
+    /// The error for a queue that stayed full; counts it.
+    #[must_use]
+    pub fn stayed_full(&self) -> Error {
+        self.refuse();
+        Error::Timeout(format!(
+            "not sent: a subscriber's queue of {} messages stayed full; give it more time, or \
+             choose on_full=\"drop\"",
+            self.high_water_mark
+        ))
+    }
+
+    /// Remembers how long a send has waited for room.
+    pub fn has_blocked(&self, time: Duration) {
+        let blocked = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.blocked_ns.fetch_add(blocked, Ordering::Relaxed);
     }
 
     /// Whether the payload of such a message is a frame of its own, which may be lent: one that
@@ -254,25 +263,7 @@ impl Publisher {
                 seen = outbox.ledger.count(start.as_deref());
                 Ok((seen >= count).then_some(seen))
             })?
-            .ok_or_else(|| {
-                let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
-                let hint = if self.endpoints.is_empty() {
-                    format!(
-                        "check that they listen (bind) at the address that this publisher connects \
-                         to: {}",
-                        self.connections().join(", ")
-                    )
-                } else {
-                    format!(
-                        "check that they use one of these addresses, and that no firewall is in \
-                         the way: {}",
-                        self.addresses().join(", ")
-                    )
-                };
-                Error::Timeout(format!(
-                    "{seen} of {count} subscribers{what} came in time; {hint}"
-                ))
-            })
+            .ok_or_else(|| self.too_few(seen, count, topic))
     }
 
     /// Remembers that a send was refused.
@@ -365,7 +356,7 @@ impl Publisher {
         self.owner.close(linger)
     }
 
-    fn start_of(&self, topic: Option<&str>) -> Result<Option<Vec<u8>>> {
+    pub(super) fn start_of(&self, topic: Option<&str>) -> Result<Option<Vec<u8>>> {
         let Some(topic) = topic else { return Ok(None) };
         topic::validate(topic)?;
         Ok(Some(match self.framing {

@@ -51,8 +51,8 @@ pub(crate) trait Housed: Send + Sync {
 }
 
 pub(super) struct Slot<R> {
-    live: Option<Live>,
-    room: R,
+    pub(super) live: Option<Live>,
+    pub(super) room: R,
     pub(super) waiters: Vec<Arc<Wake>>,
     /// Counts uses, and what it was at the last look of the housekeeping thread.
     uses: u64,
@@ -60,6 +60,13 @@ pub(super) struct Slot<R> {
 }
 
 impl<R> Slot<R> {
+    /// Takes somebody off the list of those who wait.
+    pub(super) fn forget(&mut self, waiter: &Arc<Wake>) {
+        if let Some(place) = self.waiters.iter().position(|one| Arc::ptr_eq(one, waiter)) {
+            self.waiters.swap_remove(place);
+        }
+    }
+
     pub(super) fn wake_others(&self, me: Option<&Arc<Wake>>) {
         for waiter in &self.waiters {
             if me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
@@ -195,12 +202,7 @@ impl<R: Room> Owner<R> {
             seen = live.connected();
             Ok((seen >= count).then_some(seen))
         })?
-        .ok_or_else(|| {
-            Error::Timeout(format!(
-                "{seen} of {count} connections stood in time; `peers` tells how each one stands: \
-                 check address, port and firewall"
-            ))
-        })
+        .ok_or_else(|| too_few_stood(seen, count))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -246,6 +248,14 @@ impl<R: Room> Owner<R> {
             live.close(linger, patience);
         }
     }
+}
+
+/// The error for connections that did not stand in time.
+pub(crate) fn too_few_stood(seen: usize, count: usize) -> Error {
+    Error::Timeout(format!(
+        "{seen} of {count} connections stood in time; `peers` tells how each one stands: check \
+         address, port and firewall"
+    ))
 }
 
 impl<R: Room> Housed for Owner<R> {

@@ -60,7 +60,7 @@ const LEAST_SHARED: usize = 64 * 1024;
 
 /// What a user holds; any threads may share it.
 pub struct Subscriber {
-    owner: Arc<Owner<Inbox>>,
+    pub(super) owner: Arc<Owner<Inbox>>,
     endpoints: Vec<String>,
     framing: Framing,
     undecodable: Arc<AtomicU64>,
@@ -157,18 +157,20 @@ impl Subscriber {
         let mut entered = self.owner.enter()?;
         entered.only_took();
         let (live, inbox) = entered.parts()?;
-        let mut taken = Vec::new();
-        while taken.len() < max_count {
-            if inbox.queue.is_empty() {
-                inbox.drain(live)?;
-                if inbox.queue.is_empty() {
-                    break;
-                }
-            }
-            let count = inbox.queue.len().min(max_count - taken.len());
-            taken.extend(inbox.queue.drain(..count));
+        inbox.take(live, max_count)
+    }
+
+    /// Takes what is at hand, at most so many messages and about as much as is taken from libzmq in
+    /// one go; waits for none.
+    pub fn take_some(&self, max_count: usize) -> Result<Vec<Received>> {
+        let mut entered = self.owner.enter()?;
+        entered.only_took();
+        let (live, inbox) = entered.parts()?;
+        if inbox.queue.is_empty() {
+            inbox.drain(live)?;
         }
-        Ok(taken)
+        let count = inbox.queue.len().min(max_count);
+        Ok(inbox.queue.drain(..count).collect())
     }
 
     /// The text of a time-out.

@@ -226,6 +226,55 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Err
     Ok(items.first().is_some_and(|item| item.revents != 0))
 }
 
+/// Waits until a descriptor is readable; `ready` then has all that are, and none when the time was
+/// over.
+#[cfg(unix)]
+pub(crate) fn poll_each(
+    descriptors: &[RawFd],
+    milliseconds: i64,
+    ready: &mut Vec<RawFd>,
+) -> Result<(), Errno> {
+    ready.clear();
+    let mut items: Vec<libc::pollfd> = descriptors
+        .iter()
+        .map(|&fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        })
+        .collect();
+    let count = libc::nfds_t::try_from(items.len()).map_err(|_| Errno(libc::EINVAL))?;
+    let milliseconds = c_int::try_from(milliseconds).unwrap_or(c_int::MAX);
+    // SAFETY: the array outlives the call.
+    if unsafe { libc::poll(items.as_mut_ptr(), count, milliseconds) } == -1 {
+        return Err(Errno(
+            std::io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EINTR),
+        ));
+    }
+    ready.extend(
+        items
+            .iter()
+            .filter(|item| item.revents != 0)
+            .map(|item| item.fd),
+    );
+    Ok(())
+}
+
+/// On Windows one that is ready stands for all: nobody there has run this yet.
+#[cfg(not(unix))]
+pub(crate) fn poll_each(
+    descriptors: &[RawFd],
+    milliseconds: i64,
+    ready: &mut Vec<RawFd>,
+) -> Result<(), Errno> {
+    ready.clear();
+    poll(descriptors, milliseconds)?;
+    ready.extend(descriptors);
+    Ok(())
+}
+
 /// Versions and capabilities of what was linked in.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // four independent facts, shown as a table

@@ -116,13 +116,6 @@ impl<R: Room> Drop for Waiter<'_, R> {
         if self.owner.check_fork().is_err() {
             return;
         }
-        let mut slot = lock(&self.owner.slot);
-        if let Some(place) = slot
-            .waiters
-            .iter()
-            .position(|one| Arc::ptr_eq(one, &self.me))
-        {
-            slot.waiters.swap_remove(place);
-        }
+        lock(&self.owner.slot).forget(&self.me);
     }
 }

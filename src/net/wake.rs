@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct Wake {
     /// Spares a system call when it is set already.
     set: AtomicBool,
+    /// Whose thread waits for this one, too.
+    above: Option<Arc<Wake>>,
     #[cfg(unix)]
     ends: Option<Ends>,
 }
@@ -22,14 +24,29 @@ impl Wake {
     pub(crate) fn new() -> Self {
         Self {
             set: AtomicBool::new(false),
+            above: None,
             #[cfg(unix)]
             ends: Ends::open(),
+        }
+    }
+
+    /// One of several that a single thread waits for: it wakes that thread, and stays set until it
+    /// is taken.
+    pub(crate) fn below(above: &Arc<Self>) -> Self {
+        Self {
+            set: AtomicBool::new(false),
+            above: Some(Arc::clone(above)),
+            #[cfg(unix)]
+            ends: None,
         }
     }
 
     /// Wakes the thread, now or when it next waits.
     pub(crate) fn set(&self) {
         if !self.set.swap(true, Ordering::AcqRel) {
+            if let Some(above) = &self.above {
+                above.set();
+            }
             #[cfg(unix)]
             if let Some(ends) = &self.ends {
                 ends.write();
@@ -45,6 +62,11 @@ impl Wake {
                 ends.read();
             }
         }
+    }
+
+    /// Whether it was set; it no longer is.
+    pub(crate) fn take(&self) -> bool {
+        self.set.swap(false, Ordering::AcqRel)
     }
 
     #[cfg(unix)]

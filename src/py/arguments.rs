@@ -58,6 +58,12 @@ pub(super) fn deadline(timeout: Option<Seconds>) -> Result<Deadline> {
     Ok(Deadline::after(seconds("timeout", timeout)?))
 }
 
+/// A time-out that a coroutine keeps for later.
+pub(super) fn waits(what: &str, timeout: Option<Seconds>) -> Result<Option<f64>> {
+    check_seconds(what, timeout)?;
+    Ok(timeout.map(|Seconds(seconds)| seconds))
+}
+
 /// A linger must end: an endless one is how programs hang at exit.
 pub(super) fn linger(value: Seconds) -> Result<Duration> {
     match seconds("linger", Some(value))? {

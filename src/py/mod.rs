@@ -5,23 +5,32 @@
 
 mod arguments;
 mod body;
+mod breath;
 mod cell;
 mod copies;
+mod coroutine;
+mod deed;
 mod error;
 mod events;
 mod information;
 mod lending;
+mod line;
 mod message;
+mod notebook;
 mod publisher;
+mod publisher_async;
 mod publisher_state;
 mod receiving;
 mod sending;
+mod showing;
 mod state;
 mod subscriber;
+mod subscriber_async;
 mod subscriber_state;
+mod table;
 mod transcript;
 mod transcript_reader;
-mod views;
+mod view;
 mod waiting;
 mod watching;
 
@@ -36,6 +45,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<subscriber::Subscriber>()?;
     module.add_class::<transcript::Transcript>()?;
     module.add_class::<transcript_reader::TranscriptReader>()?;
+    module.add_class::<table::MessageTable>()?;
     module.add_class::<state::Peer>()?;
     module.add_class::<state::PublisherStats>()?;
     module.add_class::<state::SubscriberStats>()?;
@@ -56,7 +66,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module
     )?)?;
     module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
-    module.add_function(wrap_pyfunction!(views::_html_block, module)?)?;
-    module.add_function(wrap_pyfunction!(views::_tail, module)?)?;
+    module.add_function(wrap_pyfunction!(notebook::_html_block, module)?)?;
+    module.add_function(wrap_pyfunction!(notebook::_tail, module)?)?;
     module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

@@ -10,7 +10,7 @@ use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyMemoryView, PyString};
 use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
@@ -18,6 +18,20 @@ const DEFAULT_BIND: &str = "*:5555";
 
 /// How long `send_many` keeps the interpreter: its own switch interval.
 const BREATH: Duration = Duration::from_millis(5);
+
+/// The payloads of `send_many`: several, not one.
+pub(super) fn several<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    if payloads.is_instance_of::<PyString>()
+        || payloads.is_instance_of::<PyBytes>()
+        || payloads.is_instance_of::<PyByteArray>()
+        || payloads.is_instance_of::<PyMemoryView>()
+    {
+        return Err(PyTypeError::new_err(
+            "send_many takes a list of payloads; for a single one use send",
+        ));
+    }
+    payloads.try_iter()
+}
 
 /// Sends messages to whoever subscribes.
 ///
@@ -198,19 +212,11 @@ impl Publisher {
         topic: Option<&str>,
         timeout: Option<Seconds>,
     ) -> PyResult<usize> {
-        if payloads.is_instance_of::<PyString>()
-            || payloads.is_instance_of::<PyBytes>()
-            || payloads.is_instance_of::<PyByteArray>()
-            || payloads.is_instance_of::<PyMemoryView>()
-        {
-            return Err(PyTypeError::new_err(
-                "send_many takes a list of payloads; for a single one use send",
-            ));
-        }
+        let payloads = several(payloads)?;
         let deadline = arguments::deadline(timeout)?;
         let mut sent = 0;
         let mut breath = Instant::now();
-        for payload in payloads.try_iter()? {
+        for payload in payloads {
             // An iterator without end must leave room for Ctrl+C and for other threads.
             if sent % 64 == 63 && breath.elapsed() >= BREATH {
                 py.check_signals()?;

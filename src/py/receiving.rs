@@ -4,12 +4,15 @@
 //! is put back.
 
 use super::arguments::{self, Seconds};
+use super::copies;
+use super::deed::{Commit, Form};
 use super::message::Message;
 use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::Received;
 use pyo3::prelude::*;
+use std::sync::atomic::Ordering;
 
 impl Subscriber {
     /// Reads the next message: what is there at once, without letting go of the interpreter; None
@@ -86,6 +89,93 @@ impl Subscriber {
                 py.detach(|| self.core.put_back(taken));
                 Err(error)
             }
+        }
+    }
+
+    /// The next message for a coroutine, if one is there; None when another thread is inside.
+    #[inline]
+    pub(super) fn quickly(
+        &self,
+        py: Python<'_>,
+        form: Form,
+    ) -> PyResult<Option<Option<Py<PyAny>>>> {
+        let found = match form {
+            Form::Message | Form::Next => {
+                let Some(found) = self.core.try_read(|received| self.message(py, received)) else {
+                    return Ok(None);
+                };
+                match found? {
+                    Some(message) => Some(Py::new(py, message)?.into_any()),
+                    None => None,
+                }
+            }
+            Form::Text => {
+                let read = |received: &Received| copies::decode(py, received.first.bytes());
+                let Some(found) = self.core.try_read(read) else {
+                    return Ok(None);
+                };
+                found?.map(|(text, whole)| {
+                    self.count_undecodable(whole);
+                    text.into_any().unbind()
+                })
+            }
+            Form::Bytes => {
+                let read = |received: &Received| copies::copy(py, received.first.bytes());
+                let Some(found) = self.core.try_read(read) else {
+                    return Ok(None);
+                };
+                found?.map(|bytes| bytes.into_any().unbind())
+            }
+        };
+        Ok(Some(found))
+    }
+
+    /// Messages that were taken, for a coroutine; all of them are put back where that fails.
+    pub(super) fn give_out(
+        &self,
+        py: Python<'_>,
+        taken: Vec<Received>,
+        form: Form,
+        commit: Commit<'_>,
+    ) -> PyResult<Vec<Py<PyAny>>> {
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Err(error) = commit() {
+            py.detach(|| self.core.put_back(taken));
+            return Err(error);
+        }
+        match form {
+            Form::Message | Form::Next => self
+                .hand_out(py, taken, |received| self.message(py, received))?
+                .into_iter()
+                .map(|message| Ok(Py::new(py, message)?.into_any()))
+                .collect(),
+            Form::Text => {
+                let read = |received: &Received| copies::decode(py, received.first.bytes());
+                let found = self.hand_out(py, taken, read)?;
+                Ok(found
+                    .into_iter()
+                    .map(|(text, whole)| {
+                        self.count_undecodable(whole);
+                        text.into_any().unbind()
+                    })
+                    .collect())
+            }
+            Form::Bytes => {
+                let read = |received: &Received| copies::copy(py, received.first.bytes());
+                let found = self.hand_out(py, taken, read)?;
+                Ok(found
+                    .into_iter()
+                    .map(|bytes| bytes.into_any().unbind())
+                    .collect())
+            }
+        }
+    }
+
+    fn count_undecodable(&self, whole: bool) {
+        if !whole {
+            self.core.undecodable().fetch_add(1, Ordering::Relaxed);
         }
     }
 

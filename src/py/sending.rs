@@ -1,14 +1,17 @@
 //! How a message gets from Python to the core: at once where nothing can block, else by a wait.
 
 use super::arguments::Payload;
+use super::deed::Sending;
 use super::lending;
 use super::publisher::Publisher;
 use super::waiting::detached;
 use crate::error::Result;
 use crate::net::publisher::OnFull;
-use crate::net::{self, Deadline};
+use crate::net::{self, Deadline, Watch};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::sync::Arc;
+use std::time::Instant;
 
 impl Publisher {
     /// Sends one message: without letting go of the interpreter where nothing can block.
@@ -68,5 +71,65 @@ impl Publisher {
         detached(py, |checkpoint| {
             self.core.send(payload, topic, deadline, checkpoint)
         })
+    }
+
+    /// A payload that can wait: checked, and nothing that may change.
+    pub(super) fn payload(
+        &self,
+        object: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let payload = Payload::new(object)?;
+        self.core.check(payload.bytes(), topic)?;
+        Ok(match payload {
+            Payload::Owned(bytes) => bytes.into_any().unbind(),
+            Payload::Text(_) | Payload::Bytes(_) => object.clone().unbind(),
+        })
+    }
+
+    /// Sends what a coroutine has, if there is room; where there is none, the watch is set.
+    pub(super) fn put(
+        &self,
+        py: Python<'_>,
+        sending: &mut Sending,
+        watch: Option<&Arc<Watch>>,
+        first: bool,
+    ) -> PyResult<bool> {
+        let Some(object) = &sending.payload else {
+            return Ok(true);
+        };
+        let topic = sending.topic.as_deref();
+        let payload = Payload::new(object.bind(py))?;
+        let lender = payload
+            .worth_lending()
+            .filter(|_| self.core.can_borrow(topic))
+            .and_then(lending::lend);
+        let frame = net::Payload {
+            bytes: payload.bytes(),
+            lender: lender.as_ref(),
+        };
+        let blocks = self.core.on_full() == OnFull::Block;
+        let sent = match (watch, self.core.try_send(frame, topic)) {
+            (_, Some(Ok(true))) => true,
+            (_, Some(Err(error))) => return Err(error.into()),
+            (None, Some(Ok(false))) if blocks => false,
+            (_, Some(Ok(false))) if !blocks => {
+                self.core.refuse();
+                return Err(self.core.full(sending.sent).into());
+            }
+            // Another thread is inside, or the watch must be set.
+            _ => py.detach(|| self.core.send_or_watch(frame, topic, watch, first))?,
+        };
+        if sent {
+            if let Some(since) = sending.full_since.take() {
+                self.core.has_blocked(since.elapsed());
+            }
+        } else if !blocks {
+            self.core.refuse();
+            return Err(self.core.full(sending.sent).into());
+        } else {
+            sending.full_since.get_or_insert_with(Instant::now);
+        }
+        Ok(sent)
     }
 }

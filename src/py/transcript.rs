@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyList, PyTuple};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How much of a list is written at a time.
@@ -86,6 +86,11 @@ pub(super) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
 }
 
 impl Transcript {
+    /// Where the messages are.
+    pub(super) fn file(&self) -> &Path {
+        self.core.path()
+    }
+
     fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
         let outcome = working(py, |checkpoint| self.core.append(lines, checkpoint));
         self.report(py)?;

@@ -5,17 +5,21 @@ use super::message::{self, Message};
 use super::transcript::{warn, working};
 use crate::error::{Error, Result};
 use crate::log::{self, Checkpoint, Entry};
+use crate::table::Builder;
+use crate::wire::message::interpret;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
 
 /// How many messages are read at a time.
 const BATCH: usize = 128;
+/// How often who reads all of it looks for signals.
+const CHECK: Duration = Duration::from_millis(50);
 
 /// The messages of a transcript, one by one; made by `read_transcript`.
 ///
@@ -42,42 +46,86 @@ impl TranscriptReader {
         limit: Option<Duration>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<(Option<Entry>, Option<String>)> {
-        let mut state = loop {
+        let mut state = self.hold(checkpoint)?;
+        let warning = self.fill(&mut state, limit, checkpoint)?;
+        Ok((state.ready.pop_front(), warning))
+    }
+
+    fn hold(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, Reading>> {
+        loop {
             match self.state.try_lock() {
-                Ok(state) => break state,
-                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Ok(state) => return Ok(state),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => {
                     checkpoint()?;
                     std::thread::sleep(Duration::from_millis(2));
                 }
             }
-        };
-        let Reading { reader, ready } = &mut *state;
-        let mut warning = None;
+        }
+    }
+
+    /// Sees to it that messages are ready, if there are any; the warning that is due.
+    fn fill(
+        &self,
+        state: &mut Reading,
+        limit: Option<Duration>,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Option<String>> {
+        let Reading { reader, ready } = state;
         if self.closed.load(Ordering::SeqCst) {
             *reader = None;
             ready.clear();
-        } else if let (true, Some(reader)) = (ready.is_empty(), reader.as_mut()) {
-            let entries = reader.next(BATCH, limit, &mut || {
-                if self.closed.load(Ordering::SeqCst) {
-                    return Err(Error::Closed(String::new()));
-                }
-                checkpoint()
-            });
-            match entries {
-                Ok(entries) => ready.extend(entries),
-                Err(Error::Closed(text)) if text.is_empty() => {}
-                Err(error) => return Err(error),
-            }
-            self.skipped.store(reader.skipped(), Ordering::Relaxed);
-            warning = reader.take_first_skipped().map(|(path, line)| {
-                format!(
-                    "line {line} of '{}' is no whole message; such lines are passed over",
-                    path.display()
-                )
-            });
+            return Ok(None);
         }
-        Ok((ready.pop_front(), warning))
+        let (true, Some(reader)) = (ready.is_empty(), reader.as_mut()) else {
+            return Ok(None);
+        };
+        let entries = reader.next(BATCH, limit, &mut || {
+            if self.closed.load(Ordering::SeqCst) {
+                return Err(Error::Closed(String::new()));
+            }
+            checkpoint()
+        });
+        match entries {
+            Ok(entries) => ready.extend(entries),
+            Err(Error::Closed(text)) if text.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        self.skipped.store(reader.skipped(), Ordering::Relaxed);
+        Ok(reader.take_first_skipped().map(|(path, line)| {
+            format!(
+                "line {line} of '{}' is no whole message; such lines are passed over",
+                path.display()
+            )
+        }))
+    }
+
+    /// Adds all messages that are there to a table. They are gone then, whatever comes of it.
+    pub(super) fn drain_into(&self, py: Python<'_>, table: &mut Builder) -> PyResult<()> {
+        let mut warnings = Vec::new();
+        let outcome = working(py, |checkpoint| {
+            let mut state = self.hold(checkpoint)?;
+            let mut checked = Instant::now();
+            loop {
+                warnings.extend(self.fill(&mut state, Some(Duration::ZERO), checkpoint)?);
+                if state.ready.is_empty() {
+                    return Ok(());
+                }
+                for entry in state.ready.drain(..) {
+                    let meaning = interpret(&entry.frames, entry.framing);
+                    table.push(entry.at_ns, &meaning, meaning.payload(&entry.frames));
+                }
+                // Not each time: to attach may take a while where other threads are busy.
+                if checked.elapsed() >= CHECK {
+                    checkpoint()?;
+                    checked = Instant::now();
+                }
+            }
+        });
+        for text in warnings {
+            warn(py, &text)?;
+        }
+        outcome
     }
 }
 

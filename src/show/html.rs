@@ -27,7 +27,7 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool, bytes: usize
         out.push(' ');
     }
     let mut named = false;
-    for name in line::names(line) {
+    for name in line::names(line.topic, line.sender) {
         if named {
             out.push(' ');
         }

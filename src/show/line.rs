@@ -55,13 +55,25 @@ pub struct Line<'a> {
 #[must_use]
 pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     let mut out = String::with_capacity(line.text.len() + 64);
+    push_time(&mut out, line, timestamps, color);
+    push_names(&mut out, line.topic, line.sender, color);
+    out.push_str(&sanitize(line.text));
+    out
+}
+
+/// What a line begins with: the time in brackets, and a blank.
+pub(super) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamps, color: bool) {
     if let Some(time) = time(line, timestamps) {
         let time = format!("[{time}]");
         out.push_str(&if color { dim(&time) } else { time });
         out.push(' ');
     }
+}
+
+/// What follows: who speaks, where, and a colon.
+pub(super) fn push_names(out: &mut String, topic: Option<&str>, sender: Option<&str>, color: bool) {
     let mut named = false;
-    for name in names(line) {
+    for name in names(topic, sender) {
         if named {
             out.push(' ');
         }
@@ -76,13 +88,14 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     if named {
         out.push_str(": ");
     }
-    out.push_str(&sanitize(line.text));
-    out
 }
 
-/// Topic and sender, where they are there. A stamp may carry an empty name; that is nobody.
-pub(super) fn names<'a>(line: &Line<'a>) -> impl Iterator<Item = &'a str> {
-    let both = [line.topic, line.sender].into_iter().flatten();
+/// Those that are there. A stamp may carry an empty name; that is nobody.
+pub(super) fn names<'a>(
+    topic: Option<&'a str>,
+    sender: Option<&'a str>,
+) -> impl Iterator<Item = &'a str> {
+    let both = [topic, sender].into_iter().flatten();
     both.filter(|name| !name.is_empty())
 }
 

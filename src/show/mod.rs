@@ -6,5 +6,6 @@
 
 pub mod html;
 pub mod line;
+pub mod lines;
 pub mod sanitize;
 pub mod style;

@@ -12,7 +12,10 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import Iterator, NamedTuple
+
+from faults.cable import Quality, cable
 
 _CLONE_NEWNET = 0x40000000
 
@@ -33,7 +36,7 @@ def missing() -> str | None:
 
 
 def enter(name: str) -> None:
-    """Move this process to that host."""
+    """Move this thread to that host."""
     descriptor = os.open(f"/var/run/netns/{name}", os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
@@ -68,42 +71,35 @@ class Hosts(NamedTuple):
         """Plug the cable in again."""
         _must(self.right.run("ip", "link", "set", "wire", "up"))
 
-    def impair(self, *netem: str) -> str | None:
-        """Delay or lose packets in both directions; why not, where the kernel cannot."""
-        for host in self:
-            command = ["tc", "qdisc", "replace", "dev", "wire", "root", "netem", *netem]
-            try:
-                done = host.run(*command)
-            except FileNotFoundError:
-                return "needs `tc` (Debian: iproute2)"
-            if done.returncode != 0:
-                return f"this kernel has no netem: {done.stderr.strip()}"
-        return None
-
 
 @contextlib.contextmanager
-def two_hosts(mark: str) -> Iterator[Hosts]:
-    """Two joined hosts whose names nobody else has; they are gone afterwards, whatever happens."""
+def two_hosts(mark: str, quality: Quality | None = None) -> Iterator[Hosts]:
+    """Two joined hosts whose names nobody else has; they are gone afterwards, whatever happens.
+
+    With a `quality` they have a bad cable between them instead of a perfect one.
+    """
     left = Host(f"zmqchat-{os.getpid()}-{mark}-l", "10.213.7.1")
     right = Host(f"zmqchat-{os.getpid()}-{mark}-r", "10.213.7.2")
-    try:
+    with contextlib.ExitStack() as undone:
         for host in (left, right):
             _must(_run("ip", "netns", "add", host.name))
+            undone.callback(_run, "ip", "netns", "delete", host.name)
             _must(host.run("ip", "link", "set", "lo", "up"))
         # Both ends are made inside: nothing appears among this machine's own interfaces.
-        _must(
-            left.run(
-                *("ip", "link", "add", "wire", "type", "veth"),
-                *("peer", "name", "wire", "netns", right.name),
+        if quality is None:
+            _must(
+                left.run(
+                    *("ip", "link", "add", "wire", "type", "veth"),
+                    *("peer", "name", "wire", "netns", right.name),
+                )
             )
-        )
+        else:
+            enter_ends = [partial(enter, host.name) for host in (left, right)]
+            undone.enter_context(cable("wire", enter_ends, quality))
         for host in (left, right):
             _must(host.run("ip", "address", "add", f"{host.address}/24", "dev", "wire"))
             _must(host.run("ip", "link", "set", "wire", "up"))
         yield Hosts(left, right)
-    finally:
-        for host in (left, right):
-            _run("ip", "netns", "delete", host.name)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

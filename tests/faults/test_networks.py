@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
-from faults import namespaces
+from faults import cable, namespaces
+from faults.cable import Quality
 from faults.namespaces import Hosts, two_hosts
 from faults.scale import only_long
 from patience import Background, until
@@ -201,19 +202,20 @@ def test_a_brief_cut_costs_nothing(start_python: StartPython, hosts: Hosts, on_f
     assert lost == 0
 
 
+@pytest.mark.skipif(cable.missing() is not None, reason=str(cable.missing()))
 @pytest.mark.parametrize(
-    "impairment",
-    [("delay", "50ms", "10ms"), ("loss", "5%"), ("delay", "5ms", "loss", "2%", "duplicate", "2%")],
+    "quality",
+    [
+        Quality(delay=0.05, jitter=0.01),
+        Quality(loss=0.05),
+        Quality(delay=0.005, jitter=0.002, loss=0.02, doubled=0.02),
+    ],
     ids=["slow", "lossy", "slow, lossy, doubling"],
 )
-def test_a_bad_link_loses_nothing_under_block(
-    start_python: StartPython, hosts: Hosts, impairment: tuple[str, ...]
-) -> None:
-    reason = hosts.impair(*impairment)
-    if reason is not None:
-        pytest.skip(reason)
-    speaks, hears = connect(start_python, hosts, "block")
-    hears.until_heard_more(1_000)
-    sent, numbers, lost = finish(speaks, hears)
+def test_a_bad_link_loses_nothing_under_block(start_python: StartPython, quality: Quality) -> None:
+    with two_hosts(str(next(_numbers)), quality) as hosts:
+        speaks, hears = connect(start_python, hosts, "block")
+        hears.until_heard_more(1_000)
+        sent, numbers, lost = finish(speaks, hears)
     assert numbers == list(range(sent))
     assert lost == 0

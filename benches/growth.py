@@ -1,0 +1,199 @@
+"""How cost grows with size, subscribers, topics, backlog and time: `python -m benches.growth`.
+
+The method is that of `python -m benches`; here one thing grows from line to line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
+
+from . import growth_plot, plot, report, running
+from .__main__ import prepared, progress
+from .comparing import Comparison, Effort, compare
+from .machine import describe
+from .peers import PEERS, chosen
+from .rows import INPROC, KIB, MIB, OURS, TCP, USUAL, Row, fan_out, filtered, throughput
+from .running import Outcome, Process, conducted
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from .peers import Job, Peer
+
+BYTES, MIB_AT_END = "bytes/message", "MiB"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One thing that grows."""
+
+    name: str
+    # What grows, for the axis.
+    what: str
+    # Where it stands, and the row that measures there.
+    points: tuple[tuple[int, Row], ...]
+    # What its pictures show: a figure of the rows each, and how it is called.
+    pictures: tuple[tuple[str, str], ...] = ((running.RATE, "ns/message"),)
+
+
+@conducted
+def queued(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """Nanoseconds and bytes a message of a backlog."""
+    process = stack.enter_context(Process(peer.command({**job, "do": "backlog"})))
+    process.hear()
+    process.say()
+    told = process.hear()
+    process.say()
+    return Outcome({running.COST: told["ns"], BYTES: told["bytes"]})
+
+
+@conducted
+def flowing(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """MiB at the end of a stream; all seconds are in the details."""
+    process = stack.enter_context(Process(peer.command({**job, "do": "flow"})))
+    process.hear()
+    process.say()
+    told = process.hear()
+    process.say()
+    return Outcome({MIB_AT_END: told["mib"][-1]}, details=told)
+
+
+def backlog(count: int) -> Row:
+    """So many messages wait in a queue."""
+    return Row(
+        name=f"backlog of {count:,}, bytes, 64 B, inproc, one thread",
+        run=queued,
+        job={"kind": "bytes", "size": 64, "endpoint": INPROC},
+        count=count,
+        quick_count=count,
+        figures=(running.COST, BYTES),
+        unit=f"{running.COST}, {BYTES}",
+        more=False,
+        peers=(OURS, "pyzmq"),
+    )
+
+
+def flow(seconds: int) -> Row:
+    """A stream of so many seconds."""
+    return Row(
+        name=f"resident memory after {seconds} s of stream, bytes, 64 B, tcp, one process",
+        run=flowing,
+        job={"kind": "bytes", "size": 64, "endpoint": TCP, "seconds": seconds},
+        figures=(MIB_AT_END,),
+        unit=MIB_AT_END,
+        more=False,
+        peers=(OURS,),
+    )
+
+
+def sweeps(stream_seconds: int) -> tuple[Sweep, ...]:
+    """All that can grow."""
+    sizes = [16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
+    crowds = [1, 2, 5, 10, 20, 50, 100, 200]
+    topics = [1, 10, 100, 1_000, 10_000, 100_000]
+    backlogs = [1_000, 10_000, 100_000, 1_000_000, 3_000_000]
+    return (
+        Sweep(
+            "size",
+            "bytes a message",
+            tuple((size, throughput("bytes", size, count=_enough(size))) for size in sizes),
+        ),
+        Sweep(
+            "subscribers",
+            "subscribers, in threads of one process",
+            tuple((crowd, fan_out(crowd, max(2_000, 400_000 // crowd))) for crowd in crowds),
+            ((running.RATE, "ns/delivery"),),
+        ),
+        Sweep(
+            "topics",
+            "exact topics subscribed to, one in ten published matches",
+            tuple((number, filtered(number)) for number in topics),
+            ((running.RATE, "ns/message published"),),
+        ),
+        Sweep(
+            "backlog",
+            "messages in the queue",
+            tuple((count, backlog(count)) for count in backlogs),
+            ((running.COST, "ns to take one out"), (BYTES, "bytes each holds")),
+        ),
+        Sweep(
+            "time",
+            "seconds of stream",
+            ((stream_seconds, flow(stream_seconds)),),
+            ((MIB_AT_END, "MiB resident"),),
+        ),
+    )
+
+
+def _enough(size: int) -> int:
+    """A second or so, and never more in memory than the machine has."""
+    return max(200, min(500_000, 400 * MIB // size))
+
+
+def line(point: int, comparison: Comparison, figure: str, unit: str) -> str:
+    """One point, all peers."""
+    cells = []
+    for peer in comparison.peers:
+        found = comparison.spread(peer, figure)
+        value = None if found is None else growth_plot.cost(found.median, figure)
+        cells.append(f"{peer.name} {'-' if value is None else report.number(value)}")
+    return f"  {point:>10,}  {unit}: {', '.join(cells)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and reports."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benches.growth",
+        description="Measures how cost grows with size, subscribers, topics, backlog and time.",
+    )
+    names = [sweep.name for sweep in sweeps(1)]
+    parser.add_argument("--only", action="append", choices=names, help="only this (repeatable)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="pairs (default: 3)")
+    parser.add_argument("--seconds", type=int, default=120, metavar="S", help="of the stream (120)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw it there; needs matplotlib"
+    )
+    options = parser.parse_args(arguments)
+    if options.plot is not None and not plot.possible():
+        sys.stderr.write("--plot needs matplotlib: pip install matplotlib\n")
+        return 2
+    running.PATIENCE_SECONDS += options.seconds
+    peers = list(prepared([peer for peer in chosen(None) if peer.name in USUAL]))
+    if not peers or peers[0] is not PEERS[0]:
+        sys.stderr.write(f"{PEERS[0].name} is not installed: pip install . in the checkout\n")
+        return 2
+    machine = describe()
+    versions = {peer.name: running.versions(peer) for peer in peers}
+    print(report.heading(machine, versions))
+    measured: list[tuple[Sweep, list[tuple[int, Comparison]]]] = []
+    for sweep in sweeps(options.seconds):
+        if options.only and sweep.name not in options.only:
+            continue
+        print(f"\n{sweep.name}: {sweep.what}", flush=True)
+        found: list[tuple[int, Comparison]] = []
+        for point, row in sweep.points:
+            effort = Effort(1 if sweep.name == "time" else options.rounds, again=2, quick=False)
+            taking_part = [peer for peer in peers if peer.name in row.peers]
+            found.append((point, compare(row, taking_part, effort, progress)))
+            progress("")
+            for figure, unit in sweep.pictures:
+                print(line(point, found[-1][1], figure, unit), flush=True)
+        measured.append((sweep, found))
+    everything = [comparison for _, found in measured for _, comparison in found]
+    print(f"\n{report.closing(everything)}")
+    if options.json is not None:
+        whole: dict[str, Any] = report.as_json(machine, versions, everything)
+        options.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    if options.plot is not None:
+        growth_plot.draw(measured, options.plot)
+    return 1 if any(comparison.failures() for comparison in everything) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Keep everything that is said in a file, and show it.
+
+    python examples/logger.py                           into chat.log
+    python examples/logger.py lesson.log 192.168.1.12
+
+    zmqchat log chat.log --grep pizza                   looks through it
+    zmqchat replay chat.log                             shows it once more, with the pauses
+
+One line a message, whatever it holds. Run it as often as you like: it goes on at
+the end of the file, even after a crash.
+"""
+
+import sys
+
+from zmqchat_rs import Subscriber, Transcript, read_transcript
+
+path = sys.argv[1] if len(sys.argv) > 1 else "chat.log"
+address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+
+with Transcript(path) as log, Subscriber(address) as sub:
+    sub.listen(log=log)  # until Ctrl+C
+    print(f"{log.count} messages were added to {log.path}")
+
+topics = {message.topic for message in read_transcript(path)}
+print("Topics in the whole file:", *sorted(topic for topic in topics if topic))
+
+# Try next: zmqchat_rs.to_pandas("chat.log") in a notebook.

@@ -1,0 +1,31 @@
+"""Say something every second, to everybody who listens.
+
+    python examples/publisher.py                  on port 5555 of this laptop
+    python examples/publisher.py '*:6000'         on another port
+    python examples/publisher.py '*:5555' room2   in another room
+
+Then start subscriber.py in a second window, or on a second laptop.
+"""
+
+import itertools
+import sys
+import time
+
+from zmqchat_rs import Publisher
+
+address = sys.argv[1] if len(sys.argv) > 1 else "*:5555"
+room = sys.argv[2] if len(sys.argv) > 2 else "room1"
+
+with Publisher(address) as pub:
+    print("Tell the others:", *pub.addresses, flush=True)
+    # Who comes later misses what was said before: so wait for the first one.
+    pub.wait_for_subscribers(1, topic=room)
+    try:
+        for number in itertools.count(1):
+            pub.send(f"Hello number {number}", topic=room)
+            print("sent", number, "to", pub.subscriber_count, "subscribers", flush=True)
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("That was all.")  # leaving the `with` block closes the port
+
+# Try next: start two subscribers, stop one, and watch the count.

@@ -1,0 +1,129 @@
+//! `Publisher` in asyncio: each call has the name of its twin that blocks, after an `a`.
+
+use super::arguments::{self, Seconds, Whole};
+use super::coroutine::Coroutine;
+use super::deed::{Count, Deed, Sending};
+use super::line::{self, LineWatch};
+use super::publisher::{several, Publisher};
+use crate::net::Want;
+use crate::wire::topic::validate;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+#[pymethods]
+impl Publisher {
+    /// `send` for asyncio: waits for room, under `on_full="block"`, while other tasks run.
+    ///
+    /// Without "block" it never waits, and `send` does as well. When it is cancelled, the message was
+    /// not sent. Where there is room it does not go round the loop, except every 5 ms, so that other
+    /// tasks get their turn.
+    #[pyo3(signature = (payload, *, topic = None, timeout = None))]
+    fn asend(
+        slf: &Bound<'_, Self>,
+        payload: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Coroutine> {
+        let timeout = arguments::waits("timeout", timeout)?;
+        let sending = Sending {
+            payload: Some(slf.get().payload(payload, topic)?),
+            topic: topic.map(Into::into),
+            sent: 0,
+            full_since: None,
+        };
+        let deed = Deed::Send(slf.clone().unbind(), Box::new(sending));
+        Ok(Coroutine::new(deed, timeout))
+    }
+
+    /// `send_many` for asyncio; see `asend`.
+    ///
+    /// When it is cancelled, what came before was sent; the payload that waited for room was not.
+    #[pyo3(signature = (payloads, *, topic = None, timeout = None))]
+    fn asend_many(
+        slf: &Bound<'_, Self>,
+        payloads: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Coroutine> {
+        let timeout = arguments::waits("timeout", timeout)?;
+        if let Some(topic) = topic {
+            validate(topic)?;
+        }
+        let payloads = several(payloads)?.unbind();
+        let sending = Sending {
+            payload: None,
+            topic: topic.map(Into::into),
+            sent: 0,
+            full_since: None,
+        };
+        let deed = Deed::SendMany(slf.clone().unbind(), Box::new(sending), payloads);
+        Ok(Coroutine::new(deed, timeout))
+    }
+
+    /// `wait_for_subscribers` for asyncio.
+    #[pyo3(
+        signature = (count = Whole(1), *, topic = None, timeout = None),
+        text_signature = "($self, count=1, *, topic=None, timeout=None)"
+    )]
+    fn await_for_subscribers(
+        slf: Py<Self>,
+        count: Whole,
+        topic: Option<&str>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Coroutine> {
+        let wanted = arguments::count("count", count, 0)?;
+        let timeout = arguments::waits("timeout", timeout)?;
+        if let Some(topic) = topic {
+            validate(topic)?;
+        }
+        let count = Count { wanted, seen: 0 };
+        let deed = Deed::WaitForSubscribers(slf, count, topic.map(Into::into));
+        Ok(Coroutine::new(deed, timeout))
+    }
+
+    /// `close` for asyncio: closes it in a thread, because that may take a moment.
+    ///
+    /// Args:
+    ///     linger: As in `close`: seconds; None uses the constructor's, 0 drops what is unsent.
+    ///
+    /// Raises:
+    ///     ValueError: `linger` is negative or infinite.
+    #[pyo3(signature = (linger = None))]
+    fn aclose<'py>(slf: &Bound<'py, Self>, linger: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(linger) = linger {
+            arguments::linger(linger)?;
+        }
+        let linger = linger.map(|Seconds(seconds)| seconds);
+        py.import(intern!(py, "zmqchat_rs._loops"))?
+            .call_method1(intern!(py, "close"), (slf, linger))
+    }
+
+    /// The publisher itself; leaving the `async with` block closes it.
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "zmqchat_rs._loops"))?
+            .call_method1(intern!(py, "enter"), (slf,))
+    }
+
+    /// Closes it.
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        traceback: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (exc_type, exc, traceback);
+        Self::aclose(slf, None)
+    }
+
+    /// For `_loops`: what tells a line when to look again.
+    #[pyo3(signature = (line, *, messages))]
+    fn _watch(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<LineWatch> {
+        let _ = messages;
+        let tell = line::teller(line)?;
+        Ok(LineWatch::new(
+            line.py().detach(|| self.core.watch(Want::Change, tell))?,
+        ))
+    }
+}

@@ -1,0 +1,374 @@
+//! `MessageTable`, and what makes one.
+
+use super::copies;
+use super::message::Message;
+use super::transcript::Transcript;
+use super::transcript_reader::{read_transcript, TranscriptReader};
+use crate::table::arrow::{Schema, Stream};
+use crate::table::{Bits, Builder, Strings, Table, Values};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PyString};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// So many messages are read before a signal is looked for.
+const CHECK: usize = 4096;
+/// So many different words of a column are one object each, however often they come.
+const WORDS: usize = 256;
+
+/// Messages as a table: one row a message. Every library that reads Arrow takes it, without a copy
+/// and without pyarrow: `polars.DataFrame(chat)`, `pyarrow.table(chat)`, `duckdb.sql("FROM chat")`.
+///
+/// The columns are `received_at` and `sent_at` (nanoseconds, time zone UTC), `topic`, `sender`,
+/// `sequence`, `text` and `data` (bytes), as in `Message`. What a message does not have is null.
+///
+/// With `json` each key of the JSON objects among the payloads is a column as well, of the type that
+/// fits all of its values: integer, float, boolean or text. Where none does (arrays, objects,
+/// integers beyond 64 bits, a mixture) it is text: each value's JSON. A payload that is no JSON
+/// leaves null; one that is JSON and no object stands in the column `json`, as do the members of an
+/// object beyond the 256th key. A key that is named like another column is called `json.KEY`.
+///
+/// It never changes and may be shared between threads. To make one takes Python's lock for a list,
+/// and not for a file; Ctrl+C ends it.
+///
+/// Args:
+///     source: A list or any other iterable of messages; a `TranscriptReader`, of which it takes what
+///         is left (where it follows its file: what is there by now); a `Transcript`, or the path of
+///         one.
+///     json: Whether JSON payloads become columns.
+///
+/// Raises:
+///     TypeError: `source` is none of these, or holds something that is no Message.
+///     ZmqChatError: The file cannot be read; the text names it.
+#[pyclass(frozen, module = "zmqchat_rs")]
+pub(super) struct MessageTable {
+    table: Arc<Table>,
+}
+
+#[pymethods]
+impl MessageTable {
+    #[new]
+    #[pyo3(signature = (source, *, json = false))]
+    fn new(source: &Bound<'_, PyAny>, json: bool) -> PyResult<Self> {
+        let py = source.py();
+        let mut builder = Builder::default();
+        if let Ok(reader) = source.cast::<TranscriptReader>() {
+            reader.get().drain_into(py, &mut builder)?;
+        } else if let Some(path) = path_of(source)? {
+            read_transcript(py, path, false, false)?.drain_into(py, &mut builder)?;
+        } else {
+            collect(source, &mut builder)?;
+        }
+        let table = py.detach(|| builder.finish(json));
+        Ok(Self {
+            table: Arc::new(table),
+        })
+    }
+
+    /// The names of the columns, in order.
+    #[getter]
+    fn column_names(&self) -> Vec<&str> {
+        let columns = self.table.columns.iter();
+        columns.map(|column| column.name.as_str()).collect()
+    }
+
+    /// As a pandas DataFrame; it takes pandas alone.
+    ///
+    /// Times have the dtype `datetime64[ns, UTC]`, text `string`, `sequence` `UInt64`; bytes are objects.
+    /// JSON's columns are `Int64` and `boolean` where a row has none, else `int64` and `bool`; a float that is
+    /// missing is NaN. For local time: `frame.received_at.dt.tz_convert("Europe/Berlin")`.
+    ///
+    /// Returns:
+    ///     The DataFrame; it owns its values.
+    ///
+    /// Raises:
+    ///     ImportError: pandas is missing; the text says what to install.
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_pandas", false)
+    }
+
+    /// As a Polars DataFrame; it takes Polars alone.
+    ///
+    /// Times have the type `Datetime("ns", "UTC")`.
+    ///
+    /// Returns:
+    ///     The DataFrame, on the same memory.
+    ///
+    /// Raises:
+    ///     ImportError: Polars is missing; the text says what to install.
+    fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_polars", false)
+    }
+
+    /// The table for a library that reads Arrow: the Arrow PyCapsule interface. `requested_schema`
+    /// changes nothing.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        let stream = Stream::of(Arc::clone(&self.table));
+        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+    }
+
+    /// The columns' names and types, likewise.
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        let schema = Schema::of(&self.table);
+        PyCapsule::new_with_value(py, schema, c"arrow_schema")
+    }
+
+    /// Each column for NumPy and pandas: its name, its kind, and its values, which are strings or bytes
+    /// in a list, or the bytes of an array; then a byte for each row, 1 where it has none, or None.
+    fn _columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut columns = Vec::new();
+        for column in &self.table.columns {
+            let valid = column.valid.as_ref();
+            let (kind, values) = match &column.values {
+                Values::Moment(values) => ("moment", array(py, values)),
+                Values::Int(values) => ("int", array(py, values)),
+                Values::UInt(values) => ("uint", array(py, values)),
+                Values::Float(values) => ("float", array(py, values)),
+                Values::Bool(values) => ("bool", flags(py, values, self.table.rows, true)),
+                Values::Text(values) if column.name == "text" => ("text", texts(py, values)?),
+                Values::Text(values) => ("text", words(py, values, valid)?),
+                Values::Bytes(values) => ("bytes", bytes(py, values)?),
+            };
+            let missing = valid.map(|valid| flags(py, valid, self.table.rows, false));
+            let column = (column.name.as_str(), kind, values, missing);
+            columns.push(column.into_pyobject(py)?.into_any());
+        }
+        Ok(columns)
+    }
+
+    fn __len__(&self) -> usize {
+        self.table.rows
+    }
+
+    fn __repr__(&self) -> String {
+        let names = self.column_names().join(", ");
+        let rows = self.table.rows;
+        let names = crate::show::sanitize::sanitize(&names).into_owned();
+        format!("<MessageTable {rows} rows: {names}>")
+    }
+}
+
+#[pymethods]
+impl TranscriptReader {
+    /// What is left of the messages, as a pandas DataFrame; see `MessageTable.to_pandas`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: pandas is missing; the text says what to install.
+    #[pyo3(signature = (*, json = false))]
+    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_pandas", json)
+    }
+
+    /// What is left of the messages, as a Polars DataFrame; see `MessageTable.to_polars`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: Polars is missing; the text says what to install.
+    #[pyo3(signature = (*, json = false))]
+    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_polars", json)
+    }
+
+    /// What is left of the messages for a library that reads Arrow; see `MessageTable`.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        slf: &Bound<'py, Self>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        MessageTable::new(slf.as_any(), false)?.__arrow_c_stream__(slf.py(), requested_schema)
+    }
+}
+
+#[pymethods]
+impl Transcript {
+    /// The messages in the file, whoever wrote them, as a pandas DataFrame; see
+    /// `MessageTable.to_pandas`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: pandas is missing; the text says what to install.
+    ///     ZmqChatError: The file cannot be read; the text names it.
+    #[pyo3(signature = (*, json = false))]
+    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_pandas", json)
+    }
+
+    /// The messages in the file, whoever wrote them, as a Polars DataFrame; see
+    /// `MessageTable.to_polars`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: Polars is missing; the text says what to install.
+    ///     ZmqChatError: The file cannot be read; the text names it.
+    #[pyo3(signature = (*, json = false))]
+    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        convert(slf.as_any(), "to_polars", json)
+    }
+
+    /// The messages in the file for a library that reads Arrow; see `MessageTable`.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        slf: &Bound<'py, Self>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        MessageTable::new(slf.as_any(), false)?.__arrow_c_stream__(slf.py(), requested_schema)
+    }
+}
+
+/// Python knows the libraries.
+fn convert<'py>(source: &Bound<'py, PyAny>, name: &str, json: bool) -> PyResult<Bound<'py, PyAny>> {
+    let py = source.py();
+    let how = PyDict::new(py);
+    how.set_item(intern!(py, "json"), json)?;
+    py.import(intern!(py, "zmqchat_rs._tables"))?
+        .call_method(name, (source,), Some(&how))
+}
+
+/// The file, where the source is one.
+fn path_of(source: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
+    if let Ok(transcript) = source.cast::<Transcript>() {
+        return Ok(Some(transcript.get().file().to_owned()));
+    }
+    let is_path = source.is_instance_of::<PyString>()
+        || source.hasattr(intern!(source.py(), "__fspath__"))?;
+    is_path.then(|| source.extract()).transpose()
+}
+
+fn collect(source: &Bound<'_, PyAny>, builder: &mut Builder) -> PyResult<()> {
+    let py = source.py();
+    let wrong = |what: &str, object: &Bound<'_, PyAny>| {
+        let name = object.get_type().name();
+        let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        PyTypeError::new_err(format!("{what}, not {name}"))
+    };
+    if source.is_instance_of::<Message>() {
+        return Err(PyTypeError::new_err(
+            "source is one Message: put it in a list, [message]",
+        ));
+    }
+    let items = source.try_iter().map_err(|_| {
+        let what = "source is a list of messages, a transcript's reader or its path";
+        wrong(what, source)
+    })?;
+    for (number, item) in items.enumerate() {
+        let item = item?;
+        let message = item
+            .cast::<Message>()
+            .map_err(|_| wrong("source holds messages of the class Message", &item))?;
+        message.get().tabulate(py, builder);
+        if number % CHECK == CHECK - 1 {
+            py.check_signals()?;
+        }
+    }
+    Ok(())
+}
+
+/// The memory of an array.
+fn array<'py, T: Plain>(py: Python<'py>, values: &[T]) -> Bound<'py, PyAny> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
+    PyBytes::new(py, &bytes).into_any()
+}
+
+/// A number of eight bytes.
+trait Plain: Copy {
+    fn bytes(self) -> [u8; 8];
+}
+
+impl Plain for i64 {
+    fn bytes(self) -> [u8; 8] {
+        self.to_ne_bytes()
+    }
+}
+
+impl Plain for u64 {
+    fn bytes(self) -> [u8; 8] {
+        self.to_ne_bytes()
+    }
+}
+
+impl Plain for f64 {
+    fn bytes(self) -> [u8; 8] {
+        self.to_ne_bytes()
+    }
+}
+
+/// A byte a row, 1 where the bit is as said.
+fn flags<'py>(py: Python<'py>, bits: &Bits, rows: usize, one: bool) -> Bound<'py, PyAny> {
+    let bytes: Vec<u8> = (0..rows)
+        .map(|row| u8::from(bits.get(row) == one))
+        .collect();
+    PyBytes::new(py, &bytes).into_any()
+}
+
+fn texts<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
+    let list = PyList::empty(py);
+    for row in 0..values.count() {
+        list.append(copies::text(py, values.get(row))?.0)?;
+    }
+    Ok(list.into_any())
+}
+
+/// Text that as a rule repeats itself.
+fn words<'py>(
+    py: Python<'py>,
+    values: &Strings,
+    valid: Option<&Bits>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let list = PyList::empty(py);
+    let mut known: HashMap<&[u8], Bound<'py, PyString>> = HashMap::new();
+    for row in 0..values.count() {
+        if valid.is_some_and(|valid| !valid.get(row)) {
+            list.append(py.None())?;
+            continue;
+        }
+        let word = values.get(row);
+        if let Some(word) = known.get(word) {
+            list.append(word)?;
+            continue;
+        }
+        let (text, _) = copies::text(py, word)?;
+        list.append(&text)?;
+        if known.len() < WORDS {
+            known.insert(word, text);
+        }
+    }
+    Ok(list.into_any())
+}
+
+fn bytes<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
+    let list = PyList::empty(py);
+    for row in 0..values.count() {
+        list.append(copies::bytes(py, values.get(row))?)?;
+    }
+    Ok(list.into_any())
+}

@@ -1,0 +1,48 @@
+//! `Message.view`: the payload's bytes where they are.
+//!
+//! Invariant: what is shown never changes or moves while somebody looks at it. A message is frozen,
+//! and the view holds the message.
+
+use super::message::Message;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::ffi::c_int;
+
+/// What a memoryview looks at. Apart from `Message`, which is no buffer itself: `send(message)` would
+/// take it for one, and leave its topic behind.
+#[pyclass(frozen, module = "zmqchat_rs")]
+pub(super) struct _Payload {
+    message: Py<Message>,
+}
+
+impl _Payload {
+    pub(super) fn of(message: &Bound<'_, Message>) -> Self {
+        Self {
+            message: message.clone().unbind(),
+        }
+    }
+}
+
+#[pymethods]
+impl _Payload {
+    /// Python's buffer protocol can only be spoken in its own terms; this is all of it that is here.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        buffer: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let payload = slf.get().message.get().payload(slf.py());
+        let length = ffi::Py_ssize_t::try_from(payload.len())?;
+        let read_only = 1;
+        // SAFETY: Python hands over a buffer to fill in, which then holds this object, and with it the
+        // message whose bytes these are. They are read only.
+        let done = unsafe {
+            let start = payload.as_ptr().cast_mut().cast();
+            ffi::PyBuffer_FillInfo(buffer, slf.as_ptr(), start, length, read_only, flags)
+        };
+        if done == -1 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        Ok(())
+    }
+}

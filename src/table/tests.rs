@@ -1,0 +1,251 @@
+#![allow(clippy::unwrap_used)]
+
+use super::json::MOST_KEYS;
+use super::*;
+use crate::wire::message::{interpret, Framing};
+use proptest::prelude::*;
+
+fn table<P: AsRef<[u8]>>(payloads: &[P]) -> Table {
+    let mut builder = Builder::default();
+    for (at, payload) in (0..).zip(payloads) {
+        let frames = [payload.as_ref()];
+        let meaning = interpret(&frames, Framing::Raw);
+        builder.push(at, &meaning, meaning.payload(&frames));
+    }
+    builder.finish(true)
+}
+
+/// A column's type, and each of its values in words; `-` where a row has none.
+fn shown(column: &Column) -> (&'static str, Vec<String>) {
+    let rows = |value: &dyn Fn(usize) -> String, count: usize| {
+        (0..count)
+            .map(|row| match &column.valid {
+                Some(valid) if !valid.get(row) => "-".to_owned(),
+                _ => value(row),
+            })
+            .collect()
+    };
+    let words = |strings: &Strings| {
+        let word = |row| String::from_utf8_lossy(strings.get(row)).into_owned();
+        rows(&word, strings.count())
+    };
+    match &column.values {
+        Values::Moment(at) => ("moment", rows(&|row| at[row].to_string(), at.len())),
+        Values::Int(ints) => ("int", rows(&|row| ints[row].to_string(), ints.len())),
+        Values::UInt(ints) => ("uint", rows(&|row| ints[row].to_string(), ints.len())),
+        Values::Float(floats) => ("float", rows(&|row| floats[row].to_string(), floats.len())),
+        Values::Bool(bits) => {
+            let count = bits.bytes().len() * 8;
+            ("bool", rows(&|row| bits.get(row).to_string(), count.min(8)))
+        }
+        Values::Text(strings) => ("text", words(strings)),
+        Values::Bytes(strings) => ("bytes", words(strings)),
+    }
+}
+
+/// The columns that the payloads' JSON became: name, type, values.
+fn unpacked<P: AsRef<[u8]>>(payloads: &[P]) -> Vec<(String, &'static str, String)> {
+    table(payloads).columns[7..]
+        .iter()
+        .map(|column| {
+            let (kind, mut values) = shown(column);
+            values.truncate(payloads.len());
+            (column.name.clone(), kind, values.join(" "))
+        })
+        .collect()
+}
+
+fn one<P: AsRef<[u8]>>(payloads: &[P]) -> (&'static str, String) {
+    let mut columns = unpacked(payloads);
+    assert_eq!(columns.len(), 1, "{columns:?}");
+    let (_, kind, values) = columns.remove(0);
+    (kind, values)
+}
+
+#[test]
+fn a_column_has_the_type_that_fits_all_of_it() {
+    for (values, expected) in [
+        (["1", "-2", "null"], ("int", "1 -2 -")),
+        (["1", "2.5", "1e3"], ("float", "1 2.5 1000")),
+        (["true", "false", "null"], ("bool", "true false -")),
+        ([r#""a""#, r#""\"\n\u00e9""#, "null"], ("text", "a \"\né -")),
+        (["null", "null", "null"], ("text", "- - -")),
+        (
+            ["1", "18446744073709551615", "0"],
+            ("uint", "1 18446744073709551615 0"),
+        ),
+        // What no type holds without loss stays as it came.
+        (
+            ["-1", "18446744073709551615", "0"],
+            ("text", "-1 18446744073709551615 0"),
+        ),
+        (
+            ["18446744073709551616", "1", "2.5"],
+            ("text", "18446744073709551616 1 2.5"),
+        ),
+        (
+            ["9007199254740993", "0.5", "1"],
+            ("text", "9007199254740993 0.5 1"),
+        ),
+        (
+            ["9223372036854775807", "0.5", "1"],
+            ("text", "9223372036854775807 0.5 1"),
+        ),
+        (
+            ["9007199254740992", "0.5", "1"],
+            ("float", "9007199254740992 0.5 1"),
+        ),
+        (["1", r#""1""#, "true"], ("text", "1 \"1\" true")),
+        (
+            ["[1, 2]", r#"{"b": 1}"#, "null"],
+            ("text", "[1, 2] {\"b\": 1} -"),
+        ),
+        ([r#""a""#, "[1]", "null"], ("text", "\"a\" [1] -")),
+        (["NaN", "Infinity", "-Infinity"], ("float", "- inf -inf")),
+        (
+            ["[NaN]", "1", r#""NaN \" NaN""#],
+            ("text", "[null] 1 \"NaN \\\" NaN\""),
+        ),
+        (["1e400", "-1e400", "0"], ("float", "inf -inf 0")),
+        (
+            [r#""\ud800""#, r#""\ud83d\udc4b""#, "null"],
+            ("text", "\u{fffd}\u{fffd}\u{fffd} 👋 -"),
+        ),
+    ] {
+        let objects = values.map(|value| format!("{{\"a\": {value} }}"));
+        let (kind, found) = one(&objects);
+        assert_eq!((kind, found.as_str()), expected, "{values:?}");
+        // The same where the payload is no object.
+        if !values.iter().any(|value| value.starts_with('{')) {
+            let (kind, found) = one(&values);
+            assert_eq!((kind, found.as_str()), expected, "{values:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_without_a_key_have_nothing_there() {
+    let columns = unpacked(&[
+        r#"{"a": 1, "b": "x"}"#,
+        "Hello",
+        r#" {"b": "y", "a": 2, "c": true, "a": 3}"#,
+        "{}",
+        "\u{feff}[1]",
+        r#"{"a": 1"#,
+    ]);
+    let expected = [
+        ("a", "int", "1 - 3 - - -"),
+        ("b", "text", "x - y - - -"),
+        ("c", "bool", "- - true - - -"),
+        ("json", "text", "- - - - [1] -"),
+    ];
+    let found: Vec<_> = columns
+        .iter()
+        .map(|(name, kind, values)| (name.as_str(), *kind, values.as_str()))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(table(&["Hello", "\u{ff}"]).columns.len(), 7);
+}
+
+#[test]
+fn names_that_are_taken_get_another() {
+    let columns = unpacked(&[
+        r#"{"text":1,"json.text":2,"json":3,"":4,"a\u0000":5,"a\ufffd":6}"#,
+        "7",
+    ]);
+    let names: Vec<_> = columns.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "json.text",
+            "json.json.text",
+            "json.json",
+            "",
+            "a\u{fffd}",
+            "json.a\u{fffd}",
+            "json"
+        ]
+    );
+}
+
+#[test]
+fn keys_without_end_do_not_make_columns_without_end() {
+    let payloads: Vec<_> = (0..MOST_KEYS + 2)
+        .map(|key| format!("{{\"k{key}\":1,\"k0\":\"\\\"\"}}"))
+        .collect();
+    let columns = unpacked(&payloads);
+    assert_eq!(columns.len(), MOST_KEYS + 1);
+    let (name, kind, values) = columns.last().unwrap();
+    assert_eq!((name.as_str(), *kind), ("json", "text"));
+    assert!(values.ends_with(" {\"k256\":1} {\"k257\":1}"), "{values}");
+}
+
+#[test]
+fn text_and_bytes_are_the_same_memory_where_they_can() {
+    for (payloads, shared) in [
+        (vec!["a".as_bytes(), "é".as_bytes()], true),
+        (vec![b"a".as_slice(), b"\xff"], false),
+        // Halves of a character are none, though together they are one.
+        (vec![b"\xc3".as_slice(), b"\xa9"], false),
+        (vec![], true),
+    ] {
+        let table = table(&payloads);
+        let (Values::Text(text), Values::Bytes(data)) =
+            (&table.columns[5].values, &table.columns[6].values)
+        else {
+            panic!("{:?}", table.columns);
+        };
+        assert_eq!(std::sync::Arc::ptr_eq(&text.bytes, &data.bytes), shared);
+        for (row, payload) in payloads.iter().enumerate() {
+            assert_eq!(data.get(row), *payload);
+            let expected = String::from_utf8_lossy(payload);
+            assert_eq!(text.get(row), expected.as_bytes());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_every_column_has_every_row(
+        payloads in proptest::collection::vec(
+            prop_oneof![
+                any::<Vec<u8>>(),
+                r#"\{"[abc]{0,2}": ?(-?[0-9]{1,22}(\.[0-9])?|"\PC{0,4}"|NaN|\[\]|[a-z]{4}), "b": (true|-Infinity)\}"#
+                    .prop_map(String::into_bytes),
+            ],
+            0..20,
+        ),
+    ) {
+        let table = table(&payloads);
+        prop_assert_eq!(table.rows, payloads.len());
+        for column in &table.columns {
+            let (kind, values) = shown(column);
+            prop_assert!(values.len() == table.rows || kind == "bool", "{}", column.name);
+            if let Some(valid) = &column.valid {
+                prop_assert_eq!(valid.bytes().len(), table.rows.div_ceil(8));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_come_back_as_they_were(numbers: Vec<(i64, f64)>) {
+        let payloads: Vec<_> = numbers
+            .iter()
+            .map(|(int, float)| serde_json::json!({"i": int, "f": float}).to_string())
+            .collect();
+        let table = table(&payloads);
+        if let [.., floats, ints] = table.columns.as_slice() {
+            if !numbers.is_empty() {
+                let Values::Int(found) = &ints.values else { panic!("{ints:?}") };
+                let expected: Vec<_> = numbers.iter().map(|(int, _)| *int).collect();
+                prop_assert_eq!(found, &expected);
+                if let Values::Float(found) = &floats.values {
+                    for ((_, expected), found) in numbers.iter().zip(found) {
+                        let same = expected.to_bits() == found.to_bits();
+                        prop_assert!(same || !expected.is_finite());
+                    }
+                }
+            }
+        }
+    }
+}
