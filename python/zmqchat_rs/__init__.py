@@ -45,10 +45,14 @@ from ._core import (
 )
 
 __all__ = [
+    "Chat",
+    "ChatStats",
     "ClosedError",
     "Event",
+    "Member",
     "Message",
     "MessageTable",
+    "Notice",
     "Peer",
     "Publisher",
     "PublisherStats",
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from ._events import Event
     from ._tables import to_pandas, to_polars
     from ._watching import Watch
+    from .chat import Chat, ChatStats, Member, Notice
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()
@@ -104,6 +109,10 @@ def __getattr__(name: str) -> object:
         from ._watching import Watch  # noqa: PLC0415
 
         found = Watch
+    elif name in ("Chat", "ChatStats", "Member", "Notice"):
+        from . import chat  # noqa: PLC0415
+
+        found = getattr(chat, name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

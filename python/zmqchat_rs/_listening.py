@@ -28,6 +28,9 @@ _BATCH = 256
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
 
+# What a chat says of itself, without text: it keeps the books of `Chat`, and is shown nowhere.
+PRESENCE = frozenset(("come", "here", "go"))
+
 
 def listen(  # noqa: PLR0913
     subscriber: Subscriber,
@@ -92,11 +95,13 @@ class Sink:
         What an exception keeps from being put out is still waiting then.
         """
         del most
-        message = subscriber._next(timeout=0)  # noqa: SLF001
-        if message is None:
-            return 0
-        self.show(message)
-        return 1
+        while True:
+            message = subscriber._next(timeout=0)  # noqa: SLF001
+            if message is None:
+                return 0
+            if message.kind not in PRESENCE:
+                self.show(message)
+                return 1
 
     def flush(self) -> None:
         """Let everything shown so far be seen."""
@@ -189,8 +194,8 @@ def deliver(
 ) -> None:
     """Hand messages to `sink` until it has `count` of them or `timeout` seconds are over.
 
-    It flushes whenever nothing more is waiting. An exception leaves the messages that were not put
-    out where they are.
+    It flushes whenever nothing more is waiting, and passes over a chat's presence. An exception
+    leaves the messages that were not put out where they are.
     """
     if count is not None and count < 0:
         raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
@@ -211,8 +216,9 @@ def deliver(
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
-            sink.show(message)
             shown = 1
+            if message.kind not in PRESENCE:
+                sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += shown
             if overtime >= _LAST_LOOK:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from . import _cells
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
+from ._listening import PRESENCE
 from ._views import CellView, TerminalView
 
 if TYPE_CHECKING:
@@ -241,9 +242,11 @@ class Watch:
         if subscriber is None:
             return []
         try:
-            return subscriber.recv_many(timeout=wait)
+            taken = subscriber.recv_many(timeout=wait)
         except TimeoutError:
             return []
+        # What a chat says of itself is for chats.
+        return [message for message in taken if message.kind not in PRESENCE]
 
     def _log_all(self, messages: list[Message]) -> None:
         if self._log is None:

@@ -2,7 +2,7 @@
 //!
 //! Always there, in this order: `received_at`, `topic`, `from`, `sequence`, `sent_at`, `text`, and
 //! `received_ns`, nanoseconds since 1970, which is exact. With a sender also `instance` and
-//! `sent_ns`. Only where they say something new: `data_base64` (the payload, where it is no UTF-8),
+//! `sent_ns`, and `kind` if it is no ordinary one. Only where they say something new: `data_base64` (the payload, where it is no UTF-8),
 //! `first`, `more`, `stamp` and `framing` as in the [text format](super::text); a frame is a string,
 //! or `{"base64": …}`. Keys of other names are passed over.
 
@@ -47,6 +47,10 @@ pub(super) fn push(out: &mut Vec<u8>, record: &Record<'_>) {
         out.extend_from_slice(b",\"instance\":");
         push_string(out, &stamp.id);
         push_number(out, "sent_ns", stamp.sent_ns);
+        if let Some(kind) = &stamp.kind {
+            out.extend_from_slice(b",\"kind\":");
+            push_string(out, kind);
+        }
     }
     if whole.is_err() {
         out.extend_from_slice(b",\"data_base64\":\"");
@@ -151,6 +155,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Entry> {
         let number = object.get("sequence")?.as_u64()?;
         let id = text(&mut object, "instance")?.unwrap_or_default();
         let sent_ns = moment_of(&object, "sent_ns", "sent_at").unwrap_or(parts.at_ns);
+        parts.kind = text(&mut object, "kind")?;
         parts.sender = Some((from, number, id, sent_ns));
     }
     parts.payload = match text(&mut object, "data_base64")? {

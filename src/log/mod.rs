@@ -192,6 +192,7 @@ struct Parts {
     topic: Option<String>,
     /// Name, number, instance and time of sending.
     sender: Option<(String, u64, String, i64)>,
+    kind: Option<String>,
     payload: Vec<u8>,
     first: Option<Vec<u8>>,
     more: Vec<Vec<u8>>,
@@ -212,7 +213,7 @@ impl Parts {
             (None, None) => frames.push(self.payload),
         }
         frames.extend(self.more);
-        let topic = self.topic;
+        let (topic, kind) = (self.topic, self.kind);
         frames.extend(self.stamp.or_else(|| {
             let (from, seq, id, sent_ns) = self.sender?;
             let stamp = crate::wire::stamp::Stamp {
@@ -221,6 +222,7 @@ impl Parts {
                 topic,
                 seq,
                 sent_ns,
+                kind,
             };
             Some(stamp.encode())
         }));

@@ -38,6 +38,7 @@ fn stamp(topic: Option<&str>) -> Stamp {
         topic: topic.map(str::to_owned),
         seq: 42,
         sent_ns: AT - 1,
+        kind: None,
     }
 }
 
@@ -78,6 +79,11 @@ fn a_line_of_text_is_for_people() {
         sent(shown(&[b"Hello", &none], plain)),
         " alice#42: Hello\tid=9f3c"
     );
+    let action = Stamp {
+        kind: Some("action".into()),
+        ..stamp(None)
+    };
+    assert!(shown(&[b"waves", &action.encode()], plain).ends_with("\tkind=action"));
     assert!(shown(&[b"room1", b"Hello", &room], plain).ends_with("\tfirst=room1"));
     assert_eq!(
         shown(&[b"a b", b"Hello", b"x\t", b""], plain),
@@ -120,6 +126,15 @@ fn a_line_of_json_is_what_sub_prints_and_some_more() {
          \"sent_ns\":1769857391000041999,\"data_base64\":\"/yJ/wps=\",\"framing\":\"envelope\"}\n"
     );
     assert_eq!(Entry::parse(line.trim_end().as_bytes()), Some(entry));
+    let come = Stamp {
+        kind: Some("come".into()),
+        ..stamp(Some("room1"))
+    };
+    let line = self::line(
+        &self::entry(&[b"room1:", &come.encode()], Framing::Plain, AT),
+        Format::Jsonl,
+    );
+    assert!(line.ends_with(",\"kind\":\"come\"}\n"), "{line}");
 }
 
 #[test]
@@ -196,15 +211,17 @@ fn what_is_no_message_is_refused() {
 fn any_stamp() -> impl Strategy<Value = Stamp> {
     let topic = proptest::option::of("room1|[a-z#\\\\é]{1,3}");
     let name = "(?s)(.|[ :#\\\\\t\n]){0,6}";
-    (name, name, topic, any::<u64>(), any::<i64>()).prop_map(|(from, id, topic, seq, sent_ns)| {
-        Stamp {
+    let kind = proptest::option::of(name);
+    (name, name, topic, any::<u64>(), any::<i64>(), kind).prop_map(
+        |(from, id, topic, seq, sent_ns, kind)| Stamp {
             from,
             id,
             topic,
             seq,
             sent_ns,
-        }
-    })
+            kind,
+        },
+    )
 }
 
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {

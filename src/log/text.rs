@@ -8,7 +8,8 @@
 //! All parts but the time are [escaped](super::escape), so that no space, `:`, `#` or tab of theirs
 //! stands where one separates. The fields, each only where it says something new:
 //!
-//! - `id`: the sender's instance; `sent`: when it sent, if not when the message came;
+//! - `id`: the sender's instance; `sent`: when it sent, if not when the message came; `kind`: what
+//!   kind of message it is, if no ordinary one;
 //! - `first`: the first frame, where the payload is the second and whole;
 //! - `more`: one frame after the payload's, as often as there are such;
 //! - `stamp`: the stamp's own bytes, where they are not those that we would write;
@@ -48,6 +49,9 @@ pub(super) fn push(out: &mut Vec<u8>, record: &Record<'_>) {
         if stamp.sent_ns != record.at_ns {
             out.extend_from_slice(b"\tsent=");
             moment::push(out, stamp.sent_ns, offset, true);
+        }
+        if let Some(kind) = &stamp.kind {
+            push_field(out, "kind", kind.as_bytes());
         }
     }
     let layout = record.layout();
@@ -106,6 +110,7 @@ pub(super) fn parse(line: &[u8]) -> Option<super::Entry> {
         let value = &field[equals + 1..];
         match &field[..equals] {
             b"id" => parts.sender.as_mut()?.2 = escape::read_text(value)?,
+            b"kind" => parts.kind = Some(escape::read_text(value)?),
             b"sent" => sent = Some(moment::parse(value)?),
             b"first" => parts.first = Some(escape::read(value)?),
             b"more" => parts.more.push(escape::read(value)?),

@@ -7,7 +7,8 @@
 
 use super::sys::{Errno, DONTWAIT, SNDMORE};
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_void, CStr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use zmq_sys::zmq_msg_t;
 
@@ -17,7 +18,7 @@ const SRCFD: c_int = 2;
 /// Bytes that stay where they are, unaltered, as long as somebody holds this.
 pub type Lender = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// What is sent: bytes to copy, and their lender where they need not be.
+/// What is sent: bytes to copy, their lender where they need not be, and what kind of message it is.
 #[derive(Clone, Copy)]
 pub struct Payload<'a> {
     /// The bytes.
@@ -25,6 +26,8 @@ pub struct Payload<'a> {
     /// Whoever lends them: libzmq then sends them from where they are, and lets go of the lender in
     /// a thread of its own, which must not be held up.
     pub lender: Option<&'a Lender>,
+    /// What its stamp says of its kind, if it is no ordinary one.
+    pub kind: Option<&'a str>,
 }
 
 impl<'a> From<&'a [u8]> for Payload<'a> {
@@ -32,6 +35,7 @@ impl<'a> From<&'a [u8]> for Payload<'a> {
         Self {
             bytes,
             lender: None,
+            kind: None,
         }
     }
 }
@@ -174,6 +178,23 @@ impl Frame {
         (fd >= 0).then_some(fd)
     }
 
+    /// The IP address of the peer that sent it; `None` where it did not come over TCP.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<String> {
+        // SAFETY: reads an initialised message; what it gives ends with a NUL and lives as long as
+        // the message.
+        let found = unsafe {
+            let found = zmq_sys::zmq_msg_gets(self.0.get(), c"Peer-Address".as_ptr());
+            if found.is_null() {
+                return None;
+            }
+            CStr::from_ptr(found)
+        };
+        // Over ipc it is made of other things.
+        let address: IpAddr = found.to_str().ok()?.parse().ok()?;
+        Some(address.to_string())
+    }
+
     /// Sends without waiting. The frame is emptied when it was sent and untouched when not.
     pub(crate) fn send(&mut self, socket: &mut zmq::Socket, more: bool) -> Result<(), Errno> {
         let flags = if more { DONTWAIT | SNDMORE } else { DONTWAIT };
@@ -247,6 +268,7 @@ mod tests {
         let payload = super::Payload {
             bytes: (*lender).as_ref(),
             lender: Some(&lender),
+            kind: None,
         };
         let frame = Frame::of(payload).expect("memory");
         assert_eq!(frame.bytes().as_ptr(), payload.bytes.as_ptr());
@@ -263,6 +285,7 @@ mod tests {
             assert_eq!(frame.bytes(), [b"room1:".as_slice(), &payload].concat());
             assert!(!frame.more());
             assert_eq!(frame.source(), None);
+            assert_eq!(frame.peer_address(), None);
         }
         assert_eq!(Frame::empty().bytes(), b"");
     }

@@ -45,14 +45,15 @@ impl Signer {
         }
     }
 
-    fn stamp(&mut self, topic: Option<&str>) -> &[u8] {
+    fn stamp(&mut self, topic: Option<&str>, kind: Option<&str>) -> &[u8] {
         if self.next.len() >= MAX_NUMBERED_TOPICS {
             self.next.clear();
             self.head = stamp::Head::new(&self.name, &random_id());
         }
         let seq = self.next.get(topic.unwrap_or_default()).copied();
+        let sent_ns = unix_nanoseconds();
         self.head
-            .complete(&mut self.frame, topic, seq.unwrap_or(0), unix_nanoseconds());
+            .complete(&mut self.frame, topic, seq.unwrap_or(0), sent_ns, kind);
         &self.frame
     }
 
@@ -117,6 +118,11 @@ impl Outbox {
             sent: 0,
             sent_bytes: 0,
         }
+    }
+
+    /// The stamp of the last message; empty before the first one, and where none are stamped.
+    pub(crate) fn last_stamp(&self) -> &[u8] {
+        self.signer.as_ref().map_or(&[], |signer| &signer.frame)
     }
 
     /// See `ledger` for why this order.
@@ -220,7 +226,7 @@ impl Outbox {
             None => frames.push(Frame::of(payload).map_err(no_memory)?),
         }
         if let Some(signer) = &mut self.signer {
-            frames.push(Frame::concat(&[signer.stamp(topic)]).map_err(no_memory)?);
+            frames.push(Frame::concat(&[signer.stamp(topic, payload.kind)]).map_err(no_memory)?);
         }
         let sent = send_frames(live, &mut frames)?;
         if let (true, Some(signer)) = (sent, &mut self.signer) {

@@ -266,6 +266,13 @@ impl Publisher {
             .ok_or_else(|| self.too_few(seen, count, topic))
     }
 
+    /// The stamp of the last message that was sent; empty where there is none.
+    pub fn last_stamp(&self) -> Result<Vec<u8>> {
+        let mut entered = self.owner.enter()?;
+        let (_, outbox) = entered.parts()?;
+        Ok(outbox.last_stamp().to_vec())
+    }
+
     /// Remembers that a send was refused.
     pub fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);

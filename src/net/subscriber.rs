@@ -244,6 +244,14 @@ impl Subscriber {
         })
     }
 
+    /// Counts no loss of this instance: it is our own, which a relay sends back.
+    pub fn pass_over(&self, id: String) -> Result<()> {
+        let mut entered = self.owner.enter()?;
+        let (_, inbox) = entered.parts()?;
+        inbox.sequences.pass_over(id);
+        Ok(())
+    }
+
     /// All connections and how they stand.
     pub fn peers(&self) -> Result<Vec<Peer>> {
         self.owner.look_at(|live, _| live.all_peers())

@@ -8,7 +8,7 @@ use crate::net::Received;
 use crate::show::line::{self, Line, Timestamps};
 use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp::{self, Stamp};
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -35,7 +35,7 @@ use std::sync::{Arc, OnceLock};
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
 pub(super) struct Message {
     first: Body,
-    rest: Vec<Py<PyBytes>>,
+    pub(super) rest: Vec<Py<PyBytes>>,
     framing: Framing,
     at_ns: i64,
     /// In a box: most messages are read in one way alone, and a small object is made faster.
@@ -44,6 +44,8 @@ pub(super) struct Message {
     undecodable: Option<Arc<AtomicU64>>,
     /// Whether this one was counted.
     counted: AtomicBool,
+    /// Where it came from, if that was asked for.
+    pub(super) address: Option<Box<str>>,
 }
 
 impl Message {
@@ -76,6 +78,7 @@ impl Message {
             meaning: OnceLock::new(),
             undecodable: Some(Arc::clone(undecodable)),
             counted: AtomicBool::new(false),
+            address: None,
         })
     }
 
@@ -104,7 +107,7 @@ impl Message {
         &frame[meaning.start..]
     }
 
-    fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
+    pub(super) fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
         self.meaning(py).stamp.as_ref()
     }
 
@@ -292,28 +295,35 @@ impl Message {
     ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
     ///         `previous`), or "none".
     ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
+    ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
+    ///         the stamp's, whose colour it has in any case.
     ///
     /// Returns:
     ///     The line.
     ///
     /// Raises:
     ///     ValueError: `timestamps` is none of the four.
-    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None))]
+    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None))]
     fn render(
         &self,
         py: Python<'_>,
         color: bool,
         timestamps: &str,
         previous: Option<&Bound<'_, Self>>,
+        sender: Option<&str>,
     ) -> PyResult<String> {
         let timestamps = Timestamps::parse(timestamps)?;
         let meaning = self.meaning(py);
+        let stamp = meaning.stamp.as_ref();
+        let stamped = stamp.map(|stamp| stamp.from.as_str());
         Ok(line::render(
             &Line {
                 at: self.at(),
                 previous: previous.map(|message| message.get().at()),
                 topic: meaning.topic.as_deref(),
-                sender: meaning.stamp.as_ref().map(|stamp| stamp.from.as_str()),
+                sender: sender.or(stamped),
+                color_of: stamped,
+                action: stamp.is_some_and(|stamp| stamp.kind.as_deref() == Some(stamp::ACTION)),
                 text: &self.lossy_text(py),
             },
             timestamps,
@@ -390,5 +400,6 @@ pub(super) fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> Py
         meaning: OnceLock::new(),
         undecodable: None,
         counted: AtomicBool::new(false),
+        address: None,
     })
 }

@@ -16,6 +16,7 @@ mod information;
 mod lending;
 mod line;
 mod message;
+mod message_kind;
 mod notebook;
 mod publisher;
 mod publisher_async;

@@ -7,6 +7,7 @@ use crate::log;
 use crate::show::html;
 use crate::show::line::{Line, Timestamps};
 use crate::show::sanitize::sanitize;
+use crate::wire::stamp;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -30,11 +31,14 @@ impl Message {
         } else {
             String::from_utf8_lossy(&payload[..html::SHOWN_BYTES])
         };
+        let stamp = meaning.stamp.as_ref();
         let line = Line {
             at: self.at(),
             previous: previous.map(Self::at),
             topic: meaning.topic.as_deref(),
-            sender: meaning.stamp.as_ref().map(|stamp| stamp.from.as_str()),
+            sender: stamp.map(|stamp| stamp.from.as_str()),
+            color_of: None,
+            action: stamp.is_some_and(|stamp| stamp.kind.as_deref() == Some(stamp::ACTION)),
             text: &text,
         };
         html::render(&line, timestamps, color, payload.len())

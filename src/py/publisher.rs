@@ -310,7 +310,7 @@ impl Publisher {
 
     /// The name in its stamps; None if it does not stamp.
     #[getter]
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 

@@ -5,9 +5,10 @@ use super::deed::Sending;
 use super::lending;
 use super::publisher::Publisher;
 use super::waiting::detached;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::publisher::OnFull;
 use crate::net::{self, Deadline, Watch};
+use crate::wire::stamp;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ impl Publisher {
         let payload = net::Payload {
             bytes: bytes.as_bytes(),
             lender: lender.as_ref(),
+            kind: None,
         };
         self.hand_over(py, payload, topic, deadline)
     }
@@ -107,6 +109,7 @@ impl Publisher {
         let frame = net::Payload {
             bytes: payload.bytes(),
             lender: lender.as_ref(),
+            kind: None,
         };
         let blocks = self.core.on_full() == OnFull::Block;
         let sent = match (watch, self.core.try_send(frame, topic)) {
@@ -131,5 +134,37 @@ impl Publisher {
             sending.full_since.get_or_insert_with(Instant::now);
         }
         Ok(sent)
+    }
+}
+
+#[pymethods]
+impl Publisher {
+    /// Sends a message of this kind, None for an ordinary one, for `chat`; gives the stamp that it
+    /// went out with, if no other thread sends at the same time.
+    #[pyo3(signature = (payload, kind, *, topic))]
+    fn _send_kind<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &Bound<'_, PyAny>,
+        kind: Option<&str>,
+        topic: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        if let Some(kind) = kind {
+            stamp::check_kind(kind)?;
+            if self.name().is_none() {
+                let text = "only a publisher with a name says of what kind a message is";
+                return Err(Error::Value(text.into()).into());
+            }
+        }
+        let payload = Payload::new(payload)?;
+        self.core.check(payload.bytes(), Some(topic))?;
+        let message = net::Payload {
+            bytes: payload.bytes(),
+            lender: None,
+            kind,
+        };
+        self.hand_over(py, message, Some(topic), || Ok(Deadline::after(None)))?;
+        let stamp = py.detach(|| self.core.last_stamp())?;
+        Ok(PyBytes::new(py, &stamp))
     }
 }

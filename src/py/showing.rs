@@ -6,8 +6,9 @@ use super::message::Message;
 use super::subscriber::Subscriber;
 use crate::net::Received;
 use crate::show::line::Timestamps;
-use crate::show::lines::Lines;
+use crate::show::lines::{Lines, Said};
 use crate::wire::message::{interpret, Meaning};
+use crate::wire::stamp;
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -32,40 +33,55 @@ impl Subscriber {
     ) -> PyResult<(usize, Option<Message>)> {
         let py = stream.py();
         let timestamps = Timestamps::parse(timestamps)?;
-        let taken = py.detach(|| self.core.take_some(most))?;
-        let Some(last) = taken.last() else {
-            return Ok((0, None));
-        };
         let previous = previous.map(|message| message.get().at_ns());
-        let mut lines = Lines::new(timestamps, color, previous);
-        let mut text = String::new();
-        let mut undecodable = 0;
-        for received in &taken {
-            let meaning = self.meaning(received);
-            let payload = match meaning.frame.checked_sub(1) {
-                None => received.first.bytes(),
-                Some(index) => received.rest[index].bytes(),
+        loop {
+            let taken = py.detach(|| self.core.take_some(most))?;
+            if taken.is_empty() {
+                return Ok((0, None));
+            }
+            let mut lines = Lines::new(timestamps, color, previous);
+            let mut text = String::new();
+            let (mut shown, mut last, mut undecodable) = (0, None, 0);
+            for received in &taken {
+                let meaning = self.meaning(received);
+                let stamp = meaning.stamp.as_ref();
+                let kind = stamp.and_then(|stamp| stamp.kind.as_deref());
+                if kind.is_some_and(|kind| stamp::PRESENCE.contains(&kind)) {
+                    continue;
+                }
+                let payload = match meaning.frame.checked_sub(1) {
+                    None => received.first.bytes(),
+                    Some(index) => received.rest[index].bytes(),
+                };
+                let decoded = String::from_utf8_lossy(&payload[meaning.start..]);
+                undecodable += u64::from(matches!(decoded, std::borrow::Cow::Owned(_)));
+                let said = Said {
+                    topic: meaning.topic.as_deref(),
+                    sender: stamp.map(|stamp| stamp.from.as_str()),
+                    action: kind == Some(stamp::ACTION),
+                    text: &decoded,
+                };
+                lines.push(&mut text, received.at_ns, &said);
+                shown += 1;
+                last = Some(received);
+            }
+            // A chat's presence alone is no end: more may be waiting.
+            let Some(last) = last else { continue };
+            let written = match self.message(py, last) {
+                Some(last) => write(stream, &PyString::new(py, &text)).map(|()| last),
+                None => Err(crate::error::Error::NoMemory.into()),
             };
-            let decoded = String::from_utf8_lossy(&payload[meaning.start..]);
-            undecodable += u64::from(matches!(decoded, std::borrow::Cow::Owned(_)));
-            let sender = meaning.stamp.as_ref().map(|stamp| stamp.from.as_str());
-            let topic = meaning.topic.as_deref();
-            lines.push(&mut text, received.at_ns, topic, sender, &decoded);
-        }
-        let written = match self.message(py, last) {
-            Some(last) => write(stream, &PyString::new(py, &text)).map(|()| last),
-            None => Err(crate::error::Error::NoMemory.into()),
-        };
-        match written {
-            Ok(last) => {
-                let counter = self.core.undecodable();
-                counter.fetch_add(undecodable, Ordering::Relaxed);
-                Ok((taken.len(), Some(last)))
-            }
-            Err(error) => {
-                py.detach(|| self.core.put_back(taken));
-                Err(error)
-            }
+            return match written {
+                Ok(last) => {
+                    let counter = self.core.undecodable();
+                    counter.fetch_add(undecodable, Ordering::Relaxed);
+                    Ok((shown, Some(last)))
+                }
+                Err(error) => {
+                    py.detach(|| self.core.put_back(taken));
+                    Err(error)
+                }
+            };
         }
     }
 }

@@ -146,6 +146,15 @@ impl Subscriber {
         self.next(timeout, py, |received| self.message(py, received))
     }
 
+    /// `_next` for `chat`: the message also tells from which address it came.
+    #[pyo3(signature = (timeout))]
+    fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
+        self.next(timeout, py, |received| {
+            let message = self.message(py, received)?;
+            Some(message.from_address(received.first.peer_address()))
+        })
+    }
+
     /// Waits for the next message and gives the text of its first frame, topic included.
     ///
     /// That is what pyzmq's `recv_string` gives, except that undecodable bytes become U+FFFD.

@@ -100,6 +100,11 @@ impl Subscriber {
         Ok(py.detach(|| self.core.disconnect(address))?)
     }
 
+    /// Counts no loss of this instance, for `chat`: its own, which a relay sends back.
+    fn _pass_over(&self, py: Python<'_>, instance: String) -> PyResult<()> {
+        Ok(py.detach(|| self.core.pass_over(instance))?)
+    }
+
     /// The first bound endpoint as ZeroMQ writes it; None if it only connects.
     #[getter]
     fn endpoint(&self) -> Option<&str> {

@@ -26,27 +26,17 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool, bytes: usize
         push_dim(&mut out, &format!("[{time}]"), color);
         out.push(' ');
     }
-    let mut named = false;
-    for name in line::names(line.topic, line.sender) {
-        if named {
-            out.push(' ');
-        }
-        named = true;
+    line::push_names_by(&mut out, line, |out, name, key| {
         // Right-to-left names and texts turn nothing around but themselves.
         out.push_str("<bdi");
         if color {
-            push(
-                &mut out,
-                format_args!(" style=\"color:{};font-weight:600\"", hex_of(name)),
-            );
+            let hex = hex_of(key);
+            push(out, format_args!(" style=\"color:{hex};font-weight:600\""));
         }
         out.push('>');
-        push_escaped(&mut out, &sanitize(name));
+        push_escaped(out, &sanitize(name));
         out.push_str("</bdi>");
-    }
-    if named {
-        out.push_str(": ");
-    }
+    });
     let shown = line
         .text
         .char_indices()
@@ -123,6 +113,8 @@ mod tests {
             previous: None,
             topic,
             sender,
+            color_of: None,
+            action: false,
             text,
         }
     }

@@ -44,8 +44,12 @@ pub struct Line<'a> {
     pub previous: Option<DateTime<FixedOffset>>,
     /// The topic.
     pub topic: Option<&'a str>,
-    /// The sender's name.
+    /// The sender's name, as it is shown.
     pub sender: Option<&'a str>,
+    /// The name whose colour the sender has, if not that of what is shown.
+    pub color_of: Option<&'a str>,
+    /// Whether the text is what the sender does: `* alice waves`.
+    pub action: bool,
     /// The payload.
     pub text: &'a str,
 }
@@ -56,7 +60,7 @@ pub struct Line<'a> {
 pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     let mut out = String::with_capacity(line.text.len() + 64);
     push_time(&mut out, line, timestamps, color);
-    push_names(&mut out, line.topic, line.sender, color);
+    push_names(&mut out, line, color);
     out.push_str(&sanitize(line.text));
     out
 }
@@ -70,33 +74,38 @@ pub(super) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamp
     }
 }
 
-/// What follows: who speaks, where, and a colon.
-pub(super) fn push_names(out: &mut String, topic: Option<&str>, sender: Option<&str>, color: bool) {
-    let mut named = false;
-    for name in names(topic, sender) {
-        if named {
-            out.push(' ');
-        }
-        named = true;
+/// What follows: where, who speaks, and a colon.
+pub(super) fn push_names(out: &mut String, line: &Line<'_>, color: bool) {
+    push_names_by(out, line, |out, name, key| {
         let shown = sanitize(name);
         if color {
-            out.push_str(&paint(&shown, name));
+            out.push_str(&paint(&shown, key));
         } else {
             out.push_str(&shown);
         }
-    }
-    if named {
-        out.push_str(": ");
-    }
+    });
 }
 
-/// Those that are there. A stamp may carry an empty name; that is nobody.
-pub(super) fn names<'a>(
-    topic: Option<&'a str>,
-    sender: Option<&'a str>,
-) -> impl Iterator<Item = &'a str> {
-    let both = [topic, sender].into_iter().flatten();
-    both.filter(|name| !name.is_empty())
+/// The same, with each name, and the key of its colour, put out by somebody else.
+pub(super) fn push_names_by(
+    out: &mut String,
+    line: &Line<'_>,
+    push_name: impl Fn(&mut String, &str, &str),
+) {
+    // A stamp may carry an empty name; that is nobody.
+    let topic = line.topic.filter(|topic| !topic.is_empty());
+    let sender = line.sender.filter(|sender| !sender.is_empty());
+    if let Some(topic) = topic {
+        push_name(out, topic, topic);
+        out.push_str(if sender.is_some() { " " } else { ": " });
+    }
+    if let Some(sender) = sender {
+        if line.action {
+            out.push_str("* ");
+        }
+        push_name(out, sender, line.color_of.unwrap_or(sender));
+        out.push_str(if line.action { " " } else { ": " });
+    }
 }
 
 /// What stands between the brackets.
@@ -136,6 +145,8 @@ mod tests {
             previous: None,
             topic,
             sender,
+            color_of: None,
+            action: false,
             text,
         }
     }
@@ -154,6 +165,31 @@ mod tests {
             assert_eq!(shown, expected);
         }
         assert_eq!(render(&line(None, None, ""), Timestamps::None, true), "");
+    }
+
+    #[test]
+    fn what_somebody_does_is_a_sentence() {
+        for (topic, sender, expected) in [
+            (Some("room1"), Some("alice"), "room1 * alice waves"),
+            (None, Some("alice"), "* alice waves"),
+            (Some("room1"), None, "room1: waves"),
+        ] {
+            let line = Line {
+                action: true,
+                ..line(topic, sender, "waves")
+            };
+            assert_eq!(render(&line, Timestamps::None, false), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_shown_otherwise_keeps_its_colour() {
+        let line = Line {
+            color_of: Some("alice"),
+            ..line(None, Some("alice#9f3c"), "Hi")
+        };
+        let expected = format!("{}: Hi", paint("alice#9f3c", "alice"));
+        assert_eq!(render(&line, Timestamps::None, true), expected);
     }
 
     #[test]
@@ -230,6 +266,7 @@ mod tests {
             sender in proptest::option::of("(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,12}"),
             text in "(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,30}",
             (at, previous) in (any::<i32>(), proptest::option::of(any::<i32>())),
+            action: bool,
         ) {
             let moment = |seconds: i32| {
                 DateTime::from_timestamp(seconds.into(), 0).unwrap().fixed_offset()
@@ -239,6 +276,8 @@ mod tests {
                 previous: previous.map(moment),
                 topic: topic.as_deref(),
                 sender: sender.as_deref(),
+                color_of: None,
+                action,
                 text: &text,
             };
             for timestamps in [Timestamps::None, Timestamps::Time, Timestamps::Iso, Timestamps::Delta] {

@@ -130,6 +130,7 @@ mod tests {
             topic: topic.map(str::to_owned),
             seq: 0,
             sent_ns: 1,
+            kind: None,
         }
     }
 

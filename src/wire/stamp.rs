@@ -1,5 +1,5 @@
 //! The stamp: the last frame that a named publisher adds, one JSON object that says who sent the
-//! message, on which topic, as which number, and when.
+//! message, on which topic, as which number, when, and, where it is no ordinary one, of what kind.
 
 use super::{is_unprintable, quote, topic};
 use crate::error::{Error, Result};
@@ -11,6 +11,12 @@ use std::io::Write;
 pub const MAX_FROM_BYTES: usize = 255;
 /// The longest instance id, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 64;
+/// The longest kind, in bytes of UTF-8.
+pub const MAX_KIND_BYTES: usize = 32;
+/// What somebody does, as in `alice waves`.
+pub const ACTION: &str = "action";
+/// What a chat says of itself, without text.
+pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
 /// shorter, even where JSON writes each byte as `\u0000`.
 pub const MAX_BYTES: usize = 4096;
@@ -28,6 +34,8 @@ pub struct Stamp {
     pub seq: u64,
     /// The sending time in nanoseconds since 1970-01-01 UTC.
     pub sent_ns: i64,
+    /// What kind of message it is; `None` for an ordinary one.
+    pub kind: Option<String>,
 }
 
 /// A name is shown before every line and carried in every stamp.
@@ -38,6 +46,20 @@ pub fn check_name(name: &str) -> Result<()> {
             "a publisher's name has 1 to {limit} bytes, not only spaces, and no characters that do \
              not show: {name} does not fit",
             name = quote(name)
+        )));
+    }
+    Ok(())
+}
+
+/// A kind is a word of ours, never a user's text.
+pub fn check_kind(kind: &str) -> Result<()> {
+    if kind.is_empty()
+        || kind.len() > MAX_KIND_BYTES
+        || !kind.bytes().all(|byte| byte.is_ascii_lowercase())
+    {
+        return Err(Error::Value(format!(
+            "a kind is a word of 1 to {MAX_KIND_BYTES} lower-case letters, not {}",
+            quote(kind)
         )));
     }
     Ok(())
@@ -57,7 +79,14 @@ impl Head {
 
     /// Writes the whole frame, compact JSON with its keys in a fixed order, in place of what `frame`
     /// held.
-    pub fn complete(&self, frame: &mut Vec<u8>, topic: Option<&str>, seq: u64, sent_ns: i64) {
+    pub fn complete(
+        &self,
+        frame: &mut Vec<u8>,
+        topic: Option<&str>,
+        seq: u64,
+        sent_ns: i64,
+        kind: Option<&str>,
+    ) {
         frame.clear();
         frame.extend_from_slice(&self.0);
         match topic {
@@ -73,7 +102,13 @@ impl Head {
             }
         }
         // Writing to memory cannot fail.
-        let _ = write!(frame, r#","seq":{seq},"sent_ns":{sent_ns}}}"#);
+        let _ = match kind {
+            None => write!(frame, r#","seq":{seq},"sent_ns":{sent_ns}}}"#),
+            Some(kind) => {
+                let kind = json(kind);
+                write!(frame, r#","seq":{seq},"sent_ns":{sent_ns},"kind":{kind}}}"#)
+            }
+        };
     }
 }
 
@@ -90,6 +125,8 @@ pub struct Glimpse<'a> {
     pub seq: u64,
     /// As in [`Stamp`].
     pub sent_ns: i64,
+    /// As in [`Stamp`].
+    pub kind: Option<Cow<'a, str>>,
 }
 
 impl<'a> Glimpse<'a> {
@@ -109,6 +146,7 @@ impl<'a> Glimpse<'a> {
             topic: stamp.topic.map(Into::into),
             seq: stamp.seq,
             sent_ns: stamp.sent_ns,
+            kind: stamp.kind.map(Into::into),
         })
     }
 
@@ -116,6 +154,10 @@ impl<'a> Glimpse<'a> {
         let topic = self.topic.as_deref().map(str::as_bytes);
         self.from.len() <= MAX_FROM_BYTES
             && self.id.len() <= MAX_ID_BYTES
+            && self
+                .kind
+                .as_ref()
+                .is_none_or(|kind| kind.len() <= MAX_KIND_BYTES)
             && topic.is_none_or(|topic| topic::is_topic(topic).is_some())
     }
 
@@ -131,13 +173,21 @@ impl<'a> Glimpse<'a> {
         };
         let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
         let (sent_ns, rest) = digits(rest.strip_prefix(br#","sent_ns":"#)?)?;
-        (rest == b"}").then_some(())?;
+        // Most messages are ordinary ones.
+        let kind = match rest {
+            b"}" => None,
+            _ => {
+                let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
+                (rest == b"}").then_some(Some(kind))?
+            }
+        };
         Some(Self {
             from: from.into(),
             id: id.into(),
             topic: topic.map(Into::into),
             seq,
             sent_ns: i64::try_from(sent_ns).ok()?,
+            kind: kind.map(Into::into),
         })
     }
 }
@@ -172,6 +222,7 @@ impl Stamp {
             self.topic.as_deref(),
             self.seq,
             self.sent_ns,
+            self.kind.as_deref(),
         );
         frame
     }
@@ -187,6 +238,7 @@ impl Stamp {
             topic: glimpse.topic.map(Cow::into_owned),
             seq: glimpse.seq,
             sent_ns: glimpse.sent_ns,
+            kind: glimpse.kind.map(Cow::into_owned),
         })
     }
 
@@ -209,6 +261,11 @@ impl Stamp {
         {
             return None;
         }
+        let kind = match object.remove("kind") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(kind)) if kind.len() <= MAX_KIND_BYTES => Some(kind),
+            _ => return None,
+        };
         let mut text = |key, most| match object.remove(key)? {
             Value::String(text) if text.len() <= most => Some(text),
             _ => None,
@@ -219,6 +276,7 @@ impl Stamp {
             topic,
             seq: object.get("seq")?.as_u64()?,
             sent_ns: object.get("sent_ns")?.as_i64()?,
+            kind,
         })
     }
 }
@@ -230,122 +288,4 @@ fn json(text: &str) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn stamp() -> Stamp {
-        Stamp {
-            from: "alice".into(),
-            id: "9f3c".into(),
-            topic: Some("room1".into()),
-            seq: 42,
-            sent_ns: 1_700_000_000_000_000_000,
-        }
-    }
-
-    #[test]
-    fn the_bytes_are_those_of_the_wire_format() {
-        let text = r#"{"zmqchat":1,"from":"alice","id":"9f3c","topic":"room1","seq":42,"sent_ns":1700000000000000000}"#;
-        assert_eq!(stamp().encode(), text.as_bytes());
-        let bare = Stamp {
-            from: "\"é\n".into(),
-            topic: None,
-            seq: u64::MAX,
-            sent_ns: i64::MIN,
-            ..stamp()
-        };
-        let text = r#"{"zmqchat":1,"from":"\"é\n","id":"9f3c","topic":null,"seq":18446744073709551615,"sent_ns":-9223372036854775808}"#;
-        assert_eq!(bare.encode(), text.as_bytes());
-        assert_eq!(Stamp::decode(text.as_bytes()), Some(bare));
-    }
-
-    #[test]
-    fn unknown_keys_and_another_order_are_fine() {
-        let text = br#"{"sent_ns":1,"later":[{"x":null}],"seq":0,"topic":null,"id":"","from":"b", "zmqchat": 1}"#;
-        assert_eq!(Stamp::decode(text).unwrap().from, "b");
-    }
-
-    #[test]
-    fn a_frame_that_is_no_valid_stamp_is_just_a_frame() {
-        let good = String::from_utf8(stamp().encode()).unwrap();
-        for (from, to) in [
-            ("{\"zmqchat\"", " {\"zmqchat\""),
-            (":1,", ":2,"),
-            (":1,", ":1.0,"),
-            (":1,", ":\"1\","),
-            (":1,", ":true,"),
-            ("\"zmqchat\":1,", ""),
-            ("\"alice\"", "null"),
-            ("\"9f3c\"", "7"),
-            ("\"room1\"", "\"room 1\""),
-            ("\"room1\"", "\"a:b\""),
-            ("\"room1\"", "\"\""),
-            ("\"room1\"", "\"\\u202e\""),
-            ("\"room1\"", "1"),
-            ("\"topic\":\"room1\",", ""),
-            ("42", "-1"),
-            ("42", "4.2"),
-            ("42", "18446744073709551616"),
-            ("1700000000000000000", "9223372036854775808"),
-            ("1700000000000000000", "\"now\""),
-            ("}", "}x"),
-            ("}", ""),
-            ("alice", &"a".repeat(MAX_FROM_BYTES + 1)),
-            ("9f3c", &"a".repeat(MAX_ID_BYTES + 1)),
-            ("alice", "\\ud800"),
-        ] {
-            let bad = good.replacen(from, to, 1);
-            assert_ne!(bad, good);
-            assert_eq!(Stamp::decode(bad.as_bytes()), None, "{bad}");
-        }
-        assert_eq!(Stamp::decode(b""), None);
-        assert_eq!(Stamp::decode(b"[1]"), None);
-        let padded = good.replacen('}', &format!("{}}}", " ".repeat(MAX_BYTES)), 1);
-        assert_eq!(Stamp::decode(padded.as_bytes()), None);
-        let deep = format!("{{\"a\":{}", "[".repeat(4000));
-        assert_eq!(Stamp::decode(deep.as_bytes()), None);
-    }
-
-    #[test]
-    fn the_longest_stamp_is_still_read() {
-        let longest = Stamp {
-            from: "\u{1}".repeat(MAX_FROM_BYTES),
-            id: "\u{1}".repeat(MAX_ID_BYTES),
-            topic: Some(format!("a{}", "\"".repeat(topic::MAX_BYTES - 1))),
-            seq: u64::MAX,
-            sent_ns: i64::MIN,
-        };
-        assert_eq!(Stamp::decode(&longest.encode()), Some(longest));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_decodes(
-            from in "(?s).{0,60}",
-            id in "(?s).{0,16}",
-            topic in proptest::option::of("[^\\s:\\pC\\[{\"][^\\s:\\pC]{0,59}"),
-            seq: u64,
-            sent_ns: i64,
-        ) {
-            let stamp = Stamp { from, id, topic, seq, sent_ns };
-            prop_assert_eq!(Stamp::decode(&stamp.encode()), Some(stamp));
-        }
-
-        #[test]
-        fn no_bytes_panic(tail: Vec<u8>) {
-            let mut frame = vec![b'{'];
-            frame.extend_from_slice(&tail);
-            let _ = Stamp::decode(&frame);
-            let _ = Stamp::decode(&tail);
-        }
-
-        #[test]
-        fn a_damaged_stamp_is_read_as_any_other_json(at in 0_usize..90, byte: u8) {
-            let mut frame = stamp().encode();
-            frame[at] = byte;
-            let slow = (frame[0] == b'{').then(|| Stamp::parse(&frame)).flatten();
-            prop_assert_eq!(Stamp::decode(&frame), slow);
-        }
-    }
-}
+mod tests;

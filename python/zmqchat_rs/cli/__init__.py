@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, __version__, build_info
 
-from . import demo, doctor, ip, log, pub, replay, streams, sub
+from . import chat, demo, doctor, ip, log, pub, replay, streams, sub
 from .options import UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = f"zmqchat {__version__} (libzmq {build_info()['libzmq']})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, pub, sub, ip, doctor, log, replay):
+    for command in (demo, pub, sub, chat, ip, doctor, log, replay):
         command.add_to(commands)
     return parser
 

@@ -38,7 +38,7 @@ class Notices:
         """Take the addresses that were typed; the other peers come by themselves."""
         import logging  # noqa: PLC0415 - the other commands start sooner
 
-        self._connects_to = {_typed(address) for address in connects_to}
+        self._connects_to = {typed_address(address) for address in connects_to}
         self._verbose = verbose
         self._colored = sys.stderr is not None and wants_color(sys.stderr, color)
         # A thread that still writes when the interpreter ends would make it abort.
@@ -156,7 +156,7 @@ class Audience(Notices):
         (self._say if self._person else streams.notice)(line)
 
 
-def _typed(address: str) -> str:
+def typed_address(address: str) -> str:
     """An address that a person typed, as events name it."""
     transport, host, port = parse_address(address)
     return f"{host}:{port}" if transport == "tcp" else f"{transport}://{host}"

@@ -206,6 +206,8 @@ class _Json(Sink):
             "received_at": _iso(message.received_at),
             "sent_at": _iso(message.sent_at),
         }
+        if message.kind is not None:
+            fields["kind"] = message.kind
         data = message.data
         if "\ufffd" in text and text.encode() != data:
             fields["data_base64"] = base64.b64encode(data).decode()

@@ -1,0 +1,85 @@
+"""A chat where no screen can be drawn: lines of the input are said, others' lines are printed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import paint, sanitize
+from zmqchat_rs._listening import wants_color
+
+from . import piped, streams
+from .chat_talk import Front
+
+if TYPE_CHECKING:
+    from zmqchat_rs._listening import Color
+
+    from .chat_talk import Talk
+
+# Others who try to reach us, or whom we try to reach, are there within so many seconds.
+_GRACE = 2.0
+# Each gives the next one so many more.
+_NEXT = 0.3
+
+
+class LineFront(Front):
+    """Lines in, lines out: others on stdout, notices on stderr, our own lines nowhere."""
+
+    def __init__(self, color: Color, *, commands: bool) -> None:
+        """Take how to colour, and whether a person types the lines."""
+        self.commands = commands
+        self.person = streams.is_terminal(sys.stderr)
+        self.colored = sys.stdout is not None and wants_color(sys.stdout, color)
+        self._dim = sys.stderr is not None and wants_color(sys.stderr, color)
+        self._unread = False
+
+    def line(self, text: str, *, own: bool) -> None:
+        """Print what others say; whoever reads stdout no more ends the chat."""
+        if own:
+            return
+        try:
+            streams.say(text)
+        except BrokenPipeError:
+            self._nobody_reads()
+
+    def notice(self, text: str) -> None:
+        """Print it on stderr."""
+        line = sanitize(text)
+        streams.notice(paint(line, style="dim") if self._dim else line)
+
+    def run(self, talk: Talk) -> int:
+        """Say each line until the input ends."""
+        streams.on_closed_stdout(self._nobody_reads)
+        try:
+            for number, line in enumerate(piped.lines()):
+                if number == 0 and not self.commands:
+                    self._let_arrive(talk)
+                if not talk.typed(line.decode(errors="replace")):
+                    break
+        except KeyboardInterrupt:
+            if self._unread:
+                return 0
+            streams.end_prompt_line()
+            return 128 + signal.SIGINT
+        return 0
+
+    def _let_arrive(self, talk: Talk) -> None:
+        """Give those who are on their way here the time to arrive."""
+        deadline, here = monotonic() + _GRACE, 0
+        with suppress(TimeoutError):
+            while True:
+                left = max(0.0, deadline - monotonic())
+                patience = min(left, _NEXT) if here else left
+                here = talk.chat.wait_for_listeners(here + 1, timeout=patience)
+        if not here:
+            self.notice("zmqchat: nobody hears you yet; saying it all the same")
+
+    def _nobody_reads(self) -> None:
+        """End, in silence: the main thread waits for a line that may never come."""
+        if not self._unread:
+            self._unread = True
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,34 @@
+//! `Message`: of what kind it is, and where it came from; what a chat asks for.
+
+use super::message::Message;
+use pyo3::prelude::*;
+
+impl Message {
+    /// The same, from there.
+    pub(super) fn from_address(mut self, address: Option<String>) -> Self {
+        self.address = address.map(String::into_boxed_str);
+        self
+    }
+}
+
+#[pymethods]
+impl Message {
+    /// What kind of message its stamp says it is; None for an ordinary one.
+    ///
+    /// "come", "here" and "go" are a `Chat`'s presence, without text, which `Subscriber.listen`
+    /// leaves out; "action" is what somebody does ("waves"). Others may come to be.
+    #[getter]
+    fn kind(&self, py: Python<'_>) -> Option<&str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.stamp(py)?.kind.as_deref()
+    }
+
+    /// The IP address that it came from, which is a relay's where there is one. Known of what a
+    /// `Chat` received over TCP; None elsewhere.
+    #[getter]
+    fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+}

@@ -1,0 +1,99 @@
+"""Chats that know each other, and what stands between them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any, Iterator, NamedTuple
+
+import zmq
+
+from patience import PATIENCE, until
+from zmqchat_rs import Chat, Notice
+
+#: Where time is the subject, a heartbeat in seconds. Somebody is lost after three and a half.
+HEARTBEAT = 0.2
+
+
+@contextlib.contextmanager
+def chat(name: str, **options: Any) -> Iterator[Chat]:
+    """One chat on a port of its own, closed in the end."""
+    if options.get("via") is None:
+        options = {"bind": "127.0.0.1:0", **options}
+    with Chat(name, linger=0, **options) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def chats(*names: str, **options: Any) -> Iterator[list[Chat]]:
+    """Chats each of which hears all others, and is heard by them."""
+    with contextlib.ExitStack() as opened:
+        all_of_them = [opened.enter_context(chat(name, **options)) for name in names]
+        for one in all_of_them:
+            for other in all_of_them:
+                if other is not one:
+                    one.connect(other.addresses[0])
+        for one in all_of_them:
+            one.wait_for_members(len(names) - 1, timeout=PATIENCE)
+        yield all_of_them
+
+
+class Noticed:
+    """An `on_notice` that remembers."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def __call__(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def wait(self, kind: str, name: str) -> Notice:
+        """Wait for a notice of this kind, of whoever has this name."""
+
+        def found() -> list[Notice]:
+            return [one for one in self.notices if (one.kind, one.name) == (kind, name)]
+
+        until(found, f"the notice {kind!r} of {name}")
+        return found()[-1]
+
+
+def hears_somebody(one: Chat) -> None:
+    """Wait until somebody's presence is heard, whether or not that one hears us."""
+    until(lambda: one.members, "a member")
+
+
+def texts(one: Chat, count: int) -> list[str]:
+    """The next messages."""
+    return [one.recv(timeout=PATIENCE).text for _ in range(count)]
+
+
+class Proxy(NamedTuple):
+    """libzmq's own proxy, which stands in for any relay."""
+
+    speak: str
+    hear: str
+
+    @property
+    def via(self) -> tuple[str, str]:
+        return self.speak, self.hear
+
+
+@contextlib.contextmanager
+def proxy() -> Iterator[Proxy]:
+    """Forward whatever is published, in a thread of this process."""
+    context = zmq.Context()
+    frontend, backend = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
+    ports = [one.bind_to_random_port("tcp://127.0.0.1") for one in (frontend, backend)]
+
+    def run() -> None:
+        with frontend, backend, contextlib.suppress(zmq.ContextTerminated):
+            frontend.linger = backend.linger = 0
+            zmq.proxy(frontend, backend)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield Proxy(*(f"127.0.0.1:{port}" for port in ports))
+    finally:
+        context.term()
+        thread.join(PATIENCE)

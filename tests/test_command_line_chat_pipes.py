@@ -1,0 +1,174 @@
+"""`zmqchat chat` in a pipe: lines in are said, lines out are heard, all else is on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING, Iterator
+
+import pytest
+
+from chatting import Noticed, chat, proxy, texts
+from patience import PATIENCE, until
+from terminal import in_terminal, start, zmqchat
+from zmqchat_rs import Chat, read_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from terminal import Running
+
+
+@contextlib.contextmanager
+def piping(*words: str) -> Iterator[tuple[Running, Chat]]:
+    """Alice in a pipe and bob in this process, who hear each other."""
+    with chat("bob") as bob:
+        words = ("chat", "--name", "alice", *bob.addresses, *words, "--timestamps", "none")
+        with start(*words, "--bind", "127.0.0.1:0") as alice:
+            bob.connect(told_address(alice))
+            bob.wait_for_members(timeout=PATIENCE)
+            yield alice, bob
+
+
+def told_address(alice: Running) -> str:
+    found = re.search(r"zmqchat chat (\S+)", alice.notice())
+    assert found
+    return found.group(1)
+
+
+def test_each_line_of_a_pipe_is_said_as_it_is() -> None:
+    with piping() as (alice, bob):
+        alice.type(b"Hello\n/quit is no command here\n\n\xff bytes\nno newline at the end")
+        alice.stdin.close()
+        assert texts(bob, 5) == [
+            "Hello",
+            "/quit is no command here",
+            "",
+            "\ufffd bytes",
+            "no newline at the end",
+        ]
+        assert alice.wait() == 0
+
+
+def test_what_others_say_is_on_stdout_and_who_comes_and_goes_on_stderr() -> None:
+    with piping() as (alice, bob):
+        assert re.fullmatch("bob (came to|is in) lobby", alice.notice())
+        bob.say("Hello")
+        bob.me("waves")
+        assert [alice.line(), alice.line()] == ["lobby bob: Hello", "lobby * bob waves"]
+        bob.close()
+        # The connection's end and the good-bye are told by two threads.
+        last = sorted(alice.notice() for _ in range(2))
+        assert last[0] == "bob left lobby"
+        assert last[1].startswith("lost the connection to 127.0.0.1:")
+        assert alice.finish() == (0, "", "")
+
+
+def test_quiet_says_nothing_of_who_comes_and_goes() -> None:
+    with piping("--quiet") as (alice, bob):
+        bob.say("Hello")
+        assert alice.line() == "lobby bob: Hello"
+        assert alice.finish() == (0, "", "")
+
+
+def test_ctrl_c_ends_a_pipe_with_130_and_a_good_bye() -> None:
+    with piping() as (alice, bob):
+        alice.process.send_signal(signal.SIGINT)
+        assert alice.wait() == 130
+        until(lambda: bob.members == [], "the good-bye")
+
+
+def test_a_line_that_is_piped_reaches_those_who_wait_for_it() -> None:
+    noticed = Noticed()
+    with proxy() as relay, chat("bob", via=relay.via, on_notice=noticed) as bob:
+        bob.wait_for_listeners(timeout=PATIENCE)
+        finished = zmqchat(
+            "chat", "--name", "alice", "--via", ",".join(relay.via), stdin=b"Hello\n"
+        )
+        assert (finished.returncode, finished.stdout) == (0, b"")
+        assert texts(bob, 1) == ["Hello"]
+        noticed.wait("go", "alice")
+
+
+def test_nobody_there_is_told_and_the_end_of_the_input_is_the_end() -> None:
+    finished = zmqchat("chat", "--name", "alice", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
+    assert finished.returncode == 0
+    assert b"nobody hears you yet; saying it all the same" in finished.stderr
+
+
+def test_it_ends_when_nobody_reads_any_more() -> None:
+    with piping() as (alice, bob):
+        bob.say("first")
+        assert alice.line() == "lobby bob: first"
+        assert alice.stdout is not None
+        alice.stdout.close()
+        bob.say("second")
+        assert alice.wait() == 0
+
+
+def test_what_is_said_is_logged_and_read_back(tmp_path: Path) -> None:
+    log = tmp_path / "chat.jsonl"
+    with piping("--log", str(log)) as (alice, bob):
+        alice.type(b"Hello\n")
+        assert texts(bob, 1) == ["Hello"]
+        bob.me("nods")
+        assert alice.line() == "lobby * bob nods"
+        assert alice.finish()[0] == 0
+    kept = [(one.topic, one.sender, one.kind, one.text) for one in read_transcript(log)]
+    assert kept == [("lobby", "alice", None, "Hello"), ("lobby", "bob", "action", "nods")]
+    shown = zmqchat("log", str(log), "--timestamps", "none").stdout.decode().splitlines()
+    assert shown == ["lobby alice: Hello", "lobby * bob nods"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
+def test_a_full_disk_is_told_once_and_the_chat_goes_on() -> None:
+    with piping("--log", "/dev/full") as (alice, bob):
+        assert alice.notice().startswith("bob ")
+        for word in ("one", "two"):
+            bob.say(word)
+            assert alice.line() == f"lobby bob: {word}"
+        assert alice.notice().startswith("not logged: ")
+        assert alice.finish() == (0, "", "")
+
+
+def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None:
+    words = ("chat", "--name", "alice", "--bind", "127.0.0.1:0")
+    with in_terminal(*words, NO_COLOR="1") as alice:
+        alice.expect("Ctrl\\+D leaves")
+        alice.type("/quit\r")
+        assert alice.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("lab-pc:99999",), "port"),
+        (("--room", "a b"), "topic"),
+        (("--name", ""), "name"),
+        (("--via", "a,b,c"), "not 3"),
+        (("--via", "pc:65535"), "there is none after 65535"),
+        (("--bind", "*:0", "--bind", "x:y"), "port"),
+    ],
+)
+def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], says: str) -> None:
+    finished = zmqchat("chat", "--name", "alice", *words)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert says in finished.stderr.decode()
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:
+    with chat("bob") as bob:
+        finished = zmqchat("chat", "--name", "alice", "--bind", bob.addresses[0])
+    assert finished.returncode == 1
+    assert "in use by" in finished.stderr.decode()
+    assert "via" in finished.stderr.decode()
+
+
+def test_who_gives_no_name_has_his_login_name() -> None:
+    words = ("chat", "--bind", "127.0.0.1:0")
+    with chat("bob") as bob, start(*words, *bob.addresses, LOGNAME="zoe") as alice:
+        bob.connect(told_address(alice))
+        bob.wait_for_members(timeout=PATIENCE)
+        assert [one.name for one in bob.members] == ["zoe"]
