@@ -71,8 +71,10 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
     for name, value in names.items():
         # Of our own objects alone: a look at others might do anything.
         ours = type(value).__module__.partition(".")[0] == __package__
-        endpoints = getattr(value, "endpoints", ()) if ours else ()
-        if not getattr(value, "closed", True) and any(_port(one) in wanted for one in endpoints):
+        if not ours or getattr(value, "closed", True):
+            continue
+        endpoints = getattr(value, "endpoints", None) or [getattr(value, "endpoint", None)]
+        if any(_port(one) in wanted for one in endpoints if one):
             yield name
 
 

@@ -39,7 +39,7 @@ class Rows:
         self._color = use_color(color, isatty=False, jupyter=True)
         self._timestamps = timestamps
         self._lines: deque[str] = deque(maxlen=max_rows)
-        self._newest: deque[Message] = deque(maxlen=_FEW)
+        self._newest: deque[Message] = deque(maxlen=min(_FEW, max_rows))
         self._previous: Message | None = None
         self._waiting: deque[tuple[Message, Message | None]] = deque(maxlen=max_rows)
 
