@@ -150,6 +150,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "subscriber.py",
         "both.py",
         "connected.py",
+        "watch.py, or a cell",
         "tables.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
@@ -245,6 +246,13 @@ def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
         assert tables.ends() == 0, tables.printed
         assert tables.shows("0. 1."), tables.printed
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
+
+
+def test_a_program_watches_in_the_background(port: int) -> None:
+    with program("watch.py, or a cell", port) as watching:
+        assert watching.ends() == 0
+        assert watching.shows("['Hello everyone!']"), watching.printed
+        assert any("room1: Hello everyone!" in line for line in watching.printed)
 
 
 def test_the_numbers_are_those_of_the_module() -> None:

@@ -23,8 +23,33 @@ pub.wait_for_subscribers(1, timeout=60)
 """
 
 
+RESET = """
+import os, sys
+watching = sys.modules.get("zmqchat_rs._watching")
+for live in list(watching._running) if watching else ():
+    live.stop()
+os.environ.pop("NO_COLOR", None)
+get_ipython().run_line_magic("reset", "-f")
+__import__("gc").collect()
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    with kernel(tmp_path_factory.mktemp("ipython")) as started:
+        yield started
+
+
 @pytest.fixture
-def jupyter(tmp_path: Path) -> Iterator[Kernel]:
+def jupyter(shared_kernel: Kernel) -> Iterator[Kernel]:
+    """A kernel in which nothing was made yet."""
+    yield shared_kernel
+    shared_kernel.run(RESET)
+
+
+@pytest.fixture
+def kernel_of_ones_own(tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel that may be restarted, or ended."""
     with kernel(tmp_path) as started:
         yield started
 
@@ -155,6 +180,19 @@ def test_a_publisher_of_the_same_cell_makes_room(
     assert jupyter.run("old.closed, pub.closed").result == "(True, False)"
 
 
+def test_a_chat_of_the_same_cell_makes_room(jupyter: Kernel, free_port: Callable[[], int]) -> None:
+    code = (
+        "from zmqchat_rs import Chat\n"
+        f"chat = Chat('ann', bind='127.0.0.1:{free_port()}', heartbeat=0.2)"
+    )
+    jupyter.run(code, cell="a")
+    jupyter.run("old = chat", cell="b")
+    jupyter.run(code, cell="a")
+    # The old one notices at its next look that it has lost its port, and ends.
+    jupyter.run("while not old.closed:\n    pass\nold.close()")
+    assert jupyter.run("chat.closed").result == "False"
+
+
 def test_an_edited_cell_is_the_same_cell(jupyter: Kernel, free_port: Callable[[], int]) -> None:
     port = free_port()
     jupyter.run(f"import zmqchat_rs\npub = zmqchat_rs.Publisher('127.0.0.1:{port}')", cell="c")
@@ -261,7 +299,7 @@ def test_the_with_block_stops_it(open_pair: Kernel) -> None:
 
 
 def test_a_restart_ends_it_and_frees_the_port(
-    jupyter: Kernel, free_port: Callable[[], int]
+    kernel_of_ones_own: Kernel, free_port: Callable[[], int]
 ) -> None:
     port = free_port()
     code = f"""
@@ -269,19 +307,20 @@ from zmqchat_rs import Publisher, Subscriber
 sub = Subscriber(bind="127.0.0.1:{port}")
 live = sub.watch()
 """
-    first = jupyter.run(code, cell="a")
-    jupyter.restart()
+    first = kernel_of_ones_own.run(code, cell="a")
+    kernel_of_ones_own.restart()
     assert "■ the program ended at" in first.html
-    second = jupyter.run(code, cell="a")
+    second = kernel_of_ones_own.run(code, cell="a")
     with Publisher(connect=f"127.0.0.1:{port}") as outside:
         outside.wait_for_subscribers(1, timeout=60)
         outside.send("Hello")
-        jupyter.until(lambda: "Hello" in second.html, "the line")
+        kernel_of_ones_own.until(lambda: "Hello" in second.html, "the line")
 
 
-def test_the_kernel_ends_at_once_whatever_is_watched(open_pair: Kernel) -> None:
-    first = open_pair.run("live = sub.watch()")
-    open_pair.shut_down()
+def test_the_kernel_ends_at_once_whatever_is_watched(kernel_of_ones_own: Kernel) -> None:
+    kernel_of_ones_own.run(PAIR)
+    first = kernel_of_ones_own.run("live = sub.watch()")
+    kernel_of_ones_own.shut_down()
     assert "■ the program ended at" in first.html
 
 
