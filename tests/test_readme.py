@@ -154,6 +154,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "subscriber.py",
         "both.py",
         "connected.py",
+        "watch.py, or a cell",
         "tables.py",
         "in_asyncio.py",
         "relay.py",
@@ -316,6 +317,13 @@ def test_what_is_typed_with_a_relay_in_between_is_read(port: int) -> None:
             while not hearing.shows("Good morning", within=0.2):
                 assert time.monotonic() < deadline, (typing.printed, hearing.printed)
                 typing.type("Good morning")
+
+
+def test_a_program_watches_in_the_background(port: int) -> None:
+    with program("watch.py, or a cell", port) as watching:
+        assert watching.ends() == 0
+        assert watching.shows("['Hello everyone!']"), watching.printed
+        assert any("room1: Hello everyone!" in line for line in watching.printed)
 
 
 def test_the_numbers_are_those_of_the_module() -> None:

@@ -65,6 +65,7 @@ __all__ = [
     "SubscriberStats",
     "Transcript",
     "TranscriptReader",
+    "Watch",
     "ZmqChatError",
     "__version__",
     "build_info",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from ._doctor import doctor
     from ._events import Event
     from ._tables import to_pandas, to_polars
+    from ._watching import Watch
     from .chat import Chat, ChatStats, Member, Notice
 
 # What is queued gets its linger; then the process ends, whatever is still open.
@@ -107,6 +109,10 @@ def __getattr__(name: str) -> object:
         from . import _tables  # noqa: PLC0415
 
         found = getattr(_tables, name)
+    elif name == "Watch":
+        from ._watching import Watch  # noqa: PLC0415
+
+        found = Watch
     elif name in ("Chat", "ChatStats", "Member", "Notice"):
         from . import chat  # noqa: PLC0415
 

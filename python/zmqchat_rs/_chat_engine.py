@@ -247,6 +247,10 @@ class Engine:
                     now = monotonic()
                     if now >= look:
                         look = now + pause
+                        if self.publisher.closed:
+                            # In a notebook: its cell was run again, and took the port over.
+                            self.let_go()
+                            return
                         self._sweep(now)
                     message = self.subscriber._next_from(timeout=look - now)  # noqa: SLF001
                 if message is not None:

@@ -240,10 +240,9 @@ def deliver(
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
-            if message.kind in PRESENCE:
-                continue
-            sink.show(message)
             shown = 1
+            if message.kind not in PRESENCE:
+                sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += shown
             if overtime >= _LAST_LOOK:

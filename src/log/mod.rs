@@ -11,6 +11,7 @@
 //! | `transcript` | what users hold for writing |
 //! | `recorder` | a thread that writes, for whoever must not wait |
 //! | `reader` | what users hold for reading |
+//! | `tail` | the last messages of a file |
 //!
 //! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
 //! written is never altered; and only the tail of a file that its writer's death cut short is ever
@@ -25,12 +26,14 @@ mod moment;
 pub mod reader;
 pub mod recorder;
 mod syncer;
+mod tail;
 mod text;
 pub mod transcript;
 
 pub use file::Place;
 pub use reader::Reader;
 pub use recorder::Recorder;
+pub use tail::tail;
 pub use transcript::Transcript;
 
 use crate::error::{Error, Result};

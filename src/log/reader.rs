@@ -58,6 +58,12 @@ impl Reader {
         })
     }
 
+    /// The file, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many lines were no message.
     #[must_use]
     pub fn skipped(&self) -> u64 {

@@ -4,7 +4,7 @@ use super::interfaces::{self, Kind};
 use super::live::{self, uninterrupted, Live};
 use super::sys::{self, Attach, Errno};
 use super::wait::{Checkpoint, SLICE};
-use super::{context, socket, wake};
+use super::{context, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -61,13 +61,23 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     }
     use_ipv6(live, &endpoint)?;
     let process = context::process();
-    let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
-    if let Endpoint::Inproc(name) = &endpoint {
-        process.names().bind(name, attach)
-    } else {
-        attach()
+    let mut attach = || {
+        let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
+        if let Endpoint::Inproc(name) = &endpoint {
+            process.names().bind(name, attach)
+        } else {
+            attach()
+        }
+    };
+    let mut outcome = attach();
+    if let Some(origin) = origin::current() {
+        while matches!(outcome, Err(Errno(libc::EADDRINUSE)))
+            && socket::make_room(process, &address, &origin)
+        {
+            outcome = attach();
+        }
     }
-    .map_err(|errno| why_not_bound(live, errno, &wanted, &address))?;
+    outcome.map_err(|errno| why_not_bound(live, errno, &wanted, &address))?;
     let resolved = match live.socket.get_last_endpoint() {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(_)) => address,

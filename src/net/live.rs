@@ -4,9 +4,10 @@ use super::inproc;
 use super::links::Link;
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
+use super::origin::{self, Origin};
 use super::peers::Peers;
 use super::sys::{self, Errno};
-use super::{context, events};
+use super::{address, context, events};
 use crate::error::Result;
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
@@ -39,6 +40,8 @@ pub(crate) struct Live {
     /// Which side of a relay it is; empty for all else.
     pub(crate) side: &'static str,
     pub(crate) linger: Duration,
+    /// The notebook's cell that made it.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Live {
@@ -62,6 +65,7 @@ impl Live {
                 publishes: kind == zmq::XPUB,
                 side: "",
                 linger: common.linger,
+                origin: origin::current(),
             })
         };
         retrying(open).map_err(|errno| {
@@ -78,6 +82,12 @@ impl Live {
     pub(crate) fn run_commands(&mut self) -> bool {
         uninterrupted(|| self.socket.get_events().map_err(Errno::from))
             .is_ok_and(|events| events.contains(zmq::POLLIN))
+    }
+
+    /// Whether one of its listeners would collide with this endpoint.
+    pub(crate) fn holds(&self, endpoint: &str) -> bool {
+        let mut bound = self.bound.iter();
+        bound.any(|bound| address::same_port(bound, endpoint))
     }
 
     /// What to watch for reports.

@@ -19,6 +19,7 @@
 //! | `events` | what the program may want to hear of all that |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
 //! | `publisher`, `subscriber`, `relay` | what users hold |
+//! | `origin` | the notebook's cell that an object is made in |
 //! | `looking` | what event loops do with them |
 //! | `outbox`, `inbox` | what each keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
@@ -45,6 +46,7 @@ mod looking;
 mod lookup;
 mod monitor;
 mod options;
+pub mod origin;
 mod outbox;
 pub mod peers;
 pub mod publisher;

@@ -6,12 +6,13 @@
 //! away from the others, and therefore wakes them.
 
 use super::context::{self, lock, Process};
+use super::fork;
 use super::housekeeping::Look;
 use super::links;
 use super::live::{self, Live};
+use super::origin::Origin;
 use super::wait::{Checkpoint, Deadline};
 use super::wake::Wake;
-use super::{address, fork};
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -51,6 +52,8 @@ pub(crate) trait Housed: Send + Sync {
     fn end(&self);
     /// How to call the object if it holds this endpoint.
     fn holder_of(&self, endpoint: &str) -> Option<String>;
+    /// Closes the object if it holds this endpoint and was made in an earlier run of that cell.
+    fn give_way(&self, endpoint: &str, origin: &Origin) -> bool;
 }
 
 pub(super) struct Slot<R: Room> {
@@ -314,10 +317,20 @@ impl<R: Room> Housed for Owner<R> {
     fn holder_of(&self, endpoint: &str) -> Option<String> {
         let slot = lock(&self.slot);
         let live = slot.live.as_ref()?;
-        live.bound
-            .iter()
-            .any(|bound| address::same_port(bound, endpoint))
+        live.holds(endpoint)
             .then(|| format!("another {} of this program", R::NAME))
+    }
+
+    fn give_way(&self, endpoint: &str, origin: &Origin) -> bool {
+        let gives_way = |live: &Live| {
+            let made_in = live.origin.as_ref();
+            live.holds(endpoint) && made_in.is_some_and(|made_in| made_in.gives_way_to(origin))
+        };
+        let found = lock(&self.slot).live.as_ref().is_some_and(gives_way);
+        if found {
+            self.shut(None, Some(live::LISTENER_PATIENCE));
+        }
+        found
     }
 }
 
@@ -337,6 +350,15 @@ impl<R: Room> Drop for Owner<R> {
             }
         }
     }
+}
+
+/// Closes an object that holds this endpoint and was made in an earlier run of that cell; false where
+/// there is none.
+pub(crate) fn make_room(process: &Process, endpoint: &str, origin: &Origin) -> bool {
+    let objects = process.housed();
+    objects
+        .iter()
+        .any(|object| object.give_way(endpoint, origin))
 }
 
 /// Which of our own objects holds this endpoint.

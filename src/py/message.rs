@@ -88,7 +88,7 @@ impl Message {
             .collect()
     }
 
-    fn meaning(&self, py: Python<'_>) -> &Meaning {
+    pub(super) fn meaning(&self, py: Python<'_>) -> &Meaning {
         self.meaning.get_or_init(|| {
             Box::new(if self.rest.is_empty() {
                 interpret(&[self.first.as_bytes(py)], self.framing)
@@ -131,7 +131,7 @@ impl Message {
         table.push(self.at_ns, self.meaning(py), self.payload(py));
     }
 
-    fn at(&self) -> DateTime<FixedOffset> {
+    pub(super) fn at(&self) -> DateTime<FixedOffset> {
         Local.timestamp_nanos(self.at_ns).fixed_offset()
     }
 
@@ -143,7 +143,7 @@ impl Message {
         }
     }
 
-    fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
+    pub(super) fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
         let text = String::from_utf8_lossy(self.payload(py));
         if matches!(text, Cow::Owned(_)) {
             self.count_undecodable();

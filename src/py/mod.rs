@@ -6,6 +6,7 @@
 mod arguments;
 mod body;
 mod breath;
+mod cell;
 mod copies;
 mod coroutine;
 mod deed;
@@ -16,6 +17,7 @@ mod lending;
 mod line;
 mod message;
 mod message_kind;
+mod notebook;
 mod publisher;
 mod publisher_async;
 mod publisher_state;
@@ -34,6 +36,7 @@ mod transcript;
 mod transcript_reader;
 mod view;
 mod waiting;
+mod watching;
 
 use pyo3::prelude::*;
 
@@ -70,5 +73,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module
     )?)?;
     module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
+    module.add_function(wrap_pyfunction!(notebook::_html_block, module)?)?;
+    module.add_function(wrap_pyfunction!(notebook::_tail, module)?)?;
     module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

@@ -1,6 +1,7 @@
 //! `Publisher`.
 
 use super::arguments::{self, Seconds, Whole};
+use super::cell;
 use super::events::Callback;
 use super::waiting::detached;
 use crate::error::Error;
@@ -141,8 +142,11 @@ impl Publisher {
             connecting,
             tell: on_event.number(),
         };
+        let bound = config.bind.clone();
+        let _cell = cell::making(py)?;
         // Looking up a name to bind may take a while.
-        let core = detached(py, |checkpoint| Core::new(config, checkpoint))?;
+        let core = detached(py, |checkpoint| Core::new(config, checkpoint))
+            .map_err(|error| cell::explained(py, error, &bound))?;
         Ok(Self {
             core,
             name,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::log::Record;
 use crate::net::Frame;
 use crate::show::line::Timestamps;
-use crate::show::lines::Lines;
+use crate::show::lines::{Lines, Said};
 use crate::wire::message::interpret;
 use crate::wire::stamp::Stamp;
 use pyo3::exceptions::PyUnicodeEncodeError;
@@ -63,10 +63,13 @@ impl Subscriber {
                 }
                 let decoded = String::from_utf8_lossy(meaning.payload(&frames));
                 undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
-                let sender = stamp.map(|stamp| stamp.from.as_str());
-                let action = stamp.is_some_and(Stamp::is_action);
-                let topic = meaning.topic.as_deref();
-                lines.push(&mut text, received.at_ns, topic, sender, action, &decoded);
+                let said = Said {
+                    topic: meaning.topic.as_deref(),
+                    sender: stamp.map(|stamp| stamp.from.as_str()),
+                    action: stamp.is_some_and(Stamp::is_action),
+                    text: &decoded,
+                };
+                lines.push(&mut text, received.at_ns, &said);
                 shown += 1;
                 last = Some(index);
                 if let Some(log) = log {

@@ -1,6 +1,7 @@
 //! `Subscriber`.
 
 use super::arguments::{self, Seconds, Whole};
+use super::cell;
 use super::copies;
 use super::events::Callback;
 use super::message::Message;
@@ -107,7 +108,10 @@ impl Subscriber {
             connecting: arguments::connecting(keepalive, reconnect_max, batch_bytes)?,
             tell: on_event.number(),
         };
-        let core = detached(py, |checkpoint| Core::new(config, checkpoint))?;
+        let bound = config.bind.clone();
+        let _cell = cell::making(py)?;
+        let core = detached(py, |checkpoint| Core::new(config, checkpoint))
+            .map_err(|error| cell::explained(py, error, &bound))?;
         Ok(Self {
             core,
             on_event,

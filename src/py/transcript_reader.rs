@@ -10,6 +10,7 @@ use crate::wire::message::interpret;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -26,6 +27,7 @@ const CHECK: Duration = Duration::from_millis(50);
 /// may share it; each message goes to one of them. Leaving its `with` block closes it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(super) struct TranscriptReader {
+    path: PathBuf,
     state: Mutex<Reading>,
     skipped: AtomicU64,
     closed: AtomicBool,
@@ -167,6 +169,12 @@ impl TranscriptReader {
         self.skipped.load(Ordering::Relaxed)
     }
 
+    /// The file, as an absolute path.
+    #[getter]
+    fn path(&self) -> OsString {
+        self.path.as_os_str().to_owned()
+    }
+
     /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
@@ -197,9 +205,18 @@ impl TranscriptReader {
         let _ = (exc_type, exc, traceback);
         self.close();
     }
+
+    fn __repr__(&self) -> String {
+        let closed = if self.closed.load(Ordering::SeqCst) {
+            " closed"
+        } else {
+            ""
+        };
+        format!("<TranscriptReader '{}'{closed}>", self.path.display())
+    }
 }
 
-fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
+pub(super) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     let frames = entry.frames.iter();
     let frames = frames.map(|frame| PyBytes::new(py, frame).unbind());
     message::restore(frames.collect(), entry.framing.as_str(), entry.at_ns)
@@ -231,6 +248,7 @@ pub(super) fn read_transcript(
 ) -> PyResult<TranscriptReader> {
     let reader = working(py, |_| log::Reader::open(&path, follow, rotated))?;
     Ok(TranscriptReader {
+        path: reader.path().to_owned(),
         state: Mutex::new(Reading {
             reader: Some(reader),
             ready: VecDeque::new(),

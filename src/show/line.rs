@@ -60,14 +60,7 @@ pub struct Line<'a> {
 pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     let mut out = String::with_capacity(line.text.len() + 64);
     push_time(&mut out, line, timestamps, color);
-    push_names(
-        &mut out,
-        line.topic,
-        line.sender,
-        line.color_of,
-        line.action,
-        color,
-    );
+    push_names(&mut out, line, color);
     out.push_str(&sanitize(line.text));
     out
 }
@@ -81,41 +74,42 @@ pub(super) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamp
     }
 }
 
-/// What follows: who speaks, where, and a colon. Or what somebody does: `* alice `.
-pub(super) fn push_names(
-    out: &mut String,
-    topic: Option<&str>,
-    sender: Option<&str>,
-    color_of: Option<&str>,
-    action: bool,
-    color: bool,
-) {
-    let push_name = |out: &mut String, name: &str, key: &str| {
+/// What follows: where, who speaks, and a colon.
+pub(super) fn push_names(out: &mut String, line: &Line<'_>, color: bool) {
+    push_names_by(out, line, |out, name, key| {
         let shown = sanitize(name);
         if color {
             out.push_str(&paint(&shown, key));
         } else {
             out.push_str(&shown);
         }
-    };
+    });
+}
+
+/// The same, with each name, and the key of its colour, put out by somebody else.
+pub(super) fn push_names_by(
+    out: &mut String,
+    line: &Line<'_>,
+    push_name: impl Fn(&mut String, &str, &str),
+) {
     // A stamp may carry an empty name; that is nobody.
-    let topic = topic.filter(|topic| !topic.is_empty());
-    let sender = sender.filter(|sender| !sender.is_empty());
+    let topic = line.topic.filter(|topic| !topic.is_empty());
+    let sender = line.sender.filter(|sender| !sender.is_empty());
     if let Some(topic) = topic {
         push_name(out, topic, topic);
         out.push_str(if sender.is_some() { " " } else { ": " });
     }
     if let Some(sender) = sender {
-        if action {
+        if line.action {
             out.push_str("* ");
         }
-        push_name(out, sender, color_of.unwrap_or(sender));
-        out.push_str(if action { " " } else { ": " });
+        push_name(out, sender, line.color_of.unwrap_or(sender));
+        out.push_str(if line.action { " " } else { ": " });
     }
 }
 
 /// What stands between the brackets.
-fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
+pub(super) fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
     match timestamps {
         Timestamps::None => None,
         Timestamps::Time => Some(line.at.format("%H:%M:%S").to_string()),

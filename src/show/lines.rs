@@ -16,16 +16,8 @@ pub struct Lines {
     previous: Option<i64>,
     /// The time of the last line in words, and the moment that it holds for.
     time: (Option<i64>, String),
-    names: Names,
-}
-
-/// What stands before the text of the last line, and whom it is of.
-#[derive(Debug, Default)]
-struct Names {
-    of: Option<String>,
-    by: Option<String>,
-    acting: bool,
-    words: String,
+    /// Topic and sender of the last line, whether the sender does something, and that in words.
+    names: (Option<String>, Option<String>, bool, String),
 }
 
 impl Lines {
@@ -37,20 +29,12 @@ impl Lines {
             color,
             previous,
             time: (None, String::new()),
-            names: Names::default(),
+            names: (None, None, false, String::new()),
         }
     }
 
     /// Appends a line, with the line break at its end.
-    pub fn push(
-        &mut self,
-        out: &mut String,
-        at_ns: i64,
-        topic: Option<&str>,
-        sender: Option<&str>,
-        action: bool,
-        text: &str,
-    ) {
+    pub fn push(&mut self, out: &mut String, at_ns: i64, said: &Said<'_>) {
         // How long the words for a time hold: those for a moment, and the time of day, are the same
         // for all that was taken at once.
         let moment = match self.timestamps {
@@ -59,40 +43,47 @@ impl Lines {
             Timestamps::Iso => Some(at_ns),
             Timestamps::Delta => None,
         };
+        let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
+        let line = || Line {
+            at: local(at_ns),
+            previous: self.previous.map(local),
+            topic: said.topic,
+            sender: said.sender,
+            color_of: None,
+            action: said.action,
+            text: "",
+        };
         if moment.is_none() || moment != self.time.0 {
-            let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
-            let line = Line {
-                at: local(at_ns),
-                previous: self.previous.map(local),
-                topic: None,
-                sender: None,
-                color_of: None,
-                action: false,
-                text: "",
-            };
-            self.time.0 = moment;
-            self.time.1.clear();
-            line::push_time(&mut self.time.1, &line, self.timestamps, self.color);
+            let mut words = String::new();
+            line::push_time(&mut words, &line(), self.timestamps, self.color);
+            self.time = (moment, words);
         }
-        let Names {
-            of,
-            by,
-            acting,
-            words,
-        } = &mut self.names;
-        if of.as_deref() != topic || by.as_deref() != sender || *acting != action {
-            *of = topic.map(str::to_owned);
-            *by = sender.map(str::to_owned);
-            *acting = action;
-            words.clear();
-            line::push_names(words, topic, sender, None, action, self.color);
+        let (of, by, action, _) = &self.names;
+        if of.as_deref() != said.topic || by.as_deref() != said.sender || *action != said.action {
+            let mut words = String::new();
+            line::push_names(&mut words, &line(), self.color);
+            let owned = |name: Option<&str>| name.map(str::to_owned);
+            self.names = (owned(said.topic), owned(said.sender), said.action, words);
         }
         out.push_str(&self.time.1);
-        out.push_str(words);
-        out.push_str(&sanitize(text));
+        out.push_str(&self.names.3);
+        out.push_str(&sanitize(said.text));
         out.push('\n');
         self.previous = Some(at_ns);
     }
+}
+
+/// Who says or does what, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// The topic.
+    pub topic: Option<&'a str>,
+    /// The sender's name.
+    pub sender: Option<&'a str>,
+    /// Whether the text is what the sender does.
+    pub action: bool,
+    /// The payload.
+    pub text: &'a str,
 }
 
 #[cfg(test)]
@@ -120,7 +111,8 @@ mod tests {
                 let mut expected = String::new();
                 for (seconds, micros, topic, sender, action, text) in &messages {
                     let at_ns = seconds * NANOS + micros * 1000;
-                    lines.push(&mut found, at_ns, *topic, *sender, *action, text);
+                    let said = Said { topic: *topic, sender: *sender, action: *action, text };
+                    lines.push(&mut found, at_ns, &said);
                     let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
                     let line = Line {
                         at: local(at_ns),

@@ -2,8 +2,9 @@
 //! stream prints it.
 //!
 //! The invariant: whatever a stranger sends, one message is one line, and the only escape sequences
-//! in it are ours.
+//! or markup in it are ours.
 
+pub mod html;
 pub mod line;
 pub mod lines;
 pub mod sanitize;

@@ -74,6 +74,23 @@ pub fn color_of(key: &str) -> Color {
     Color::AnsiColor(PALETTE[index])
 }
 
+/// The same colour as HTML names it: `#5f87d7`.
+#[must_use]
+pub fn hex_of(key: &str) -> String {
+    let Color::AnsiColor(code @ 16..=231) = color_of(key) else {
+        return "inherit".into();
+    };
+    // The 6 by 6 by 6 cube of the 256 colours, as xterm has it (256colres.pl).
+    let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
+    let code = code - 16;
+    format!(
+        "#{:02x}{:02x}{:02x}",
+        level(code / 36),
+        level(code / 6 % 6),
+        level(code % 6)
+    )
+}
+
 /// FNV-1a with 64 bits (RFC 9923).
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -81,6 +81,18 @@ fn a_key_keeps_its_colour() {
     assert_eq!(bold("x"), "\x1b[1mx\x1b[0m");
 }
 
+#[test]
+fn html_has_the_same_colours() {
+    // xterm's 172, 68, 35, 24, 160 and 139.
+    let known = [
+        "#d78700", "#5f87d7", "#00af5f", "#005f87", "#d70000", "#af87af",
+    ];
+    let seen: std::collections::BTreeSet<String> =
+        (0..50).map(|n| hex_of(&format!("room{n}"))).collect();
+    assert_eq!(seen, known.map(str::to_owned).into());
+    assert_eq!(hex_of("room1"), "#5f87d7");
+}
+
 type Rgb = [f64; 3];
 
 /// A colour of the 6 by 6 by 6 cube, as linear light.

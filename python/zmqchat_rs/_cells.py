@@ -1,0 +1,84 @@
+"""Which cell of a notebook runs: what it made in an earlier run gives way when it runs again.
+
+A cell is known by the identity that JupyterLab, Notebook 7 and VS Code send along, elsewhere by its
+text: a line that is called back and run again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from ._core import parse_address
+
+if TYPE_CHECKING:
+    from typing import Any, Iterator, Sequence
+
+
+def shell() -> Any:  # noqa: ANN401 - IPython's classes are no dependency of ours
+    """IPython's shell; None in a program that has merely imported IPython."""
+    ipython = sys.modules.get("IPython")
+    get_ipython = getattr(ipython, "get_ipython", None)
+    return None if get_ipython is None else get_ipython()
+
+
+def in_kernel() -> bool:
+    """Whether a kernel runs this, so that output has cells to stand in."""
+    return hasattr(shell(), "kernel")
+
+
+def current() -> tuple[str, str] | None:
+    """The running cell, and its run.
+
+    Returns:
+        What stays the same when the cell is run again, and what does not; None outside of
+        IPython, and in threads that a cell has started: these may outlive it.
+    """
+    running = shell()
+    if running is None or threading.current_thread() is not threading.main_thread():
+        return None
+    get_parent = getattr(running, "get_parent", None)
+    parent = get_parent() if get_parent is not None else {}
+    identity = parent.get("metadata", {}).get("cellId")
+    text = parent.get("content", {}).get("code")
+    run = parent.get("header", {}).get("msg_id")
+    if text is None:
+        history = running.history_manager.input_hist_raw
+        text = history[-1] if history else ""
+    if run is None:
+        run = str(running.execution_count)
+    return (f"cell {identity}" if identity else f"text {text}"), run
+
+
+def explain(error: OSError, addresses: Sequence[str]) -> None:
+    """Have the error of an address in use name the variable that holds it."""
+    found = next(_holders(addresses), None)
+    if found is not None:
+        text = f"{error.strerror}. Here that is {found}: {found}.close() frees it"
+        error.strerror = text
+        error.args = (error.errno, text)
+
+
+def _holders(addresses: Sequence[str]) -> Iterator[str]:
+    """Names of the notebook's variables that are bound to one of these; `Out[3]` last."""
+    running = shell()
+    if running is None:
+        return
+    wanted = {_port(address) for address in addresses}
+    names = {name: value for name, value in running.user_ns.items() if not name.startswith("_")}
+    names.update({f"Out[{n}]": out for n, out in running.user_ns.get("Out", {}).items()})
+    for name, value in names.items():
+        # Of our own objects alone: a look at others might do anything.
+        ours = type(value).__module__.partition(".")[0] == __package__
+        if not ours or getattr(value, "closed", True):
+            continue
+        endpoints = getattr(value, "endpoints", None) or [getattr(value, "endpoint", None)]
+        if any(_port(one) in wanted for one in endpoints if one):
+            yield name
+
+
+def _port(address: str) -> object:
+    """What two listeners cannot share: a TCP port, a path or a name."""
+    transport, host, port = parse_address(address, bind=True)
+    return port if transport == "tcp" else (transport, host)

@@ -1,0 +1,161 @@
+//! `Message` and transcripts as notebooks show them: IPython calls these methods.
+
+use super::message::Message;
+use super::transcript::{working, Transcript};
+use super::transcript_reader::{restored, TranscriptReader};
+use crate::log;
+use crate::show::html;
+use crate::show::line::{Line, Timestamps};
+use crate::show::sanitize::sanitize;
+use crate::wire::stamp;
+use pyo3::intern;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+
+/// How many characters of a text stand in a cell's `Out`.
+const PRETTY_CHARS: usize = 200;
+
+impl Message {
+    fn html(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: Timestamps,
+        previous: Option<&Self>,
+    ) -> String {
+        let meaning = self.meaning(py);
+        let payload = self.payload(py);
+        // Of a huge payload only what is shown is decoded.
+        let text = if payload.len() <= html::SHOWN_BYTES {
+            self.lossy_text(py)
+        } else {
+            String::from_utf8_lossy(&payload[..html::SHOWN_BYTES])
+        };
+        let stamp = meaning.stamp.as_ref();
+        let line = Line {
+            at: self.at(),
+            previous: previous.map(Self::at),
+            topic: meaning.topic.as_deref(),
+            sender: stamp.map(|stamp| stamp.from.as_str()),
+            color_of: None,
+            action: stamp.is_some_and(|stamp| stamp.kind.as_deref() == Some(stamp::ACTION)),
+            text: &text,
+        };
+        html::render(&line, timestamps, color, payload.len())
+    }
+}
+
+#[pymethods]
+impl Message {
+    /// `render` as a line of HTML, which belongs into `_html_block`.
+    #[pyo3(signature = (*, color, timestamps, previous))]
+    fn _html_line(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: &str,
+        previous: Option<&Bound<'_, Self>>,
+    ) -> PyResult<String> {
+        let timestamps = Timestamps::parse(timestamps)?;
+        Ok(self.html(py, color, timestamps, previous.map(Bound::get)))
+    }
+
+    /// How a notebook shows it: one line, as `render` has it, in HTML.
+    fn _repr_html_(&self, py: Python<'_>) -> String {
+        html::block(&[self.html(py, true, Timestamps::Time, None)])
+    }
+
+    /// How IPython shows it as text: its `repr`, in which a long text is cut.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        let py = slf.py();
+        let payload = slf.get().payload(py);
+        let shown = if payload.len() <= 4 * PRETTY_CHARS {
+            slf.repr()?.to_string()
+        } else {
+            let topic = slf.get().meaning(py).topic.as_deref();
+            let topic = topic.map_or(String::new(), |topic| {
+                format!("topic='{}' ", sanitize(topic))
+            });
+            let head = String::from_utf8_lossy(&payload[..4 * PRETTY_CHARS]);
+            let head: String = head.chars().take(PRETTY_CHARS).collect();
+            let bytes = payload.len();
+            format!(
+                "<Message {topic}text='{}…' ({bytes} bytes in all)>",
+                sanitize(&head)
+            )
+        };
+        p.call_method1(intern!(py, "text"), (shown,))?;
+        Ok(())
+    }
+}
+
+/// The body of `_repr_html_` and `_repr_pretty_` of both.
+fn shown<'py>(what: &Bound<'py, PyAny>, how: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = what.py();
+    py.import(intern!(py, "zmqchat_rs._showing"))?
+        .call_method1(how, (what,))
+}
+
+fn shown_pretty(what: &Bound<'_, PyAny>, p: &Bound<'_, PyAny>) -> PyResult<()> {
+    p.call_method1(intern!(p.py(), "text"), (shown(what, "transcript_text")?,))?;
+    Ok(())
+}
+
+#[pymethods]
+impl Transcript {
+    /// How a notebook shows it: where it is, and the last messages of the file.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "transcript_html")
+    }
+
+    /// The same as text.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        shown_pretty(slf, p)
+    }
+}
+
+#[pymethods]
+impl TranscriptReader {
+    /// How a notebook shows it: where it is, and the last messages of the file. None of them is
+    /// taken from the iteration.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "transcript_html")
+    }
+
+    /// The same as text.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        shown_pretty(slf, p)
+    }
+}
+
+/// Lines of HTML as one element that may stand anywhere.
+#[pyfunction]
+pub(super) fn _html_block(lines: Vec<String>) -> String {
+    html::block(&lines)
+}
+
+/// The last messages of a transcript, and whether there are more before them.
+#[pyfunction]
+pub(super) fn _tail(py: Python<'_>, path: PathBuf, count: usize) -> PyResult<(Vec<Message>, bool)> {
+    let (entries, more) = working(py, |_| log::tail(&path, count))?;
+    let messages = entries
+        .into_iter()
+        .map(|entry| restored(py, entry))
+        .collect::<PyResult<_>>()?;
+    Ok((messages, more))
+}

@@ -1,0 +1,281 @@
+"""What students see: a real JupyterLab in a real browser, in its light and its dark theme.
+
+The screenshots are kept where `ZMQCHAT_TEST_SCREENSHOTS` says; with that variable set, nothing is
+skipped: what is missing is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+SCREENSHOTS = os.environ.get("ZMQCHAT_TEST_SCREENSHOTS", "")
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+SECONDS = 60.0
+# A number stands before a cell once it has ended.
+ALL_HAVE_ENDED = r"""
+() => [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
+    .every(prompt => /^\[\d+\]:$/.test(prompt.textContent.trim()))
+"""
+
+if not SCREENSHOTS:
+    pytest.importorskip("jupyterlab", reason="needs jupyterlab: pip install '.[browser]'")
+    pytest.importorskip("playwright", reason="needs playwright: pip install '.[browser]'")
+    if not BROWSER:
+        pytest.skip("needs a Chromium, such as Debian's", allow_module_level=True)
+
+DEMO = r"""
+from zmqchat_rs import Publisher, Subscriber
+pub = Publisher("127.0.0.1:0", name="alice")
+sub = Subscriber(pub.endpoint)
+pub.wait_for_subscribers(1, timeout=60)
+# %%
+live = sub.watch()
+# %%
+pub.send_many([f"line {n}" for n in range(100)], topic="numbers")
+pub.send("<b id=forged>bold</b> <script>document.title = 'driven'</script>", topic="room1")
+pub.send(r"$\href{javascript:alert(1)}{x}$ and \(y\) cost $5", topic="library")
+pub.send("\x1b[2J\u202eesrever\n[12:00:00] teacher: forged", topic="garden")
+live.wait(103, timeout=60)
+# %%
+for room in ("room1", "room2", "room3", "kitchen", "lab"):
+    pub.send(f"This is {room}", topic=room)
+pub.send("the newest", topic="room1")
+live.wait(109, timeout=60)
+print("printed by a later cell")
+"""
+
+
+def notebook(cells: list[str]) -> str:
+    """A notebook of these cells, as a file."""
+    code: list[dict[str, Any]] = [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"cell-{number}",
+            "metadata": {},
+            "outputs": [],
+            "source": text,
+        }
+        for number, text in enumerate(cells)
+    ]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel}
+    return json.dumps({"cells": code, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
+
+
+class Lab:
+    """A JupyterLab server with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        shutil.copytree(FOLDER, self.root)
+        (self.root / "demo.ipynb").write_text(
+            notebook(DEMO.strip().split("\n# %%\n")), encoding="utf-8"
+        )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        options = {
+            "ServerApp.ip": "127.0.0.1",
+            "ServerApp.port": port,
+            "ServerApp.port_retries": 0,
+            "ServerApp.root_dir": self.root,
+            "ServerApp.open_browser": False,
+            "ServerApp.allow_root": True,
+            "ServerApp.disable_check_xsrf": True,
+            "IdentityProvider.token": "",
+        }
+        folders = {
+            f"JUPYTER{name}_DIR": str(folder / name.lower().strip("_"))
+            for name in ("_CONFIG", "_DATA", "_RUNTIME", "LAB_SETTINGS", "LAB_WORKSPACES")
+        }
+        self.log = folder / "jupyterlab.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "jupyterlab"),
+                    *(f"--{name}={value}" for name, value in options.items()),
+                ],
+                env={**os.environ, **folders, "IPYTHONDIR": str(folder / "ipython")},
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+        self._settle(
+            "@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False
+        )
+        # All cells are in the page, those out of sight, too.
+        self._settle("@jupyterlab/notebook-extension:tracker", windowingMode="none")
+
+    def theme(self, name: str) -> None:
+        """Choose the theme of the pages that are opened from now on."""
+        self._settle("@jupyterlab/apputils-extension:themes", theme=name)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + SECONDS
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
+                return
+            told = self.log.read_text(encoding="utf-8")
+            assert self._process.poll() is None, told
+            assert time.monotonic() < deadline, told
+            time.sleep(0.1)
+
+    def _settle(self, plugin: str, **values: object) -> None:
+        body = json.dumps({"raw": json.dumps(values)}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/lab/api/settings/{plugin}",
+            data=body,
+            method="PUT",
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS):
+            pass
+
+    def end(self) -> None:
+        """End the server, and with it the kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    server = Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    assert BROWSER, "there is no Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 1300})
+    page.set_default_timeout(SECONDS * 1000)
+    yield page
+    page.close()
+
+
+def run_all(page: Page, lab: Lab, name: str) -> Locator:
+    """Open a notebook, run all of it, and give its code cells once the last one has ended."""
+    page.goto(f"{lab.url}/lab/tree/{name}?reset")
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    cells.last.wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    try:
+        page.wait_for_function(ALL_HAVE_ENDED)
+    except Exception:
+        keep(page, "failed")
+        raise
+    return cells
+
+
+def keep(page: Page, name: str) -> None:
+    if SCREENSHOTS:
+        folder = Path(SCREENSHOTS)
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{name}.png")
+
+
+def cell_with(cells: Locator, code: str) -> Locator:
+    (found,) = [
+        cells.nth(number)
+        for number in range(cells.count())
+        if code in (cells.nth(number).locator(".jp-InputArea").text_content() or "")
+    ]
+    return found.locator(".jp-OutputArea")
+
+
+def test_the_first_lesson_shows_each_line_in_its_cell(page: Page, lab: Lab) -> None:
+    cells = run_all(page, lab, "01_publish_and_subscribe.ipynb")
+    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
+    watching = cell_with(cells, "live = sub.watch()")
+    watching.get_by_text("■ stopped at").wait_for()
+    shown = watching.inner_text()
+    for word in ("Ready", "steady", "go!"):
+        assert word in shown
+        assert word not in cell_with(cells, "for word in").inner_text()
+    watching.scroll_into_view_if_needed()
+    keep(page, "lesson-1")
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: str) -> None:
+    lab.theme(theme)
+    cells = run_all(page, lab, "demo.ipynb")
+    watching = cell_with(cells, "live = sub.watch()")
+    watching.get_by_text("the newest").wait_for()
+    later = cell_with(cells, "printed by a later cell")
+    assert later.inner_text().strip() == "printed by a later cell"
+
+    # Coloured: a topic has its colour in both themes, and stands out from the background.
+    name = watching.locator("bdi", has_text=re.compile("^room1$")).last
+    color = name.evaluate("name => getComputedStyle(name).color")
+    assert color == "rgb(95, 135, 215)"
+    text = watching.get_by_text("the newest").evaluate("text => getComputedStyle(text).color")
+    background = page.evaluate(
+        "getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor"
+    )
+    light, dark = brightness(text), brightness(background)
+    assert abs(light - dark) > 0.5, (text, background)
+
+    # The newest line is in sight without scrolling.
+    box = watching.locator("pre").last
+    frame = box.locator("xpath=../..").bounding_box()
+    line = watching.get_by_text("the newest").bounding_box()
+    assert frame is not None
+    assert line is not None
+    assert frame["y"] <= line["y"] <= line["y"] + line["height"] <= frame["y"] + frame["height"] + 1
+    assert frame["height"] < 600
+
+    # Harmless: no markup, no script, no formula of a stranger's.
+    assert page.locator("#forged").count() == 0
+    assert page.title() != "driven"
+    assert watching.locator("script, a, mjx-container, .MathJax, math").count() == 0
+    shown = watching.inner_text()
+    assert "<b id=forged>bold</b>" in shown
+    assert r"$\href{javascript:alert(1)}{x}$ and \(y\) cost $5" in shown
+    assert r"\x1b[2J\u202eesrever\n[12:00:00] teacher: forged" in shown
+    watching.scroll_into_view_if_needed()
+    keep(page, f"watch-{theme.rsplit(maxsplit=1)[-1].lower()}")
+
+
+def brightness(color: str) -> float:
+    red, green, blue = map(float, re.findall(r"[\d.]+", color)[:3])
+    return (0.3 * red + 0.6 * green + 0.1 * blue) / 255
