@@ -249,15 +249,16 @@ def test_other_tasks_run_while_messages_never_run_dry(pair: Pair) -> None:
                 rounds += 1
                 await asyncio.sleep(0)
 
-        pair.publisher.send_many(["x"] * 5_000)
+        pair.publisher.send_many(["x"] * 1_000)
         pair.publisher.send("last")
+        # From here on there is always one more.
+        await pair.subscriber.arecv()
         counter = asyncio.create_task(count())
         await swallow()
         counter.cancel()
         return rounds
 
-    # It would get a turn or two while the first message is on its way.
-    assert run(main()) > 20
+    assert run(main()) > 5
 
 
 def test_a_task_that_sends_without_end_lets_others_run(publisher: Publisher) -> None:
