@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Callable, cast
 
-from .jobs import calls, latency, memory, say, stream
+from .jobs import calls, latency, memory, relay, say, stream
 
 if TYPE_CHECKING:
     from .peers import Job, PeerModule
@@ -38,6 +38,7 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
         calls.show,
         memory.stand,
         memory.attend,
+        relay.relay,
         versions,
     )
 }

@@ -154,11 +154,12 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "subscriber.py",
         "both.py",
         "connected.py",
+        "relay.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
         "talking.py",
     }
-    assert len(SHELL) == 7
+    assert len(SHELL) == 8
 
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
@@ -267,6 +268,37 @@ def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
             assert alice.shows("lobby carol: Hello everyone!"), alice.printed
             alice.type("Good evening")
             assert carol.shows("alice Good evening"), carol.printed
+
+
+def test_a_relay_passes_on_what_its_program_sends(port: int) -> None:
+    with program("relay.py", port) as relay:
+        assert relay.shows("Hello everyone!"), relay.printed
+        assert relay.shows("<RelayStats messages=1 "), relay.printed
+        assert relay.ends() == 0
+
+
+def test_what_is_typed_with_a_relay_in_between_is_read(port: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        other = free.getsockname()[1]
+
+    def here(line: str) -> Running:
+        ends = f"zmqchat relay --frontend 127.0.0.1:{other} --backend 127.0.0.1:{port}"
+        line = line.replace("192.168.1.10:5556", f"127.0.0.1:{other}").replace(
+            "zmqchat relay", ends
+        )
+        line = line.replace("192.168.1.10", f"127.0.0.1:{port}")
+        return Running(["sh", "-c", f"exec {line}"])
+
+    relay_line, pub_line, sub_line = shell_block("zmqchat relay")
+    with here(relay_line.partition("#")[0]) as relay, here(sub_line) as hearing:
+        assert relay.shows(f"zmqchat pub --connect 127.0.0.1:{other}"), relay.printed
+        with here(pub_line) as typing:
+            deadline = time.monotonic() + SECONDS
+            typing.type("Good morning")
+            while not hearing.shows("Good morning", within=0.2):
+                assert time.monotonic() < deadline, (typing.printed, hearing.printed)
+                typing.type("Good morning")
 
 
 def test_the_numbers_are_those_of_the_module() -> None:

@@ -55,24 +55,22 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
             Subscriber(backend, topics=["room1"], reconnect_max=0.2, high_water_mark=0)
         )
         publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
-        sent, heard = 0, []
+        sent = 0
+        heard: list[int | None] = []
 
-        def send_until(condition: Callable[[], object]) -> None:
+        def send_until_heard(more: int) -> None:
             nonlocal sent
-            deadline = time.monotonic() + PATIENCE
-            while not condition():
+            wanted, deadline = len(heard) + more, time.monotonic() + PATIENCE
+            while len(heard) < wanted:
                 assert time.monotonic() < deadline
                 publisher.send("x", topic="room1")
                 sent += 1
-                try:
+                with contextlib.suppress(TimeoutError):
                     while True:
                         heard.append(subscriber.recv(timeout=0).sequence)
-                except TimeoutError:
-                    pass
 
         for _ in range(2):
-            count = len(heard)
-            send_until(lambda count=count: len(heard) > count + 100)
+            send_until_heard(100)
             running.kill()
             until(lambda: subscriber.peers[0].state == "reconnecting")
             # Nobody is there: these are lost.
@@ -81,15 +79,14 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
                 sent += 1
             running = start_python(RUNS, frontend, backend)
             assert running.line() == "ready"
-        count = len(heard)
-        send_until(lambda: len(heard) > count + 100)
+        send_until_heard(100)
         # Whatever is under way.
         publisher.send("the end", topic="room1")
         sent += 1
         while (message := subscriber.recv(timeout=PATIENCE)).text != "the end":
             heard.append(message.sequence)
         heard.append(message.sequence)
-        assert heard == sorted(set(heard))
+        assert heard == sorted({number for number in heard if number is not None})
         stats = subscriber.stats()
         assert stats.lost >= 100
         assert len(heard) + stats.lost == sent

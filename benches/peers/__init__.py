@@ -63,6 +63,15 @@ class Receiving:
     receive_stream: Callable[[Payload], tuple[Payload, int, float, float]] = not_offered
 
 
+@dataclass(frozen=True)
+class Relaying:
+    """A relay of one run."""
+
+    # Where subscribers connect.
+    endpoint: str
+    close: Callable[[], object]
+
+
 class PeerModule(Protocol):
     """What a peer's module provides. No queue may have a limit."""
 
@@ -74,6 +83,9 @@ class PeerModule(Protocol):
 
     def receiving(self, job: Job) -> Receiving:
         """Connects to what the sending side calls its endpoint, and hears what the job says."""
+
+    def relaying(self, job: Job) -> Relaying:
+        """Connects to `upstream` and binds to `endpoint`; for rows with a relay alone."""
 
 
 @dataclass(frozen=True)

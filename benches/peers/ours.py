@@ -7,9 +7,9 @@ import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from zmqchat_rs import Publisher, Subscriber, build_info
+from zmqchat_rs import Publisher, Relay, Subscriber, build_info
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -95,3 +95,12 @@ def receiving(job: Job) -> Receiving:
         receive_stream=streams.get(kind, not_offered),
         show=lambda count: subscriber.listen(count=count, color="never"),
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """A relay without a frontend of its own."""
+    relay = Relay(None, backend=job["endpoint"], connect=job["upstream"], high_water_mark=0)
+    bound = relay.backend
+    if bound is None:
+        raise RuntimeError(f"bound nothing at {job['endpoint']}")
+    return Relaying(endpoint=bound, close=relay.close)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -142,3 +143,26 @@ def receiving(job: Job) -> Receiving:
         receive_stream=streams.get(job["kind"], not_offered),
         show=receives.show,
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """`zmq.proxy` in a thread, which ends with the process."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    frontend: zmq.Socket[bytes] = context.socket(zmq.XSUB)
+    backend: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+    for socket in (frontend, backend):
+        socket.set_hwm(0)
+        socket.linger = 0
+    frontend.connect(job["upstream"])
+    backend.bind(job["endpoint"])
+    endpoint = backend.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def run() -> None:
+        try:
+            zmq.proxy(frontend, backend)
+        except zmq.ContextTerminated:
+            frontend.close()
+            backend.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return Relaying(endpoint=endpoint, close=context.term)

@@ -183,7 +183,7 @@ impl Shared {
         let outcome = self
             .transcript
             .append_counting(&lines, &mut done, &mut || Ok(()));
-        let whole = lines[..done].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let whole = lines[..done].split(|byte| *byte == b'\n').count() as u64 - 1;
         let mut state = self.lock();
         state.progress.written += whole;
         state.progress.skipped += count - whole;

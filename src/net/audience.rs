@@ -19,23 +19,23 @@ pub(crate) struct Audience {
     pub(crate) ledger: Ledger,
     framing: Framing,
     notices: Vec<Frame>,
-    /// Whether `seen` looks at the books.
-    looks: bool,
+    /// Whether each notice is shown to somebody before it is booked.
+    shows: bool,
 }
 
 impl Audience {
     /// Nobody yet. The framing says how subscriptions are told.
-    pub(crate) fn new(framing: Framing, ledger: Ledger, looks: bool) -> Self {
+    pub(crate) fn new(framing: Framing, ledger: Ledger, shows: bool) -> Self {
         Self {
             ledger,
             framing,
             notices: Vec::new(),
-            looks,
+            shows,
         }
     }
 
     /// Takes in who came and went; `seen` is shown each notice as soon as it is read, with the books
-    /// as they were before, but for connections that came and went. Says whether anything was reported. See `ledger` for why this order.
+    /// as they were before, if that is wanted at all. Says whether anything was reported. See `ledger` for why this order.
     pub(crate) fn read(
         &mut self,
         live: &mut Live,
@@ -45,14 +45,20 @@ impl Audience {
         loop {
             while self.notices.len() < NOTICES {
                 let mut notice = Frame::empty();
+                if self.shows {
+                    // A departure that is taken in later would end what `seen` may do for somebody.
+                    live.run_commands();
+                }
                 if uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
                     break;
                 }
-                if self.looks {
-                    // Or a descriptor may stand for the one who had it before.
-                    reported |= self.read_monitor(live);
+                if self.shows {
+                    if self.knows(&notice) {
+                        // Or its descriptor is another's by now.
+                        reported |= self.read_monitor(live);
+                    }
+                    seen(live, &self.ledger, &notice);
                 }
-                seen(live, &self.ledger, &notice);
                 self.notices.push(notice);
             }
             reported |= self.read_monitor(live);
@@ -74,6 +80,14 @@ impl Audience {
             if !full {
                 return reported;
             }
+        }
+    }
+
+    /// Whether it subscribes to what its descriptor has subscribed to already.
+    fn knows(&self, notice: &Frame) -> bool {
+        match (Notice::of(notice), notice.source()) {
+            (Notice::Subscribed(prefix), Some(source)) => self.ledger.has(source, prefix),
+            _ => false,
         }
     }
 

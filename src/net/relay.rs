@@ -6,30 +6,30 @@
 //! | `outlet` | the backend, to which subscribers come |
 //! | `pump` | the thread between them |
 //! | `cache` | the latest message of each topic |
+//! | `opening` | how it comes to stand |
 //!
 //! It is no `zmq_proxy_steerable`: in libzmq 4.3.5 that one cannot be paused.
 
 mod cache;
 mod intake;
+mod opening;
 mod outlet;
 mod pump;
 
 use super::filter::Subscription;
-use super::live::Live;
-use super::options::{self, Common, Connecting};
+use super::options::Connecting;
 use super::outbox::unix_nanoseconds;
 use super::peers::Peer;
-use super::publisher::{OnFull, MAX_INBOUND_BYTES};
-use super::socket::{Housed, Owner};
+use super::publisher::OnFull;
+use super::socket::Owner;
 use super::wait::{Checkpoint, Deadline};
-use super::wake::{self, Wake};
-use super::{address, interfaces, links, sys};
+use super::wake::Wake;
+use super::{address, links};
 use crate::error::{Error, Result};
-use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::message::Framing;
-use crate::wire::stamp;
+use crate::wire::topic;
 use intake::Intake;
-use outlet::Outlet;
+use opening::{check_apart, check_no_loop, open_backend, open_frontend, start};
 use pump::Hub;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,8 @@ pub struct Stats {
     pub subscribers: usize,
     /// Topics of which the latest message is kept.
     pub cached: usize,
-    /// Latest messages that newcomers did not get, because others would have got them again.
+    /// Latest messages that newcomers did not get: others would have got them again, or their queue
+    /// was full.
     pub replays_skipped: u64,
     /// Whether messages wait.
     pub paused: bool,
@@ -110,7 +111,7 @@ pub struct Relay {
 
 impl Relay {
     /// Binds and connects, and begins to pass messages on.
-    pub fn new(config: Config, checkpoint: Checkpoint<'_>) -> Result<Self> {
+    pub fn new(config: &Config, checkpoint: Checkpoint<'_>) -> Result<Self> {
         if config.on_full == OnFull::Raise {
             return Err(Error::Value(
                 "a relay's on_full is \"drop\" or \"block\": there is nobody to raise an error for"
@@ -122,7 +123,7 @@ impl Relay {
         check_apart(&config.frontend, &config.backend)?;
         let wake = Arc::new(Wake::new());
         let hears_all = config.cached_topics > 0 || config.capture.is_some();
-        let frontend = open_frontend(&config, &wake, hears_all, checkpoint)?;
+        let frontend = open_frontend(config, &wake, hears_all, checkpoint)?;
         let bound =
             |owner: &Owner<Intake>| owner.enter()?.parts().map(|(live, _)| live.bound.clone());
         let finish = |checkpoint: Checkpoint<'_>| {
@@ -134,7 +135,7 @@ impl Relay {
                 "frontend",
             )?;
             links::connect_all(&frontend, &config.connect)?;
-            let backend = open_backend(&config, &wake, checkpoint)?;
+            let backend = open_backend(config, &wake, checkpoint)?;
             let backend_endpoints = backend.enter()?.parts()?.0.bound.clone();
             let outcome = check_no_loop(&config.connect, &backend_endpoints, "connect", "backend")
                 .and_then(|()| links::connect_all(&backend, &config.publish_to));
@@ -269,8 +270,8 @@ impl Relay {
     ) -> Result<usize> {
         let start = match topic {
             Some(topic) => {
-                crate::wire::topic::validate(topic)?;
-                Some(crate::wire::topic::prefix(topic))
+                topic::validate(topic)?;
+                Some(topic::prefix(topic))
             }
             None => None,
         };
@@ -353,143 +354,4 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-fn open_frontend(
-    config: &Config,
-    wake: &Arc<Wake>,
-    hears_all: bool,
-    checkpoint: Checkpoint<'_>,
-) -> Result<Arc<Owner<Intake>>> {
-    let limit = config.max_message_bytes.max(stamp::MAX_BYTES);
-    let mut live = Live::open(
-        zmq::XSUB,
-        &Common {
-            high_water_mark: config.high_water_mark,
-            max_inbound_bytes: i64::try_from(limit).unwrap_or(i64::MAX),
-            // Nothing leaves it but subscriptions.
-            linger: Duration::ZERO,
-            connecting: config.connecting.clone(),
-            tell: config.tell,
-        },
-    )?;
-    live.side = "frontend";
-    options::apply_subscriber(&mut live.socket, &config.connecting)
-        .map_err(|errno| errno.during("cannot set up a relay"))?;
-    let mut intake = Intake::new(Arc::clone(wake));
-    if hears_all {
-        intake.ask(&mut live, &Arc::from(&b""[..]), true);
-    }
-    let live = address::bind_all(live, &config.frontend, checkpoint)?;
-    Owner::new(live, intake)
-}
-
-fn open_backend(
-    config: &Config,
-    wake: &Arc<Wake>,
-    checkpoint: Checkpoint<'_>,
-) -> Result<Arc<Owner<Outlet>>> {
-    let mut live = Live::open(
-        zmq::XPUB,
-        &Common {
-            high_water_mark: config.high_water_mark,
-            max_inbound_bytes: MAX_INBOUND_BYTES,
-            linger: config.linger,
-            connecting: config.connecting.clone(),
-            tell: config.tell,
-        },
-    )?;
-    live.side = "backend";
-    let keeps_all = config.on_full == OnFull::Block;
-    let connects = !config.publish_to.is_empty();
-    options::apply_publisher(&mut live.socket, keeps_all, connects, &config.connecting)
-        // Where messages may be lost, too: that a queue is full is otherwise told by nobody.
-        .and_then(|()| sys::set_int(&mut live.socket, sys::XPUB_NODROP, 1))
-        .and_then(|()| {
-            let manual = i32::from(config.cached_topics > 0);
-            sys::set_int(&mut live.socket, sys::XPUB_MANUAL, manual)
-        })
-        .map_err(|errno| errno.during("cannot set up a relay"))?;
-    let live = address::bind_all(live, &config.backend, checkpoint)?;
-    Owner::new(live, Outlet::new(Arc::clone(wake), config.cached_topics))
-}
-
-fn start(hub: &Arc<Hub>) -> Result<()> {
-    let running = Arc::clone(hub);
-    let started = std::thread::Builder::new()
-        .name("zmqchat-relay".into())
-        .spawn(move || {
-            wake::block_signals();
-            running.run();
-        });
-    started.map(drop).map_err(|error| {
-        hub.backend.end();
-        Error::Os {
-            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-            message: format!("cannot start a thread for the relay: {error}"),
-        }
-    })
-}
-
-/// Refuses a frontend and a backend at the same port.
-fn check_apart(frontend: &[String], backend: &[String]) -> Result<()> {
-    for one in frontend {
-        for other in backend {
-            let (first, second) = (
-                endpoint::parse(one, Role::Bind)?,
-                endpoint::parse(other, Role::Bind)?,
-            );
-            let free = matches!(
-                first,
-                Endpoint::Tcp {
-                    port: Port::Free,
-                    ..
-                }
-            );
-            if !free && address::same_port(&first.to_string(), &second.to_string()) {
-                return Err(Error::Value(format!(
-                    "publishers ({one}) and subscribers ({other}) need ports of their own: for \
-                     example frontend=\"*:5556\", backend=\"*:5555\""
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses to connect a relay to itself, where each message would go round for ever.
-fn check_no_loop(connect: &[String], bound: &[String], what: &str, side: &str) -> Result<()> {
-    for text in connect {
-        let wanted = endpoint::parse(text, Role::Connect)?;
-        let is_here = match &wanted {
-            Endpoint::Tcp {
-                host: Host::V4(address),
-                ..
-            } => {
-                let own = || {
-                    interfaces::local()
-                        .into_iter()
-                        .any(|local| local.address == *address)
-                };
-                address.is_loopback() || own()
-            }
-            Endpoint::Tcp {
-                host: Host::V6 { address, .. },
-                ..
-            } => address.is_loopback(),
-            Endpoint::Tcp {
-                host: Host::Name(name),
-                ..
-            } => name == "localhost",
-            _ => true,
-        };
-        let wanted = wanted.to_string();
-        if is_here && bound.iter().any(|bound| address::same_port(bound, &wanted)) {
-            return Err(Error::Value(format!(
-                "{what}={text:?} is this relay's own {side}: its messages would go round for ever; \
-                 connect to another relay, or to a publisher"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -18,8 +18,7 @@ pub(crate) const XPUB_MANUAL: c_int = int(zmq_sys::ZMQ_XPUB_MANUAL);
 // In the stable API since 4.3, and not in `zmq_sys`.
 pub(crate) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
 pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
-// Draft options, hence not in `zmq_sys`.
-pub(crate) const TOPICS_COUNT: c_int = 116;
+// Two draft options, hence not in `zmq_sys`.
 pub(crate) const IN_BATCH_SIZE: c_int = 101;
 pub(crate) const OUT_BATCH_SIZE: c_int = 102;
 pub(crate) const DONTWAIT: c_int = int(zmq_sys::ZMQ_DONTWAIT);
@@ -122,22 +121,6 @@ pub(crate) fn set_int(socket: &mut zmq::Socket, option: c_int, value: c_int) -> 
             size_of::<c_int>(),
         )
     })
-}
-
-/// Reads an option that the crate `zmq` has no name for.
-pub(crate) fn get_int(socket: &mut zmq::Socket, option: c_int) -> Result<c_int, Errno> {
-    let mut value: c_int = 0;
-    let mut size = size_of::<c_int>();
-    // SAFETY: the option gives an int, for which there is room, and its size goes where it fits.
-    check(unsafe {
-        zmq_sys::zmq_getsockopt(
-            socket.as_mut_ptr(),
-            option,
-            std::ptr::from_mut(&mut value).cast(),
-            &raw mut size,
-        )
-    })?;
-    Ok(value)
 }
 
 /// Starts reporting the socket's connections at `inproc` endpoint `endpoint`.

@@ -16,6 +16,7 @@ mod publisher;
 mod publisher_state;
 mod receiving;
 mod relay;
+mod relay_parts;
 mod relay_state;
 mod sending;
 mod state;

@@ -2,38 +2,27 @@
 
 use super::arguments::{self, Seconds, Whole};
 use super::events::Callback;
-use super::transcript::{working, Transcript};
+use super::relay_parts::{end, end_at_exit, Addresses, Keeper, Topics};
 use super::waiting::detached;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::log::recorder::Progress;
-use crate::log::{self, Entry, Format, Place, Recorder, Sync};
 use crate::net::events;
 use crate::net::publisher::OnFull;
-use crate::net::relay::{Capture, Captured, Config, Relay as Core};
-use crate::wire::message::Framing;
-use pyo3::intern;
+use crate::net::relay::{Capture, Config, Relay as Core};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyCFunction};
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is bound when nothing else is said.
 const FRONTEND: &str = "*:5556";
 const BACKEND: &str = "*:5555";
-
-/// Topics in a last-value cache that is asked for without a number.
-const USUAL_CACHE: usize = 10_000;
-
-/// What the last messages may take on their way to the capture, at least.
-const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// A hub: publishers connect to its frontend, subscribers to its backend, and everybody hears
 /// everybody.
 ///
 /// Publishers and subscribers need not know each other's addresses, only the relay's. It passes every
 /// message on as it came, stamps included, in a thread of its own that needs no Python. Publishers
-/// are asked only for what some subscriber wants. Any ZeroMQ PUB or SUB in any language may take part.
+/// are asked only for what some subscriber wants (for everything, with `capture` or
+/// `last_value_cache`), and count the relay as one who listens. Any ZeroMQ PUB or SUB in any language may take part.
 ///
 /// Relays make a tree: `connect` takes another relay's backend, whose messages then come down to this
 /// one's subscribers; `publish_to` takes another's frontend, to which this one's messages go up. Do
@@ -60,8 +49,8 @@ const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
 ///         everything. It never holds up the relay: what it cannot write is told once, as a
 ///         warning, and counted.
 ///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
-///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later;
-///         others do not get it again. Who subscribes to more than one topic at once (to everything,
+///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
+///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
 ///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
 ///         keeps none. Publishers are asked for everything.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
@@ -84,117 +73,11 @@ pub(super) struct Relay {
     on_event: Callback,
 }
 
-/// Gives what is passed on to the thread that writes.
-struct Keeper(Recorder);
-
-impl Capture for Keeper {
-    fn take(&self, messages: Vec<Captured>) {
-        self.0.push(messages.into_iter().map(|message| Entry {
-            frames: message.frames,
-            framing: Framing::Plain,
-            at_ns: message.at_ns,
-        }));
-    }
-}
-
-impl Keeper {
-    fn open(py: Python<'_>, capture: &Bound<'_, PyAny>, owner: u64) -> PyResult<Self> {
-        let transcript = match capture.cast::<Transcript>() {
-            Ok(transcript) => Arc::clone(transcript.get().core()),
-            Err(_) => {
-                let path: PathBuf = capture.extract()?;
-                let jsonl = path
-                    .extension()
-                    .is_some_and(|extension| extension == "jsonl");
-                let format = if jsonl { Format::Jsonl } else { Format::Text };
-                let place = Place {
-                    path,
-                    sync: Sync::Os,
-                    max_bytes: None,
-                    keep: 1,
-                };
-                working(py, |checkpoint| {
-                    log::Transcript::open(place, format, checkpoint).map(Arc::new)
-                })?
-            }
-        };
-        transcript.check_open()?;
-        let recorder = Recorder::start(transcript, move |error| {
-            events::tell_not_logged(owner, error.to_string());
-        })?;
-        Ok(Self(recorder))
-    }
-}
-
-/// One address or several; None is none.
-struct Addresses(Vec<String>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Addresses {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_none() {
-            return Ok(Self(Vec::new()));
-        }
-        Ok(Self(arguments::texts("an address", &object)?))
-    }
-}
-
-impl From<&str> for Addresses {
-    fn from(address: &str) -> Self {
-        Self(vec![address.to_owned()])
-    }
-}
-
-/// How many topics a last-value cache is to hold.
-struct Topics(usize);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(asked) = object.cast::<PyBool>() {
-            return Ok(Self(if asked.is_true() { USUAL_CACHE } else { 0 }));
-        }
-        let most = arguments::count("last_value_cache", object.extract()?, 0)?;
-        Ok(Self(most))
-    }
-}
-
-/// Closes the relay first, so that nothing comes any more while the rest is written.
-fn end(core: &Core, capture: Option<&Keeper>, linger: Duration) -> Result<()> {
-    core.close(Some(linger))?;
-    if let Some(keeper) = capture {
-        keeper.0.close(linger.max(CAPTURE_PATIENCE));
-    }
-    Ok(())
-}
-
-/// Has Python end a relay that captures before the program does, so that the last messages are kept.
-fn end_at_exit(
-    py: Python<'_>,
-    core: &Arc<Core>,
-    capture: &Arc<Keeper>,
-    linger: Duration,
-) -> PyResult<()> {
-    let (core, capture) = (Arc::downgrade(core), Arc::downgrade(capture));
-    let close = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
-        if let (Some(core), Some(capture)) = (core.upgrade(), capture.upgrade()) {
-            // Closed already, or a forked child's: either way there is nothing to end.
-            let _ = arguments.py().detach(|| end(&core, Some(&capture), linger));
-        }
-        Ok(())
-    })?;
-    let atexit = py.import(intern!(py, "atexit"))?;
-    atexit.call_method1(intern!(py, "register"), (close,))?;
-    Ok(())
-}
-
 impl Relay {
     /// How far the capture is.
     pub(super) fn captured(&self) -> Progress {
         let capture = self.capture.as_ref();
-        capture.map_or_else(Progress::default, |keeper| keeper.0.progress())
+        capture.map_or_else(Progress::default, |keeper| keeper.progress())
     }
 }
 
@@ -272,7 +155,7 @@ impl Relay {
             tell: on_event.number(),
         };
         // Looking up a name to bind may take a while.
-        let core = detached(py, |checkpoint| Core::new(config, checkpoint)).map(Arc::new)?;
+        let core = detached(py, |checkpoint| Core::new(&config, checkpoint)).map(Arc::new)?;
         if let Some(capture) = &capture {
             end_at_exit(py, &core, capture, wait)?;
         }

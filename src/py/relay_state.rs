@@ -24,8 +24,8 @@ pub(super) struct RelayStats {
     subscribers: usize,
     /// Topics whose latest message the last-value cache holds.
     cached: usize,
-    /// Latest messages that newcomers did not get, because others would have got them twice; see
-    /// `last_value_cache`.
+    /// Latest messages that newcomers did not get: others would have got them twice (see
+    /// `last_value_cache`), or the newcomer had no room for so many.
     replays_skipped: u64,
     /// Messages that the capture has written.
     captured: u64,

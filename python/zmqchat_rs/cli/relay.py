@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -136,13 +137,19 @@ def run(arguments: Namespace) -> int:
                 on_event=notices,
             )
         with relay:
-            _announce(relay, arguments)
-            try:
-                threading.Event().wait()
-            finally:
-                if arguments.stats:
-                    streams.end_prompt_line()
-                    _report(relay, logs=arguments.log is not None)
+            return _pass_on(relay, arguments)
+
+
+def _pass_on(relay: Relay, arguments: Namespace) -> int:
+    try:
+        _announce(relay, arguments)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        streams.end_prompt_line()
+        return 128 + signal.SIGINT
+    finally:
+        if arguments.stats:
+            _report(relay, logs=arguments.log is not None)
     return 0
 
 

@@ -24,12 +24,6 @@ use std::time::{Duration, Instant};
 /// Between two warnings of a subscriber that is too slow.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Longer than a departure takes, once the connection is gone.
-const DEPARTURE: Duration = Duration::from_micros(100);
-
-/// What is set for a newcomer to see whether it is still there. No subscription begins so.
-const PROBE: &[u8] = b"\0zmqchat relay";
-
 /// What a relay keeps beside its backend.
 pub(super) struct Outlet {
     wake: Arc<Wake>,
@@ -120,7 +114,7 @@ pub(super) struct Late {
     pub(super) cache: Cache,
     /// Subscriptions that libzmq knows and the books do not yet.
     fresh: HashSet<Vec<u8>>,
-    /// Messages that a newcomer did not get, because others would have got them again.
+    /// Messages that a newcomer did not get: others would have got them again, or its queue was full.
     pub(super) skipped: u64,
 }
 
@@ -165,12 +159,12 @@ impl Late {
             });
         }
         for frames in missed {
-            if self.is_heard(ledger, &frames[0]) {
-                let doubtful = source.is_none_or(|peer| ledger.is_doubtful(peer));
-                send_to_newcomer(live, &frames, source, doubtful);
+            let sent = if self.is_heard(ledger, &frames[0]) {
+                send_to_newcomer(live, &frames, source)
             } else {
-                send(live, &frames);
-            }
+                send(live, &frames)
+            };
+            self.skipped += u64::from(!sent);
         }
     }
 
@@ -180,50 +174,32 @@ impl Late {
     }
 }
 
-/// Sends to whoever sent the last notice, and to nobody else; `doubtful` tells that its descriptor may
-/// be another's by now.
-///
-/// Once libzmq has taken a departed subscriber off its list, the message would go to everybody. That
-/// takes two commands, with an answer of the I/O thread between them, and a send may run both. So:
-/// a connection that is open has sent neither, and where it is doubtful whose that is, its
-/// predecessor gets the time to be gone altogether.
-fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>, doubtful: bool) {
-    live.run_commands();
-    if doubtful {
-        std::thread::sleep(DEPARTURE);
-        live.run_commands();
-    }
-    if !source.is_none_or(witness::is_connected) || !is_there(live) {
-        return;
+/// Sends to whoever sent the last notice, and to nobody else. Where libzmq takes in the departure of
+/// anybody just before, it has forgotten whom that is, and all who hear it get it again: a newcomer
+/// without the latest message would be worse off than others with two of the same.
+fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>) -> bool {
+    if !source.is_none_or(witness::is_connected) {
+        // It has left already.
+        return false;
     }
     let socket = &mut live.socket;
-    if sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 1).is_ok() {
-        send(live, frames);
-    }
+    let sent = sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 1).is_ok() && send(live, frames);
     // The one option switches both off.
     let socket = &mut live.socket;
     let _ = sys::set_int(socket, sys::XPUB_MANUAL_LAST_VALUE, 0)
         .and_then(|()| sys::set_int(socket, sys::XPUB_MANUAL, 1));
-}
-
-/// Whether what is set now concerns anybody: then one more subscription counts.
-fn is_there(live: &mut Live) -> bool {
-    let socket = &mut live.socket;
-    let before = sys::get_int(socket, sys::TOPICS_COUNT);
-    let _ = socket.set_subscribe(PROBE);
-    let after = sys::get_int(socket, sys::TOPICS_COUNT);
-    let _ = socket.set_unsubscribe(PROBE);
-    matches!((before, after), (Ok(before), Ok(after)) if after > before)
+    sent
 }
 
 /// Sends a whole message, or nothing of it where the queue is full.
-fn send(live: &mut Live, frames: &Frames) {
+fn send(live: &mut Live, frames: &Frames) -> bool {
     for (index, bytes) in frames.iter().enumerate() {
         let more = index + 1 < frames.len();
         let sent = Frame::concat(&[bytes])
             .and_then(|mut frame| super::pump::send_whole(live, &mut frame, more, index > 0));
         if !matches!(sent, Ok(true)) {
-            return;
+            return false;
         }
     }
+    true
 }

@@ -5,6 +5,7 @@
 //! run commands: so the last thing before a wait is a look at both sockets, and nothing is done in
 //! between.
 
+use super::super::context;
 use super::super::frame::Frame;
 use super::super::links;
 use super::super::live::{uninterrupted, Live};
@@ -101,7 +102,7 @@ impl Hub {
         let mut looked = Instant::now();
         let mut captured = Vec::new();
         loop {
-            if self.callers.load(Ordering::Acquire) > 0 {
+            if self.callers.load(Ordering::Acquire) > 0 || context::ended() {
                 std::thread::sleep(COURTESY);
             }
             let step = self.step(&mut looked, &mut captured);
@@ -216,18 +217,22 @@ impl Hub {
             copies,
             ..
         } = intake;
-        if let Some(first) = held.take() {
+        let mut length = if let Some(first) = held.take() {
             *frame = first;
-        } else if uninterrupted(|| frame.receive(&mut from.socket)).is_err() {
-            return Ok(Passed::Nothing);
-        }
+            frame.bytes().len()
+        } else {
+            match uninterrupted(|| frame.receive(&mut from.socket)) {
+                Ok(length) => length,
+                Err(errno) if errno.would_block() => return Ok(Passed::Nothing),
+                Err(errno) => return Err(errno.during("cannot receive a message")),
+            }
+        };
         copies.clear();
         let mut size = 0;
         let mut begun = false;
         let mut lossy = false;
         loop {
             let more = frame.more();
-            let length = frame.bytes().len();
             if keeps {
                 copies.push(frame.bytes().to_vec());
             }
@@ -250,7 +255,7 @@ impl Hub {
                 break;
             }
             // libzmq hands over the frames of a message only when it has them all.
-            uninterrupted(|| frame.receive(&mut from.socket))
+            length = uninterrupted(|| frame.receive(&mut from.socket))
                 .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
         }
         if lossy {
