@@ -192,7 +192,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
         def grew_for_each() -> float:
             after: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
-            return (sum(after) - sum(before)) / (options.rooms * options.each)
+            each: float = (sum(after) - sum(before)) / (options.rooms * options.each)
+            return each
 
         found = {
             "hosts": len(campus.hosts),

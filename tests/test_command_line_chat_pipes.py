@@ -6,7 +6,7 @@ import contextlib
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ from chatting import Noticed, chat, proxy, texts
 from patience import PATIENCE, until
 from stamps import stamp
 from terminal import in_terminal, start, zmqchat
-from zmqchat_rs import Chat, Message, Transcript, read_transcript
+from zmqchat_rs import Chat, Message, Publisher, Relay, Transcript, read_transcript
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +97,28 @@ def test_nobody_there_is_told_and_the_end_of_the_input_is_the_end() -> None:
     finished = zmqchat("chat", "--name", "alice", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
     assert finished.returncode == 0
     assert b"nobody hears you yet; saying it all the same" in finished.stderr
+
+
+def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    with start("chat", "--name", "alice", "--via", f"127.0.0.1:{port}") as alice:
+        assert alice.notice() == (
+            f"nobody at 127.0.0.1:{port}: refused. Start the relay there: zmqchat relay; or check "
+            "address and port."
+        )
+        with Relay(frontend=f"127.0.0.1:{port + 1}", backend=f"127.0.0.1:{port}"):
+            assert alice.notice() == f"connected to 127.0.0.1:{port}"
+        assert alice.notice().startswith(f"lost the connection to 127.0.0.1:{port}; ")
+        assert alice.finish() == (0, "", "")
+
+
+def test_a_relay_that_can_be_heard_and_not_spoken_to_is_told(free_port: Callable[[], int]) -> None:
+    with Publisher("127.0.0.1:0", linger=0) as half, chat("bob") as bob:
+        speak = f"127.0.0.1:{free_port()}"
+        via = f"{speak},{half.addresses[0]}"
+        with start("chat", "--name", "alice", "--via", via, *bob.addresses) as alice:
+            assert alice.notice().startswith("bob ")
+            assert alice.notice().startswith(f"nobody hears you at {speak}: refused. ")
 
 
 def test_it_ends_when_nobody_reads_any_more() -> None:

@@ -91,6 +91,7 @@ def test_writers_that_are_killed_leave_all_lines_of_each_but_the_last(
 ) -> None:
     path = tmp_path / "chat.log"
     begins = {"a": 0, "b": 0}
+    found: list[tuple[str | None, str]] = []
     for _ in range(3):
         scripts = {
             topic: start_python(WRITE_MANY_FOR_EVER, str(path), format, topic, str(begin))

@@ -2,9 +2,9 @@
 
 Each member says so every heartbeat, give or take a quarter, so that 200 of them do not speak at
 once. When somebody comes, all others answer, so that the newcomer knows them: each after a moment
-of its own choice, the longer the more there are, and never twice within a tenth of a heartbeat. So
-what one member hears is bounded, whatever the others do: with 200 members and a heartbeat of 5 s
-about 40 small messages a second.
+of its own choice, the longer the more there are, once for all who come until then, and never twice
+within a tenth of a heartbeat. So what one member hears is bounded, whatever the others do: with 200
+members and a heartbeat of 5 s about 40 small messages a second, and twice that while a class comes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Pulse:
         self._heartbeat = heartbeat
         self._chance = chance or random.SystemRandom()
         self._last = -math.inf
+        self._nudged = False
         self.due = 0.0
         self._rest(now)
 
     def sent(self, now: float) -> None:
         """One was sent."""
         self._last = now
+        self._nudged = False
         self._rest(now)
 
     def nudge(self, now: float, members: int) -> None:
@@ -51,6 +53,9 @@ class Pulse:
             now: The time.
             members: How many others may answer the same person.
         """
+        if self._nudged:
+            return  # the answer that is due reaches this one as well
+        self._nudged = True
         spread = self._heartbeat * min(1.0, members / _CROWD)
         wanted = now + self._chance.uniform(0.0, spread)
         self.due = min(self.due, max(wanted, self._last + _GAP * self._heartbeat))

@@ -41,6 +41,7 @@ _LogSync: TypeAlias = Literal["os", "line", "disk"]
 _Color: TypeAlias = Literal["auto", "always", "never"] | bool
 
 __all__ = [
+    "_PRESENCE",
     "ClosedError",
     "Message",
     "MessageTable",
@@ -55,7 +56,6 @@ __all__ = [
     "Transcript",
     "TranscriptReader",
     "ZmqChatError",
-    "_PRESENCE",
     "__version__",
     "_ending",
     "_html_block",

@@ -36,6 +36,7 @@ examples:
   zmqchat sub                     window 2: ... and read them here
   zmqchat sub 192.168.1.12        or on another laptop (there: zmqchat ip)
   zmqchat relay                   one address for many publishers and readers
+  zmqchat chat 192.168.1.12       talk with whoever chats there
   zmqchat doctor 192.168.1.12     no message comes? find out why
 
 exit codes:

@@ -23,11 +23,11 @@ class Connections(Hearing):
 
     def __init__(self, arguments: Namespace, talk: Talk) -> None:
         """Take the addresses that were typed, and whose notices these are."""
-        hosts, self._speak = list(arguments.host), ""
+        hosts, self._speak, self._hear = list(arguments.host), "", ""
         if arguments.via is not None:
             speak, hear = relay_addresses(arguments.via)
             hosts.append(hear)
-            self._speak = typed_address(speak)
+            self._speak, self._hear = typed_address(speak), typed_address(hear)
         super().__init__(hosts, color="never", verbose=talk.front.person)
         self._talk = talk
         # Who hears us is worth a word where all should hear all.
@@ -41,15 +41,30 @@ class Connections(Hearing):
 
     def _lines(self, event: Event) -> Iterator[str]:
         if event.address == self._speak:
-            if event.kind == "silent":
-                why = f": {event.reason}" if event.reason not in ("", "ok") else ""
-                yield f"no relay at {event.address}{why}; zmqchat relay starts one there"
+            # Where the relay is not there at all, one line says so.
+            if event.kind == "silent" and self._is_connected(self._hear):
+                yield (
+                    f"nobody hears you at {event.address}: {event.reason}. A relay is heard at one "
+                    "port and spoken to at another: check this one, and its firewall."
+                )
+        elif event.kind == "silent" and event.reason == "refused":
+            self._missed.add(event.address)
+            todo = "Whoever starts to chat there is heard at once; or check address and port."
+            if event.address == self._hear:
+                todo = "Start the relay there: zmqchat relay; or check address and port."
+            yield f"nobody at {event.address}: refused. {todo}"
         elif event.kind == "subscribed":
             self._hears_us(event.address)
         elif event.kind == "unsubscribed":
             pass
         elif event.kind in ("lost", "cut off") or event.address in self._connects_to:
             yield from super()._lines(event)
+
+    def _is_connected(self, address: str) -> bool:
+        self._talk.ready.wait()
+        return any(
+            peer.address == address and peer.state == "connected" for peer in self._talk.chat.peers
+        )
 
     def _hears_us(self, address: str) -> None:
         host = self._place(address)
