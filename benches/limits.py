@@ -7,6 +7,7 @@ socket in this one. docs/reliability.md tells what the figures mean.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -253,6 +254,36 @@ def tail(runs: int) -> str:
     return f"{count:,} messages, the publisher closes at a full queue, {runs} runs: {told}"
 
 
+async def _wait_idly(loops: int, seconds: float) -> float:
+    """The share of a CPU that tasks cost which wait for messages that never come."""
+    with contextlib.ExitStack() as stack:
+        publisher = stack.enter_context(Publisher("127.0.0.1:0"))
+        assert publisher.endpoint is not None
+        subscribers = [stack.enter_context(Subscriber(publisher.endpoint)) for _ in range(loops)]
+        await publisher.await_for_subscribers(loops, timeout=PATIENCE_SECONDS)
+
+        async def listen(subscriber: Subscriber) -> None:
+            async for _ in subscriber:
+                raise RuntimeError("nobody sends")
+
+        tasks = [asyncio.create_task(listen(subscriber)) for subscriber in subscribers]
+        # What connecting costs is over.
+        await asyncio.sleep(1)
+        before = time.process_time()
+        await asyncio.sleep(seconds)
+        used = time.process_time() - before
+        for task in tasks:
+            task.cancel()
+        return used / seconds
+
+
+def idle_tasks(seconds: float) -> str:
+    """What an `async for` costs while nothing comes."""
+    shares = [asyncio.run(_wait_idly(count, seconds)) for count in (1, 20)]
+    one, twenty = (f"{share:.2%}" for share in shares)
+    return f"asyncio, nothing comes for {seconds:g} s: one `async for` {one} of a CPU, 20 {twenty}"
+
+
 def main() -> int:
     """Measures all of it."""
     parser = argparse.ArgumentParser(
@@ -279,6 +310,7 @@ def main() -> int:
     print(tight_loop(3), flush=True)
     print(own_loop(1), flush=True)
     print(tail(5), flush=True)
+    print(idle_tasks(10), flush=True)
     return 0
 
 

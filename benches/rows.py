@@ -77,6 +77,18 @@ def throughput(
     )
 
 
+def relayed(size: int, **more: Unpack[More]) -> Row:
+    """Messages a second from one process through a relay in another to a third."""
+    return Row(
+        name=f"relayed throughput, {size_text(size)}, tcp",
+        run=running.relayed,
+        job={"kind": "bytes", "size": size, "endpoint": TCP},
+        count=1_000_000 if size < KIB else 300_000,
+        quick_count=400_000 if size < KIB else 100_000,
+        **more,
+    )
+
+
 def size_text(size: int) -> str:
     """Such as 16 KiB."""
     if size < KIB:
@@ -180,6 +192,14 @@ ROWS: tuple[Row, ...] = (
     throughput("stamped", 64, count=500_000, goals={"pyzmq": 1.5}, quick=True),
     throughput("batched", 64, goals={"C": 0.95}, quick=True),
     throughput("batched, read", 64),
+    throughput(
+        "asyncio",
+        64,
+        count=500_000,
+        peers=PYTHON,
+        goals={"pyzmq": 10.0},
+        quick=True,
+    ),
     throughput("bytes", 16),
     throughput("bytes", 64, goals={"pyzmq": 2.0, "C": 0.70}, quick=True),
     throughput("bytes", KIB, goals={"pyzmq": 2.0, "C": 1.9}, quick=True),
@@ -194,6 +214,8 @@ ROWS: tuple[Row, ...] = (
     throughput("views", MIB, endpoint=INPROC, peers=PYTHON, goals={"pyzmq": 1.0}),
     latency(64, goals={"pyzmq": 1.05, "C": 1.05}, quick=True),
     latency(KIB, goals={"pyzmq": 1.05, "C": 1.05}),
+    relayed(64, goals={"pyzmq": 0.9, "C": 0.9}, quick=True),
+    relayed(KIB, goals={"pyzmq": 0.9, "C": 0.9}),
     fan_out(1, 600_000),
     fan_out(10, 60_000),
     fan_out(100, 10_000, goals={"pyzmq": 5.0}, quick=True),

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
+from .peers import reference
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -51,7 +53,7 @@ class RunError(Exception):
 class Process:
     """One side of a run; ended with the `with` block, however that is left."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], patience: float = PATIENCE_SECONDS) -> None:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             command,
@@ -61,7 +63,8 @@ class Process:
             text=True,
         )
         self._gave_up = False
-        self._timer = threading.Timer(PATIENCE_SECONDS, self._give_up)
+        self._patience = patience
+        self._timer = threading.Timer(patience, self._give_up)
         self._timer.daemon = True
         self._timer.start()
 
@@ -101,7 +104,7 @@ class Process:
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
-            silence = f"no answer within {PATIENCE_SECONDS:.0f} s"
+            silence = f"no answer within {self._patience:.0f} s"
             raise RunError(silence if self._gave_up else f"a process ended early, exit code {code}")
         words: dict[str, Any] = json.loads(line)
         return words
@@ -141,6 +144,34 @@ def two_processes(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
     subscriber.say()
     publisher.say()
     return _counted(job, received, sending["seconds"])
+
+
+@conducted
+def relayed(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """A publisher, the peer's relay, a subscriber: messages a second at the end.
+
+    The two ends are the same for all peers, the C reference's, so that only the relay differs.
+    """
+    ends = {**job, "peer": "reference"}
+    publisher = stack.enter_context(Process(_end({**ends, "do": "publish"})))
+    upstream = publisher.hear()["endpoint"]
+    relay = stack.enter_context(Process(peer.command({**job, "do": "relay", "upstream": upstream})))
+    endpoint = relay.hear()["endpoint"]
+    subscriber = stack.enter_context(
+        Process(_end({**ends, "do": "subscribe", "endpoint": endpoint}))
+    )
+    subscriber.hear()
+    subscriber.say()
+    publisher.say()
+    received = subscriber.hear()
+    sending = publisher.hear()
+    for process in (subscriber, relay, publisher):
+        process.say()
+    return _counted(job, received, sending["seconds"])
+
+
+def _end(job: Job) -> list[str]:
+    return [str(reference.PROGRAM), json.dumps(job)]
 
 
 @conducted

@@ -12,7 +12,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Callable, cast
 
-from .jobs import calls, growth, latency, memory, say, stream
+from .jobs import calls, growth, latency, memory, relay, say, stream
 
 if TYPE_CHECKING:
     from .peers import Job, PeerModule
@@ -41,6 +41,7 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
         memory.attend,
         growth.backlog,
         growth.flow,
+        relay.relay,
         versions,
     )
 }

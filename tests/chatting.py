@@ -12,7 +12,7 @@ from patience import PATIENCE, until
 from zmqchat_rs import Chat, Notice
 
 #: Where time is the subject, a heartbeat in seconds. Somebody is lost after three and a half.
-HEARTBEAT = 0.2
+HEARTBEAT = 0.4
 
 
 @contextlib.contextmanager
@@ -49,11 +49,17 @@ class Noticed:
 
     def wait(self, kind: str, name: str) -> Notice:
         """Wait for a notice of this kind, of whoever has this name."""
+        return self._wait((kind,), name)
 
+    def wait_present(self, name: str) -> Notice:
+        """Wait for whoever has this name to be there, just come or not."""
+        return self._wait(("come", "here"), name)
+
+    def _wait(self, kinds: tuple[str, ...], name: str) -> Notice:
         def found() -> list[Notice]:
-            return [one for one in self.notices if (one.kind, one.name) == (kind, name)]
+            return [one for one in self.notices if one.kind in kinds and one.name == name]
 
-        until(found, f"the notice {kind!r} of {name}")
+        until(found, f"the notice {kinds} of {name}")
         return found()[-1]
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, TypeVar
+from typing import Any, Callable, Coroutine, TypeVar
 
 import pytest
 
 from patience import PATIENCE
-
-if TYPE_CHECKING:
-    from zmqchat_rs import Publisher, Subscriber
 
 T = TypeVar("T")
 
@@ -19,10 +16,10 @@ T = TypeVar("T")
 class WithoutReaders(asyncio.SelectorEventLoop):
     """A loop that watches no descriptors for others, as on Windows."""
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, *_: Any) -> None:  # type: ignore[override]
         raise NotImplementedError
 
-    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_writer(self, *_: Any) -> None:  # type: ignore[override]
         raise NotImplementedError
 
 

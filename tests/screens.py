@@ -19,7 +19,8 @@ from typing import Callable
 
 import pyte
 
-from terminal import SECONDS, environment
+from patience import PATIENCE
+from terminal import environment
 
 _TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; "
@@ -53,7 +54,7 @@ class Screen:
 
     def type(self, text: str) -> None:
         """Press these keys; a carriage return is Enter."""
-        os.write(self._terminal, text.encode())
+        os.write(self._terminal, text.encode(errors="surrogateescape"))
 
     def resize(self, columns: int, lines: int) -> None:
         """Drag the window to another size."""
@@ -80,10 +81,10 @@ class Screen:
 
     def until(self, condition: Callable[[], object], what: str = "the condition") -> None:
         """Read on until the screen is as it should be."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline or not (self._read(0.1) or self.process.poll() is None):
-                raise AssertionError(f"waited for {what} on {self.rows}")
+                raise AssertionError(f"waited for {what} on\n" + "\n".join(self.rows))
 
     def shows(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
@@ -95,7 +96,7 @@ class Screen:
 
     def wait(self) -> int:
         """Read to the end; give the exit code."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None and time.monotonic() < deadline:
             self._read(0.1)
         while self._read(0.1):

@@ -38,7 +38,7 @@ def test_the_end_of_the_program_is_a_good_bye(start_python: StartPython, end: st
     with chat("alice", on_notice=noticed) as alice:
         bob = start_python(OPENS + f"    {end}\n", alice.addresses[0])
         alice.connect(bob.line())
-        noticed.wait("come", "bob")
+        noticed.wait_present("bob")
         bob.say("end")
         noticed.wait("go", "bob")
         began = time.monotonic()
@@ -122,7 +122,7 @@ def test_a_chat_that_nobody_holds_is_closed_and_leaves_no_thread() -> None:
     with chat("alice", on_notice=noticed) as alice:
         bob = Chat("bob", bind="127.0.0.1:0", peers=alice.addresses)
         alice.connect(bob.addresses[0])
-        noticed.wait("come", "bob")
+        noticed.wait_present("bob")
         del bob
         noticed.wait("go", "bob")
         until(lambda: len(threads()) == 2, "bob's threads to end")

@@ -78,7 +78,7 @@ def test_who_is_killed_is_lost_and_who_lives_is_not(start_python: StartPython) -
         dave.connect(carol.addresses[0])
         bob = start_python(CHATS, dave.addresses[0], str(HEARTBEAT))
         dave.connect(bob.line())
-        noticed.wait("come", "bob")
+        noticed.wait_present("bob")
         bob.kill()
         lost = noticed.wait("lost", "bob")
         assert str(lost) == "bob is lost: nothing heard from there in lobby"
@@ -94,7 +94,7 @@ def test_who_is_lost_and_speaks_again_is_back(start_python: StartPython) -> None
     with chat("alice", heartbeat=HEARTBEAT, on_notice=noticed) as alice:
         bob = start_python(CHATS, alice.addresses[0], str(HEARTBEAT))
         alice.connect(bob.line())
-        noticed.wait("come", "bob")
+        noticed.wait_present("bob")
         os.kill(bob.pid, signal.SIGSTOP)
         noticed.wait("lost", "bob")
         os.kill(bob.pid, signal.SIGCONT)

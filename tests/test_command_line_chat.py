@@ -59,9 +59,10 @@ def talking(free_port: Callable[[], int]) -> Talking:
 
 def test_three_people_chat_while_one_of_them_types() -> None:
     words = ("--bind", "127.0.0.1:0", "--timestamps", "none")
-    with Screen("chat", "--name", "alice", *words, NO_COLOR="1") as alice:
+    # Tall, so that all of it stays on the screen.
+    with Screen("chat", "--name", "alice", *words, lines=90, NO_COLOR="1") as alice:
         first = address_of(alice)
-        with Screen("chat", "--name", "bob", first, *words, NO_COLOR="1") as bob:
+        with Screen("chat", "--name", "bob", first, *words, lines=90, NO_COLOR="1") as bob:
             second = address_of(bob)
             with Screen("chat", "--name", "carol", first, second, *words, NO_COLOR="1") as carol:
                 third = address_of(carol)
@@ -231,6 +232,8 @@ def test_the_arrow_keys_bring_back_what_was_said(talking: Talking) -> None:
         alice.type("one\r")
         alice.type("two\r")
         assert texts(bob, 2) == ["one", "two"]
+        alice.shows("lobby alice: two")
+        alice.bottom("lobby>")
         alice.type("\x1b[A\x1b[A")
         alice.bottom("lobby> one")
         alice.type("\r")
@@ -270,6 +273,21 @@ def test_unusual_text_and_a_narrow_terminal_break_nothing(
         assert "Traceback" not in alice.text
 
 
+def test_bytes_that_are_no_text_are_said_all_the_same(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("caf\udce9 \u20ac\r")
+        assert texts(bob, 1) == ["caf\ufffd \u20ac"]
+
+
+def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> None:
+    mine = f"127.0.0.1:{free_port()}"
+    words = ("--bind", mine, "--heartbeat", "0.2")
+    with Screen("chat", "--name", "alice", *words) as alice:
+        alice.shows("You hear nobody yet")
+        with chat("bob", peers=mine):
+            alice.shows("127.0.0.1 hears you, and you do not hear it: /connect 127.0.0.1")
+
+
 def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talking) -> None:
     with talking() as (alice, bob):
         alice.type("half a line")
@@ -305,7 +323,7 @@ def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
         alice.type("Hello\r")
         alice.shows("(nobody hears you here yet: this one is lost)")
         with chat("bob", bind=nowhere) as bob:
-            alice.shows(f"connected to {nowhere}")
+            alice.shows(f"connected to {nowhere}", "bob came to lobby")
             bob.say("Hi")
             alice.shows("bob: Hi")
         alice.shows("bob left lobby", f"lost the connection to {nowhere}")

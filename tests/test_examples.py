@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -124,8 +125,11 @@ def test_asyncio_talks_and_listens_in_one_thread(
         running.shows(f"^me at {theirs}: Hello number 2$")
     for running in (one, other):
         code, printed, errors = running.ctrl_c()
-        assert (code, errors) == (0, "")
+        assert code == 0
         assert printed.endswith("That was all.\n")
+        # Before 3.11 asyncio itself speaks of a Ctrl+C that meets a task in the middle of a step.
+        if sys.version_info >= (3, 11):
+            assert errors == ""
 
 
 def test_a_word_is_looked_for(example: Example) -> None:

@@ -142,7 +142,29 @@ def test_everything_public_is_documented(name: str) -> None:
     assert opening.endswith((".", "::")), f"{opening!r} is no sentence"
 
 
-@pytest.mark.parametrize("call", PUBLIC_CALLS, ids=lambda call: call.name)
+def is_twin(call: Call) -> bool:
+    """Whether it is a call for asyncio: an `a`, and the name of the one that blocks."""
+    owner, _, name = call.name.rpartition(".")
+    return name.startswith("a") and hasattr(getattr(_core, owner, None), name[1:])
+
+
+@pytest.mark.parametrize(
+    "call", [call for call in PUBLIC_CALLS if is_twin(call)], ids=lambda call: call.name
+)
+def test_a_call_for_asyncio_is_its_twin_with_an_a_before(call: Call) -> None:
+    owner, _, name = call.name.rpartition(".")
+    twin = next(one for one in PUBLIC_CALLS if one.name == f"{owner}.{name[1:]}")
+    assert f"`{name[1:]}` for asyncio" in call.doc
+    assert runtime_parameters(call) == runtime_parameters(twin)
+    returns = (
+        ast.unparse(call.stub.returns) if hasattr(ast, "unparse") and call.stub.returns else ""
+    )
+    assert not returns or returns.startswith("Coroutine[Any, None, ")
+
+
+@pytest.mark.parametrize(
+    "call", [call for call in PUBLIC_CALLS if not is_twin(call)], ids=lambda call: call.name
+)
 def test_a_call_s_help_names_its_arguments_and_its_result(call: Call) -> None:
     parameters = [name for name, _, _ in stub_parameters(call.stub, bound=is_bound(call))]
     if parameters:

@@ -136,9 +136,13 @@ def test_importing_brings_in_nothing_heavy() -> None:
         assert heavy not in imported
 
 
-def test_nothing_is_required_at_run_time() -> None:
+def test_one_library_is_required_at_run_time_and_the_chat_s_screen_alone_imports_it() -> None:
     required = metadata.requires("zmqchat-rs") or []
-    assert [one for one in required if "extra ==" not in one] == []
+    always = [re.split(r"[^\w-]", one)[0] for one in required if "extra ==" not in one]
+    assert [one.replace("-", "_") for one in always] == ["prompt_toolkit"]
+    for module in ("cli", "chat", "cli.chat"):
+        imported = output_of(f"import sys, zmqchat_rs.{module}; print(*sys.modules)").split()
+        assert "prompt_toolkit" not in imported, module
 
 
 def test_the_types_come_along() -> None:

@@ -54,6 +54,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def port() -> int:
+    return unused_port()
+
+
+def unused_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number: int = free.getsockname()[1]
@@ -152,10 +156,13 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
         "connected.py",
         "watch.py, or a cell",
         "tables.py",
+        "in_asyncio.py",
+        "relay.py",
         "pyzmq_publisher.py",
         "pyzmq_subscriber.py",
+        "talking.py",
     }
-    assert len(SHELL) == 6
+    assert len(SHELL) == 8
 
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
@@ -227,6 +234,13 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
         ]
 
 
+def test_tasks_of_one_loop_talk_with_each_other(port: int) -> None:
+    with program("in_asyncio.py", port) as talking:
+        assert talking.shows("room1 two"), talking.printed
+        assert talking.printed == ["Hello", "room1 one", "room1 two"]
+        assert talking.ends() == 0
+
+
 def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
     with program("connected.py", port) as connected:
         assert connected.ends() == 0
@@ -246,6 +260,63 @@ def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
         assert tables.ends() == 0, tables.printed
         assert tables.shows("0. 1."), tables.printed
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
+
+
+def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
+    here_and_there = {"5555": str(unused_port()), "5557": str(unused_port())}
+
+    def here(pasted: str) -> str:
+        """Change the ports, and listen on this machine alone."""
+        pasted = pasted.replace("--name alice", "--name alice --bind 127.0.0.1")
+        pasted = re.sub(r"127\.0\.0\.1(?!:)", "127.0.0.1:5555", pasted)
+        for number, other in here_and_there.items():
+            pasted = re.sub(rf"(127\.0\.0\.1|\*):{number}", f"127.0.0.1:{other}", pasted)
+        return pasted
+
+    alice_line, bob_line = (f"exec {here(line)}" for line in shell_block("zmqchat chat"))
+    with Running(["sh", "-c", alice_line]) as alice:
+        with Running(["sh", "-c", bob_line]) as bob:
+            assert alice.shows("bob "), alice.printed
+            assert bob.shows("alice "), bob.printed
+            alice.type("Good morning")
+            assert bob.shows("lobby alice: Good morning"), bob.printed
+            bob.type("Hi")
+            assert alice.shows("lobby bob: Hi"), alice.printed
+        with Running([sys.executable, "-c", here(PROGRAMS["talking.py"])]) as carol:
+            assert alice.shows("lobby carol: Hello everyone!"), alice.printed
+            alice.type("Good evening")
+            assert carol.shows("alice Good evening"), carol.printed
+
+
+def test_a_relay_passes_on_what_its_program_sends(port: int) -> None:
+    with program("relay.py", port) as relay:
+        assert relay.shows("Hello everyone!"), relay.printed
+        assert relay.shows("<RelayStats messages=1 "), relay.printed
+        assert relay.ends() == 0
+
+
+def test_what_is_typed_with_a_relay_in_between_is_read(port: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        other = free.getsockname()[1]
+
+    def here(line: str) -> Running:
+        ends = f"zmqchat relay --frontend 127.0.0.1:{other} --backend 127.0.0.1:{port}"
+        line = line.replace("192.168.1.10:5556", f"127.0.0.1:{other}").replace(
+            "zmqchat relay", ends
+        )
+        line = line.replace("192.168.1.10", f"127.0.0.1:{port}")
+        return Running(["sh", "-c", f"exec {line}"])
+
+    relay_line, pub_line, sub_line = shell_block("zmqchat relay")
+    with here(relay_line.partition("#")[0]) as relay, here(sub_line) as hearing:
+        assert relay.shows(f"zmqchat pub --connect 127.0.0.1:{other}"), relay.printed
+        with here(pub_line) as typing:
+            deadline = time.monotonic() + SECONDS
+            typing.type("Good morning")
+            while not hearing.shows("Good morning", within=0.2):
+                assert time.monotonic() < deadline, (typing.printed, hearing.printed)
+                typing.type("Good morning")
 
 
 def test_a_program_watches_in_the_background(port: int) -> None:

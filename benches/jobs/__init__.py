@@ -31,6 +31,6 @@ def payloads(job: Job) -> tuple[Any, Any]:
     """A message, and an end mark of the same size and kind."""
     message: Payload = "x" * job["size"]
     end: Payload = "." * job["size"]
-    if job["kind"] in ("bytes", "views"):
+    if job["kind"] in {"asyncio", "bytes", "views"}:
         message, end = message.encode(), end.encode()
     return message, end

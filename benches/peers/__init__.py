@@ -78,6 +78,15 @@ class Receiving:
     receive_stream: Callable[[Payload], tuple[Payload, int, float, float]] = not_offered
 
 
+@dataclass(frozen=True)
+class Relaying:
+    """A relay of one run."""
+
+    # Where subscribers connect.
+    endpoint: str
+    close: Callable[[], object]
+
+
 class PeerModule(Protocol):
     """What a peer's module provides. No queue may have a limit."""
 
@@ -89,6 +98,9 @@ class PeerModule(Protocol):
 
     def receiving(self, job: Job) -> Receiving:
         """Connects to what the sending side calls its endpoint, and hears what the job says."""
+
+    def relaying(self, job: Job) -> Relaying:
+        """Connects to `upstream` and binds to `endpoint`; for rows with a relay alone."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,7 @@ PEERS: tuple[Peer, ...] = (
             "batched": "send_many / recv_many",
             "batched, read": "send_many / recv_many, .text of each",
             "filtered": "send(text, topic=…) / recv_text",
+            "asyncio": "send / async for message in subscriber: message.raw",
             "print": "listen(color='always')",
             "log": "Transcript.write_many",
         },
@@ -172,6 +185,7 @@ PEERS: tuple[Peer, ...] = (
             "batched": "send_string / recv_string",
             "batched, read": "send_string / recv_string",
             "filtered": "send_string(f'{topic}:{text}') / recv_string",
+            "asyncio": "send / await recv() of zmq.asyncio",
             "print": "print(f'{Fore.CYAN}[{now}]{Style.RESET_ALL} {recv_string()}')",
             "log": "write(f'{datetime.now().isoformat()} {text}\\n'), a line buffered",
         },

@@ -8,9 +8,9 @@ import time
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
-from zmqchat_rs import Publisher, Subscriber, Transcript, build_info
+from zmqchat_rs import Publisher, Relay, Subscriber, Transcript, build_info
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -97,7 +97,22 @@ def receiving(job: Job) -> Receiving:
     def read_view() -> memoryview:
         return subscriber.recv().view
 
-    streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts}
+    def read_in_loop(end: bytes) -> tuple[bytes, int, float, float]:
+        import asyncio  # noqa: PLC0415 - not what the other rows' memory is to hold
+
+        async def read() -> tuple[bytes, int, float, float]:
+            first = await subscriber.arecv_bytes()
+            began = time.perf_counter()
+            count = 1
+            async for message in subscriber:
+                if message.raw == end:
+                    break
+                count += 1
+            return first, count, began, time.perf_counter()
+
+        return asyncio.run(read())
+
+    streams: dict[str, Any] = {"topic": read_texts, "stamped": read_texts, "asyncio": read_in_loop}
     calls: dict[str, Any] = {"bytes": subscriber.recv_bytes, "views": read_view}
     receive = calls.get(kind, subscriber.recv_text)
     return Receiving(
@@ -110,3 +125,12 @@ def receiving(job: Job) -> Receiving:
         show=lambda count: subscriber.listen(count=count, color="always"),
         keeping=keeping,
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """A relay without a frontend of its own."""
+    relay = Relay(None, backend=job["endpoint"], connect=job["upstream"], high_water_mark=0)
+    bound = relay.backend
+    if bound is None:
+        raise RuntimeError(f"bound nothing at {job['endpoint']}")
+    return Relaying(endpoint=bound, close=relay.close)

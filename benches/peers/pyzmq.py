@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 from datetime import datetime
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
-from colorama import Fore, Style
 
-from . import Receiving, Sending, not_offered
+from . import Receiving, Relaying, Sending, not_offered
 from .topics import LAST, ONE, sequence, subscribed
 
 if TYPE_CHECKING:
@@ -84,12 +84,32 @@ class Receives:
                 return first, count, began, time.perf_counter()
             count += 1
 
+    def in_loop(self, end: bytes) -> tuple[bytes, int, float, float]:
+        """By the socket for asyncio."""
+        # Here, because the other rows' memory is not to hold it.
+        import asyncio  # noqa: PLC0415
+
+        import zmq.asyncio  # noqa: PLC0415
+
+        async def read() -> tuple[bytes, int, float, float]:
+            socket = zmq.asyncio.Socket.from_socket(self.socket)
+            first: bytes = await socket.recv()
+            began = time.perf_counter()
+            count = 1
+            while await socket.recv() != end:
+                count += 1
+            return first, count, began, time.perf_counter()
+
+        return asyncio.run(read())
+
     def frame(self) -> memoryview:
         """What copy=False gives."""
         return self.socket.recv(copy=False).buffer
 
     def show(self, count: int) -> None:
         """Prints them with the time of day, in colour."""
+        from colorama import Fore, Style  # noqa: PLC0415 - not what other rows' memory is to hold
+
         for _ in range(count):
             text = self.socket.recv_string()
             now = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 - as it is usually written
@@ -128,6 +148,7 @@ def sending(job: Job) -> Sending:
                 raise RuntimeError("no subscriber came in 30 s")
 
     calls: dict[str, Any] = {
+        "asyncio": socket.send,
         "bytes": socket.send,
         "views": functools.partial(socket.send, copy=False),
     }
@@ -157,7 +178,11 @@ def receiving(job: Job) -> Receiving:
     receives = Receives(socket)
     calls: dict[str, Any] = {"bytes": socket.recv, "views": receives.frame}
     receive = calls.get(job["kind"], socket.recv_string)
-    streams: dict[str, Any] = {"topic": receives.with_topic, "stamped": receives.stamped}
+    streams: dict[str, Any] = {
+        "topic": receives.with_topic,
+        "stamped": receives.stamped,
+        "asyncio": receives.in_loop,
+    }
     return Receiving(
         receive=receive,
         look=functools.partial(receive, zmq.NOBLOCK),
@@ -168,3 +193,26 @@ def receiving(job: Job) -> Receiving:
         receive_many=receives.many,
         keeping=keeping,
     )
+
+
+def relaying(job: Job) -> Relaying:
+    """`zmq.proxy` in a thread, which ends with the process."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+    frontend: zmq.Socket[bytes] = context.socket(zmq.XSUB)
+    backend: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+    for socket in (frontend, backend):
+        socket.set_hwm(0)
+        socket.linger = 0
+    frontend.connect(job["upstream"])
+    backend.bind(job["endpoint"])
+    endpoint = backend.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def run() -> None:
+        try:
+            zmq.proxy(frontend, backend)
+        except zmq.ContextTerminated:
+            frontend.close()
+            backend.close()
+
+    threading.Thread(target=run, daemon=True).start()
+    return Relaying(endpoint=endpoint, close=context.term)

@@ -85,8 +85,12 @@ class Engine:
         # Our instances: there is another one after 65,536 topics.
         self._own: set[str] = set()
         self._echoes: deque[tuple[float, bytes]] = deque()
-        speak, hear = ([], []) if via is None else map(list, zip(relay_addresses(via)))
-        hear += [peers] if isinstance(peers, str) else list(peers)
+        speak: list[str] = []
+        hear = [peers] if isinstance(peers, str) else list(peers)
+        if via is not None:
+            frontend, backend = relay_addresses(via)
+            speak.append(frontend)
+            hear.insert(0, backend)
         self.publisher = _publisher(
             bind,
             connect=speak,
@@ -148,6 +152,8 @@ class Engine:
 
     def say(self, text: str, kind: str | None, room: str | None) -> Message:
         """Send one message to a room, and give it as others get it."""
+        if not isinstance(text, str):
+            raise TypeError(f"text is a str, not {type(text).__name__}")
         self.check()
         with self.changed:
             room = self.room if room is None else room

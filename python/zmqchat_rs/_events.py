@@ -28,6 +28,14 @@ _reader: threading.Thread | None = None
 _cut_off: dict[str, float] = {}
 _QUIET = 5.0
 _CROWD = 10
+# What happens in a relay, with no peer to name.
+_OF_A_RELAY = {
+    "overflow": (
+        "a subscriber of this relay is too slow: its queue ran full, and it loses messages; raise "
+        'high_water_mark, or choose on_full="block"'
+    ),
+    "not logged": "the relay cannot log what it passes on: ",
+}
 
 
 @dataclass(frozen=True)
@@ -37,15 +45,18 @@ class Event:
     Attributes:
         kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
-            "unsubscribed" (publishers: what a peer asks for), "lost" (subscribers: messages of a
-            named publisher are missing).
+            "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
+            messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
+            and loses messages), "not logged" (relays: the capture cannot write).
         address: The peer as a person would type it; for "lost" the publisher's name.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
-        count: How many messages were lost; 0 for other kinds.
+        count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
         reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
-            "name not found", "handshake failed", "not a publisher" ...; "" for other kinds.
+            "name not found", "handshake failed", "not a publisher" ...; for "not logged": what the
+            system says; "" for other kinds.
         advice: For "silent": what to check; "" for other kinds.
+        side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
 
     kind: str
@@ -55,10 +66,13 @@ class Event:
     count: int = 0
     reason: str = ""
     advice: str = ""
+    side: str = ""
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: PLR0911 - one for each kind
         """The event as a sentence for people; what a stranger named is shown escaped."""
         address = _core.sanitize(self.address)
+        if self.kind in _OF_A_RELAY:
+            return f"{_OF_A_RELAY[self.kind]}{self.reason}"
         if self.kind == "connected":
             return f"connected to {address}"
         if self.kind == "disconnected":
@@ -135,6 +149,8 @@ def deliver(  # noqa: PLR0913
     count: int = 0,
     publishes: bool = False,
     dropped: bool = False,
+    side: str = "",
+    why: str = "",
 ) -> None:
     """Log one event and call its callback.
 
@@ -147,8 +163,10 @@ def deliver(  # noqa: PLR0913
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
         dropped: Whether events before this one were dropped, which is logged.
+        side: As in `Event`.
+        why: What cannot be logged, and why.
     """
-    reason = advice = ""
+    reason, advice = why, ""
     if kind == "silent":
         # Imported only now: most programs never need it.
         from .probe import probe  # noqa: PLC0415
@@ -168,13 +186,16 @@ def deliver(  # noqa: PLR0913
         count,
         reason,
         advice,
+        side,
     )
     try:
         if dropped:
             _logger().warning(
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
-        if kind in ("silent", "lost") or (kind == "cut off" and _is_news(address)):
+        if kind in ("silent", "lost", "overflow", "not logged") or (
+            kind == "cut off" and _is_news(address)
+        ):
             _logger().warning("%s", event)
         elif callback is None:
             _logger().info("%s", event)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
+from ._core import _PRESENCE, ClosedError, Message, Transcript, ZmqChatError, use_color
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -29,7 +29,7 @@ _BATCH = 256
 _LAST_LOOK = 10_000
 
 # What a chat says of itself, without text: it keeps the books of `Chat`, and is shown nowhere.
-PRESENCE = frozenset(("come", "here", "go"))
+PRESENCE = frozenset(_PRESENCE)
 
 
 def listen(  # noqa: PLR0913
@@ -124,22 +124,30 @@ class Lines(Sink):
 
     def show_waiting(self, subscriber: Subscriber, most: int) -> int:
         """Print what is waiting, with one write."""
-        stream = self._current_stream()
+        stream = self.current_stream()
         if stream is None:
             return super().show_waiting(subscriber, most)
-        count, last = subscriber._show(  # noqa: SLF001
+        return self.print_waiting(subscriber, most, stream, log=None)[0]
+
+    def print_waiting(
+        self, subscriber: Subscriber, most: int, stream: TextIO, *, log: Transcript | None
+    ) -> tuple[int, ZmqChatError | None]:
+        """Print what is waiting, with one write, and log it; give how many, and the log's error."""
+        count, last, error = subscriber._show(  # noqa: SLF001
             stream,
             most=most,
             color=self._colored,
             timestamps=self._timestamps,
             previous=self._previous,
+            log=log,
         )
         if last is not None:
             self._previous = last
         self.shown += count
-        return count
+        return count, error
 
-    def _current_stream(self) -> TextIO | None:
+    def current_stream(self) -> TextIO | None:
+        """What ``sys.stdout`` is now; None where there is none."""
         stream = sys.stdout
         if stream is not None and stream is not self._stream:
             self._stream = stream
@@ -148,7 +156,7 @@ class Lines(Sink):
 
     def show(self, message: Message) -> None:
         """Print one message."""
-        stream = self._current_stream()
+        stream = self.current_stream()
         if stream is not None:
             line = message.render(
                 color=self._colored, timestamps=self._timestamps, previous=self._previous
@@ -174,15 +182,31 @@ class Logged(Sink):
         try:
             self._log.write(message)
         except ZmqChatError as error:
-            if not self._failing:
-                import logging  # noqa: PLC0415 - most programs need it for nothing else
-
-                logging.getLogger("zmqchat_rs").warning("not logged: %s", error.strerror)
-            self._failing = True
+            self._tell(error)
         else:
             self._failing = False
         self._sink.show(message)
         self.shown = self._sink.shown
+
+    def show_waiting(self, subscriber: Subscriber, most: int) -> int:
+        """Log and put out what is waiting; what was logged is not waiting any more."""
+        stream = self._sink.current_stream() if isinstance(self._sink, Lines) else None
+        if not isinstance(self._sink, Lines) or stream is None:
+            return super().show_waiting(subscriber, most)
+        count, error = self._sink.print_waiting(subscriber, most, stream, log=self._log)
+        self.shown = self._sink.shown
+        if error is not None:
+            self._tell(error)
+        elif count:
+            self._failing = False
+        return count
+
+    def _tell(self, error: ZmqChatError) -> None:
+        if not self._failing:
+            import logging  # noqa: PLC0415 - most programs need it for nothing else
+
+            logging.getLogger("zmqchat_rs").warning("not logged: %s", error.strerror)
+        self._failing = True
 
     def flush(self) -> None:
         """Let everything shown so far be seen."""

@@ -1,9 +1,9 @@
 """Tasks that wait: a line of them for each object in each event loop.
 
-A thread of ours finds that a look is worth while, and tells the line. The loop then wakes the first
-in it, who takes a message and wakes the next, or finds none and goes back to the head of the line: a
-thousand tasks cost no more than one. Invariant: whoever was woken passes the turn on, also when it
-is cancelled, so that nobody waits beside a message.
+A thread of ours finds that a look is worth while, and tells the line. The loop then wakes the
+first in it, who takes a message and wakes the next, or finds none and goes back to the head of the
+line: a thousand tasks cost no more than one. Invariant: whoever was woken passes the turn on, also
+when it is cancelled, so that nobody waits beside a message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import functools
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 if TYPE_CHECKING:
     from ._core import Publisher, Subscriber
@@ -55,7 +55,7 @@ class Line:
         self._waiting[future] = timer
         if first:
             self._waiting.move_to_end(future, last=False)
-        self._desk.beat()
+        self._desk.hold(self)
         return future
 
     def leave(self, future: asyncio.Future[bool]) -> None:
@@ -68,7 +68,8 @@ class Line:
 
     def abandon(self, future: asyncio.Future[bool]) -> None:
         """`leave`, from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
+        # The loop is closed, or the garbage collector has begun to take it apart.
+        with contextlib.suppress(RuntimeError, AttributeError):
             self._loop.call_soon_threadsafe(self.leave, future)
 
     def wake(self) -> None:
@@ -101,7 +102,11 @@ class Desk:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._lines: dict[tuple[int, str], Line] = {}
+        self._lines: weakref.WeakValueDictionary[tuple[int, str], Line] = (
+            weakref.WeakValueDictionary()
+        )
+        # Those in which somebody waits, and maybe others until the next beat.
+        self._held: set[Line] = set()
         self._beating = False
 
     def line(self, watched: Publisher | Subscriber, kind: str) -> Line:
@@ -112,17 +117,18 @@ class Desk:
             line = self._lines[key] = Line(self, watched, kind)
         return line
 
-    def beat(self) -> None:
-        """Keep the pulse going."""
+    def hold(self, line: Line) -> None:
+        """Keep a line as long as somebody waits in it, and the pulse."""
+        self._held.add(line)
         if not self._beating:
             self._beating = True
             self.loop.call_later(PULSE, self._beat)
 
     def _beat(self) -> None:
-        self._beating = False
-        self._lines = {key: line for key, line in self._lines.items() if line}
-        if self._lines:
-            self.beat()
+        self._held = {line for line in self._held if line}
+        self._beating = bool(self._held)
+        if self._beating:
+            self.loop.call_later(PULSE, self._beat)
 
 
 _here = threading.local()
@@ -138,11 +144,11 @@ def line(watched: Publisher | Subscriber, kind: str) -> Line:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
-            "nothing to wait in: await this in an `async def` that asyncio.run (or a notebook cell) "
-            "runs, or use the call of the same name without the `a`; trio is not supported"
+            "nothing to wait in: await this in an `async def` that asyncio.run or a notebook runs, "
+            "or use the call of the same name without the `a`; trio is not supported"
         ) from None
     known: weakref.ref[Desk] | None = getattr(_here, "desk", None)
-    desk = known and known()
+    desk = known() if known is not None else None
     if desk is None or desk.loop is not loop:
         desk = Desk(loop)
         _here.desk = weakref.ref(desk)
@@ -151,10 +157,11 @@ def line(watched: Publisher | Subscriber, kind: str) -> Line:
 
 async def enter(this: Either) -> Either:
     """What `async with` gives."""
-    return this.__enter__()
+    this.__enter__()
+    return this
 
 
-async def close(this: Publisher | Subscriber, *arguments: Any) -> None:
+async def close(this: Publisher | Subscriber, **arguments: float | None) -> None:
     """Close in a thread: it may take a moment."""
-    close = functools.partial(this.close, *arguments)
+    close = functools.partial(this.close, **arguments)
     await asyncio.get_running_loop().run_in_executor(None, close)

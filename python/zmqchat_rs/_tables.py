@@ -102,7 +102,7 @@ def _series(pd: Any, kind: str, values: Any, missing: bytes | None) -> object:  
     mask = None if missing is None else np.frombuffer(missing, dtype=bool).copy()
     if kind == "moment":
         if mask is not None:
-            numbers[mask] = np.datetime64("NaT")
+            numbers[mask] = np.datetime64("NaT", "ns")
         return pd.Series(numbers).dt.tz_localize("UTC")
     if kind == "uint":
         # Always nullable: a sequence has the same dtype whether or not all messages have one.

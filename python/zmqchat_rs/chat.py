@@ -111,6 +111,7 @@ class Chat:
 
         Raises:
             ValueError: It is none of your rooms, or the text exceeds 64 MiB.
+            TypeError: `text` is no str.
             ClosedError: The chat is closed.
         """
         return self._engine.say(text, None, room)

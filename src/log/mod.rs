@@ -9,6 +9,7 @@
 //! | `file` | the file: appended to in whole lines, mended, rotated |
 //! | `syncer` | `fsync`, a little later, in the background |
 //! | `transcript` | what users hold for writing |
+//! | `recorder` | a thread that writes, for whoever must not wait |
 //! | `reader` | what users hold for reading |
 //! | `tail` | the last messages of a file |
 //!
@@ -23,6 +24,7 @@ mod json;
 mod lock;
 mod moment;
 pub mod reader;
+pub mod recorder;
 mod syncer;
 mod tail;
 mod text;
@@ -30,6 +32,7 @@ pub mod transcript;
 
 pub use file::Place;
 pub use reader::Reader;
+pub use recorder::Recorder;
 pub use tail::tail;
 pub use transcript::Transcript;
 

@@ -100,12 +100,21 @@ impl Transcript {
     /// Writes lines that [`Format::push_line`] made. Where they are not all written, what was counts
     /// as written, and is whole.
     pub fn append(&self, lines: &[u8], checkpoint: Checkpoint<'_>) -> Result<()> {
+        self.append_counting(lines, &mut 0, checkpoint)
+    }
+
+    /// The same; `done` counts the bytes that were written, whatever the outcome.
+    pub(super) fn append_counting(
+        &self,
+        lines: &[u8],
+        done: &mut usize,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<()> {
         let own = self.own()?;
         let mut patience = None;
-        let mut done = 0;
-        while done < lines.len() {
-            match self.append_some(own, &lines[done..])? {
-                Some(count) => done += count,
+        while *done < lines.len() {
+            match self.append_some(own, &lines[*done..])? {
+                Some(count) => *done += count,
                 None => patience
                     .get_or_insert_with(Patience::new)
                     .wait(&own.place.path, checkpoint)?,

@@ -203,7 +203,11 @@ fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) 
         libc::EADDRINUSE if own().is_some() => format!(
             "cannot bind {typed}: this {name} is bound to {first} already, which includes it; leave \
              one of the two out",
-            name = if live.publishes { "Publisher" } else { "Subscriber" },
+            name = match (live.side, live.publishes) {
+                ("", true) => "Publisher",
+                ("", false) => "Subscriber",
+                _ => "Relay",
+            },
             first = own().map_or("", String::as_str),
         ),
         libc::EADDRINUSE => {

@@ -32,6 +32,10 @@ pub enum Kind {
     Unsubscribed(super::Subscription),
     /// So many messages are missing, by their sequence numbers.
     Lost(u64),
+    /// A relay's subscriber is too slow: its queue ran full so many times, each time with loss.
+    Overflow(u64),
+    /// What a relay passes on cannot be logged; the text says why.
+    NotLogged(String),
 }
 
 /// One event.
@@ -39,6 +43,8 @@ pub enum Kind {
 pub struct Event {
     /// The number of the object that it happened to.
     pub owner: u64,
+    /// Which side of a relay: "frontend" or "backend"; empty for all else.
+    pub side: &'static str,
     /// What happened.
     pub kind: Kind,
     /// The peer, as a person would type it; empty where none is known.
@@ -104,6 +110,17 @@ impl Events {
         drop(lock(&self.queue));
         self.arrived.notify_all();
     }
+}
+
+/// Tells what became of the log of what a relay passes on.
+pub fn tell_not_logged(owner: u64, why: String) {
+    context::process().events().push(Event {
+        owner,
+        side: "",
+        kind: Kind::NotLogged(why),
+        address: String::new(),
+        at_ns: super::outbox::unix_nanoseconds(),
+    });
 }
 
 /// The next event, waiting for one; `None` when the process ends.

@@ -28,6 +28,30 @@ struct Peer {
     doubtful: bool,
 }
 
+/// How many have each subscription, for whoever hands subscriptions on.
+#[derive(Debug, Default)]
+struct Totals {
+    held: HashMap<Prefix, usize>,
+    /// What had nobody and has somebody, or the other way round, since that was last asked.
+    turned: Vec<Prefix>,
+}
+
+impl Totals {
+    fn hold(&mut self, prefix: &Prefix) {
+        let count = self.held.entry(Arc::clone(prefix)).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.turned.push(Arc::clone(prefix));
+        }
+    }
+
+    fn release(&mut self, prefix: &[u8]) {
+        if take(&mut self.held, prefix) && !self.held.contains_key(prefix) {
+            self.turned.push(prefix.into());
+        }
+    }
+}
+
 /// The books of one publisher.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -39,6 +63,8 @@ pub(crate) struct Ledger {
     departed: HashMap<Prefix, usize>,
     /// Subscriptions that name no connection (inproc), counted.
     nameless: HashMap<Prefix, usize>,
+    /// Kept only where somebody asks for them: a publisher may have a million subscriptions.
+    totals: Option<Totals>,
 }
 
 /// Takes one off a counter; false when there is none.
@@ -56,7 +82,63 @@ fn take(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
     }
 }
 
+/// Takes one off a counter; true when that was the last one.
+fn take_last(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
+    take(counts, prefix) && !counts.contains_key(prefix)
+}
+
 impl Ledger {
+    /// Books that also know how many have each subscription.
+    pub(crate) fn with_totals() -> Self {
+        Self {
+            totals: Some(Totals::default()),
+            ..Self::default()
+        }
+    }
+
+    /// The prefixes that somebody has since the last call and nobody had before, or the other way
+    /// round; perhaps several times.
+    pub(crate) fn turned(&mut self) -> Vec<Prefix> {
+        let turned = self.totals.as_mut().map(|totals| &mut totals.turned);
+        turned.map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether somebody subscribes to exactly this.
+    pub(crate) fn is_held(&self, prefix: &[u8]) -> bool {
+        let totals = self.totals.as_ref();
+        totals.is_some_and(|totals| totals.held.contains_key(prefix))
+    }
+
+    /// Whether somebody hears a message that begins with `start`.
+    pub(crate) fn is_heard(&self, start: &[u8]) -> bool {
+        let Some(Totals { held, .. }) = &self.totals else {
+            return self.count(Some(start)) > 0;
+        };
+        if held.len() > start.len() {
+            (0..=start.len()).any(|length| held.contains_key(&start[..length]))
+        } else {
+            held.keys().any(|prefix| start.starts_with(prefix))
+        }
+    }
+
+    /// Whether this connection subscribes to exactly this.
+    pub(crate) fn has(&self, descriptor: i32, prefix: &[u8]) -> bool {
+        let peer = self.peers.get(&descriptor);
+        peer.is_some_and(|peer| peer.prefixes.contains_key(prefix))
+    }
+
+    fn hold(&mut self, prefix: &Prefix) {
+        if let Some(totals) = &mut self.totals {
+            totals.hold(prefix);
+        }
+    }
+
+    fn release(&mut self, prefix: &[u8]) {
+        if let Some(totals) = &mut self.totals {
+            totals.release(prefix);
+        }
+    }
+
     /// A connection stands. It is reported before its first notice.
     pub(crate) fn opened(&mut self, descriptor: i32) {
         self.gone(descriptor);
@@ -71,6 +153,7 @@ impl Ledger {
     pub(crate) fn gone(&mut self, descriptor: i32) {
         let peer = self.peers.remove(&descriptor).unwrap_or_default();
         for (prefix, times) in peer.prefixes {
+            self.release(&prefix);
             *self.departed.entry(prefix).or_default() += times;
         }
     }
@@ -79,15 +162,20 @@ impl Ledger {
     pub(crate) fn subscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
         let prefix: Prefix = prefix.into();
         let Some(descriptor) = descriptor else {
+            self.hold(&prefix);
             *self.nameless.entry(prefix).or_default() += 1;
             return;
         };
         match self.peers.get_mut(&descriptor) {
             Some(peer) => {
-                let times = peer.prefixes.entry(prefix).or_default();
+                let times = peer.prefixes.entry(Arc::clone(&prefix)).or_default();
+                let new = *times == 0;
                 // To subscribe twice changes nothing, where it is sure to be the same peer.
-                if *times == 0 || peer.doubtful {
+                if new || peer.doubtful {
                     *times += 1;
+                }
+                if new {
+                    self.hold(&prefix);
                 }
             }
             // The notice came to light after its sender's departure.
@@ -99,10 +187,20 @@ impl Ledger {
     pub(crate) fn unsubscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
         if let Some(descriptor) = descriptor {
             match self.peers.get_mut(&descriptor) {
-                Some(peer) => take(&mut peer.prefixes, prefix),
-                None => take(&mut self.departed, prefix),
-            };
-        } else if !take(&mut self.departed, prefix) && !take(&mut self.nameless, prefix) {
+                Some(peer) => {
+                    if take_last(&mut peer.prefixes, prefix) {
+                        self.release(prefix);
+                    }
+                }
+                None => {
+                    take(&mut self.departed, prefix);
+                }
+            }
+        } else if take(&mut self.departed, prefix) {
+            // Its connection was taken off the books before.
+        } else if take(&mut self.nameless, prefix) {
+            self.release(prefix);
+        } else {
             // A notice of the departed that was booked on the descriptor's next owner, on whom it
             // counts once too often.
             let holder = self
@@ -110,8 +208,8 @@ impl Ledger {
                 .values_mut()
                 .filter(|peer| peer.doubtful)
                 .max_by_key(|peer| peer.prefixes.get(prefix).copied());
-            if let Some(holder) = holder {
-                take(&mut holder.prefixes, prefix);
+            if holder.is_some_and(|holder| take_last(&mut holder.prefixes, prefix)) {
+                self.release(prefix);
             }
         }
     }
@@ -154,141 +252,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Ledger;
-
-    fn with_open(descriptors: &[i32]) -> Ledger {
-        let mut ledger = Ledger::default();
-        for descriptor in descriptors {
-            ledger.opened(*descriptor);
-        }
-        ledger
-    }
-
-    #[test]
-    fn peers_are_counted_not_subscriptions() {
-        let mut ledger = with_open(&[7, 8]);
-        for prefix in [b"room1:".as_slice(), b"room2:", b""] {
-            ledger.subscribed(Some(7), prefix);
-        }
-        ledger.subscribed(Some(8), b"room1:");
-        assert_eq!(ledger.count(None), 2);
-        assert_eq!(ledger.count(Some(b"room1:")), 2);
-        assert_eq!(ledger.count(Some(b"room3:")), 1);
-        assert_eq!(ledger.prefixes()[b"room1:".as_slice()], 2);
-        ledger.unsubscribed(Some(7), b"");
-        assert_eq!(ledger.count(Some(b"room3:")), 0);
-    }
-
-    #[test]
-    fn a_subscription_longer_than_the_topic_hears_only_some_of_it() {
-        let mut ledger = with_open(&[7]);
-        ledger.subscribed(Some(7), b"room1:He");
-        assert_eq!(ledger.count(Some(b"room1:")), 0);
-        ledger.subscribed(Some(7), b"ro");
-        assert_eq!(ledger.count(Some(b"room1:")), 1);
-    }
-
-    #[test]
-    fn many_subscriptions_are_looked_up_not_scanned() {
-        let mut ledger = with_open(&[7]);
-        for number in 0..10_000 {
-            ledger.subscribed(Some(7), format!("topic{number}:").as_bytes());
-        }
-        assert_eq!(ledger.count(Some(b"topic9999:")), 1);
-        assert_eq!(ledger.count(Some(b"topic10000:")), 0);
-    }
-
-    #[test]
-    fn a_departure_counts_at_once_and_its_notices_are_absorbed() {
-        let mut ledger = with_open(&[7]);
-        ledger.subscribed(Some(7), b"a");
-        ledger.subscribed(None, b"a");
-        ledger.gone(7);
-        assert_eq!(ledger.count(Some(b"a")), 1);
-        ledger.unsubscribed(None, b"a");
-        assert_eq!(
-            ledger.count(Some(b"a")),
-            1,
-            "the inproc peer is still there"
-        );
-        ledger.unsubscribed(None, b"a");
-        assert_eq!(ledger.count(None), 0);
-    }
-
-    #[test]
-    fn a_descriptor_may_be_used_again_at_once() {
-        let mut ledger = with_open(&[7]);
-        ledger.subscribed(Some(7), b"old");
-        ledger.gone(7);
-        ledger.opened(7);
-        ledger.subscribed(Some(7), b"new");
-        ledger.unsubscribed(None, b"old");
-        assert_eq!(ledger.count(None), 1);
-        assert_eq!(ledger.count(Some(b"new")), 1);
-        assert_eq!(ledger.count(Some(b"old")), 0);
-    }
-
-    #[test]
-    fn a_notice_booked_on_the_wrong_owner_is_made_good() {
-        // The old owner's subscription is applied after its departure, hence to the new owner.
-        let mut ledger = with_open(&[7]);
-        ledger.gone(7);
-        ledger.opened(7);
-        ledger.subscribed(Some(7), b"old");
-        ledger.subscribed(Some(7), b"new");
-        ledger.unsubscribed(None, b"old");
-        assert_eq!(ledger.count(Some(b"old")), 0);
-        assert_eq!(ledger.count(Some(b"new")), 1);
-    }
-
-    #[test]
-    fn whoever_stays_is_never_taken_for_one_who_left() {
-        // The old owner of 7 subscribes and departs, the new one subscribes to the same; 8 stays.
-        // In which order the notices come to light is libzmq's affair.
-        for order in [["old", "gone", "new"], ["old", "new", "gone"]] {
-            let mut ledger = with_open(&[8, 7]);
-            ledger.subscribed(Some(8), b"a");
-            ledger.gone(7);
-            ledger.opened(7);
-            for notice in order {
-                match notice {
-                    "gone" => ledger.unsubscribed(None, b"a"),
-                    _ => ledger.subscribed(Some(7), b"a"),
-                }
-            }
-            assert_eq!(ledger.count(Some(b"a")), 2, "{order:?}");
-            ledger.gone(7);
-            ledger.unsubscribed(None, b"a");
-            assert_eq!(ledger.prefixes()[b"a".as_slice()], 1);
-            assert!(ledger.departed.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_notice_that_comes_to_light_after_the_departure_counts_for_nobody() {
-        let mut ledger = with_open(&[7, 8]);
-        ledger.subscribed(Some(8), b"");
-        ledger.gone(7);
-        ledger.subscribed(Some(7), b"");
-        assert_eq!(ledger.count(None), 1);
-        ledger.unsubscribed(None, b"");
-        assert_eq!(ledger.count(None), 1);
-        assert_eq!(ledger.peers[&8].prefixes.len(), 1);
-    }
-
-    #[test]
-    fn nothing_stays_behind_when_all_have_gone() {
-        let mut ledger = Ledger::default();
-        for round in 0..100 {
-            let descriptor = round % 3;
-            ledger.opened(descriptor);
-            ledger.subscribed(Some(descriptor), b"x");
-            ledger.gone(descriptor);
-            ledger.unsubscribed(None, b"x");
-        }
-        assert!(
-            ledger.peers.is_empty() && ledger.departed.is_empty() && ledger.nameless.is_empty()
-        );
-    }
-}
+mod tests;

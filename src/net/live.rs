@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) number: u64,
     /// A publisher's.
     pub(crate) publishes: bool,
+    /// Which side of a relay it is; empty for all else.
+    pub(crate) side: &'static str,
     pub(crate) linger: Duration,
     /// The notebook's cell that made it.
     pub(crate) origin: Option<Origin>,
@@ -61,6 +63,7 @@ impl Live {
                 peers: Peers::new(common.tell.is_some()),
                 number: common.tell.unwrap_or_else(events::number),
                 publishes: kind == zmq::XPUB,
+                side: "",
                 linger: common.linger,
                 origin: origin::current(),
             })

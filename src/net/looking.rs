@@ -86,7 +86,7 @@ impl Publisher {
         let mut seen = 0;
         self.owner.look(watch, first, |live, outbox| {
             outbox.read_notices(live);
-            seen = outbox.ledger.count(start.as_deref());
+            seen = outbox.audience.ledger.count(start.as_deref());
             Ok((seen >= count).then_some(()))
         })?;
         Ok(seen)

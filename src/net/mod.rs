@@ -14,11 +14,11 @@
 //! | `lookup`, `inproc` | links that follow the names of computers, and names within the process |
 //! | `monitor`, `peers` | connections as libzmq reports them, and how they stand |
 //! | `witness` | who hung up, the peer or libzmq on it |
-//! | `ledger` | who subscribes to what |
+//! | `ledger`, `audience` | who subscribes to what, and how that is learnt |
 //! | `sequences` | loss, counted from stamps |
 //! | `events` | what the program may want to hear of all that |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
-//! | `publisher`, `subscriber` | what users hold |
+//! | `publisher`, `subscriber`, `relay` | what users hold |
 //! | `origin` | the notebook's cell that an object is made in |
 //! | `looking` | what event loops do with them |
 //! | `outbox`, `inbox` | what each keeps beside its socket |
@@ -29,6 +29,7 @@
 //! holds that lock.
 
 mod address;
+mod audience;
 mod context;
 pub mod events;
 mod filter;
@@ -49,6 +50,7 @@ pub mod origin;
 mod outbox;
 pub mod peers;
 pub mod publisher;
+pub mod relay;
 mod sequences;
 mod socket;
 pub mod subscriber;
@@ -65,6 +67,7 @@ pub use frame::{Frame, Lender, Payload, SharedFrame};
 pub use inbox::Received;
 pub use options::Connecting;
 pub use publisher::Publisher;
+pub use relay::Relay;
 pub use subscriber::Subscriber;
 pub use sys::capabilities;
 pub use wait::{Checkpoint, Deadline};

@@ -1,12 +1,10 @@
 //! What a publisher keeps beside its socket: the books of who subscribes, and the numbering of
 //! what it sends.
 
-use super::events::Kind;
-use super::filter::Subscription;
+use super::audience::Audience;
 use super::frame::{Frame, Payload};
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
-use super::monitor::Happening;
 use super::socket::Room;
 use super::sys::Errno;
 use crate::error::{Error, Result};
@@ -18,12 +16,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Beyond so many topics the numbering starts afresh under a new instance id.
 const MAX_NUMBERED_TOPICS: usize = 65_536;
-
-/// What `zmqchat doctor` subscribes to, to see whether it can; no topic begins so.
-const DOCTOR: &[u8] = b"zmqchat doctor";
-
-/// Notices taken in at a time.
-const NOTICES: usize = 1_024;
 
 /// Numbers and signs messages.
 struct Signer {
@@ -84,8 +76,7 @@ fn random_id() -> String {
 pub(crate) struct Outbox {
     framing: Framing,
     signer: Option<Signer>,
-    pub(crate) ledger: Ledger,
-    notices: Vec<Frame>,
+    pub(crate) audience: Audience,
     /// Messages and payload bytes that libzmq took.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
@@ -98,7 +89,7 @@ impl Room for Outbox {
         if run_commands {
             self.read_notices(live)
         } else {
-            self.read_monitor(live)
+            self.audience.read_monitor(live)
         }
     }
 
@@ -113,8 +104,7 @@ impl Outbox {
         Self {
             framing,
             signer: name.map(Signer::new),
-            ledger: Ledger::default(),
-            notices: Vec::new(),
+            audience: Audience::new(framing, Ledger::default(), false),
             sent: 0,
             sent_bytes: 0,
         }
@@ -125,53 +115,9 @@ impl Outbox {
         self.signer.as_ref().map_or(&[], |signer| &signer.frame)
     }
 
-    /// See `ledger` for why this order.
+    /// Takes in who came and went.
     pub(crate) fn read_notices(&mut self, live: &mut Live) -> bool {
-        let mut reported = false;
-        loop {
-            while self.notices.len() < NOTICES {
-                let mut notice = Frame::empty();
-                if uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
-                    break;
-                }
-                self.notices.push(notice);
-            }
-            reported |= self.read_monitor(live);
-            let full = self.notices.len() == NOTICES;
-            for notice in self.notices.drain(..) {
-                // Anything else is a message from upstream, which nobody asked for.
-                let source = notice.source();
-                match notice.bytes() {
-                    // A doctor's visit is no audience.
-                    [_, prefix @ ..] if prefix == DOCTOR => {}
-                    [1, prefix @ ..] => {
-                        self.ledger.subscribed(source, prefix);
-                        tell(live, self.framing, source, prefix, Kind::Subscribed);
-                    }
-                    [0, prefix @ ..] => {
-                        self.ledger.unsubscribed(source, prefix);
-                        tell(live, self.framing, source, prefix, Kind::Unsubscribed);
-                    }
-                    _ => {}
-                }
-            }
-            if !full {
-                return reported;
-            }
-        }
-    }
-
-    fn read_monitor(&mut self, live: &mut Live) -> bool {
-        let mut reported = false;
-        while let Some(happening) = live.next_happening() {
-            reported = true;
-            match happening {
-                Happening::Opened(peer) => self.ledger.opened(peer.descriptor),
-                Happening::Gone(peer) => self.ledger.gone(peer.descriptor),
-                _ => {}
-            }
-        }
-        reported
+        self.audience.read(live, |_, _, _| {})
     }
 
     /// Sends one message whole, or says that a queue is full.
@@ -238,19 +184,6 @@ impl Outbox {
 
 fn no_memory(errno: Errno) -> Error {
     errno.during("no memory for a message")
-}
-
-/// Tells of a subscription that came or went, where it is known whose it is.
-fn tell(
-    live: &Live,
-    framing: Framing,
-    source: Option<i32>,
-    prefix: &[u8],
-    kind: fn(Subscription) -> Kind,
-) {
-    if let Some(address) = source.and_then(|descriptor| live.address_of(descriptor)) {
-        live.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
-    }
 }
 
 fn send_frames(live: &mut Live, frames: &mut [Frame]) -> Result<bool> {

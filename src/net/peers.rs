@@ -96,9 +96,10 @@ fn typed(remote: &str) -> &str {
 }
 
 impl Live {
-    fn tell(&self, kind: Kind, address: &str) {
+    pub(crate) fn tell(&self, kind: Kind, address: &str) {
         context::process().events().push(Event {
             owner: self.number,
+            side: self.side,
             kind,
             address: address.to_owned(),
             at_ns: unix_nanoseconds(),
@@ -241,6 +242,12 @@ impl Live {
         let places: HashSet<_> = asked.map(|link| &link.connected).collect();
         let accepted = self.peers.accepted.values();
         places.len() + accepted.filter(|peer| stands(peer)).count()
+    }
+
+    /// Whether a connection that was asked for does not stand.
+    pub(crate) fn is_away(&self) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| link.peer.state != State::Connected)
     }
 
     /// Says, once an outage, that somebody waits and nobody is there.

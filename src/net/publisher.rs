@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a peer may send us: subscriptions, and nothing large.
-const MAX_INBOUND_BYTES: i64 = 8 * 1024;
+pub(crate) const MAX_INBOUND_BYTES: i64 = 8 * 1024;
 
 /// What becomes of a message when a subscriber's queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ impl Publisher {
         self.owner
             .wait(deadline, checkpoint, |live, outbox| {
                 outbox.read_notices(live);
-                seen = outbox.ledger.count(start.as_deref());
+                seen = outbox.audience.ledger.count(start.as_deref());
                 Ok((seen >= count).then_some(seen))
             })?
             .ok_or_else(|| self.too_few(seen, count, topic))
@@ -285,7 +285,7 @@ impl Publisher {
             bytes: outbox.sent_bytes,
             refused: self.refused.load(Ordering::Relaxed),
             blocked: Duration::from_nanos(self.blocked_ns.load(Ordering::Relaxed)),
-            subscribers: outbox.ledger.count(None),
+            subscribers: outbox.audience.ledger.count(None),
         })
     }
 
@@ -299,7 +299,7 @@ impl Publisher {
         let mut entered = self.owner.enter()?;
         let (live, outbox) = entered.parts()?;
         outbox.read_notices(live);
-        Ok(outbox.ledger.count(None))
+        Ok(outbox.audience.ledger.count(None))
     }
 
     /// Each subscription that peers have: a topic where it is exactly one, the bare prefix where
@@ -308,7 +308,7 @@ impl Publisher {
         let mut entered = self.owner.enter()?;
         let (live, outbox) = entered.parts()?;
         outbox.read_notices(live);
-        let prefixes = outbox.ledger.prefixes();
+        let prefixes = outbox.audience.ledger.prefixes();
         drop(entered);
         Ok(prefixes
             .into_iter()

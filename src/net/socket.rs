@@ -36,6 +36,12 @@ pub(crate) trait Room: Send + 'static {
         false
     }
 
+    /// The wake-up of the thread that attends to the socket for as long as it is open, if there is
+    /// one: it runs the commands, whether or not anybody else waits.
+    fn attendant(&self) -> Option<&Wake> {
+        None
+    }
+
     /// Tells what must be told before the close.
     fn last_words(&mut self, _live: &mut Live) {}
 }
@@ -50,7 +56,7 @@ pub(crate) trait Housed: Send + Sync {
     fn give_way(&self, endpoint: &str, origin: &Origin) -> bool;
 }
 
-pub(super) struct Slot<R> {
+pub(super) struct Slot<R: Room> {
     pub(super) live: Option<Live>,
     pub(super) room: R,
     pub(super) waiters: Vec<Arc<Wake>>,
@@ -59,7 +65,7 @@ pub(super) struct Slot<R> {
     seen: u64,
 }
 
-impl<R> Slot<R> {
+impl<R: Room> Slot<R> {
     /// Takes somebody off the list of those who wait.
     pub(super) fn forget(&mut self, waiter: &Arc<Wake>) {
         if let Some(place) = self.waiters.iter().position(|one| Arc::ptr_eq(one, waiter)) {
@@ -68,6 +74,9 @@ impl<R> Slot<R> {
     }
 
     pub(super) fn wake_others(&self, me: Option<&Arc<Wake>>) {
+        if let Some(attendant) = self.room.attendant() {
+            attendant.set();
+        }
         for waiter in &self.waiters {
             if me.is_none_or(|me| !Arc::ptr_eq(me, waiter)) {
                 waiter.set();
@@ -108,7 +117,7 @@ impl<R: Room> Entered<'_, R> {
 
 impl<R: Room> Drop for Entered<'_, R> {
     fn drop(&mut self) {
-        if !self.slot.waiters.is_empty() && (!self.quiet || self.slot.room.has_left()) {
+        if !self.quiet || self.slot.room.has_left() {
             self.slot.wake_others(None);
         }
     }
@@ -276,16 +285,23 @@ impl<R: Room> Housed for Owner<R> {
         else {
             return Look::default();
         };
+        let attended = room.attendant().is_some();
         let waited_on = !waiters.is_empty();
-        let in_use = waited_on || *uses != *seen;
+        // An attendant is no reason to look often; one who is connected to nobody is.
+        let in_use = waited_on
+            || if attended {
+                live.is_away()
+            } else {
+                *uses != *seen
+            };
         *seen = *uses;
-        let reported = room.tidy(live, !waited_on);
+        let reported = room.tidy(live, !waited_on && !attended);
         let (mended, pending) = links::mend(live);
         live.watch_silence(in_use);
         let busy = pending || in_use || room.has_untold();
         let descriptors = [
             live.monitor_descriptor(),
-            (!busy).then_some(live.descriptor),
+            (!busy && !attended).then_some(live.descriptor),
         ];
         if mended || reported {
             // Connecting ran the socket's commands; a report may be what somebody waits for.

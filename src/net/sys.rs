@@ -14,6 +14,9 @@ const fn int(constant: u32) -> c_int {
 
 pub(crate) const XPUB_NODROP: c_int = int(zmq_sys::ZMQ_XPUB_NODROP);
 pub(crate) const XPUB_VERBOSER: c_int = int(zmq_sys::ZMQ_XPUB_VERBOSER);
+pub(crate) const XPUB_MANUAL: c_int = int(zmq_sys::ZMQ_XPUB_MANUAL);
+// In the stable API since 4.3, and not in `zmq_sys`.
+pub(crate) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
 pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
 // Two draft options, hence not in `zmq_sys`.
 pub(crate) const IN_BATCH_SIZE: c_int = 101;
@@ -156,6 +159,7 @@ pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq:
         zmq::PAIR => zmq_sys::ZMQ_PAIR,
         zmq::SUB => zmq_sys::ZMQ_SUB,
         zmq::XPUB => zmq_sys::ZMQ_XPUB,
+        zmq::XSUB => zmq_sys::ZMQ_XSUB,
         _ => return Err(Errno(libc::EINVAL)),
     };
     // SAFETY: the context is alive until the process ends; ownership of the socket goes to the

@@ -55,13 +55,15 @@ impl Wake {
     }
 
     /// Forgets what was set. Only the waiting thread calls this, before it looks at what changed.
+    ///
+    /// It reads first: a flag that fell before would let the read swallow the next one's signal,
+    /// and stay up for ever. And it reads in any case: a signal may come after its flag fell.
     pub(crate) fn clear(&self) {
-        if self.set.swap(false, Ordering::AcqRel) {
-            #[cfg(unix)]
-            if let Some(ends) = &self.ends {
-                ends.read();
-            }
+        #[cfg(unix)]
+        if let Some(ends) = &self.ends {
+            ends.read();
         }
+        self.set.swap(false, Ordering::AcqRel);
     }
 
     /// Whether it was set; it no longer is.

@@ -202,7 +202,11 @@ impl Watcher {
             if sys::poll_each(&descriptors, patience, &mut reported).is_err() {
                 std::thread::sleep(LOOK_AGAIN);
             }
-            self.wake.clear();
+            // Whoever sets it later has it reported again.
+            let woken = |wake| reported.contains(&wake);
+            if self.wake.descriptor().is_none_or(woken) {
+                self.wake.clear();
+            }
             // When the time was over, all count as reported.
             let all = reported.is_empty();
             for (watch, descriptor) in &watches {

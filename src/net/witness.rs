@@ -43,3 +43,24 @@ impl Witness {
         }
     }
 }
+
+/// Whether this is a connection that the other side has not ended yet. The number may be anybody's.
+#[cfg(unix)]
+pub(crate) fn is_connected(descriptor: i32) -> bool {
+    let mut byte = 0_u8;
+    // SAFETY: takes any number, fails for one that is no socket, and writes one byte at most.
+    let seen = unsafe {
+        libc::recv(
+            descriptor,
+            std::ptr::from_mut(&mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    seen > 0 || (seen < 0 && std::io::Error::last_os_error().kind() == ErrorKind::WouldBlock)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_connected(_: i32) -> bool {
+    true
+}

@@ -1,5 +1,8 @@
 //! When a task that need not wait lets the others of its event loop run.
 
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -7,24 +10,48 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_millis(5);
 
 thread_local! {
-    /// When the loop of this thread was last known to go round.
+    /// When such a call first ended since this thread's loop last went round.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Whether it is time.
 #[inline]
 pub(super) fn is_due() -> bool {
-    let now = Instant::now();
-    match SINCE.get() {
-        Some(since) => now.duration_since(since) >= LONGEST,
-        None => {
-            SINCE.set(Some(now));
-            false
-        }
+    SINCE.get().is_some_and(|since| since.elapsed() >= LONGEST)
+}
+
+/// A call has ended without a wait.
+#[inline]
+pub(super) fn spent(py: Python<'_>) {
+    if SINCE.get().is_none() {
+        begin(py);
     }
 }
 
 /// The loop goes round.
 pub(super) fn take() {
-    SINCE.set(Some(Instant::now()));
+    SINCE.set(None);
+}
+
+/// Has the loop say when it has gone round.
+#[cold]
+fn begin(py: Python<'_>) {
+    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static ROUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let begin = || -> PyResult<()> {
+        let running = RUNNING.import(py, "asyncio", "get_running_loop")?.call0()?;
+        let round = ROUND.get_or_try_init(py, || {
+            wrap_pyfunction!(went_round, py).map(|function| function.into_any().unbind())
+        })?;
+        running.call_method1(intern!(py, "call_soon"), (round,))?;
+        SINCE.set(Some(Instant::now()));
+        Ok(())
+    };
+    // Without a loop nobody has to wait.
+    let _ = begin();
+}
+
+#[pyfunction]
+fn went_round() {
+    take();
 }

@@ -11,7 +11,6 @@ use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValu
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use std::ffi::CString;
 use std::sync::{Mutex, MutexGuard};
@@ -139,7 +138,9 @@ impl State {
         match self.go_on(py) {
             Ok(Step::Done(value)) => {
                 self.phase = Phase::Over;
-                self.wait = None;
+                if self.wait.take().is_none() {
+                    breath::spent(py);
+                }
                 Err(PyStopIteration::new_err((value,)))
             }
             Ok(Step::Wait(what)) => Ok(what),
@@ -168,7 +169,7 @@ impl State {
             ));
         }
         self.phase = Phase::Begun;
-        if breath::is_due() && in_a_loop(py) {
+        if breath::is_due() {
             return Ok(Step::Breath);
         }
         match self.deed.at_once(py)? {
@@ -181,6 +182,7 @@ impl State {
     #[cold]
     fn begin_to_wait(&mut self, py: Python<'_>) -> PyResult<Step> {
         if self.timeout == Some(0.0) {
+            breath::spent(py);
             return Err(self.deed.timed_out(py, self.timeout));
         }
         let wait = Wait::new(py, &self.deed, self.timeout)?;
@@ -255,15 +257,6 @@ impl Drop for Coroutine {
             }
         });
     }
-}
-
-/// Whether an event loop runs in this thread, as asyncio sees it.
-#[cold]
-fn in_a_loop(py: Python<'_>) -> bool {
-    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    RUNNING
-        .import(py, "asyncio", "get_running_loop")
-        .is_ok_and(|running| running.call0().is_ok())
 }
 
 fn warn_of(py: Python<'_>, name: &str) {

@@ -2,6 +2,7 @@
 
 use super::breath;
 use super::publisher::Publisher;
+use super::receiving::Quickly;
 use super::subscriber::Subscriber;
 use crate::net::subscriber::Subscriber as Core;
 use crate::net::Watch;
@@ -99,8 +100,10 @@ impl Deed {
     #[inline]
     pub(super) fn at_once(&mut self, py: Python<'_>) -> PyResult<Option<Step>> {
         if let Self::Receive(subscriber, form) = self {
-            if let Some(found) = subscriber.get().quickly(py, *form)? {
-                return Ok(found.map(Step::Done));
+            match subscriber.get().quickly(py, *form)? {
+                Quickly::Found(object) => return Ok(Some(Step::Done(object))),
+                Quickly::Nothing => return Ok(None),
+                Quickly::Occupied => {}
             }
         }
         self.look(py, None, true, &mut || Ok(()))
@@ -152,6 +155,7 @@ impl Deed {
             }
             Self::SendMany(publisher, sending, payloads) => {
                 let publisher = publisher.get();
+                breath::spent(py);
                 loop {
                     if sending.payload.is_none() {
                         let Some(payload) = payloads.bind(py).clone().next() else {

@@ -125,7 +125,18 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("count", count)?;
             "lost"
         }
+        Kind::Overflow(count) => {
+            details.set_item("count", count)?;
+            "overflow"
+        }
+        Kind::NotLogged(why) => {
+            details.set_item("why", why)?;
+            "not logged"
+        }
     };
+    if !event.side.is_empty() {
+        details.set_item("side", event.side)?;
+    }
     if events::dropped() {
         details.set_item("dropped", true)?;
     }

@@ -8,7 +8,7 @@ use crate::net::Received;
 use crate::show::line::{self, Line, Timestamps};
 use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
-use crate::wire::stamp::{self, Stamp};
+use crate::wire::stamp::Stamp;
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -323,7 +323,7 @@ impl Message {
                 topic: meaning.topic.as_deref(),
                 sender: sender.or(stamped),
                 color_of: stamped,
-                action: stamp.is_some_and(|stamp| stamp.kind.as_deref() == Some(stamp::ACTION)),
+                action: stamp.is_some_and(Stamp::is_action),
                 text: &self.lossy_text(py),
             },
             timestamps,

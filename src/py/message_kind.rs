@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 impl Message {
     /// The same, from there.
-    pub(super) fn from_address(mut self, address: Option<String>) -> Self {
+    pub(super) fn coming_from(mut self, address: Option<String>) -> Self {
         self.address = address.map(String::into_boxed_str);
         self
     }

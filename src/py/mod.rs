@@ -22,6 +22,9 @@ mod publisher;
 mod publisher_async;
 mod publisher_state;
 mod receiving;
+mod relay;
+mod relay_parts;
+mod relay_state;
 mod sending;
 mod showing;
 mod state;
@@ -41,9 +44,12 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("_PRESENCE", crate::wire::stamp::PRESENCE)?;
     module.add_class::<message::Message>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;
+    module.add_class::<relay::Relay>()?;
+    module.add_class::<relay_state::RelayStats>()?;
     module.add_class::<transcript::Transcript>()?;
     module.add_class::<transcript_reader::TranscriptReader>()?;
     module.add_class::<table::MessageTable>()?;

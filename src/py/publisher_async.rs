@@ -9,6 +9,7 @@ use crate::net::Want;
 use crate::wire::topic::validate;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 #[pymethods]
 impl Publisher {
@@ -37,7 +38,8 @@ impl Publisher {
 
     /// `send_many` for asyncio; see `asend`.
     ///
-    /// When it is cancelled, what came before was sent; the payload that waited for room was not.
+    /// When it is cancelled, each payload that it took from `payloads` was sent, but for the last,
+    /// which waited for room.
     #[pyo3(signature = (payloads, *, topic = None, timeout = None))]
     fn asend_many(
         slf: &Bound<'_, Self>,
@@ -82,21 +84,22 @@ impl Publisher {
     }
 
     /// `close` for asyncio: closes it in a thread, because that may take a moment.
-    ///
-    /// Args:
-    ///     linger: As in `close`: seconds; None uses the constructor's, 0 drops what is unsent.
-    ///
-    /// Raises:
-    ///     ValueError: `linger` is negative or infinite.
     #[pyo3(signature = (linger = None))]
     fn aclose<'py>(slf: &Bound<'py, Self>, linger: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         if let Some(linger) = linger {
             arguments::linger(linger)?;
         }
-        let linger = linger.map(|Seconds(seconds)| seconds);
-        py.import(intern!(py, "zmqchat_rs._loops"))?
-            .call_method1(intern!(py, "close"), (slf, linger))
+        let how = PyDict::new(py);
+        how.set_item(
+            intern!(py, "linger"),
+            linger.map(|Seconds(seconds)| seconds),
+        )?;
+        py.import(intern!(py, "zmqchat_rs._loops"))?.call_method(
+            intern!(py, "close"),
+            (slf,),
+            Some(&how),
+        )
     }
 
     /// The publisher itself; leaving the `async with` block closes it.

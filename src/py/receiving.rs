@@ -12,7 +12,16 @@ use super::waiting::detached;
 use crate::error::Error;
 use crate::net::Received;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use std::sync::atomic::Ordering;
+
+/// How a quick look ended.
+pub(super) enum Quickly {
+    Found(Py<PyAny>),
+    Nothing,
+    /// Another thread is inside.
+    Occupied,
+}
 
 impl Subscriber {
     /// Reads the next message: what is there at once, without letting go of the interpreter; None
@@ -92,42 +101,33 @@ impl Subscriber {
         }
     }
 
-    /// The next message for a coroutine, if one is there; None when another thread is inside.
+    /// The next message for a coroutine, if one is there and no other thread is inside.
     #[inline]
-    pub(super) fn quickly(
-        &self,
-        py: Python<'_>,
-        form: Form,
-    ) -> PyResult<Option<Option<Py<PyAny>>>> {
+    pub(super) fn quickly(&self, py: Python<'_>, form: Form) -> PyResult<Quickly> {
         let found = match form {
-            Form::Message | Form::Next => {
-                let Some(found) = self.core.try_read(|received| self.message(py, received)) else {
-                    return Ok(None);
-                };
-                match found? {
-                    Some(message) => Some(Py::new(py, message)?.into_any()),
-                    None => None,
-                }
-            }
-            Form::Text => {
-                let read = |received: &Received| copies::decode(py, received.first.bytes());
-                let Some(found) = self.core.try_read(read) else {
-                    return Ok(None);
-                };
-                found?.map(|(text, whole)| {
-                    self.count_undecodable(whole);
-                    text.into_any().unbind()
-                })
-            }
-            Form::Bytes => {
-                let read = |received: &Received| copies::copy(py, received.first.bytes());
-                let Some(found) = self.core.try_read(read) else {
-                    return Ok(None);
-                };
-                found?.map(|bytes| bytes.into_any().unbind())
-            }
+            Form::Message | Form::Next => self
+                .core
+                .try_read(|received| self.message(py, received))
+                .transpose()?
+                .map(|found| found.map(|message| Py::new(py, message)).transpose())
+                .transpose()?
+                .map(|found| found.map(Py::into_any)),
+            Form::Text => self
+                .core
+                .try_read(|received| copies::decode(py, received.first.bytes()))
+                .transpose()?
+                .map(|found| found.map(|text| self.counted(text))),
+            Form::Bytes => self
+                .core
+                .try_read(|received| copies::copy(py, received.first.bytes()))
+                .transpose()?
+                .map(|found| found.map(|bytes| bytes.into_any().unbind())),
         };
-        Ok(Some(found))
+        Ok(match found {
+            Some(Some(object)) => Quickly::Found(object),
+            Some(None) => Quickly::Nothing,
+            None => Quickly::Occupied,
+        })
     }
 
     /// Messages that were taken, for a coroutine; all of them are put back where that fails.
@@ -154,13 +154,7 @@ impl Subscriber {
             Form::Text => {
                 let read = |received: &Received| copies::decode(py, received.first.bytes());
                 let found = self.hand_out(py, taken, read)?;
-                Ok(found
-                    .into_iter()
-                    .map(|(text, whole)| {
-                        self.count_undecodable(whole);
-                        text.into_any().unbind()
-                    })
-                    .collect())
+                Ok(found.into_iter().map(|text| self.counted(text)).collect())
             }
             Form::Bytes => {
                 let read = |received: &Received| copies::copy(py, received.first.bytes());
@@ -173,10 +167,12 @@ impl Subscriber {
         }
     }
 
-    fn count_undecodable(&self, whole: bool) {
+    /// A text, counted if bytes in it were replaced.
+    fn counted(&self, (text, whole): (Bound<'_, PyString>, bool)) -> Py<PyAny> {
         if !whole {
             self.core.undecodable().fetch_add(1, Ordering::Relaxed);
         }
+        text.into_any().unbind()
     }
 
     #[cold]

@@ -1,28 +1,36 @@
 //! How messages get onto the screen many at a time: the fast way of `Subscriber.listen`.
 //!
-//! Invariant: what the stream did not take is put back.
+//! Invariant: what the stream did not take is put back, unless a log has it.
 
+use super::error::ZmqChatError;
 use super::message::Message;
 use super::subscriber::Subscriber;
-use crate::net::Received;
+use super::transcript::Transcript;
+use crate::error::Error;
+use crate::log::Record;
+use crate::net::Frame;
 use crate::show::line::Timestamps;
 use crate::show::lines::{Lines, Said};
-use crate::wire::message::{interpret, Meaning};
-use crate::wire::stamp;
+use crate::wire::message::interpret;
+use crate::wire::stamp::Stamp;
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+use std::borrow::Cow;
+use std::iter;
 use std::sync::atomic::Ordering;
 
 #[pymethods]
 impl Subscriber {
     /// Writes the lines of what is waiting, at most so many messages, to a stream, in one call: either
-    /// all of them are written, or what it raises is raised, and all of them are waiting again.
+    /// all of them are written, or what it raises is raised, and all of them are waiting again. A log
+    /// gets them first; what it has does not come again.
     ///
     /// No Python code runs between the stream's return and ours, so that a signal's handler finds
-    /// them either waiting or shown. Gives how many there were, and the last one.
-    #[pyo3(signature = (stream, *, most, color, timestamps, previous))]
+    /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
+    #[pyo3(signature = (stream, *, most, color, timestamps, previous, log))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments
     fn _show(
         &self,
         stream: &Bound<'_, PyAny>,
@@ -30,80 +38,90 @@ impl Subscriber {
         color: bool,
         timestamps: &str,
         previous: Option<&Bound<'_, Message>>,
-    ) -> PyResult<(usize, Option<Message>)> {
+        log: Option<&Bound<'_, Transcript>>,
+    ) -> PyResult<(usize, Option<Message>, Option<PyErr>)> {
         let py = stream.py();
         let timestamps = Timestamps::parse(timestamps)?;
         let previous = previous.map(|message| message.get().at_ns());
-        loop {
+        let log = log.map(Bound::get);
+        let (mut text, mut logged) = (String::new(), Vec::new());
+        let (mut shown, mut undecodable) = (0, 0);
+        let (taken, last) = loop {
             let taken = py.detach(|| self.core.take_some(most))?;
             if taken.is_empty() {
-                return Ok((0, None));
+                return Ok((0, None, None));
             }
             let mut lines = Lines::new(timestamps, color, previous);
-            let mut text = String::new();
-            let (mut shown, mut last, mut undecodable) = (0, None, 0);
-            for received in &taken {
-                let meaning = self.meaning(received);
+            let mut last = None;
+            for (index, received) in taken.iter().enumerate() {
+                let rest = received.rest.iter().map(Frame::bytes);
+                let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
+                let meaning = interpret(&frames, self.core.framing());
                 let stamp = meaning.stamp.as_ref();
-                let kind = stamp.and_then(|stamp| stamp.kind.as_deref());
-                if kind.is_some_and(|kind| stamp::PRESENCE.contains(&kind)) {
+                if stamp.is_some_and(Stamp::is_presence) {
                     continue;
                 }
-                let payload = match meaning.frame.checked_sub(1) {
-                    None => received.first.bytes(),
-                    Some(index) => received.rest[index].bytes(),
-                };
-                let decoded = String::from_utf8_lossy(&payload[meaning.start..]);
-                undecodable += u64::from(matches!(decoded, std::borrow::Cow::Owned(_)));
+                let decoded = String::from_utf8_lossy(meaning.payload(&frames));
+                undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
                 let said = Said {
                     topic: meaning.topic.as_deref(),
                     sender: stamp.map(|stamp| stamp.from.as_str()),
-                    action: kind == Some(stamp::ACTION),
+                    action: stamp.is_some_and(Stamp::is_action),
                     text: &decoded,
                 };
                 lines.push(&mut text, received.at_ns, &said);
                 shown += 1;
-                last = Some(received);
+                last = Some(index);
+                if let Some(log) = log {
+                    let record = Record {
+                        frames,
+                        framing: self.core.framing(),
+                        meaning: &meaning,
+                        at_ns: received.at_ns,
+                    };
+                    log.line_format().push_line(&mut logged, &record);
+                }
             }
-            // A chat's presence alone is no end: more may be waiting.
-            let Some(last) = last else { continue };
-            let written = match self.message(py, last) {
-                Some(last) => write(stream, &PyString::new(py, &text)).map(|()| last),
-                None => Err(crate::error::Error::NoMemory.into()),
-            };
-            return match written {
-                Ok(last) => {
-                    let counter = self.core.undecodable();
-                    counter.fetch_add(undecodable, Ordering::Relaxed);
-                    Ok((shown, Some(last)))
-                }
-                Err(error) => {
+            // Presence alone is nothing to show: there may be more behind it.
+            if let Some(last) = last {
+                break (taken, last);
+            }
+        };
+        let last = &taken[last];
+        let Some(last) = self.message(py, last) else {
+            py.detach(|| self.core.put_back(taken));
+            return Err(Error::NoMemory.into());
+        };
+        let failed = match log.map(|log| log.append(py, &logged)) {
+            Some(Err(error)) if error.is_instance_of::<ZmqChatError>(py) => Some(error),
+            Some(Err(error)) => {
+                py.detach(|| self.core.put_back(taken));
+                return Err(error);
+            }
+            Some(Ok(())) | None => None,
+        };
+        let written = write(stream, &PyString::new(py, &text));
+        match written {
+            Ok(()) => {
+                let counter = self.core.undecodable();
+                counter.fetch_add(undecodable, Ordering::Relaxed);
+                Ok((shown, Some(last), failed))
+            }
+            Err(error) => {
+                if log.is_none() || failed.is_some() {
                     py.detach(|| self.core.put_back(taken));
-                    Err(error)
                 }
-            };
+                Err(error)
+            }
         }
-    }
-}
-
-impl Subscriber {
-    fn meaning(&self, received: &Received) -> Meaning {
-        let first = received.first.bytes();
-        if received.rest.is_empty() {
-            return interpret(&[first], self.core.framing());
-        }
-        let rest = received.rest.iter().map(|frame| frame.bytes());
-        let frames: Vec<_> = std::iter::once(first).chain(rest).collect();
-        interpret(&frames, self.core.framing())
     }
 }
 
 /// Writes text, escaping what the stream's encoding has no character for.
 fn write(stream: &Bound<'_, PyAny>, text: &Bound<'_, PyString>) -> PyResult<()> {
     let py = stream.py();
-    let error = match stream.call_method1(intern!(py, "write"), (text,)) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
+    let Err(error) = stream.call_method1(intern!(py, "write"), (text,)) else {
+        return Ok(());
     };
     if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
         return Err(error);

@@ -151,7 +151,7 @@ impl Subscriber {
     fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.next(timeout, py, |received| {
             let message = self.message(py, received)?;
-            Some(message.from_address(received.first.peer_address()))
+            Some(message.coming_from(received.first.peer_address()))
         })
     }
 

@@ -91,7 +91,18 @@ impl Transcript {
         self.core.path()
     }
 
-    fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
+    /// How lines are written.
+    pub(super) fn line_format(&self) -> Format {
+        self.core.format()
+    }
+
+    /// For whoever writes without the interpreter.
+    pub(super) fn core(&self) -> &Arc<log::Transcript> {
+        &self.core
+    }
+
+    /// Writes whole lines.
+    pub(super) fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
         let outcome = working(py, |checkpoint| self.core.append(lines, checkpoint));
         self.report(py)?;
         outcome

@@ -343,7 +343,7 @@ mod tests {
         let mut stream = Stream::of(table);
         let mut schema = MaybeUninit::uninit();
         // SAFETY: the stream is ours, and there is room for a schema.
-        let code = unsafe { stream.get_schema.unwrap()(&mut stream, schema.as_mut_ptr()) };
+        let code = unsafe { stream.get_schema.unwrap()(&raw mut stream, schema.as_mut_ptr()) };
         assert_eq!(code, 0);
         // SAFETY: it was just written.
         let schema = unsafe { schema.assume_init() };
@@ -363,7 +363,9 @@ mod tests {
         drop(schema);
         assert_eq!(column.null_count, 1);
         // SAFETY: an Int column's second buffer has as many numbers as it has rows.
-        let first = unsafe { **column.buffers.add(1).cast::<*const i64>() };
+        let numbers = unsafe { *column.buffers.add(1) }.cast::<i64>();
+        // SAFETY: as above.
+        let first = unsafe { *numbers };
         assert_eq!(first, 1);
         assert!(alive.upgrade().is_some());
         drop(column);

@@ -15,7 +15,7 @@ pub const MAX_ID_BYTES: usize = 64;
 pub const MAX_KIND_BYTES: usize = 32;
 /// What somebody does, as in `alice waves`.
 pub const ACTION: &str = "action";
-/// What a chat says of itself, without text.
+/// The kinds by which a chat says who is there, without text: they are shown nowhere.
 pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
 /// shorter, even where JSON writes each byte as `\u0000`.
@@ -174,12 +174,11 @@ impl<'a> Glimpse<'a> {
         let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
         let (sent_ns, rest) = digits(rest.strip_prefix(br#","sent_ns":"#)?)?;
         // Most messages are ordinary ones.
-        let kind = match rest {
-            b"}" => None,
-            _ => {
-                let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
-                (rest == b"}").then_some(Some(kind))?
-            }
+        let kind = if rest == b"}" {
+            None
+        } else {
+            let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
+            (rest == b"}").then_some(Some(kind))?
         };
         Some(Self {
             from: from.into(),
@@ -213,6 +212,20 @@ fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 impl Stamp {
+    /// Whether the text is what the sender does.
+    #[must_use]
+    pub fn is_action(&self) -> bool {
+        self.kind.as_deref() == Some(ACTION)
+    }
+
+    /// Whether it says who is there, and nothing else.
+    #[must_use]
+    pub fn is_presence(&self) -> bool {
+        self.kind
+            .as_deref()
+            .is_some_and(|kind| PRESENCE.contains(&kind))
+    }
+
     /// The frame: compact JSON, its keys in a fixed order.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

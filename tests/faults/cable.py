@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from concurrent.futures import Future
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 _DEVICE = "/dev/net/tun"
 # From Linux's <linux/if_tun.h>.
@@ -45,7 +45,7 @@ def missing() -> str | None:
 
 
 @contextlib.contextmanager
-def cable(name: str, enter_ends: list[Callable[[], None]], quality: Quality) -> Iterator[None]:
+def cable(name: str, enter_ends: Sequence[Callable[[], None]], quality: Quality) -> Iterator[None]:
     """Give each host a network card called `name`, and carry frames between the two.
 
     Each of `enter_ends` moves the calling thread to its host.

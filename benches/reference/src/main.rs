@@ -7,6 +7,7 @@
 mod calls;
 mod latency;
 mod memory;
+mod relay;
 mod socket;
 mod stream;
 
@@ -85,6 +86,7 @@ fn run() -> Result<(), Failure> {
         "send" => calls::send(&job),
         "receive" => calls::receive(&job),
         "look" => calls::look(&job),
+        "relay" => relay::relay(&job),
         "stand" => memory::stand(&job),
         "attend" => memory::attend(&job),
         "versions" => say(&json!({ "versions": { "libzmq": socket::version() } })),

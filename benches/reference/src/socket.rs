@@ -64,6 +64,17 @@ impl Context {
         Ok(socket)
     }
 
+    /// An XSUB that a proxy receives from.
+    pub fn frontend(&self, upstream: &str) -> Result<Socket, Failure> {
+        let socket = self.socket(sys::ZMQ_XSUB)?;
+        let text = CString::new(upstream)?;
+        // SAFETY: a valid socket and a C string.
+        if unsafe { sys::zmq_connect(socket.0, text.as_ptr()) } != 0 {
+            return Err(failed(upstream));
+        }
+        Ok(socket)
+    }
+
     /// A SUB that hears what starts with one of these.
     pub fn subscriber<P: AsRef<[u8]>>(
         &self,
@@ -113,6 +124,12 @@ impl Socket {
         }
         let text = CStr::from_bytes_until_nul(&buffer)?;
         Ok(text.to_str()?.into())
+    }
+
+    /// `zmq_proxy`, from this socket to that one and back; returns when the context ends.
+    pub fn proxy(&self, backend: &Self) {
+        // SAFETY: two valid sockets that no other thread uses, and no capture.
+        unsafe { sys::zmq_proxy(self.0, backend.0, std::ptr::null_mut()) };
     }
 
     /// Returns when so many subscriptions have come.

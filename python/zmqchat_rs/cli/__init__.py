@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, __version__, build_info
 
-from . import chat, demo, doctor, ip, log, pub, replay, streams, sub
+from . import chat, demo, doctor, ip, log, pub, relay, replay, streams, sub
 from .options import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ examples:
   zmqchat pub                     window 1: type messages here ...
   zmqchat sub                     window 2: ... and read them here
   zmqchat sub 192.168.1.12        or on another laptop (there: zmqchat ip)
+  zmqchat relay                   one address for many publishers and readers
   zmqchat doctor 192.168.1.12     no message comes? find out why
 
 exit codes:
@@ -88,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     version = f"zmqchat {__version__} (libzmq {build_info()['libzmq']})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, pub, sub, chat, ip, doctor, log, replay):
+    for command in (demo, pub, sub, chat, relay, ip, doctor, log, replay):
         command.add_to(commands)
     return parser
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._chat_relay import relay_addresses
+from zmqchat_rs._core import ZmqChatError
 
 from . import streams
 from .chat_lines import LineFront
 from .chat_talk import Talk
-from .options import UsageError, add_color, add_command, as_usage
+from .options import UsageError, add_color, add_command, as_usage, seconds
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -79,6 +82,14 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="send 'lobby:alice: Hello' in one frame, and nothing else, for readers with pyzmq",
     )
+    where.add_argument(
+        "--heartbeat",
+        type=_heartbeat,
+        default=5.0,
+        metavar="SECONDS",
+        help="say so often that we are here, the same for all; default: 5. Who is silent for "
+        "three and a half is lost",
+    )
     how = parser.add_argument_group("how to print")
     how.add_argument(
         "--timestamps",
@@ -105,11 +116,25 @@ def run(arguments: Namespace) -> int:
     with as_usage():
         if arguments.via is not None:
             relay_addresses(arguments.via)
-        talk = Talk(arguments, _front(arguments))
+        talk = _open(arguments)
     with talk:
         code = talk.run()
         talk.chat.close(linger=_LINGER)
     return code
+
+
+def _open(arguments: Namespace) -> Talk:
+    try:
+        return Talk(arguments, _front(arguments))
+    except ZmqChatError as error:
+        cause = error.__cause__
+        if error.errno != errno.EADDRINUSE or not isinstance(cause, OSError):
+            raise
+        raise ZmqChatError(
+            error.errno,
+            f"{cause.strerror}. Another chat on this laptop takes a port of its own, such as "
+            "--bind '*:5557'; where a relay holds this one, go through it: --via 127.0.0.1",
+        ) from error
 
 
 def _front(arguments: Namespace) -> Front:
@@ -127,6 +152,13 @@ def _front(arguments: Namespace) -> Front:
         else:
             return ScreenFront(arguments.color)
     return LineFront(arguments.color, commands=typed)
+
+
+def _heartbeat(text: str) -> float:
+    value = seconds(text)
+    if not value:
+        raise argparse.ArgumentTypeError("a heartbeat is longer than 0 seconds, for example 5")
+    return value
 
 
 def _login_name() -> str:

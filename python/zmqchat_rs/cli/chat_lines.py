@@ -58,6 +58,8 @@ class LineFront(Front):
             for number, line in enumerate(piped.lines()):
                 if number == 0 and not self.commands:
                     self._let_arrive(talk)
+                if self.commands and not line.strip():
+                    continue  # a slip of the finger
                 if not talk.typed(line.decode(errors="replace")):
                     break
         except KeyboardInterrupt:

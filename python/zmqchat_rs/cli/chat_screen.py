@@ -115,7 +115,9 @@ class ScreenFront(Front):
     def _accept(self, buffer: Buffer) -> bool:
         """Do what a line says; several can be pasted in one go."""
         assert self._talk is not None  # noqa: S101 - nothing is typed before `run`
-        for text in buffer.text.splitlines():
+        # What is no UTF-8 comes from the keyboard in a form that cannot be sent.
+        typed = buffer.text.encode(errors="surrogateescape").decode(errors="replace")
+        for text in typed.splitlines():
             try:
                 if text.strip() and not self._talk.typed(text):
                     self._leave()

@@ -6,23 +6,20 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._chat_relay import relay_addresses
 from zmqchat_rs._core import ClosedError, Transcript, ZmqChatError
 from zmqchat_rs.chat import Chat
 
 from . import streams
 from .chat_commands import COMMANDS
-from .notices import Hearing, typed_address
+from .chat_connections import Connections
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from typing import Iterator
 
     from typing_extensions import Self
 
     from zmqchat_rs._chat_members import Notice
     from zmqchat_rs._core import Message
-    from zmqchat_rs._events import Event
 
 
 class Front:
@@ -57,19 +54,19 @@ class Talk:
     Attributes:
         chat: The chat.
         front: Where it is shown.
+        ready: Set once we have said who we are; what comes before waits until then.
     """
 
     def __init__(self, arguments: Namespace, front: Front) -> None:
         self.front = front
         self._arguments = arguments
-        # What comes before we have said who we are waits until then.
-        self._ready = threading.Event()
+        self.ready = threading.Event()
         # Messages come from two threads: others' from the chat's, our own from the main one.
         self._showing = threading.Lock()
         self._previous: Message | None = None
         self._log: Transcript | None = None
         self._log_fails = False
-        self._connections = _Connections(arguments, front)
+        self._connections = Connections(arguments, self)
         with ExitStack() as opened:
             opened.enter_context(self._connections)
             if arguments.log is not None:
@@ -83,6 +80,7 @@ class Talk:
                     peers=arguments.host,
                     via=arguments.via,
                     plain=arguments.plain,
+                    heartbeat=arguments.heartbeat,
                     on_message=self._heard,
                     on_notice=None if arguments.quiet else self._noticed,
                     on_event=self._connections,
@@ -93,7 +91,7 @@ class Talk:
     def run(self) -> int:
         """Talk until the input ends."""
         self._announce()
-        self._ready.set()
+        self.ready.set()
         return self.front.run(self)
 
     def typed(self, text: str) -> bool:
@@ -154,11 +152,11 @@ class Talk:
         return command.run(self, rest)
 
     def _heard(self, message: Message) -> None:
-        self._ready.wait()
+        self.ready.wait()
         self._show(message, self.chat.label(message), own=False)
 
     def _noticed(self, notice: Notice) -> None:
-        self._ready.wait()
+        self.ready.wait()
         self.front.notice(str(notice))
 
     def _show(self, message: Message, label: str | None, *, own: bool) -> None:
@@ -207,35 +205,5 @@ class Talk:
 
     def __exit__(self, *_: object) -> None:
         """End the chat, and all that goes with it."""
-        self._ready.set()
+        self.ready.set()
         self._opened.close()
-
-
-class _Connections(Hearing):
-    """What is said of connections: of those to whom we go, once each."""
-
-    def __init__(self, arguments: Namespace, front: Front) -> None:
-        hosts, self._speak = list(arguments.host), ""
-        if arguments.via is not None:
-            speak, hear = relay_addresses(arguments.via)
-            hosts.append(hear)
-            self._speak = typed_address(speak)
-        super().__init__(hosts, color="never", verbose=front.person)
-        self._front = front
-
-    def also(self, address: str) -> None:
-        """Tell of one more, whom we go to from now on."""
-        self._connects_to.add(typed_address(address))
-
-    def _lines(self, event: Event) -> Iterator[str]:
-        if event.address == self._speak:
-            if event.kind == "silent":
-                why = f": {event.reason}" if event.reason not in ("", "ok") else ""
-                yield f"no relay at {event.address}{why}; zmqchat relay starts one there"
-        elif event.kind in ("subscribed", "unsubscribed"):
-            pass
-        elif event.kind in ("lost", "cut off") or event.address in self._connects_to:
-            yield from super()._lines(event)
-
-    def _write(self, line: str) -> None:
-        self._front.notice(line)

@@ -156,6 +156,49 @@ class Audience(Notices):
         (self._say if self._person else streams.notice)(line)
 
 
+class Passage(Notices):
+    """What a relay wants to know: who comes to either side, who goes, and who joins what."""
+
+    def __init__(
+        self, connects_to: list[str], publishes_to: list[str], *, color: Color, verbose: bool
+    ) -> None:
+        """Take the addresses that were typed."""
+        super().__init__([*connects_to, *publishes_to], color=color, verbose=verbose)
+        self._shows_all = verbose or streams.is_terminal(sys.stderr)
+        self._joined: dict[str, int] = {}
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        place = self._place(event.address)
+        if event.kind in ("silent", "cut off", "overflow", "not logged"):
+            if event.reason != "ok":
+                yield str(event)
+        elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
+            came = event.kind == "connected"
+            lost = f"lost the connection to {place}; waiting for it to come back"
+            yield f"connected to {place}" if came else lost
+        elif self._shows_all and event.side == "frontend":
+            came = event.kind == "connected"
+            yield f"{place} {'connected to publish' if came else 'publishes no more'}"
+        elif self._shows_all:
+            yield from self._audience(event, place)
+
+    def _audience(self, event: Event, place: str) -> Iterator[str]:
+        joined = self._joined.get(event.address, 0)
+        if event.kind == "subscribed":
+            yield from self._subscribed(event, place)
+        elif event.kind == "unsubscribed" and joined <= _MOST:
+            yield f"{place} left {_room(event.subscription)}"
+        elif event.kind == "disconnected" and self._joined.pop(event.address, 0):
+            yield f"{place} left"
+
+    def _subscribed(self, event: Event, place: str) -> Iterator[str]:
+        count = self._joined[event.address] = self._joined.get(event.address, 0) + 1
+        if count <= _MOST:
+            yield f"{place} joined {_room(event.subscription)}"
+        elif count == _MOST + 1:
+            yield f"{place} joined more"
+
+
 def typed_address(address: str) -> str:
     """An address that a person typed, as events name it."""
     transport, host, port = parse_address(address)

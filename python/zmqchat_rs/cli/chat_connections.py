@@ -1,0 +1,71 @@
+"""What a chat says of its connections: of those to whom it goes, once each."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._chat_relay import relay_addresses
+
+from .notices import Hearing, typed_address
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Iterator
+
+    from zmqchat_rs._events import Event
+
+    from .chat_talk import Talk
+
+
+class Connections(Hearing):
+    """The notices of a chat."""
+
+    def __init__(self, arguments: Namespace, talk: Talk) -> None:
+        """Take the addresses that were typed, and whose notices these are."""
+        hosts, self._speak = list(arguments.host), ""
+        if arguments.via is not None:
+            speak, hear = relay_addresses(arguments.via)
+            hosts.append(hear)
+            self._speak = typed_address(speak)
+        super().__init__(hosts, color="never", verbose=talk.front.person)
+        self._talk = talk
+        # Who hears us is worth a word where all should hear all.
+        self._mutual = talk.front.person and arguments.via is None
+        self._patience = arguments.heartbeat
+        self._hearers: set[str] = set()
+
+    def also(self, address: str) -> None:
+        """Tell of one more, whom we go to from now on."""
+        self._connects_to.add(typed_address(address))
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        if event.address == self._speak:
+            if event.kind == "silent":
+                why = f": {event.reason}" if event.reason not in ("", "ok") else ""
+                yield f"no relay at {event.address}{why}; zmqchat relay starts one there"
+        elif event.kind == "subscribed":
+            self._hears_us(event.address)
+        elif event.kind == "unsubscribed":
+            pass
+        elif event.kind in ("lost", "cut off") or event.address in self._connects_to:
+            yield from super()._lines(event)
+
+    def _hears_us(self, address: str) -> None:
+        host = self._place(address)
+        if self._mutual and host not in self._hearers and "://" not in address:
+            self._hearers.add(host)
+            # By then those whom we hear have said that they are here.
+            timer = threading.Timer(self._patience, self._look_for, [host])
+            timer.daemon = True
+            timer.start()
+
+    def _look_for(self, host: str) -> None:
+        if self._open and host not in {one.address for one in self._talk.chat.members}:
+            self._talk.front.notice(
+                f"{host} hears you, and you do not hear it: /connect {host} if it chats, too"
+            )
+
+    def _write(self, line: str) -> None:
+        self._talk.ready.wait()
+        self._talk.front.notice(line)

@@ -1,0 +1,186 @@
+"""``zmqchat relay``: one address for everybody, so that nobody need know the others'."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import Relay, parse_address
+
+from . import streams
+from .notices import Passage
+from .options import add_color, add_command, as_usage, whole_number
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from .options import Commands
+
+_FRONTEND, _BACKEND = "*:5556", "*:5555"
+
+_DESCRIPTION = """\
+Pass on what everybody publishes to everybody who listens, until Ctrl+C.
+
+Publishers connect to its frontend, subscribers to its backend; what they type
+is shown at the start. When it is ended and started again, all of them connect
+again by themselves; what is sent meanwhile is lost."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat relay                          ports 5556 (publishers), 5555 (subscribers)
+  zmqchat relay --log class.log          keeps all of it; zmqchat log class.log
+  zmqchat relay --last-value             who comes late gets each topic's latest
+  zmqchat relay --connect 192.168.1.12   also what the relay over there passes on
+  zmqchat relay --frontend '*:7001' --backend '*:7000'
+                                         other ports
+
+On the other laptops, where this one is 192.168.1.10:
+  zmqchat pub --connect 192.168.1.10:5556
+  zmqchat sub 192.168.1.10"""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "relay",
+        run,
+        summary="pass on what everybody publishes to everybody",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--frontend",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help=f"where publishers connect; default: {_FRONTEND} (repeatable)",
+    )
+    where.add_argument(
+        "--backend",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help=f"where subscribers connect; default: {_BACKEND} (repeatable)",
+    )
+    where.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="UPSTREAM",
+        help="also pass on what comes from there: another relay, or a publisher (repeatable)",
+    )
+    where.add_argument(
+        "--publish-to",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        help="also pass on to there: another relay's frontend; never both to the same relay, or "
+        "messages go round for ever (repeatable)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--on-full",
+        choices=("drop", "block"),
+        default="drop",
+        help="when a subscriber is too slow: it loses messages (default), or all wait for it",
+    )
+    how.add_argument(
+        "--last-value",
+        type=whole_number,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="TOPICS",
+        help="send whoever subscribes late the latest message of that topic, of up to so many "
+        "topics (10000 unless given)",
+    )
+    how.add_argument(
+        "--log",
+        metavar="FILE",
+        help="also keep all messages in this file: 'zmqchat log FILE' looks through it; JSON lines "
+        "if it ends with .jsonl",
+    )
+    what = parser.add_argument_group("what to show")
+    what.add_argument("--stats", action="store_true", help="at the end, say what was passed on")
+    what.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say who comes and goes, though nobody sits at a terminal",
+    )
+    add_color(what)
+
+
+def run(arguments: Namespace) -> int:
+    """Pass messages on until Ctrl+C."""
+    with as_usage():
+        notices = Passage(
+            arguments.connect,
+            arguments.publish_to,
+            color=arguments.color,
+            verbose=arguments.verbose,
+        )
+    with notices:
+        with as_usage():
+            relay = Relay(
+                arguments.frontend or _FRONTEND,
+                backend=arguments.backend or _BACKEND,
+                connect=arguments.connect,
+                publish_to=arguments.publish_to,
+                on_full=arguments.on_full,
+                capture=arguments.log,
+                last_value_cache=arguments.last_value,
+                on_event=notices,
+            )
+        with relay:
+            return _pass_on(relay, arguments)
+
+
+def _pass_on(relay: Relay, arguments: Namespace) -> int:
+    try:
+        _announce(relay, arguments)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        streams.end_prompt_line()
+        return 128 + signal.SIGINT
+    finally:
+        if arguments.stats:
+            _report(relay, logs=arguments.log is not None)
+    return 0
+
+
+def _announce(relay: Relay, arguments: Namespace) -> None:
+    """Say what the others type: nobody could know otherwise, terminal or not."""
+    for address in relay.frontend_addresses:
+        streams.notice(f"Others publish with:  zmqchat pub --connect {address}")
+    for address in relay.backend_addresses:
+        streams.notice(f"Others read with:     zmqchat sub {_short(address)}")
+    if not (arguments.frontend or arguments.backend):
+        for address in relay.backend_addresses:
+            streams.notice(f"Others chat with:     zmqchat chat --via {_short(address)}")
+    if arguments.connect:
+        streams.notice(f"Passing on what comes from {', '.join(arguments.connect)}.")
+    if arguments.publish_to:
+        streams.notice(f"Passing on to {', '.join(arguments.publish_to)}.")
+    if streams.is_terminal(sys.stderr):
+        streams.notice("Ctrl+C ends.")
+
+
+def _short(address: str) -> str:
+    """Without the port, where it is the one that everybody takes."""
+    transport, host, port = parse_address(address)
+    usual = transport == "tcp" and port == parse_address("x")[2] and ":" not in host
+    return host if usual else address
+
+
+def _report(relay: Relay, *, logs: bool) -> None:
+    stats = relay.stats()
+    names = ["messages", "bytes", "overflows", "publishers", "subscribers"]
+    if logs:
+        names += ["captured", "capture_skipped"]
+    words = ", ".join(f"{name.replace('_', ' ')} {getattr(stats, name)}" for name in names)
+    streams.notice(words)

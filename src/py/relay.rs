@@ -1,0 +1,318 @@
+//! `Relay`.
+
+use super::arguments::{self, Seconds, Whole};
+use super::events::Callback;
+use super::relay_parts::{end, end_at_exit, Addresses, Keeper, Topics};
+use super::waiting::detached;
+use crate::error::Error;
+use crate::log::recorder::Progress;
+use crate::net::events;
+use crate::net::publisher::OnFull;
+use crate::net::relay::{Capture, Config, Relay as Core};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// What is bound when nothing else is said.
+const FRONTEND: &str = "*:5556";
+const BACKEND: &str = "*:5555";
+
+/// A hub: publishers connect to its frontend, subscribers to its backend, and everybody hears
+/// everybody.
+///
+/// Publishers and subscribers need not know each other's addresses, only the relay's. It passes every
+/// message on as it came, stamps included, in a thread of its own that needs no Python. Publishers
+/// are asked only for what some subscriber wants (for everything, with `capture` or
+/// `last_value_cache`), and count the relay as one who listens. Any ZeroMQ PUB or SUB in any language may take part.
+///
+/// Relays make a tree: `connect` takes another relay's backend, whose messages then come down to this
+/// one's subscribers; `publish_to` takes another's frontend, to which this one's messages go up. Do
+/// not do both to the same relay, or go round in a circle otherwise: messages would, too, for ever.
+///
+/// Whatever waits in it when it ends is gone; publishers and subscribers connect again by themselves
+/// when it is back. Any threads may share it. Leaving its `with` block closes it. A forked child must
+/// make its own.
+///
+/// Args:
+///     frontend: Where publishers connect, one address or several; None for nowhere.
+///     backend: Where subscribers connect, one address or several; None for nowhere.
+///     connect: Publishers that listen themselves, and backends of other relays.
+///     publish_to: Subscribers that listen themselves, and frontends of other relays.
+///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
+///         subscriber alone, with a warning in the log; "block" waits for the slowest, so that messages
+///         wait in the relay and then at their publishers.
+///     high_water_mark: How many messages are queued for each subscriber, and from each publisher;
+///         0 means no limit.
+///     max_message_bytes: A publisher that sends a larger frame is cut off.
+///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
+///     capture: Where to keep all messages: a `Transcript`, which stays open, or the path of one
+///         (JSON lines if it ends with .jsonl); None for nowhere. Publishers are then asked for
+///         everything. It never holds up the relay: what it cannot write is told once, as a
+///         warning, and counted.
+///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
+///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
+///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
+///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
+///         keeps none. Publishers are asked for everything.
+///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
+///         probes, and how many may stay unanswered; None turns it off.
+///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
+///     batch_bytes: How many bytes the network's thread reads and writes at a time; each connection
+///         owns a buffer of that size.
+///     on_event: Called with an `Event` whenever something happens to its connections, in a thread of
+///         its own; its `side` tells which: "frontend" or "backend". It is kept until `close`.
+///
+/// Raises:
+///     ValueError: An argument cannot work, such as port 99999 or an address of its own to connect to;
+///         the text says what to type instead.
+///     ZmqChatError: An address is in use or not this machine's, or the capture's file cannot be opened.
+#[pyclass(frozen, weakref, module = "zmqchat_rs")]
+pub(super) struct Relay {
+    pub(super) core: Arc<Core>,
+    linger: Seconds,
+    capture: Option<Arc<Keeper>>,
+    on_event: Callback,
+}
+
+impl Relay {
+    /// How far the capture is.
+    pub(super) fn captured(&self) -> Progress {
+        let capture = self.capture.as_ref();
+        capture.map_or_else(Progress::default, |keeper| keeper.progress())
+    }
+}
+
+impl Drop for Relay {
+    /// Closing takes locks, and may wait for a moment.
+    fn drop(&mut self) {
+        let core = &self.core;
+        let _ = Python::try_attach(|py| py.detach(|| core.let_go()));
+    }
+}
+
+#[pymethods]
+impl Relay {
+    #[new]
+    #[pyo3(
+        signature = (frontend = Addresses::from(FRONTEND), *, backend = Addresses::from(BACKEND), connect = Addresses(Vec::new()), publish_to = Addresses(Vec::new()),
+                     on_full = "drop", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), capture = None, last_value_cache = Topics(0),
+                     keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+        text_signature = "(frontend='*:5556', *, backend='*:5555', connect=(), publish_to=(), on_full='drop', \
+                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0, capture=None, last_value_cache=False, \
+                          keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
+    )]
+    #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
+    fn new(
+        py: Python<'_>,
+        frontend: Addresses,
+        backend: Addresses,
+        connect: Addresses,
+        publish_to: Addresses,
+        on_full: &str,
+        high_water_mark: Whole,
+        max_message_bytes: Whole,
+        linger: Seconds,
+        capture: Option<&Bound<'_, PyAny>>,
+        last_value_cache: Topics,
+        keepalive: Option<(Seconds, Seconds, Whole)>,
+        reconnect_max: Seconds,
+        batch_bytes: Whole,
+        on_event: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let connecting = arguments::connecting(keepalive, reconnect_max, batch_bytes)?;
+        for (bind, connect, text) in [
+            (&frontend, &connect, "nothing comes in: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),
+            (&backend, &publish_to, "nothing goes out: bind a backend, for example \"*:5555\", or publish_to somebody"),
+        ] {
+            if bind.0.is_empty() && connect.0.is_empty() {
+                return Err(Error::Value(text.into()).into());
+            }
+        }
+        let on_full = OnFull::parse(on_full)?;
+        let high_water_mark = arguments::high_water_mark(high_water_mark)?;
+        let max_message_bytes = arguments::count("max_message_bytes", max_message_bytes, 1)?;
+        let wait = arguments::linger(linger)?;
+        let on_event = Callback::new(arguments::callback(on_event)?);
+        let capture = capture
+            .map(|capture| {
+                let owner = on_event.number().unwrap_or_else(events::number);
+                Keeper::open(py, capture, owner).map(Arc::new)
+            })
+            .transpose()?;
+        let config = Config {
+            frontend: frontend.0,
+            backend: backend.0,
+            connect: connect.0,
+            publish_to: publish_to.0,
+            on_full,
+            high_water_mark,
+            max_message_bytes,
+            linger: wait,
+            connecting,
+            cached_topics: last_value_cache.0,
+            capture: capture
+                .as_ref()
+                .map(|keeper| Arc::clone(keeper) as Arc<dyn Capture>),
+            tell: on_event.number(),
+        };
+        // Looking up a name to bind may take a while.
+        let core = detached(py, |checkpoint| Core::new(&config, checkpoint)).map(Arc::new)?;
+        if let Some(capture) = &capture {
+            end_at_exit(py, &core, capture, wait)?;
+        }
+        Ok(Self {
+            core,
+            linger,
+            capture,
+            on_event,
+        })
+    }
+
+    /// Lets messages wait; when this returns, none is passed on any more until `resume`.
+    ///
+    /// They wait in the relay, up to `high_water_mark` from each publisher, then on the network, then
+    /// at the publisher, whose own `on_full` decides about more. Nothing is lost in the relay, and
+    /// subscriptions go on. Pausing twice changes nothing.
+    ///
+    /// Raises:
+    ///     ClosedError: The relay is closed.
+    fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.core.pause())?)
+    }
+
+    /// Passes on what waits, and all that follows.
+    ///
+    /// Raises:
+    ///     ClosedError: The relay is closed.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.core.resume())?)
+    }
+
+    /// Waits until so many publishers and upstream relays are connected.
+    ///
+    /// Args:
+    ///     count: How many.
+    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///
+    /// Returns:
+    ///     How many there are, `count` or more.
+    ///
+    /// Raises:
+    ///     TimeoutError: They did not come in time.
+    ///     ValueError: `count` or `timeout` is negative.
+    ///     ClosedError: The relay is closed.
+    #[pyo3(
+        signature = (count = Whole(1), *, timeout = None),
+        text_signature = "($self, count=1, *, timeout=None)"
+    )]
+    fn wait_connected(
+        &self,
+        py: Python<'_>,
+        count: Whole,
+        timeout: Option<Seconds>,
+    ) -> PyResult<usize> {
+        let count = arguments::count("count", count, 0)?;
+        let deadline = arguments::deadline(timeout)?;
+        detached(py, |checkpoint| {
+            self.core.wait_connected(count, deadline, checkpoint)
+        })
+    }
+
+    /// Waits until enough subscribers are there. A publisher's own `wait_for_subscribers` counts a
+    /// relay as one.
+    ///
+    /// Args:
+    ///     count: How many must be there, as peers, not as subscriptions.
+    ///     topic: Count those who hear this topic whole; None counts all who hear anything.
+    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///
+    /// Returns:
+    ///     How many there are, `count` or more.
+    ///
+    /// Raises:
+    ///     TimeoutError: They did not come in time; the text says how many did.
+    ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
+    ///     ClosedError: The relay is closed.
+    #[pyo3(
+        signature = (count = Whole(1), *, topic = None, timeout = None),
+        text_signature = "($self, count=1, *, topic=None, timeout=None)"
+    )]
+    fn wait_for_subscribers(
+        &self,
+        py: Python<'_>,
+        count: Whole,
+        topic: Option<&str>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<usize> {
+        let count = arguments::count("count", count, 0)?;
+        let deadline = arguments::deadline(timeout)?;
+        detached(py, |checkpoint| {
+            self.core
+                .wait_for_subscribers(count, topic, deadline, checkpoint)
+        })
+    }
+
+    /// Whether messages wait.
+    #[getter]
+    fn paused(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(py.detach(|| self.core.is_paused())?)
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.core.is_closed()
+    }
+
+    /// Closes it, and returns when its ports are free again. Closing twice changes nothing.
+    ///
+    /// What it has passed on goes on being sent in the background, for at most `linger` seconds, which
+    /// the end of the program waits for. What still waits to be passed on is gone. What the capture
+    /// has yet to write is written within the same time.
+    ///
+    /// Args:
+    ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
+    ///
+    /// Raises:
+    ///     ValueError: `linger` is negative or infinite.
+    #[pyo3(signature = (linger = None))]
+    fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
+        let linger = arguments::linger(linger.unwrap_or(self.linger))?;
+        self.on_event.forget();
+        Ok(py.detach(|| end(&self.core, self.capture.as_deref(), linger))?)
+    }
+
+    /// The relay itself; leaving the `with` block closes it.
+    fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        slf.get().core.check_open()?;
+        Ok(slf)
+    }
+
+    /// Closes it.
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc, traceback);
+        self.close(py, None)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        if self.core.is_closed() {
+            return "<Relay closed>".into();
+        }
+        let Ok(stats) = py.detach(|| self.core.stats()) else {
+            return "<Relay>".into();
+        };
+        let paused = if stats.paused { " paused" } else { "" };
+        format!(
+            "<Relay {} to {} publishers={} subscribers={}{paused}>",
+            self.core.frontend().join(" "),
+            self.core.backend().join(" "),
+            stats.publishers,
+            stats.subscribers
+        )
+    }
+}

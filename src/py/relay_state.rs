@@ -1,0 +1,157 @@
+//! `Relay`: what it knows of both sides; and `RelayStats`.
+
+use super::relay::Relay;
+use super::state::Peer;
+use crate::log::recorder::Progress;
+use crate::net::{relay, Subscription};
+use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+/// What a relay has done so far; a snapshot.
+#[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
+pub(super) struct RelayStats {
+    /// Messages passed on, whether or not somebody subscribed to them.
+    messages: u64,
+    /// The bytes of all their frames.
+    bytes: u64,
+    /// How often a subscriber's queue ran full under `on_full="drop"`: each time it lost at least one
+    /// message. How many it lost, only the subscriber can tell, from stamps. Always 0 under "block".
+    overflows: u64,
+    /// Connections that messages come from, upstream ones included.
+    publishers: usize,
+    /// Peers that subscribe to anything now.
+    subscribers: usize,
+    /// Topics whose latest message the last-value cache holds.
+    cached: usize,
+    /// Latest messages that newcomers did not get: others would have got them twice (see
+    /// `last_value_cache`), or the newcomer had no room for so many.
+    replays_skipped: u64,
+    /// Messages that the capture has written.
+    captured: u64,
+    /// Messages that the capture has not written and never will.
+    capture_skipped: u64,
+    /// Whether it is paused.
+    paused: bool,
+    /// Since when it runs: an aware datetime in local time.
+    since: DateTime<FixedOffset>,
+}
+
+impl RelayStats {
+    pub(super) fn new(stats: relay::Stats, capture: Progress) -> Self {
+        Self {
+            messages: stats.messages,
+            bytes: stats.bytes,
+            overflows: stats.overflows,
+            publishers: stats.publishers,
+            subscribers: stats.subscribers,
+            cached: stats.cached,
+            replays_skipped: stats.replays_skipped,
+            captured: capture.written,
+            capture_skipped: capture.skipped,
+            paused: stats.paused,
+            since: Local.timestamp_nanos(stats.since_ns).fixed_offset(),
+        }
+    }
+}
+
+#[pymethods]
+impl RelayStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "<RelayStats messages={} bytes={} overflows={} publishers={} subscribers={} cached={} \
+             replays_skipped={} captured={} capture_skipped={} paused={} since={}>",
+            self.messages,
+            self.bytes,
+            self.overflows,
+            self.publishers,
+            self.subscribers,
+            self.cached,
+            self.replays_skipped,
+            self.captured,
+            self.capture_skipped,
+            if self.paused { "True" } else { "False" },
+            self.since.format("%H:%M:%S"),
+        )
+    }
+}
+
+#[pymethods]
+impl Relay {
+    /// Where publishers come: the first endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5556`;
+    /// None without one.
+    #[getter]
+    fn frontend(&self) -> Option<&str> {
+        self.core.frontend().first().map(String::as_str)
+    }
+
+    /// Where subscribers come: the first endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`;
+    /// None without one.
+    #[getter]
+    fn backend(&self) -> Option<&str> {
+        self.core.backend().first().map(String::as_str)
+    }
+
+    /// What a publisher on another laptop can type to connect, best first.
+    #[getter]
+    fn frontend_addresses(&self) -> Vec<String> {
+        self.core.frontend_addresses()
+    }
+
+    /// What a subscriber on another laptop can type to connect, best first.
+    #[getter]
+    fn backend_addresses(&self) -> Vec<String> {
+        self.core.backend_addresses()
+    }
+
+    /// How many connected peers subscribe to anything at this moment.
+    #[getter]
+    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.core.subscriber_count())?)
+    }
+
+    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
+    /// everything) to count.
+    #[getter]
+    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let topics = PyDict::new(py);
+        for (subscription, count) in py.detach(|| self.core.topics())? {
+            match subscription {
+                Subscription::Topic(topic) => topics.set_item(topic, count)?,
+                Subscription::Prefix(prefix) => {
+                    topics.set_item(PyBytes::new(py, &prefix), count)?;
+                }
+            }
+        }
+        Ok(topics)
+    }
+
+    /// The connections that messages come from as they stand: those it asked for with `connect`, then
+    /// those that publishers made.
+    #[getter]
+    fn publishers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.publishers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// The connections that messages go to as they stand: those it asked for with `publish_to`, then
+    /// those that subscribers made.
+    #[getter]
+    fn subscribers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.subscribers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// What it has done so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages passed on, their bytes, overflows, who is connected, what the capture
+    ///     wrote and skipped.
+    ///
+    /// Raises:
+    ///     ClosedError: The relay is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<RelayStats> {
+        let stats = py.detach(|| self.core.stats())?;
+        Ok(RelayStats::new(stats, self.captured()))
+    }
+}
