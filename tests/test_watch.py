@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
 from patience import PATIENCE, until
-from terminal import CTRL_C, CTRL_D, Terminal, environment
+from terminal import CTRL_D, Terminal, environment
 from zmqchat_rs import ClosedError, Publisher, Subscriber, Transcript, Watch, read_transcript
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from conftest import Pair
     from interpreters import RunPython
+
+
+terminals = pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
 
 
 def watching_threads() -> int:
@@ -231,93 +234,86 @@ def test_a_forked_child_watches_on_its_own(run_python: RunPython) -> None:
     assert finished == (0, "in the child\nTrue\n", "")
 
 
-PAIR = (
-    "from zmqchat_rs import Publisher, Subscriber; pub = Publisher('127.0.0.1:0'); "
-    "sub = Subscriber(pub.endpoint); pub.wait_for_subscribers(1, timeout=60)\r"
-)
-
-
 def colorless(**changes: str) -> dict[str, str]:
     return environment(NO_COLOR="1", PYTHON_BASIC_REPL="1", **changes)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_lines_stand_above_the_prompt_of_python(tmp_path: Path) -> None:
+def watching(publisher: Publisher, *more: str) -> str:
+    """A line to type that watches what the test publishes."""
+    statements = [
+        "import threading, zmqchat_rs",
+        f"sub = zmqchat_rs.Subscriber({publisher.addresses[0]!r})",
+        "live = sub.watch(timestamps='none')",
+        *more,
+    ]
+    return "; ".join(statements) + "\r"
+
+
+@terminals
+def test_lines_stand_above_the_prompt_of_python(publisher: Publisher, tmp_path: Path) -> None:
     command = [sys.executable, "-q", "-i", "-c", "import readline"]
     with Terminal(command, colorless(PYTHON_HISTORY=str(tmp_path / "history"))) as python:
         python.expect(">>> ")
-        python.type(PAIR)
+        python.type(watching(publisher))
         python.expect(r"\n>>> ")
-        python.type("live = sub.watch(timestamps='none')\r")
-        python.expect(r"\n>>> ")
-        python.type("import threading; pub.send('now'); live.wait(1, timeout=60)\r")
-        python.expect(r"now\r\n")
-        python.expect(r">>> ")
-        # What is typed when a line comes goes on below it.
-        python.type(
-            "go = threading.Event(); threading.Thread(target=lambda: go.wait() and "
-            "pub.send('from afar')).start()\r"
-        )
-        python.expect(r"\n>>> ")
-        python.type("import time; threading.Timer(1, go.set).start()\r")
-        python.expect(r"\n>>> ")
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
         python.type("6 * ")
+        python.expect(r"6 \* ")
+        # What is being typed when a line comes goes on below it.
+        publisher.send("from afar")
         python.expect(r"\r\x1b\[Kfrom afar\r\n>>> 6 \* ")
         python.type("7\r")
-        python.expect(r"\n42\r\n")
+        python.expect(r"\n42\r\n>>> ")
+        # While a statement runs no prompt stands there.
+        python.type("live.wait(2)\r")
+        python.expect(r"wait\(2\)\r\n")
+        publisher.send("meanwhile")
+        python.expect(r"meanwhile\r\n2\r\n>>> ")
         python.type(CTRL_D)
         assert python.wait() == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_lines_stand_above_the_prompt_of_ipython(tmp_path: Path) -> None:
-    pytest.importorskip("IPython", reason="needs IPython")
-    command = [
-        sys.executable,
-        "-m",
-        "IPython",
-        "--no-banner",
-        "--no-confirm-exit",
-        "--simple-prompt",
-    ]
-    with Terminal(command, colorless(IPYTHONDIR=str(tmp_path))) as ipython:
-        ipython.expect(r"In \[1\]: ")
-        ipython.type(PAIR)
-        ipython.expect(r"In \[2\]: ")
-        line = "live = sub.watch(timestamps='none'); pub.send('now'); live.wait(1, timeout=60)\r"
-        ipython.type(line)
-        ipython.expect("now\r\n")
-        ipython.expect(r"In \[3\]: ")
-        # The same line once more takes over.
-        ipython.type(line)
-        ipython.expect("now\r\n")
-        ipython.expect(r"In \[4\]: ")
-        ipython.type(
-            "import threading; [t.name for t in threading.enumerate()].count('zmqchat-watch')\r"
-        )
-        ipython.expect(r"Out\[4\]: 1")
-        ipython.type("exit\r")
-        assert ipython.wait() == 0
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-def test_lines_stand_above_what_is_typed_at_ipython(tmp_path: Path) -> None:
+@terminals
+def test_lines_stand_above_what_is_typed_at_ipython(publisher: Publisher, tmp_path: Path) -> None:
     pytest.importorskip("IPython", reason="needs IPython")
     command = [sys.executable, "-m", "IPython", "--no-banner", "--no-confirm-exit"]
     with Terminal(command, colorless(IPYTHONDIR=str(tmp_path))) as ipython:
         ipython.expect(r"In \[")
-        ipython.type(PAIR)
+        ipython.type(watching(publisher))
         ipython.expect(r"In \[[^\n]*2")
-        ipython.type(
-            "live = sub.watch(timestamps='none'); import threading; "
-            "threading.Timer(1, pub.send, ['from afar']).start()\r"
-        )
-        ipython.expect(r"In \[[^\n]*3")
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
         ipython.type("6 * ")
+        ipython.expect(r"6 \*")
+        publisher.send("from afar")
         ipython.expect("from afar")
         ipython.expect(r"In \[")
         ipython.type("7\r")
         ipython.expect("42")
-        ipython.type(CTRL_C)
+        ipython.expect(r"In \[[^\n]*3")
+        ipython.type("exit\r")
+        assert ipython.wait() == 0
+
+
+@terminals
+def test_a_line_that_is_run_again_at_ipython_takes_over(
+    publisher: Publisher, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    pytest.importorskip("IPython", reason="needs IPython")
+    command = [sys.executable, "-m", "IPython", "--no-confirm-exit", "--simple-prompt"]
+    line = watching(
+        publisher,
+        f"other = zmqchat_rs.Publisher('127.0.0.1:{free_port()}')",
+        "names = [thread.name for thread in threading.enumerate()]",
+        "print(names.count('zmqchat-watch'), 'watching')",
+    )
+    with Terminal(command, colorless(IPYTHONDIR=str(tmp_path))) as ipython:
+        for number in range(1, 4):
+            ipython.expect(rf"In \[{number}\]: ")
+            ipython.type(line)
+            ipython.expect("\n1 watching\r\n")
+        publisher.send("from afar")
+        ipython.expect("from afar\r\n")
+        ipython.type("other.closed\r")
+        ipython.expect("False")
         ipython.type("exit\r")
         assert ipython.wait() == 0
