@@ -73,8 +73,10 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
         ours = type(value).__module__.partition(".")[0] == __package__
         if not ours or getattr(value, "closed", True):
             continue
-        endpoints = getattr(value, "endpoints", None) or [getattr(value, "endpoint", None)]
-        if any(_port(one) in wanted for one in endpoints if one):
+        # A chat has one endpoint, a relay has two.
+        singles = [getattr(value, each, None) for each in ("endpoint", "frontend", "backend")]
+        endpoints = filter(None, [*getattr(value, "endpoints", ()), *singles])
+        if any(_port(one) in wanted for one in endpoints):
             yield name
 
 
