@@ -38,17 +38,25 @@ def current() -> tuple[str, str] | None:
     running = shell()
     if running is None or threading.current_thread() is not threading.main_thread():
         return None
-    get_parent = getattr(running, "get_parent", None)
-    parent = get_parent() if get_parent is not None else {}
+    try:
+        return _told_by_frontend(running) or _told_by_history(running)
+    except Exception:  # noqa: BLE001 - a shell of another kind must keep nobody from publishing
+        return None
+
+
+def _told_by_frontend(running: Any) -> tuple[str, str] | None:  # noqa: ANN401
+    """What came with the request to run the cell, where a kernel runs it."""
+    parent: dict[str, Any] = getattr(running, "get_parent", dict)()
+    run, text = parent.get("header", {}).get("msg_id"), parent.get("content", {}).get("code")
+    if not run or text is None:
+        return None
     identity = parent.get("metadata", {}).get("cellId")
-    text = parent.get("content", {}).get("code")
-    run = parent.get("header", {}).get("msg_id")
-    if text is None:
-        history = running.history_manager.input_hist_raw
-        text = history[-1] if history else ""
-    if run is None:
-        run = str(running.execution_count)
     return (f"cell {identity}" if identity else f"text {text}"), run
+
+
+def _told_by_history(running: Any) -> tuple[str, str]:  # noqa: ANN401
+    """What was typed last, in a terminal."""
+    return f"text {running.history_manager.input_hist_raw[-1]}", str(running.execution_count)
 
 
 def explain(error: OSError, addresses: Sequence[str]) -> None:
@@ -73,8 +81,10 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
         ours = type(value).__module__.partition(".")[0] == __package__
         if not ours or getattr(value, "closed", True):
             continue
-        endpoints = getattr(value, "endpoints", None) or [getattr(value, "endpoint", None)]
-        if any(_port(one) in wanted for one in endpoints if one):
+        # A chat has one endpoint, a relay has two.
+        singles = [getattr(value, each, None) for each in ("endpoint", "frontend", "backend")]
+        endpoints = filter(None, [*getattr(value, "endpoints", ()), *singles])
+        if any(_port(one) in wanted for one in endpoints):
             yield name
 
 

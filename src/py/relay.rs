@@ -1,6 +1,7 @@
 //! `Relay`.
 
 use super::arguments::{self, Seconds, Whole};
+use super::cell;
 use super::events::Callback;
 use super::relay_parts::{end, end_at_exit, Addresses, Keeper, Topics};
 use super::waiting::detached;
@@ -155,7 +156,11 @@ impl Relay {
             tell: on_event.number(),
         };
         // Looking up a name to bind may take a while.
-        let core = detached(py, |checkpoint| Core::new(&config, checkpoint)).map(Arc::new)?;
+        let bound = [&config.frontend[..], &config.backend[..]].concat();
+        let _cell = cell::making(py)?;
+        let core = detached(py, |checkpoint| Core::new(&config, checkpoint))
+            .map(Arc::new)
+            .map_err(|error| cell::explained(py, error, &bound))?;
         if let Some(capture) = &capture {
             end_at_exit(py, &core, capture, wait)?;
         }

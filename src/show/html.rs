@@ -126,7 +126,7 @@ mod tests {
             render(&hello, Timestamps::Time, true, 5),
             "<span style=\"opacity:.65\">[12:03:11]</span> \
              <bdi style=\"color:#5f87d7;font-weight:600\">room1</bdi> \
-             <bdi style=\"color:#d70000;font-weight:600\">alice</bdi>: <bdi>Hello</bdi>"
+             <bdi style=\"color:#af87af;font-weight:600\">alice</bdi>: <bdi>Hello</bdi>"
         );
         assert_eq!(
             render(&hello, Timestamps::Time, false, 5),

@@ -193,6 +193,24 @@ def test_a_chat_of_the_same_cell_makes_room(jupyter: Kernel, free_port: Callable
     assert jupyter.run("chat.closed").result == "False"
 
 
+def test_a_relay_of_the_same_cell_makes_room(jupyter: Kernel, free_port: Callable[[], int]) -> None:
+    ends = f"frontend='127.0.0.1:{free_port()}', backend='127.0.0.1:{free_port()}'"
+    code = f"from zmqchat_rs import Publisher, Relay, Subscriber\nrelay = Relay({ends})"
+    jupyter.run(code, cell="a")
+    jupyter.run("old = relay", cell="b")
+    jupyter.run(code, cell="a")
+    heard = jupyter.run(
+        "sub = Subscriber(relay.backend)\n"
+        "pub = Publisher(connect=relay.frontend)\n"
+        "pub.wait_for_subscribers(1, timeout=60)\n"
+        "pub.send('Hello')\n"
+        "old.closed, relay.closed, sub.recv(timeout=60).text"
+    )
+    assert heard.result == "(True, False, 'Hello')"
+    refused = jupyter.finish(jupyter.start(f"Relay({ends})", cell="c"))
+    assert "Here that is relay: relay.close() frees it" in refused.error
+
+
 def test_an_edited_cell_is_the_same_cell(jupyter: Kernel, free_port: Callable[[], int]) -> None:
     port = free_port()
     jupyter.run(f"import zmqchat_rs\npub = zmqchat_rs.Publisher('127.0.0.1:{port}')", cell="c")
