@@ -48,6 +48,11 @@ pub(crate) fn apply(socket: &mut zmq::Socket, common: &Common) -> Result<(), Err
     } else {
         socket.set_tcp_keepalive(0)?;
     }
+    // With a ZAP domain, and nobody who answers for it, libzmq turns away whoever speaks less than
+    // ZMTP 3 (before ZeroMQ 4.0, of 2013). To it that is anything that does not begin like a greeting,
+    // such as an HTTP request, which became a subscriber to everything, and aborted the program when
+    // it came during a close (zmtp_engine.cpp, process_routing_id_msg).
+    socket.set_zap_domain("zmqchat")?;
     // An attempt that nobody answers ends after 5 s, where the system's own limit is about two
     // minutes.
     socket.set_reconnect_ivl(100)?;

@@ -15,7 +15,7 @@ from strangers import introduce
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
-    from interpreters import StartPython
+    from interpreters import RunPython, StartPython
     from zmqchat_rs import Event
 
 ATTACKS = 2_000
@@ -174,3 +174,40 @@ def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
                 assert subscriber.recv(timeout=PATIENCE).text == str(sent)
                 sent += 1
             attacking.result()
+
+
+#: What libzmq took for a greeting of its first version.
+REQUEST = b"GET / HTTP/1.1\r\nHost: " + b"x" * 80 + b"\r\n\r\n"
+
+#: Closes again and again while strangers speak.
+CLOSES = f"""
+    import socket
+    from zmqchat_rs import Publisher, Subscriber
+
+    for _ in range(100):
+        with Publisher("127.0.0.1:0") as publisher, Subscriber(bind="127.0.0.1:0") as subscriber:
+            strangers = []
+            for place in 5 * (publisher.addresses + subscriber.addresses):
+                host, _, port = place.rpartition(":")
+                strangers.append(socket.create_connection((host, int(port))))
+            for stranger in strangers:
+                stranger.sendall({REQUEST!r})
+        for stranger in strangers:
+            stranger.close()
+    print("closed")
+"""
+
+
+def test_a_stranger_who_comes_during_a_close_harms_nobody(run_python: RunPython) -> None:
+    finished = run_python(CLOSES)
+    assert (finished.code, finished.stdout) == (0, "closed\n"), finished
+
+
+def test_who_speaks_no_zeromq_is_sent_away_and_no_subscriber() -> None:
+    with Publisher("127.0.0.1:0") as publisher:
+        port = port_of(publisher.endpoint or "")
+        with socket.create_connection(("127.0.0.1", port)) as browser:
+            browser.settimeout(PATIENCE)
+            browser.sendall(REQUEST)
+            until_closed(browser)
+        assert publisher.subscriber_count == 0
