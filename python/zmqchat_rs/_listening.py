@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
 
-# What a chat says of itself, without text: it keeps the books of `Chat`, and is shown nowhere.
-PRESENCE = frozenset(("come", "here", "go"))
-
 
 def listen(  # noqa: PLR0913
     subscriber: Subscriber,
@@ -177,7 +174,7 @@ def deliver(
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
-        if message.kind not in PRESENCE:
+        if not message._presence:  # noqa: SLF001
             sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += 1

@@ -13,6 +13,8 @@ pub const MAX_FROM_BYTES: usize = 255;
 pub const MAX_ID_BYTES: usize = 64;
 /// The longest kind, in bytes of UTF-8.
 pub const MAX_KIND_BYTES: usize = 32;
+/// What a chat says of itself, without text: that somebody came, is there, went.
+pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// What somebody does, as in `alice waves`.
 pub const ACTION: &str = "action";
 /// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
@@ -210,6 +212,13 @@ fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 impl Stamp {
+    /// Whether the message is about who is there, and nothing that anybody said.
+    #[must_use]
+    pub fn is_presence(&self) -> bool {
+        let kind = self.kind.as_deref();
+        kind.is_some_and(|kind| PRESENCE.contains(&kind))
+    }
+
     /// The frame: compact JSON, its keys in a fixed order.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
