@@ -186,13 +186,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All of it."""
     with ExitStack() as stack:
         campus = Campus(stack, options.rooms, options.each)
+        subscribers: int = options.rooms * options.each
         hops = delays_by_hops(campus, options.delays)
         before: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
         campus.gather()
 
         def grew_for_each() -> float:
             after: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
-            return (sum(after) - sum(before)) / (options.rooms * options.each)
+            return (sum(after) - sum(before)) / subscribers
 
         found = {
             "hosts": len(campus.hosts),

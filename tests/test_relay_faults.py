@@ -210,6 +210,11 @@ def test_after_noise_and_broken_handshakes_it_still_passes_messages_on(side: str
                 pass
 
 
+def until_noticed(relay: Relay, side: str) -> None:
+    """Return once a second peer is there."""
+    until(lambda: len(relay.publishers if side == "frontend" else relay.subscribers) == 2)
+
+
 def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() -> None:
     events: list[Event] = []
     with relay_here(
@@ -224,6 +229,8 @@ def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() ->
         ):
             with socket.create_connection(("127.0.0.1", port_of(getattr(relay, side)))) as bad:
                 introduce(bad, kind)
+                # Who is cut off before it was noticed at all is not told of.
+                until_noticed(relay, side)
                 bad.sendall(body)
                 until_closed(bad)
         until(lambda: any(event.kind == "cut off" for event in events))
