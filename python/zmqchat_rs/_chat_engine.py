@@ -22,7 +22,6 @@ from ._chat_members import Members
 from ._chat_presence import Pulse
 from ._chat_relay import relay_addresses
 from ._core import ClosedError, Message, Publisher, Subscriber, ZmqChatError, _ending
-from ._listening import PRESENCE
 
 if TYPE_CHECKING:
     from typing import Callable, Sequence
@@ -271,7 +270,7 @@ class Engine:
             notice = self.members.heard(message, now)
             if message.kind == "come":
                 self._nudge()
-            ordinary = message.kind not in PRESENCE
+            ordinary = not message._presence  # noqa: SLF001
             if ordinary:
                 self.heard += 1
                 if self.on_message is None:

@@ -41,7 +41,6 @@ _LogSync: TypeAlias = Literal["os", "line", "disk"]
 _Color: TypeAlias = Literal["auto", "always", "never"] | bool
 
 __all__ = [
-    "_PRESENCE",
     "ClosedError",
     "Message",
     "MessageTable",
@@ -73,7 +72,6 @@ __all__ = [
     "transcript_line",
     "use_color",
 ]
-_PRESENCE: list[str]
 __version__: str
 
 class ZmqChatError(OSError): ...
@@ -136,6 +134,8 @@ class Message:
     def delay(self) -> float | None: ...
     @property
     def kind(self) -> str | None: ...
+    @property
+    def _presence(self) -> bool: ...
     @property
     def address(self) -> str | None: ...
     def json(self) -> Any: ...

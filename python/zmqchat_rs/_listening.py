@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._core import _PRESENCE, ClosedError, Message, Transcript, ZmqChatError, use_color
+from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -27,9 +27,6 @@ _BATCH = 256
 # How many of the messages that were waiting when the time ran out are still shown: what a queue
 # holds unless asked otherwise. Without a limit a fast publisher would never let go.
 _LAST_LOOK = 10_000
-
-# What a chat says of itself, without text: it keeps the books of `Chat`, and is shown nowhere.
-PRESENCE = frozenset(_PRESENCE)
 
 
 def listen(  # noqa: PLR0913
@@ -99,7 +96,7 @@ class Sink:
             message = subscriber._next(timeout=0)  # noqa: SLF001
             if message is None:
                 return 0
-            if message.kind not in PRESENCE:
+            if not message._presence:  # noqa: SLF001
                 self.show(message)
                 return 1
 
@@ -241,7 +238,7 @@ def deliver(
             if message is None:
                 return
             shown = 1
-            if message.kind not in PRESENCE:
+            if not message._presence:  # noqa: SLF001
                 sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += shown

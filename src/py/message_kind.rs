@@ -1,6 +1,7 @@
 //! `Message`: of what kind it is, and where it came from; what a chat asks for.
 
 use super::message::Message;
+use crate::wire::stamp::Stamp;
 use pyo3::prelude::*;
 
 impl Message {
@@ -23,6 +24,12 @@ impl Message {
             return None;
         }
         self.stamp(py)?.kind.as_deref()
+    }
+
+    /// Whether it is a chat's presence, which no listener shows.
+    #[getter]
+    fn _presence(&self, py: Python<'_>) -> bool {
+        !self.rest.is_empty() && self.stamp(py).is_some_and(Stamp::is_presence)
     }
 
     /// The IP address that it came from, which is a relay's where there is one. Known of what a

@@ -44,7 +44,6 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add("_PRESENCE", crate::wire::stamp::PRESENCE)?;
     module.add_class::<message::Message>()?;
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;

@@ -13,10 +13,10 @@ pub const MAX_FROM_BYTES: usize = 255;
 pub const MAX_ID_BYTES: usize = 64;
 /// The longest kind, in bytes of UTF-8.
 pub const MAX_KIND_BYTES: usize = 32;
+/// What a chat says of itself, without text: that somebody came, is there, went.
+pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// What somebody does, as in `alice waves`.
 pub const ACTION: &str = "action";
-/// The kinds by which a chat says who is there, without text: they are shown nowhere.
-pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
 /// shorter, even where JSON writes each byte as `\u0000`.
 pub const MAX_BYTES: usize = 4096;

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import read_transcript, transcript_line
-from zmqchat_rs._listening import PRESENCE, Lines, Sink, write_line
+from zmqchat_rs._listening import Lines, Sink, write_line
 
 from . import streams
 from .options import add_color, add_command, whole_number
@@ -125,7 +125,7 @@ def _present(reader: TranscriptReader, arguments: Namespace) -> Iterator[Message
 
 
 def _is_asked_for(message: Message, arguments: Namespace) -> bool:
-    if message.kind in PRESENCE:
+    if message._presence:  # noqa: SLF001
         return False  # of a chat, in what a relay kept
     if arguments.topic and message.topic not in arguments.topic:
         return False

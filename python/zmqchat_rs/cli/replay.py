@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import Publisher, read_transcript
-from zmqchat_rs._listening import PRESENCE, Lines
+from zmqchat_rs._listening import Lines
 
 from . import streams
 from .options import UsageError, add_color, add_command, as_usage, seconds, whole_number
@@ -170,7 +170,7 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     began, elapsed, before = monotonic(), 0.0, None
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
-            if message.kind in PRESENCE:
+            if message._presence:  # noqa: SLF001
                 continue  # of a chat, in what a relay kept
             now = message.received_at
             # Where the sender's clock was set back, there is no pause.
