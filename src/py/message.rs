@@ -5,7 +5,6 @@ use super::copies::{bytes, copy, text};
 use super::view::_Payload;
 use crate::log::Record;
 use crate::net::Received;
-use crate::show::line::{self, Line, Timestamps};
 use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
@@ -283,52 +282,6 @@ impl Message {
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         py.import(intern!(py, "json"))?
             .call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,))
-    }
-
-    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline.
-    ///
-    /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
-    /// escaped, so that nobody drives your terminal or forges a second line.
-    ///
-    /// Args:
-    ///     color: Whether to add ANSI colours; a topic or a name has the same colour everywhere.
-    ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
-    ///         `previous`), or "none".
-    ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
-    ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
-    ///         the stamp's, whose colour it has in any case.
-    ///
-    /// Returns:
-    ///     The line.
-    ///
-    /// Raises:
-    ///     ValueError: `timestamps` is none of the four.
-    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None))]
-    fn render(
-        &self,
-        py: Python<'_>,
-        color: bool,
-        timestamps: &str,
-        previous: Option<&Bound<'_, Self>>,
-        sender: Option<&str>,
-    ) -> PyResult<String> {
-        let timestamps = Timestamps::parse(timestamps)?;
-        let meaning = self.meaning(py);
-        let stamp = meaning.stamp.as_ref();
-        let stamped = stamp.map(|stamp| stamp.from.as_str());
-        Ok(line::render(
-            &Line {
-                at: self.at(),
-                previous: previous.map(|message| message.get().at()),
-                topic: meaning.topic.as_deref(),
-                sender: sender.or(stamped),
-                color_of: stamped,
-                action: stamp.is_some_and(Stamp::is_action),
-                text: &self.lossy_text(py),
-            },
-            timestamps,
-            color,
-        ))
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {

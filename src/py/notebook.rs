@@ -1,13 +1,14 @@
-//! `Message` and transcripts as notebooks show them: IPython calls these methods.
+//! `Message` as people read it, a line; and, with transcripts, as notebooks show it: IPython calls these
+//! methods.
 
 use super::message::Message;
 use super::transcript::{working, Transcript};
 use super::transcript_reader::{restored, TranscriptReader};
 use crate::log;
 use crate::show::html;
-use crate::show::line::{Line, Timestamps};
+use crate::show::line::{self, Line, Timestamps};
 use crate::show::sanitize::sanitize;
-use crate::wire::stamp;
+use crate::wire::stamp::Stamp;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -16,6 +17,28 @@ use std::path::PathBuf;
 const PRETTY_CHARS: usize = 200;
 
 impl Message {
+    /// What a line says of it.
+    fn line<'a>(
+        &'a self,
+        py: Python<'a>,
+        sender: Option<&'a str>,
+        previous: Option<&Self>,
+        text: &'a str,
+    ) -> Line<'a> {
+        let meaning = self.meaning(py);
+        let stamp = meaning.stamp.as_ref();
+        let stamped = stamp.map(|stamp| stamp.from.as_str());
+        Line {
+            at: self.at(),
+            previous: previous.map(Self::at),
+            topic: meaning.topic.as_deref(),
+            sender: sender.or(stamped),
+            color_of: stamped,
+            action: stamp.is_some_and(Stamp::is_action),
+            text,
+        }
+    }
+
     fn html(
         &self,
         py: Python<'_>,
@@ -23,7 +46,6 @@ impl Message {
         timestamps: Timestamps,
         previous: Option<&Self>,
     ) -> String {
-        let meaning = self.meaning(py);
         let payload = self.payload(py);
         // Of a huge payload only what is shown is decoded.
         let text = if payload.len() <= html::SHOWN_BYTES {
@@ -31,22 +53,46 @@ impl Message {
         } else {
             String::from_utf8_lossy(&payload[..html::SHOWN_BYTES])
         };
-        let stamp = meaning.stamp.as_ref();
-        let line = Line {
-            at: self.at(),
-            previous: previous.map(Self::at),
-            topic: meaning.topic.as_deref(),
-            sender: stamp.map(|stamp| stamp.from.as_str()),
-            color_of: None,
-            action: stamp.is_some_and(|stamp| stamp.kind.as_deref() == Some(stamp::ACTION)),
-            text: &text,
-        };
+        let line = self.line(py, None, previous, &text);
         html::render(&line, timestamps, color, payload.len())
     }
 }
 
 #[pymethods]
 impl Message {
+    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline.
+    ///
+    /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
+    /// escaped, so that nobody drives your terminal or forges a second line.
+    ///
+    /// Args:
+    ///     color: Whether to add ANSI colours; a topic or a name has the same colour everywhere.
+    ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
+    ///         `previous`), or "none".
+    ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
+    ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
+    ///         the stamp's, whose colour it has in any case.
+    ///
+    /// Returns:
+    ///     The line.
+    ///
+    /// Raises:
+    ///     ValueError: `timestamps` is none of the four.
+    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None))]
+    fn render(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: &str,
+        previous: Option<&Bound<'_, Self>>,
+        sender: Option<&str>,
+    ) -> PyResult<String> {
+        let timestamps = Timestamps::parse(timestamps)?;
+        let text = self.lossy_text(py);
+        let line = self.line(py, sender, previous.map(Bound::get), &text);
+        Ok(line::render(&line, timestamps, color))
+    }
+
     /// `render` as a line of HTML, which belongs into `_html_block`.
     #[pyo3(signature = (*, color, timestamps, previous))]
     fn _html_line(
