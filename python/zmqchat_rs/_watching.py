@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from . import _cells
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
-from ._listening import PRESENCE
 from ._views import CellView, TerminalView
 
 if TYPE_CHECKING:
@@ -246,7 +245,7 @@ class Watch:
         except TimeoutError:
             return []
         # What a chat says of itself is for chats.
-        return [message for message in taken if message.kind not in PRESENCE]
+        return [message for message in taken if not message._presence]  # noqa: SLF001
 
     def _log_all(self, messages: list[Message]) -> None:
         if self._log is None:
