@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -243,3 +244,14 @@ def test_sub_cannot_log_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
         code, output, complaint = sub.finish()
     assert (code, output) == (1, "")
     assert str(path) in complaint
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
+def test_sub_says_once_that_it_cannot_log_and_goes_on(publisher: Publisher) -> None:
+    words = ("--timestamps", "none", "-c", "2", "--log", "/dev/full")
+    with reading(publisher, *words) as sub:
+        for text in ("one", "two"):
+            publisher.send(text)
+            assert sub.line() == text
+        code, out, told = sub.finish()
+    assert (code, out, told.count("not logged: ")) == (0, "", 1)

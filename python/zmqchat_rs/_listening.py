@@ -15,7 +15,7 @@ from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 
 if TYPE_CHECKING:
     from os import PathLike
-    from typing import Literal, TextIO, Union
+    from typing import Callable, Literal, TextIO, Union
 
     from ._core import Subscriber
 
@@ -169,9 +169,13 @@ class Logged(Sink):
     A disk that is full must not end the chat: what cannot be logged is told once, and shown.
     """
 
-    def __init__(self, sink: Sink, log: Transcript) -> None:
+    def __init__(
+        self, sink: Sink, log: Transcript, *, warn: Callable[[str], object] | None = None
+    ) -> None:
+        """Log into `log`; `warn` tells people what failed, None leaves that to ``logging``."""
         self._sink = sink
         self._log = log
+        self._warn = warn
         self._failing = False
 
     def show(self, message: Message) -> None:
@@ -200,9 +204,13 @@ class Logged(Sink):
 
     def _tell(self, error: ZmqChatError) -> None:
         if not self._failing:
-            import logging  # noqa: PLC0415 - most programs need it for nothing else
+            text = f"not logged: {error.strerror}"
+            if self._warn is not None:
+                self._warn(text)
+            else:
+                import logging  # noqa: PLC0415 - most programs need it for nothing else
 
-            logging.getLogger("zmqchat_rs").warning("not logged: %s", error.strerror)
+                logging.getLogger("zmqchat_rs").warning("%s", text)
         self._failing = True
 
     def flush(self) -> None:

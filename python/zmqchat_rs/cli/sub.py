@@ -136,7 +136,8 @@ def run(arguments: Namespace) -> int:
             jsonl = arguments.log.endswith(".jsonl")
             with as_usage():
                 log = Transcript(arguments.log, format="jsonl" if jsonl else "text")
-            sink = Logged(sink, opened.enter_context(log))
+            # The log's own way to stderr is closed meanwhile.
+            sink = Logged(sink, opened.enter_context(log), warn=streams.notice)
         with as_usage():
             subscriber = _open(hosts, arguments, notices)
         with subscriber:
