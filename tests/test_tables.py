@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 1, 31, 11, 3, 11, 42, timezone.utc)
 SENT_NS = 1_769_857_391_000_041_999
-COLUMNS = ["received_at", "sent_at", "topic", "sender", "sequence", "text", "data"]
+COLUMNS = ["received_at", "sent_at", "topic", "sender", "sequence", "kind", "text", "data"]
 MESSAGES = [
     Message([b"room1:Hello", stamp(42, "room1", sent_ns=SENT_NS)], received_at=AT),
     Message([b"12"], received_at=AT),
@@ -69,6 +69,7 @@ def test_pandas_gets_correct_dtypes_and_the_time_zone(pandas: Any) -> None:
         "string",
         "UInt64",
         "string",
+        "string",
         "object",
     ]
     first, second = frame.iloc[0], frame.iloc[1]
@@ -93,6 +94,7 @@ def test_polars_gets_correct_types_and_the_time_zone(polars: Any) -> None:
         "topic": polars.String,
         "sender": polars.String,
         "sequence": polars.UInt64,
+        "kind": polars.String,
         "text": polars.String,
         "data": polars.Binary,
     }
@@ -119,6 +121,7 @@ def test_arrow_s_readers_take_the_table_as_it_is(pyarrow: Any) -> None:
                 ("topic", pyarrow.large_string()),
                 ("sender", pyarrow.large_string()),
                 ("sequence", pyarrow.uint64()),
+                ("kind", pyarrow.large_string()),
                 pyarrow.field("text", pyarrow.large_string(), nullable=False),
                 pyarrow.field("data", pyarrow.large_binary(), nullable=False),
             ]
@@ -429,3 +432,9 @@ def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
         print(resident() - before < 40_000)
     """
     assert run_python(script, deadline=2 * PATIENCE) == (0, "True\n", "")
+
+
+def test_a_table_tells_what_kind_of_message_it_is(polars: Any) -> None:
+    kinds = [None, "action", "here"]
+    frame = to_polars([Message([b"room1:", stamp(0, "room1", kind=kind)]) for kind in kinds])
+    assert frame["kind"].to_list() == kinds

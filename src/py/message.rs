@@ -2,7 +2,6 @@
 
 use super::body::Body;
 use super::copies::{bytes, copy, text};
-use super::view::_Payload;
 use crate::log::Record;
 use crate::net::Received;
 use crate::table::Builder;
@@ -12,7 +11,7 @@ use chrono::{DateTime, FixedOffset, Local, TimeZone};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -202,16 +201,6 @@ impl Message {
             return Ok(self.first.object(py)?.bind(py).clone());
         }
         bytes(py, payload)
-    }
-
-    /// The payload's bytes, like `data`, where they are: a read-only memoryview, made without a copy.
-    ///
-    /// For large payloads: `numpy.frombuffer(message.view, dtype="float32")` costs the same whatever
-    /// the size. It keeps the message's memory as long as it lives.
-    #[getter]
-    fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
-        let payload = Bound::new(slf.py(), _Payload::of(slf))?;
-        PyMemoryView::from(payload.as_any())
     }
 
     /// The first frame as it came: what pyzmq's `recv` would have given.

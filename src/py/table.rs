@@ -23,7 +23,8 @@ const WORDS: usize = 256;
 /// and without pyarrow: `polars.DataFrame(chat)`, `pyarrow.table(chat)`, `duckdb.sql("FROM chat")`.
 ///
 /// The columns are `received_at` and `sent_at` (nanoseconds, time zone UTC), `topic`, `sender`,
-/// `sequence`, `text` and `data` (bytes), as in `Message`. What a message does not have is null.
+/// `sequence`, `kind`, `text` and `data` (bytes), as in `Message`. What a message does not have is
+/// null. A chat's presence is in it, too: `frame[frame.text != ""]` is what was said.
 ///
 /// With `json` each key of the JSON objects among the payloads is a column as well, of the type that
 /// fits all of its values: integer, float, boolean or text. Where none does (arrays, objects,

@@ -6,6 +6,7 @@
 use super::message::Message;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyMemoryView;
 use std::ffi::c_int;
 
 /// What a memoryview looks at. Apart from `Message`, which is no buffer itself: `send(message)` would
@@ -13,14 +14,6 @@ use std::ffi::c_int;
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(super) struct _Payload {
     message: Py<Message>,
-}
-
-impl _Payload {
-    pub(super) fn of(message: &Bound<'_, Message>) -> Self {
-        Self {
-            message: message.clone().unbind(),
-        }
-    }
 }
 
 #[pymethods]
@@ -44,5 +37,19 @@ impl _Payload {
             return Err(PyErr::fetch(slf.py()));
         }
         Ok(())
+    }
+}
+
+#[pymethods]
+impl Message {
+    /// The payload's bytes, like `data`, where they are: a read-only memoryview, made without a copy.
+    ///
+    /// For large payloads: `numpy.frombuffer(message.view, dtype="float32")` costs the same whatever
+    /// the size. It keeps the message's memory as long as it lives.
+    #[getter]
+    fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        let message = slf.clone().unbind();
+        let payload = Bound::new(slf.py(), _Payload { message })?;
+        PyMemoryView::from(payload.as_any())
     }
 }

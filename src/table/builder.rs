@@ -13,6 +13,8 @@ pub struct Builder {
     /// Which messages have a stamp, and with it `sent`, `sequence` and `sender`.
     stamped: Bits,
     sender: Growing,
+    kind: Growing,
+    has_kind: Bits,
     topic: Growing,
     has_topic: Bits,
     data: Growing,
@@ -26,6 +28,8 @@ impl Default for Builder {
             sequence: Vec::new(),
             stamped: Bits::default(),
             sender: Growing::with_rows(0),
+            kind: Growing::with_rows(0),
+            has_kind: Bits::default(),
             topic: Growing::with_rows(0),
             has_topic: Bits::default(),
             data: Growing::with_rows(0),
@@ -44,6 +48,9 @@ impl Builder {
         self.sequence.push(stamp.map_or(0, |stamp| stamp.seq));
         let sender = stamp.map_or("", |stamp| &stamp.from);
         self.sender.push(sender.as_bytes());
+        let kind = stamp.and_then(|stamp| stamp.kind.as_deref());
+        self.has_kind.push(kind.is_some());
+        self.kind.push(kind.unwrap_or_default().as_bytes());
         let topic = meaning.topic.as_deref();
         self.has_topic.push(topic.is_some());
         self.topic.push(topic.unwrap_or_default().as_bytes());
@@ -76,6 +83,11 @@ impl Builder {
                 Values::Text(self.sender.finish()),
             ),
             column("sequence", stamped, Values::UInt(self.sequence)),
+            column(
+                "kind",
+                self.has_kind.unless_all(),
+                Values::Text(self.kind.finish()),
+            ),
             column("text", None, Values::Text(text)),
             column("data", None, Values::Bytes(data.clone())),
         ];

@@ -45,7 +45,7 @@ fn shown(column: &Column) -> (&'static str, Vec<String>) {
 
 /// The columns that the payloads' JSON became: name, type, values.
 fn unpacked<P: AsRef<[u8]>>(payloads: &[P]) -> Vec<(String, &'static str, String)> {
-    table(payloads).columns[7..]
+    table(payloads).columns[8..]
         .iter()
         .map(|column| {
             let (kind, mut values) = shown(column);
@@ -144,7 +144,7 @@ fn rows_without_a_key_have_nothing_there() {
         .map(|(name, kind, values)| (name.as_str(), *kind, values.as_str()))
         .collect();
     assert_eq!(found, expected);
-    assert_eq!(table(&["Hello", "\u{ff}"]).columns.len(), 7);
+    assert_eq!(table(&["Hello", "\u{ff}"]).columns.len(), 8);
 }
 
 #[test]
