@@ -11,13 +11,13 @@ use std::ffi::c_int;
 
 /// What a memoryview looks at. Apart from `Message`, which is no buffer itself: `send(message)` would
 /// take it for one, and leave its topic behind.
-#[pyclass(frozen, module = "zmqchat_rs")]
-pub(super) struct _Payload {
+#[pyclass(frozen, name = "_Payload", module = "zmqchat_rs")]
+pub(super) struct Shown {
     message: Py<Message>,
 }
 
 #[pymethods]
-impl _Payload {
+impl Shown {
     /// Python's buffer protocol can only be spoken in its own terms; this is all of it that is here.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
@@ -49,7 +49,7 @@ impl Message {
     #[getter]
     fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
         let message = slf.clone().unbind();
-        let payload = Bound::new(slf.py(), _Payload { message })?;
+        let payload = Bound::new(slf.py(), Shown { message })?;
         PyMemoryView::from(payload.as_any())
     }
 }
