@@ -39,8 +39,9 @@ class Speaker:
             for _ in range(1 + self.sent % 7):
                 self._publisher.send(str(self.sent))
                 self.sent += 1
-            # Now and then the queue runs dry.
-            self._stop.wait(0.0002)
+            # The queue runs dry, for longer than the millisecond that a selector makes of any
+            # shorter time-out: otherwise nothing is ever cancelled.
+            self._stop.wait(0.005)
         self._publisher.send("end")
 
     def stop(self) -> None:

@@ -434,7 +434,8 @@ def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
     assert run_python(script, deadline=2 * PATIENCE) == (0, "True\n", "")
 
 
-def test_a_table_tells_what_kind_of_message_it_is(polars: Any) -> None:
-    kinds = [None, "action", "here"]
-    frame = to_polars([Message([b"room1:", stamp(0, "room1", kind=kind)]) for kind in kinds])
-    assert frame["kind"].to_list() == kinds
+def test_a_table_tells_what_kind_of_message_it_is(pandas: Any) -> None:
+    kinds = ["action", "here"]
+    messages = [Message([b"room1:", stamp(0, "room1", kind=kind)]) for kind in kinds]
+    frame = to_pandas([Message([b"room1:"]), *messages])
+    assert frame.kind.tolist() == [pandas.NA, *kinds]
