@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import Relay, parse_address
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .options import Commands
 
 _FRONTEND, _BACKEND = "*:5556", "*:5555"
+# How long the end waits for a slow disk before it tells how much is written, in seconds.
+_PATIENCE = 1.0
 
 _DESCRIPTION = """\
 Pass on what everybody publishes to everybody who listens, until Ctrl+C.
@@ -178,9 +181,21 @@ def _short(address: str) -> str:
 
 
 def _report(relay: Relay, *, logs: bool) -> None:
-    stats = relay.stats()
     names = ["messages", "bytes", "overflows", "publishers", "subscribers"]
     if logs:
         names += ["captured", "capture_skipped"]
+        _let_log(relay)
+    stats = relay.stats()
     words = ", ".join(f"{name.replace('_', ' ')} {getattr(stats, name)}" for name in names)
     streams.notice(words)
+
+
+def _let_log(relay: Relay) -> None:
+    """Let nothing more come, and what has come be written, so that the numbers agree."""
+    relay.pause()
+    clock, deadline = threading.Event(), monotonic() + _PATIENCE
+    while monotonic() < deadline:
+        stats = relay.stats()
+        if stats.captured + stats.capture_skipped >= stats.messages:
+            break
+        clock.wait(0.01)
