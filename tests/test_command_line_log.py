@@ -22,7 +22,9 @@ def message(text: str, *, minutes_ago: float = 0, topic: str = "room1", by: str 
     frames = [f"{topic}:{text}".encode()]
     if by:
         frames.append(stamp(7, topic, **{"from": by}))
-    return Message(frames, received_at=NOW - timedelta(minutes=minutes_ago))
+    # Counted from now, not from when the suite began: `--until 5m` is, too.
+    now = datetime.now(timezone.utc)
+    return Message(frames, received_at=now - timedelta(minutes=minutes_ago))
 
 
 @pytest.fixture
