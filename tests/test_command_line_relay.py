@@ -159,18 +159,23 @@ def test_who_comes_late_gets_the_last_value() -> None:
 def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    with start("relay", *HERE, "--log", "/dev/full") as relay:
+    with start("relay", *HERE, "--log", "/dev/full", "-v") as relay:
         frontend, backend = addresses(relay)
-        with Publisher(connect=frontend) as publisher, Subscriber(backend) as subscriber:
-            publisher.wait_for_subscribers(timeout=SECONDS)
-            for _ in range(3):
-                publisher.send("Hello")
-                subscriber.recv(timeout=PATIENCE)
-            assert relay.notice().startswith(
-                "the relay cannot log what it passes on: cannot write to '/dev/full': No space left"
-            )
+        with Subscriber(backend) as subscriber:
+            assert relay.notice() == "127.0.0.1 joined everything"
+            with Publisher(connect=frontend) as publisher:
+                publisher.wait_for_subscribers(timeout=SECONDS)
+                assert relay.notice() == "127.0.0.1 connected to publish"
+                for _ in range(3):
+                    publisher.send("Hello")
+                    subscriber.recv(timeout=PATIENCE)
+                assert relay.notice().startswith(
+                    "the relay cannot log what it passes on: cannot write to '/dev/full': No space"
+                )
         relay.process.send_signal(signal.SIGINT)
-        assert relay.finish() == (130, "", "")
+        code, out, errors = relay.finish()
+    assert (code, out) == (130, "")
+    assert "cannot log" not in errors
 
 
 def test_the_usual_ports_need_not_be_typed() -> None:

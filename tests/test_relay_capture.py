@@ -63,6 +63,7 @@ def test_all_messages_are_kept_though_nobody_listens(tmp_path: Path, name: str) 
 def test_a_transcript_stays_open_and_counts(tmp_path: Path) -> None:
     with Transcript(tmp_path / "class.log") as transcript:
         with relay_here(transcript) as relay, Subscriber(str(relay.backend)) as subscriber:
+            relay.wait_for_subscribers(timeout=PATIENCE)
             publish(relay, 10)
             for number in range(10):
                 assert subscriber.recv(timeout=PATIENCE).text == f"{number}\n\x1b"
@@ -95,6 +96,7 @@ def test_a_full_disk_is_told_once_counted_and_stops_nothing(
         stack.enter_context(caplog.at_level(logging.WARNING, "zmqchat_rs"))
         relay = stack.enter_context(relay_here("/dev/full", on_event=events.append))
         subscriber = stack.enter_context(Subscriber(str(relay.backend)))
+        relay.wait_for_subscribers(timeout=PATIENCE)
         for _ in range(3):
             publish(relay, 100)
             for _ in range(100):
