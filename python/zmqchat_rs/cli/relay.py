@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _FRONTEND, _BACKEND = "*:5556", "*:5555"
 # How long the end waits for a slow disk before it tells how much is written, in seconds.
 _PATIENCE = 1.0
-# CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
-_LOOK_AGAIN = 0.2
 
 _DESCRIPTION = """\
 Pass on what everybody publishes to everybody who listens, until Ctrl+C.
@@ -148,9 +146,7 @@ def run(arguments: Namespace) -> int:
 def _pass_on(relay: Relay, arguments: Namespace) -> int:
     try:
         _announce(relay, arguments)
-        clock = threading.Event()  # never set
-        while not clock.wait(_LOOK_AGAIN):
-            pass
+        streams.wait_until(None)
     except KeyboardInterrupt:
         streams.end_prompt_line()
         return 128 + signal.SIGINT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -166,7 +165,6 @@ def _has_more(message: Message) -> bool:
 
 def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     """Hand out each message when its time has come."""
-    clock = threading.Event()  # never set: a wait that Ctrl+C ends
     began, elapsed, before = monotonic(), 0.0, None
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
@@ -178,9 +176,7 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
                 elapsed += (now - before).total_seconds()
             before = now
             if arguments.speed:
-                pause = began + elapsed / arguments.speed - monotonic()
-                if pause > 0:
-                    clock.wait(min(pause, threading.TIMEOUT_MAX))
+                streams.wait_until(began + elapsed / arguments.speed)
             out(message)
 
 

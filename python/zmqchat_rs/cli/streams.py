@@ -7,6 +7,7 @@ import stat
 import sys
 import threading
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import sanitize
@@ -14,6 +15,19 @@ from zmqchat_rs._listening import write_line
 
 if TYPE_CHECKING:
     from typing import Callable, TextIO
+
+# CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
+_LOOK_AGAIN = 0.2
+
+
+def wait_until(end: float | None) -> None:
+    """Wait until this moment, monotonic, or for Ctrl+C alone where it is None."""
+    clock = threading.Event()  # never set
+    while True:
+        left = _LOOK_AGAIN if end is None else min(_LOOK_AGAIN, end - monotonic())
+        if left <= 0:
+            return
+        clock.wait(left)
 
 
 def say(text: str = "") -> None:
