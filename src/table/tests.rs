@@ -191,7 +191,7 @@ fn text_and_bytes_are_the_same_memory_where_they_can() {
     ] {
         let table = table(&payloads);
         let (Values::Text(text), Values::Bytes(data)) =
-            (&table.columns[5].values, &table.columns[6].values)
+            (&table.columns[6].values, &table.columns[7].values)
         else {
             panic!("{:?}", table.columns);
         };
