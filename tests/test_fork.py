@@ -154,11 +154,17 @@ from zmqchat_rs import Subscriber
 class InTheChild(BaseException):
     pass
 
+class Enough(BaseException):
+    pass
+
 def fork(number, frame):
     child = os.fork()
     if child == 0:
         raise InTheChild
     children.append(child)
+    if len(children) == 30:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise Enough
 
 children, stop = [], threading.Event()
 sub = Subscriber("127.0.0.1:1")
@@ -172,16 +178,14 @@ threads = [threading.Thread(target=look) for _ in range(6)]
 for thread in threads:
     thread.start()
 signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 try:
-    while len(children) < 30:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        try:
-            sub.recv(timeout=0.05)
-        except TimeoutError:
-            pass
+    # All signals come in this one wait.
+    sub.recv()
 except InTheChild:
     os._exit(0)
-signal.setitimer(signal.ITIMER_REAL, 0)
+except Enough:
+    pass
 stop.set()
 for thread in threads:
     thread.join()
