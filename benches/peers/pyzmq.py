@@ -190,7 +190,8 @@ def receiving(job: Job) -> Receiving:
         close=socket.close,
         receive_stream=streams.get(job["kind"], not_offered),
         show=receives.show,
-        receive_many=receives.many,
+        # Streams are read message by message: it has no such call of its own.
+        receive_many=receives.many if job["kind"] == "log" else not_offered,
         keeping=keeping,
     )
 
