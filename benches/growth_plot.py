@@ -81,4 +81,4 @@ def _draw_seconds(axes: Axes, found: list[tuple[int, Comparison]]) -> None:
     ]
     for sample in samples:
         axes.plot(range(1, len(sample) + 1), sample, color=COLOURS[0])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * max(max(sample, default=1.0) for sample in samples or [[1.0]]))
