@@ -269,9 +269,12 @@ def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
         """Change the ports, and listen on this machine alone."""
         pasted = pasted.replace("--name alice", "--name alice --bind 127.0.0.1")
         pasted = re.sub(r"127\.0\.0\.1(?!:)", "127.0.0.1:5555", pasted)
-        for number, other in here_and_there.items():
-            pasted = re.sub(rf"(127\.0\.0\.1|\*):{number}", f"127.0.0.1:{other}", pasted)
-        return pasted
+        # Both in one go: a port that was put in must not be taken for one to change.
+        return re.sub(
+            r"(?:127\.0\.0\.1|\*):(5555|5557)\b",
+            lambda found: f"127.0.0.1:{here_and_there[found[1]]}",
+            pasted,
+        )
 
     alice_line, bob_line = (f"exec {here(line)}" for line in shell_block("zmqchat chat"))
     with Running(["sh", "-c", alice_line]) as alice:
