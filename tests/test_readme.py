@@ -36,11 +36,10 @@ SHELL = blocks("sh")
 
 def on_port(pasted: str, port: int) -> str:
     """Change all that is changed in what is pasted: 5555 on every interface to one free port."""
+    pasted = re.sub(r"tcp://(?:\*|127\.0\.0\.1):5555\b", f"tcp://127.0.0.1:{port}", pasted)
     return (
         pasted.replace("Publisher()", f'Publisher("127.0.0.1:{port}")')
         .replace('Subscriber("127.0.0.1"', f'Subscriber("127.0.0.1:{port}"')
-        .replace("tcp://*:5555", f"tcp://127.0.0.1:{port}")
-        .replace("tcp://127.0.0.1:5555", f"tcp://127.0.0.1:{port}")
         .replace("zmqchat pub", f"zmqchat pub --bind 127.0.0.1:{port}")
         .replace("zmqchat sub 127.0.0.1", f"zmqchat sub 127.0.0.1:{port}")
     )
@@ -269,7 +268,7 @@ def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
         """Change the ports, and listen on this machine alone."""
         pasted = pasted.replace("--name alice", "--name alice --bind 127.0.0.1")
         pasted = re.sub(r"127\.0\.0\.1(?!:)", "127.0.0.1:5555", pasted)
-        # Both in one go: a port that was put in must not be taken for one to change.
+        # Both at once: a port that was put in must not be taken for one to change.
         return re.sub(
             r"(?:127\.0\.0\.1|\*):(5555|5557)\b",
             lambda found: f"127.0.0.1:{here_and_there[found[1]]}",
