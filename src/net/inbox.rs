@@ -89,9 +89,16 @@ impl Inbox {
         Ok(self.queue.front())
     }
 
-    /// The next message, taken.
+    /// The next message, taken. Drains nothing beyond it: whoever waited for it gets it at once, and
+    /// need not wait until libzmq has looked for more.
     pub(crate) fn next(&mut self, live: &mut Live) -> Result<Option<Received>> {
-        self.front(live)?;
+        while self.queue.is_empty() {
+            let Some(size) = self.pull(live)? else { break };
+            self.take_in(size, unix_nanoseconds());
+        }
+        if self.sequences.lost > 0 {
+            self.warn(live);
+        }
         Ok(self.queue.pop_front())
     }
 

@@ -173,11 +173,18 @@ pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq:
     }
 }
 
-/// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever), and
-/// says whether the first one is. `Err(EINTR)` when a signal came first. A descriptor that was
-/// closed meanwhile counts as readable.
+/// Which descriptors are readable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) first: bool,
+    /// Any of the others.
+    pub(crate) others: bool,
+}
+
+/// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever).
+/// `Err(EINTR)` when a signal came first. A descriptor that was closed meanwhile counts as readable.
 #[cfg(unix)]
-pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Errno> {
+pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Errno> {
     let item = |&fd: &RawFd| libc::pollfd {
         fd,
         events: libc::POLLIN,
@@ -202,12 +209,16 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Err
                 .unwrap_or(libc::EINTR),
         ));
     }
-    Ok(items.first().is_some_and(|item| item.revents != 0))
+    let mut readable = items.iter().map(|item| item.revents != 0);
+    Ok(Ready {
+        first: readable.next().unwrap_or(false),
+        others: readable.any(|readable| readable),
+    })
 }
 
 /// The same by libzmq, which knows what Windows calls it.
 #[cfg(not(unix))]
-pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Errno> {
+pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Errno> {
     let mut items: Vec<zmq_sys::zmq_pollitem_t> = descriptors
         .iter()
         .map(|&fd| zmq_sys::zmq_pollitem_t {
@@ -227,7 +238,11 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<bool, Err
             std::ffi::c_long::try_from(milliseconds).unwrap_or(std::ffi::c_long::MAX),
         )
     })?;
-    Ok(items.first().is_some_and(|item| item.revents != 0))
+    let mut readable = items.iter().map(|item| item.revents != 0);
+    Ok(Ready {
+        first: readable.next().unwrap_or(false),
+        others: readable.any(|readable| readable),
+    })
 }
 
 /// Waits until a descriptor is readable; `ready` then has all that are, and none when the time was

@@ -58,12 +58,11 @@ impl<R: Room> Owner<R> {
         self.check_fork()?;
         let me = wake::mine();
         let waiter = Waiter { owner: self, me };
-        let mut descriptors = Vec::with_capacity(2);
         let mut ran_commands = true;
         let mut checked = Instant::now();
         let mut registered = false;
         loop {
-            {
+            let descriptor = {
                 let mut entered = self.enter()?;
                 entered.quiet = true;
                 if !registered {
@@ -80,10 +79,8 @@ impl<R: Room> Owner<R> {
                 if let Some(found) = outcome? {
                     return Ok(Some(found));
                 }
-                descriptors.clear();
-                descriptors.push(descriptor);
-                descriptors.extend(waiter.me.descriptor());
-            }
+                descriptor
+            };
             if deadline.expired() {
                 return Ok(None);
             }
@@ -91,11 +88,17 @@ impl<R: Room> Owner<R> {
             let before = Instant::now();
             // Rounded up, lest the last millisecond is spent spinning.
             let milliseconds = i64::from(options::milliseconds(slice)) + 1;
-            let ready = sys::poll(&descriptors, milliseconds);
-            waiter.me.clear();
+            let ready = match waiter.me.descriptor() {
+                Some(mine) => sys::poll(&[descriptor, mine], milliseconds),
+                None => sys::poll(&[descriptor], milliseconds),
+            };
+            // A wake-up that did not show stays set, and shows in the next poll.
+            if waiter.me.descriptor().is_none() || !ready.is_ok_and(|ready| !ready.others) {
+                waiter.me.clear();
+            }
             let now = Instant::now();
             // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
-            ran_commands = ready == Ok(true) || now - before >= slice;
+            ran_commands = ready.is_ok_and(|ready| ready.first) || now - before >= slice;
             if ready.is_err() || now - checked >= SLICE {
                 checked = now;
                 checkpoint()?;
