@@ -38,6 +38,8 @@ pub(crate) struct Inbox {
     /// Messages taken from libzmq, and the bytes of their frames.
     pub(crate) received: u64,
     pub(crate) bytes: u64,
+    /// What `received` was when somebody last waited.
+    last_waited: u64,
 }
 
 impl Room for Inbox {
@@ -77,6 +79,7 @@ impl Inbox {
             sequences: Sequences::default(),
             received: 0,
             bytes: 0,
+            last_waited: 0,
         }
     }
 
@@ -116,6 +119,13 @@ impl Inbox {
             taken.extend(self.queue.drain(..count));
         }
         Ok(taken)
+    }
+
+    /// Somebody is about to wait: whether at most one message came since that was so before.
+    pub(crate) fn came_one_by_one(&mut self) -> bool {
+        let came = self.received - self.last_waited;
+        self.last_waited = self.received;
+        came <= 1
     }
 
     /// How many connections stand.

@@ -6,7 +6,7 @@ use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::peers::Peer;
 use super::socket::Owner;
-use super::wait::{Checkpoint, Deadline};
+use super::wait::{Checkpoint, Deadline, Place};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
@@ -54,6 +54,20 @@ pub struct Stats {
     /// Messages taken from ZeroMQ and not handed out yet.
     pub backlog: usize,
 }
+
+/// How a quick look for a message ended.
+pub enum Look<'a, T> {
+    /// What was read from it.
+    Found(T),
+    /// There is none. Whoever said that it waits is in line.
+    Nothing(Option<InLine<'a>>),
+    /// Another thread is inside.
+    Occupied,
+}
+
+/// A place among those that wait for a subscriber's messages; dropped, it is given up, which may
+/// take a lock for a moment.
+pub struct InLine<'a>(Place<'a, Inbox>);
 
 /// Below this, copying is cheaper than sharing.
 const LEAST_SHARED: usize = 64 * 1024;
@@ -115,29 +129,45 @@ impl Subscriber {
         self.framing
     }
 
-    /// Reads the next message in place, if there is one and no other thread is inside; `None` when
-    /// one is. Takes it, unless `read` finds no memory. `read` must not come back to this subscriber.
+    /// Reads the next message in place, if there is one and no other thread is inside. Takes it,
+    /// unless `read` finds no memory. `read` must not come back to this subscriber. Whoever `waits`
+    /// next gets in line where there is none.
+    #[inline]
     pub fn try_read<T>(
         &self,
+        waits: bool,
         read: impl FnOnce(&Received) -> Option<T>,
-    ) -> Option<Result<Option<T>>> {
-        let entered = self.owner.try_enter()?;
-        Some(entered.and_then(|mut entered| {
-            entered.only_took();
-            let (live, inbox) = entered.parts()?;
-            let Some(front) = inbox.front(live)? else {
-                return Ok(None);
-            };
+    ) -> Result<Look<'_, T>> {
+        let Some(entered) = self.owner.try_enter() else {
+            return Ok(Look::Occupied);
+        };
+        let mut entered = entered?;
+        entered.only_took();
+        let (live, inbox) = entered.parts()?;
+        if let Some(front) = inbox.front(live)? {
             let found = read(front).ok_or(Error::NoMemory)?;
             inbox.queue.pop_front();
-            Ok(Some(found))
-        }))
+            return Ok(Look::Found(found));
+        }
+        if !waits {
+            return Ok(Look::Nothing(None));
+        }
+        let one_by_one = inbox.came_one_by_one();
+        let mut place = entered.get_in_line(&self.owner)?;
+        place.one_by_one = one_by_one;
+        Ok(Look::Nothing(Some(InLine(place))))
     }
 
     /// Waits for a message; `None` when none came in time.
-    pub fn recv(&self, deadline: Deadline, checkpoint: Checkpoint<'_>) -> Result<Option<Received>> {
+    pub fn recv(
+        &self,
+        place: Option<InLine<'_>>,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Option<Received>> {
+        let place = place.map(|InLine(place)| place);
         self.owner
-            .wait(deadline, checkpoint, |live, inbox| inbox.next(live))
+            .wait_in_line(place, deadline, checkpoint, |live, inbox| inbox.next(live))
     }
 
     /// Takes messages back that could not be handed out: the next ones to be taken, in their order.

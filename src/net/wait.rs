@@ -2,12 +2,13 @@
 
 use super::context::lock;
 use super::live::Live;
-use super::socket::{Owner, Room};
+use super::socket::{Entered, Owner, Room};
 use super::wake::{self, Wake};
 use super::{options, sys};
 use crate::error::Result;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use zmq_sys::RawFd;
 
 /// Called between two slices of a wait, with no lock held; an error ends the wait and is passed on.
 /// The Python face runs signal handlers in it; the core knows nothing of that.
@@ -53,34 +54,51 @@ impl<R: Room> Owner<R> {
         &self,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
+        attempt: impl FnMut(&mut Live, &mut R) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        self.wait_in_line(None, deadline, checkpoint, attempt)
+    }
+
+    /// The same for whoever may have tried already, and got in line in the same use.
+    pub(crate) fn wait_in_line<T>(
+        &self,
+        place: Option<Place<'_, R>>,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
         mut attempt: impl FnMut(&mut Live, &mut R) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         self.check_fork()?;
-        let me = wake::mine();
-        let waiter = Waiter { owner: self, me };
-        let mut ran_commands = true;
-        let mut checked = Instant::now();
-        let mut registered = false;
-        loop {
-            let descriptor = {
+        let mut tried = place.is_some();
+        let place = match place {
+            Some(place) => place,
+            None => {
                 let mut entered = self.enter()?;
                 entered.quiet = true;
-                if !registered {
-                    entered.slot.waiters.push(Arc::clone(&waiter.me));
-                    registered = true;
+                entered.get_in_line(self)?
+            }
+        };
+        let mut ran_commands = true;
+        let mut checked = Instant::now();
+        loop {
+            if std::mem::take(&mut tried) {
+                // Whoever waits after each single message has mostly just sent one, and waits for the
+                // answer: it comes sooner if the network's thread need not look for another processor.
+                if place.one_by_one {
+                    std::thread::yield_now();
                 }
+            } else {
+                let mut entered = self.enter()?;
+                entered.quiet = true;
                 let (live, room) = entered.parts()?;
-                let descriptor = live.descriptor;
                 let outcome = attempt(live, room);
                 // Whoever ran commands may have taken the signal that another waiter needs.
                 if ran_commands || !matches!(outcome, Ok(None)) {
-                    entered.slot.wake_others(Some(&waiter.me));
+                    entered.slot.wake_others(Some(&place.me));
                 }
                 if let Some(found) = outcome? {
                     return Ok(Some(found));
                 }
-                descriptor
-            };
+            }
             if deadline.expired() {
                 return Ok(None);
             }
@@ -88,13 +106,13 @@ impl<R: Room> Owner<R> {
             let before = Instant::now();
             // Rounded up, lest the last millisecond is spent spinning.
             let milliseconds = i64::from(options::milliseconds(slice)) + 1;
-            let ready = match waiter.me.descriptor() {
-                Some(mine) => sys::poll(&[descriptor, mine], milliseconds),
-                None => sys::poll(&[descriptor], milliseconds),
+            let ready = match place.me.descriptor() {
+                Some(mine) => sys::poll(&[place.descriptor, mine], milliseconds),
+                None => sys::poll(&[place.descriptor], milliseconds),
             };
             // A wake-up that did not show stays set, and shows in the next poll.
-            if waiter.me.descriptor().is_none() || !ready.is_ok_and(|ready| !ready.others) {
-                waiter.me.clear();
+            if place.me.descriptor().is_none() || !ready.is_ok_and(|ready| !ready.others) {
+                place.me.clear();
             }
             let now = Instant::now();
             // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
@@ -107,13 +125,33 @@ impl<R: Room> Owner<R> {
     }
 }
 
-/// Takes a thread off the list of those that wait, however it leaves.
-struct Waiter<'a, R: Room> {
+/// A thread's place among those that wait for a socket: whoever takes a signal that it may need
+/// wakes it. It leaves when dropped.
+pub(crate) struct Place<'a, R: Room> {
     owner: &'a Owner<R>,
     me: Arc<Wake>,
+    /// The socket's.
+    descriptor: RawFd,
+    /// Whether hardly anything came since somebody last got in line.
+    pub(crate) one_by_one: bool,
 }
 
-impl<R: Room> Drop for Waiter<'_, R> {
+impl<R: Room> Entered<'_, R> {
+    /// Puts this thread among those that wait.
+    pub(crate) fn get_in_line<'a>(&mut self, owner: &'a Owner<R>) -> Result<Place<'a, R>> {
+        let descriptor = self.parts()?.0.descriptor;
+        let me = wake::mine();
+        self.slot.waiters.push(Arc::clone(&me));
+        Ok(Place {
+            owner,
+            me,
+            descriptor,
+            one_by_one: false,
+        })
+    }
+}
+
+impl<R: Room> Drop for Place<'_, R> {
     fn drop(&mut self) {
         // A signal handler may have forked during the wait.
         if self.owner.check_fork().is_err() {

@@ -10,6 +10,7 @@ use super::message::Message;
 use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::error::Error;
+use crate::net::subscriber::{InLine, Look};
 use crate::net::Received;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -21,6 +22,16 @@ pub(super) enum Quickly {
     Nothing,
     /// Another thread is inside.
     Occupied,
+}
+
+impl Quickly {
+    fn of<T>(look: Look<'_, T>, make: impl FnOnce(T) -> PyResult<Py<PyAny>>) -> PyResult<Self> {
+        Ok(match look {
+            Look::Found(found) => Self::Found(make(found)?),
+            Look::Nothing(_) => Self::Nothing,
+            Look::Occupied => Self::Occupied,
+        })
+    }
 }
 
 impl Subscriber {
@@ -35,14 +46,13 @@ impl Subscriber {
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<Option<T>> {
         arguments::check_seconds("timeout", timeout)?;
-        match self.core.try_read(&read) {
-            Some(Ok(Some(found))) => return Ok(Some(found)),
-            Some(Ok(None)) if matches!(timeout, Some(Seconds(0.0))) => return Ok(None),
-            Some(Err(error)) => return Err(error.into()),
-            // Nothing yet, or another thread is inside.
-            Some(Ok(None)) | None => {}
+        let waits = !matches!(timeout, Some(Seconds(0.0)));
+        match self.core.try_read(waits, &read)? {
+            Look::Found(found) => Ok(Some(found)),
+            Look::Nothing(None) => Ok(None),
+            Look::Nothing(place) => self.wait(place, timeout, py, read),
+            Look::Occupied => self.wait(None, timeout, py, read),
         }
-        self.wait(timeout, py, read)
     }
 
     /// Apart, so that the quick way stays short.
@@ -50,12 +60,13 @@ impl Subscriber {
     #[inline(never)]
     fn wait<T>(
         &self,
+        place: Option<InLine<'_>>,
         timeout: Option<Seconds>,
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<Option<T>> {
         let deadline = arguments::deadline(timeout)?;
-        let received = detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?;
+        let received = detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))?;
         match received {
             Some(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
             None => Ok(None),
@@ -104,29 +115,25 @@ impl Subscriber {
     /// The next message for a coroutine, if one is there and no other thread is inside.
     #[inline]
     pub(super) fn quickly(&self, py: Python<'_>, form: Form) -> PyResult<Quickly> {
-        let found = match form {
-            Form::Message | Form::Next => self
-                .core
-                .try_read(|received| self.message(py, received))
-                .transpose()?
-                .map(|found| found.map(|message| Py::new(py, message)).transpose())
-                .transpose()?
-                .map(|found| found.map(Py::into_any)),
-            Form::Text => self
-                .core
-                .try_read(|received| copies::decode(py, received.first.bytes()))
-                .transpose()?
-                .map(|found| found.map(|text| self.counted(text))),
-            Form::Bytes => self
-                .core
-                .try_read(|received| copies::copy(py, received.first.bytes()))
-                .transpose()?
-                .map(|found| found.map(|bytes| bytes.into_any().unbind())),
-        };
-        Ok(match found {
-            Some(Some(object)) => Quickly::Found(object),
-            Some(None) => Quickly::Nothing,
-            None => Quickly::Occupied,
+        // Made outside the lock: making an object may set off a garbage collection.
+        let made = |message| Ok::<_, PyErr>(Py::new(py, message)?.into_any());
+        Ok(match form {
+            Form::Message | Form::Next => {
+                let look = self
+                    .core
+                    .try_read(false, |received| self.message(py, received))?;
+                Quickly::of(look, made)?
+            }
+            Form::Text => {
+                let read = |received: &Received| copies::decode(py, received.first.bytes());
+                let look = self.core.try_read(false, read)?;
+                Quickly::of(look, |text| Ok(self.counted(text)))?
+            }
+            Form::Bytes => {
+                let read = |received: &Received| copies::copy(py, received.first.bytes());
+                let look = self.core.try_read(false, read)?;
+                Quickly::of(look, |bytes| Ok(bytes.into_any().unbind()))?
+            }
         })
     }
 

@@ -237,7 +237,7 @@ impl Subscriber {
             let first = if matches!(timeout, Some(Seconds(0.0))) {
                 None
             } else {
-                detached(py, |checkpoint| self.core.recv(deadline, checkpoint))?
+                detached(py, |checkpoint| self.core.recv(None, deadline, checkpoint))?
             };
             taken.push(first.ok_or_else(|| self.nothing_came(timeout, py))?);
             // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
