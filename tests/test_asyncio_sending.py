@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Callable, Coroutine
 
 import pytest
 
 from loops import run
 from patience import PATIENCE
 from zmqchat_rs import Publisher, QueueFullError, Subscriber
+
+if TYPE_CHECKING:
+    from conftest import Pair
 
 
 def test_a_task_that_sends_without_end_lets_others_run(publisher: Publisher) -> None:
@@ -121,3 +124,15 @@ def test_several_tasks_that_wait_for_room_all_get_it() -> None:
                 assert sorted(heard) == sorted(str(number % 8) for number in range(40))
 
     run(main())
+
+
+def test_asend_many_gives_each_payload_its_own_topic(pair: Pair) -> None:
+    async def main() -> None:
+        sent = await pair.publisher.asend_many(["one", "two", "three"], topics=["a", None, "b"])
+        assert sent == 3
+        with pytest.raises(ValueError, match="1 payloads and 2 topics"):
+            await pair.publisher.asend_many(["one"], topics=["a", "b"])
+
+    asyncio.run(main())
+    heard = [pair.subscriber.recv(timeout=PATIENCE) for _ in range(3)]
+    assert [(m.topic, m.text) for m in heard] == [("a", "one"), (None, "two"), ("b", "three")]

@@ -81,6 +81,47 @@ def test_send_many_sends_them_all_and_says_how_many(pair: Pair) -> None:
     assert pair.publisher.send_many([]) == 0
 
 
+@pytest.mark.parametrize("kind", [list, tuple, iter], ids=["list", "tuple", "iterator"])
+def test_send_many_gives_each_payload_its_own_topic(pair: Pair, kind: Callable[..., Any]) -> None:
+    topics = ["room1", None, "room2", "世界"]
+    payloads = ["one", b"two", "three", bytearray(b"four")]
+    assert pair.publisher.send_many(kind(payloads), topics=kind(topics)) == 4
+    heard = [pair.subscriber.recv(timeout=PATIENCE) for _ in payloads]
+    assert [(m.topic, m.text) for m in heard] == [
+        ("room1", "one"),
+        (None, "two"),
+        ("room2", "three"),
+        ("世界", "four"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payloads", "topics"), [(["a", "b"], ["room1"]), (["a"], ["room1", "room2"]), ([], ["room1"])]
+)
+def test_as_many_topics_as_payloads_are_needed(
+    pair: Pair, payloads: list[str], topics: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=f"{len(payloads)} payloads and {len(topics)} topics"):
+        pair.publisher.send_many(payloads, topics=topics)
+    # Without a length it shows only on the way, and what came before is sent.
+    with pytest.raises(ValueError, match="ended first"):
+        pair.publisher.send_many(iter(payloads), topics=iter(topics))
+    both = min(len(payloads), len(topics))
+    assert pair.publisher.stats().sent == both
+
+
+def test_a_topic_among_several_that_is_none_is_refused_with_advice(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="cannot be a topic"):
+        pair.publisher.send_many(["a", "b"], topics=["room1", "room 2"])
+    with pytest.raises(TypeError, match="a topic is a str, or None for none, not int"):
+        pair.publisher.send_many(["a"], topics=[5])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="for the same one pass topic"):
+        pair.publisher.send_many(["a"], topics="room1")
+    with pytest.raises(TypeError, match="pass one of the two"):
+        pair.publisher.send_many(["a"], topic="room1", topics=["room1"])
+    assert pair.publisher.stats().sent == 1
+
+
 def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> None:
     def two_and_a_failure() -> Any:
         yield "one"

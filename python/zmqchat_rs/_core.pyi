@@ -238,6 +238,7 @@ class Publisher:
         payloads: Iterable[_Payload],
         *,
         topic: str | None = None,
+        topics: Iterable[str | None] | None = None,
         timeout: float | None = None,
     ) -> int: ...
     def _send_kind(self, payload: _Payload, kind: str | None, *, topic: str) -> bytes: ...
@@ -255,6 +256,7 @@ class Publisher:
         payloads: Iterable[_Payload],
         *,
         topic: str | None = None,
+        topics: Iterable[str | None] | None = None,
         timeout: float | None = None,
     ) -> Coroutine[Any, None, int]: ...
     def await_for_subscribers(

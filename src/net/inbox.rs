@@ -11,7 +11,7 @@ use super::outbox::unix_nanoseconds;
 use super::sequences::Sequences;
 use super::socket::Room;
 use super::sys::Errno;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::wire::stamp::Glimpse;
 use std::collections::VecDeque;
 
@@ -90,6 +90,21 @@ impl Inbox {
             self.drain(live)?;
         }
         Ok(self.queue.front())
+    }
+
+    /// Reads the next message in place and takes it; leaves it where `read` finds no memory.
+    #[inline]
+    pub(crate) fn read_next<T>(
+        &mut self,
+        live: &mut Live,
+        read: impl FnOnce(&Received) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(front) = self.front(live)? else {
+            return Ok(None);
+        };
+        let found = read(front).ok_or(Error::NoMemory)?;
+        self.queue.pop_front();
+        Ok(Some(found))
     }
 
     /// The next message, taken. Drains nothing beyond it: whoever waited for it gets it at once, and

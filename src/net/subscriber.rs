@@ -5,7 +5,7 @@ use super::inbox::{Inbox, Received};
 use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::peers::Peer;
-use super::socket::Owner;
+use super::socket::{Entered, Owner};
 use super::wait::{Checkpoint, Deadline, Place};
 use super::{address, links};
 use crate::error::{Error, Result};
@@ -144,15 +144,45 @@ impl Subscriber {
         let mut entered = entered?;
         entered.only_took();
         let (live, inbox) = entered.parts()?;
-        if let Some(front) = inbox.front(live)? {
-            let found = read(front).ok_or(Error::NoMemory)?;
-            inbox.queue.pop_front();
-            return Ok(Look::Found(found));
+        match inbox.read_next(live, read)? {
+            Some(found) => Ok(Look::Found(found)),
+            None => self.nothing(&mut entered, waits),
         }
+    }
+
+    /// The same for up to `max_count` messages; how many were read.
+    pub fn try_read_many<T>(
+        &self,
+        max_count: usize,
+        waits: bool,
+        found: &mut Vec<T>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> Result<Look<'_, usize>> {
+        let Some(entered) = self.owner.try_enter() else {
+            return Ok(Look::Occupied);
+        };
+        let mut entered = entered?;
+        entered.only_took();
+        let (live, inbox) = entered.parts()?;
+        let mut count = 0;
+        while count < max_count {
+            match inbox.read_next(live, &read) {
+                Ok(Some(next)) => found.push(next),
+                Ok(None) if count == 0 => return self.nothing(&mut entered, waits),
+                Err(error) if count == 0 => return Err(error),
+                // What was read is handed out; an error will show again.
+                Ok(None) | Err(_) => break,
+            }
+            count += 1;
+        }
+        Ok(Look::Found(count))
+    }
+
+    fn nothing<T>(&self, entered: &mut Entered<'_, Inbox>, waits: bool) -> Result<Look<'_, T>> {
         if !waits {
             return Ok(Look::Nothing(None));
         }
-        let one_by_one = inbox.came_one_by_one();
+        let one_by_one = entered.parts()?.1.came_one_by_one();
         let mut place = entered.get_in_line(&self.owner)?;
         place.one_by_one = one_by_one;
         Ok(Look::Nothing(Some(InLine(place))))

@@ -186,7 +186,7 @@ pub(super) fn high_water_mark(value: Whole) -> Result<i32> {
         })
 }
 
-fn type_name(object: &Bound<'_, PyAny>) -> String {
+pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
     object
         .get_type()
         .name()

@@ -1,5 +1,6 @@
 //! What the calls for asyncio do, once at once and otherwise again and again until it is done.
 
+use super::batch::Batch;
 use super::breath;
 use super::publisher::Publisher;
 use super::receiving::Quickly;
@@ -9,7 +10,6 @@ use crate::net::Watch;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ pub(super) enum Deed {
     WaitConnected(Py<Subscriber>, Count),
     WaitForSubscribers(Py<Publisher>, Count, Option<Box<str>>),
     Send(Py<Publisher>, Box<Sending>),
-    SendMany(Py<Publisher>, Box<Sending>, Py<PyIterator>),
+    SendMany(Py<Publisher>, Box<Sending>, Batch),
 }
 
 /// How many must be there, and how many were at the last look.
@@ -153,15 +153,20 @@ impl Deed {
                 committed(py, commit);
                 Some(py.None())
             }
-            Self::SendMany(publisher, sending, payloads) => {
+            Self::SendMany(publisher, sending, batch) => {
                 let publisher = publisher.get();
                 breath::spent(py);
                 loop {
                     if sending.payload.is_none() {
-                        let Some(payload) = payloads.bind(py).clone().next() else {
+                        let Some(item) = batch.next(py) else {
                             break;
                         };
-                        sending.payload = Some(publisher.payload(&payload?, sending.topic())?);
+                        let (payload, own) = item?;
+                        if batch.has_topics() {
+                            let own = own.as_ref().map(|own| own.to_str()).transpose()?;
+                            sending.topic = own.map(Into::into);
+                        }
+                        sending.payload = Some(publisher.payload(&payload, sending.topic())?);
                     }
                     if !publisher.put(py, sending, watch, first)? {
                         return Ok(None);
@@ -224,10 +229,10 @@ impl Deed {
                 visit.call(publisher)?;
                 visit.call(&sending.payload)
             }
-            Self::SendMany(publisher, sending, payloads) => {
+            Self::SendMany(publisher, sending, batch) => {
                 visit.call(publisher)?;
                 visit.call(&sending.payload)?;
-                visit.call(payloads)
+                batch.traverse(visit)
             }
         }
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
 
 mod arguments;
+mod batch;
 mod body;
 mod breath;
 mod cell;

@@ -1,16 +1,16 @@
 //! `Publisher`.
 
 use super::arguments::{self, Seconds, Whole};
+use super::batch::Batch;
 use super::cell;
 use super::events::Callback;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
 use crate::wire::message::Framing;
-use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyMemoryView, PyString};
+use pyo3::types::PyDict;
 use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
@@ -18,20 +18,6 @@ const DEFAULT_BIND: &str = "*:5555";
 
 /// How long `send_many` keeps the interpreter: its own switch interval.
 const BREATH: Duration = Duration::from_millis(5);
-
-/// The payloads of `send_many`: several, not one.
-pub(super) fn several<'py>(payloads: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
-    if payloads.is_instance_of::<PyString>()
-        || payloads.is_instance_of::<PyBytes>()
-        || payloads.is_instance_of::<PyByteArray>()
-        || payloads.is_instance_of::<PyMemoryView>()
-    {
-        return Err(PyTypeError::new_err(
-            "send_many takes a list of payloads; for a single one use send",
-        ));
-    }
-    payloads.try_iter()
-}
 
 /// Sends messages to whoever subscribes.
 ///
@@ -192,31 +178,36 @@ impl Publisher {
     ///     payloads: A list or any other iterable of str, bytes or buffers. A generator's items go
     ///         out as they come.
     ///     topic: The topic of all of them; None for none.
+    ///     topics: A topic for each of them instead, in a list or any other iterable of the same
+    ///         length, with None where there is none.
     ///     timeout: Seconds for the whole call, under "block"; None waits for ever, 0 not at all.
     ///
     /// Returns:
     ///     How many were sent.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar, a message exceeds `max_message_bytes`, or
-    ///         `timeout` is negative.
-    ///     TypeError: `payloads` is itself one payload, or an item is none.
+    ///     ValueError: A topic breaks the grammar, a message exceeds `max_message_bytes`, `timeout` is
+    ///         negative, or there are not as many topics as payloads. Lists of unlike length are
+    ///         refused at once; with other iterables, what came before was sent.
+    ///     TypeError: `payloads` is itself one payload, or an item is none; `topics` is itself one
+    ///         topic, or `topic` was passed as well.
     ///     TimeoutError: No room in time, under "block"; what came before was sent.
     ///     QueueFullError: No room, under "raise"; `.sent` tells how many went out before.
     ///     ClosedError: The publisher is closed.
-    #[pyo3(signature = (payloads, *, topic = None, timeout = None))]
+    #[pyo3(signature = (payloads, *, topic = None, topics = None, timeout = None))]
     fn send_many(
         &self,
         py: Python<'_>,
         payloads: &Bound<'_, PyAny>,
         topic: Option<&str>,
+        topics: Option<&Bound<'_, PyAny>>,
         timeout: Option<Seconds>,
     ) -> PyResult<usize> {
-        let payloads = several(payloads)?;
+        let batch = Batch::new(payloads, topic, topics)?;
         let deadline = arguments::deadline(timeout)?;
         let mut sent = 0;
         let mut breath = Instant::now();
-        for payload in payloads {
+        while let Some(item) = batch.next(py) {
             // An iterator without end must leave room for Ctrl+C and for other threads.
             if sent % 64 == 63 && breath.elapsed() >= BREATH {
                 py.check_signals()?;
@@ -225,7 +216,9 @@ impl Publisher {
                 py.detach(|| std::thread::sleep(Duration::from_micros(50)));
                 breath = Instant::now();
             }
-            self.send_one(py, &payload?, topic, || Ok(deadline))
+            let (payload, own) = item?;
+            let topic = own.as_ref().map(|own| own.to_str()).transpose()?.or(topic);
+            self.send_one(py, &payload, topic, || Ok(deadline))
                 .map_err(|error| {
                     if error.is_instance_of::<super::error::QueueFullError>(py) {
                         return self.core.full(sent).into();

@@ -1,10 +1,11 @@
 //! `Publisher` in asyncio: each call has the name of its twin that blocks, after an `a`.
 
 use super::arguments::{self, Seconds, Whole};
+use super::batch::Batch;
 use super::coroutine::Coroutine;
 use super::deed::{Count, Deed, Sending};
 use super::line::{self, LineWatch};
-use super::publisher::{several, Publisher};
+use super::publisher::Publisher;
 use crate::net::Want;
 use crate::wire::topic::validate;
 use pyo3::intern;
@@ -40,25 +41,26 @@ impl Publisher {
     ///
     /// When it is cancelled, each payload that it took from `payloads` was sent, but for the last,
     /// which waited for room.
-    #[pyo3(signature = (payloads, *, topic = None, timeout = None))]
+    #[pyo3(signature = (payloads, *, topic = None, topics = None, timeout = None))]
     fn asend_many(
         slf: &Bound<'_, Self>,
         payloads: &Bound<'_, PyAny>,
         topic: Option<&str>,
+        topics: Option<&Bound<'_, PyAny>>,
         timeout: Option<Seconds>,
     ) -> PyResult<Coroutine> {
         let timeout = arguments::waits("timeout", timeout)?;
         if let Some(topic) = topic {
             validate(topic)?;
         }
-        let payloads = several(payloads)?.unbind();
+        let batch = Batch::new(payloads, topic, topics)?;
         let sending = Sending {
             payload: None,
             topic: topic.map(Into::into),
             sent: 0,
             full_since: None,
         };
-        let deed = Deed::SendMany(slf.clone().unbind(), Box::new(sending), payloads);
+        let deed = Deed::SendMany(slf.clone().unbind(), Box::new(sending), batch);
         Ok(Coroutine::new(deed, timeout))
     }
 

@@ -16,6 +16,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::sync::atomic::Ordering;
 
+/// So many messages are read before other threads may have the interpreter.
+const AT_A_TIME: usize = 1_024;
+
 /// How a quick look ended.
 pub(super) enum Quickly {
     Found(Py<PyAny>),
@@ -71,6 +74,47 @@ impl Subscriber {
             Some(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
             None => Ok(None),
         }
+    }
+
+    /// Reads what is there, up to `max_count` messages, or waits for the first.
+    pub(super) fn many(
+        &self,
+        py: Python<'_>,
+        max_count: usize,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Vec<Py<Message>>> {
+        let deadline = arguments::deadline(timeout)?;
+        let waits = !matches!(timeout, Some(Seconds(0.0)));
+        let made = |received: &Received| Py::new(py, self.message(py, received)?).ok();
+        let mut found = Vec::new();
+        let place = loop {
+            let wanted = max_count - found.len();
+            let waits = waits && found.is_empty();
+            let look = self
+                .core
+                .try_read_many(wanted.min(AT_A_TIME), waits, &mut found, made);
+            match look {
+                Ok(Look::Found(AT_A_TIME)) if wanted > AT_A_TIME => py.detach(|| ()),
+                Ok(Look::Found(_)) => return Ok(found),
+                // What was read is handed out; an error will show again.
+                _ if !found.is_empty() => return Ok(found),
+                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, py)),
+                Ok(Look::Nothing(place)) => break place,
+                Ok(Look::Occupied) => break None,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let received = if waits {
+            detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))?
+        } else {
+            // Another thread was inside.
+            py.detach(|| self.core.take(1))?.pop()
+        };
+        let mut taken = vec![received.ok_or_else(|| self.nothing_came(timeout, py))?];
+        // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
+        let more = py.detach(|| self.core.take(max_count - 1));
+        taken.extend(more.unwrap_or_default());
+        self.hand_out(py, taken, made)
     }
 
     /// Like `next`; that none came in time is an error.

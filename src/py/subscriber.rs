@@ -229,22 +229,9 @@ impl Subscriber {
         py: Python<'_>,
         max_count: Whole,
         timeout: Option<Seconds>,
-    ) -> PyResult<Vec<Message>> {
+    ) -> PyResult<Vec<Py<Message>>> {
         let max_count = arguments::count("max_count", max_count, 1)?;
-        let deadline = arguments::deadline(timeout)?;
-        let mut taken = py.detach(|| self.core.take(max_count))?;
-        if taken.is_empty() {
-            let first = if matches!(timeout, Some(Seconds(0.0))) {
-                None
-            } else {
-                detached(py, |checkpoint| self.core.recv(None, deadline, checkpoint))?
-            };
-            taken.push(first.ok_or_else(|| self.nothing_came(timeout, py))?);
-            // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
-            let more = py.detach(|| self.core.take(max_count - 1));
-            taken.extend(more.unwrap_or_default());
-        }
-        self.hand_out(py, taken, |received| self.message(py, received))
+        self.many(py, max_count, timeout)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

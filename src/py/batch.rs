@@ -1,0 +1,115 @@
+//! What `send_many` sends: several payloads, with one topic for all of them or one for each.
+
+use super::arguments::type_name;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyMemoryView, PyString};
+
+/// Payloads, taken one by one as they are sent.
+pub(super) struct Batch {
+    payloads: Py<PyIterator>,
+    /// One for each payload; None where `topic` is for all.
+    topics: Option<Py<PyIterator>>,
+}
+
+/// A payload and its own topic, if it has one.
+pub(super) type Item<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyString>>);
+
+impl Batch {
+    /// Refuses what is a single payload, or a single topic, and lists of unlike length.
+    pub(super) fn new(
+        payloads: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        topics: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        if is_single(payloads) {
+            return Err(PyTypeError::new_err(
+                "send_many takes a list of payloads; for a single one use send",
+            ));
+        }
+        let Some(topics) = topics else {
+            return Ok(Self {
+                payloads: payloads.try_iter()?.unbind(),
+                topics: None,
+            });
+        };
+        if topic.is_some() {
+            return Err(PyTypeError::new_err(
+                "pass one of the two: topic, which is for all payloads, or topics, one for each",
+            ));
+        }
+        if is_single(topics) {
+            return Err(PyTypeError::new_err(
+                "topics takes a list, one topic for each payload; for the same one pass topic",
+            ));
+        }
+        // A generator has no length: whether it suits shows when it ends.
+        if let (Ok(payloads), Ok(topics)) = (payloads.len(), topics.len()) {
+            if payloads != topics {
+                return Err(PyValueError::new_err(format!(
+                    "{payloads} payloads and {topics} topics: each payload needs one topic, or None"
+                )));
+            }
+        }
+        Ok(Self {
+            payloads: payloads.try_iter()?.unbind(),
+            topics: Some(topics.try_iter()?.unbind()),
+        })
+    }
+
+    /// The next payload; None after the last.
+    #[inline]
+    pub(super) fn next<'py>(&self, py: Python<'py>) -> Option<PyResult<Item<'py>>> {
+        match (self.payloads.bind(py).clone().next(), &self.topics) {
+            (None, None) => None,
+            (Some(payload), None) => Some(payload.map(|payload| (payload, None))),
+            (payload, Some(topics)) => {
+                with_topic(payload, topics.bind(py).clone().next()).transpose()
+            }
+        }
+    }
+
+    /// Whether each payload has a topic of its own, or none.
+    pub(super) fn has_topics(&self) -> bool {
+        self.topics.is_some()
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.payloads)?;
+        visit.call(&self.topics)
+    }
+}
+
+/// What was found in both lists.
+fn with_topic<'py>(
+    payload: Option<PyResult<Bound<'py, PyAny>>>,
+    topic: Option<PyResult<Bound<'py, PyAny>>>,
+) -> PyResult<Option<Item<'py>>> {
+    let unlike = |which| {
+        PyValueError::new_err(format!(
+            "{which} ended first: each payload needs one topic, or None; what came before was sent"
+        ))
+    };
+    match (payload.transpose()?, topic.transpose()?) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(unlike("topics")),
+        (None, Some(_)) => Err(unlike("payloads")),
+        (Some(payload), Some(topic)) if topic.is_none() => Ok(Some((payload, None))),
+        (Some(payload), Some(topic)) => match topic.cast_into::<PyString>() {
+            Ok(topic) => Ok(Some((payload, Some(topic)))),
+            Err(error) => Err(PyTypeError::new_err(format!(
+                "a topic is a str, or None for none, not {}",
+                type_name(&error.into_inner())
+            ))),
+        },
+    }
+}
+
+/// Whether it is one payload or topic, whose characters or bytes are not what was meant.
+fn is_single(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyBytes>()
+        || object.is_instance_of::<PyByteArray>()
+        || object.is_instance_of::<PyMemoryView>()
+}
