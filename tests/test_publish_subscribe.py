@@ -175,6 +175,18 @@ def test_recv_many_takes_what_is_there(pair: Pair) -> None:
     assert heard == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("end", ["", "\0", "\x7f", "\x80", "é", "世", "👋"])
+def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
+    mebi = 1024 * 1024
+    for length in (0, 1, 2, 7, 8, 9, 63, 64, 65, mebi - 1, mebi, mebi + 1):
+        text = "x" * length + end
+        pair.publisher.send(text)
+        heard = pair.subscriber.recv_text(timeout=PATIENCE)
+        assert heard == text
+        assert hash(heard) == hash(text)
+        assert heard.isascii() == text.isascii()
+
+
 def test_recv_text_and_recv_bytes_give_the_first_frame_as_it_came(pair: Pair) -> None:
     pair.publisher.send("Hello", topic="room1")
     pair.publisher.send(b"\xff", topic="room1")

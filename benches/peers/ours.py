@@ -46,7 +46,14 @@ def sending(job: Job) -> Sending:
             send(text, topic=topic)
         send(end, topic=LAST)
 
-    streams: dict[str, Any] = {"topic": send_with_topic, "filtered": send_around}
+    def send_all_around(text: str, count: int, end: str) -> None:
+        publisher.send_many(repeat(text, count), topics=sequence(job, count))
+        publisher.send(end, topic=LAST)
+
+    streams: dict[str, Any] = {
+        "topic": send_with_topic,
+        "filtered": send_all_around if job.get("batched") else send_around,
+    }
 
     def wait_for_subscribers(count: int) -> None:
         if kind != "filtered":

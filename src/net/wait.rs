@@ -69,13 +69,12 @@ impl<R: Room> Owner<R> {
     ) -> Result<Option<T>> {
         self.check_fork()?;
         let mut tried = place.is_some();
-        let place = match place {
-            Some(place) => place,
-            None => {
-                let mut entered = self.enter()?;
-                entered.quiet = true;
-                entered.get_in_line(self)?
-            }
+        let place = if let Some(place) = place {
+            place
+        } else {
+            let mut entered = self.enter()?;
+            entered.quiet = true;
+            entered.get_in_line(self)?
         };
         let mut ran_commands = true;
         let mut checked = Instant::now();
