@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
@@ -55,27 +56,27 @@ def sending(job: Job) -> Sending:
         "filtered": send_all_around if job.get("batched") else send_around,
     }
 
-    def wait_for_subscribers(count: int) -> None:
-        if kind != "filtered":
-            publisher.wait_for_subscribers(
-                count, timeout=30, topic=ONE if kind == "topic" else None
-            )
-            return
-        publisher.wait_for_subscribers(count, timeout=30, topic=LAST)
-        deadline = time.monotonic() + 30
-        while len(publisher.topics) <= job["topics"]:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"only {len(publisher.topics)} topics came")
-            time.sleep(0.01)
-
     return Sending(
         endpoint=bound,
         send=publisher.send,
-        wait_for_subscribers=wait_for_subscribers,
+        wait_for_subscribers=partial(_wait_for_subscribers, publisher, job),
         close=publisher.close,
         send_many=publisher.send_many,
         send_stream=streams.get(kind, not_offered),
     )
+
+
+def _wait_for_subscribers(publisher: Publisher, job: Job, count: int) -> None:
+    kind = job["kind"]
+    if kind != "filtered":
+        publisher.wait_for_subscribers(count, timeout=30, topic=ONE if kind == "topic" else None)
+        return
+    publisher.wait_for_subscribers(count, timeout=30, topic=LAST)
+    deadline = time.monotonic() + 30
+    while len(publisher.topics) <= job["topics"]:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"only {len(publisher.topics)} topics came")
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
