@@ -46,7 +46,8 @@ const BREATH: Duration = Duration::from_millis(5);
 ///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
 ///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
 ///     batch_bytes: How many bytes the network's thread writes at a time. Messages of 1 KiB and more
-///         go faster in large batches; each connection owns a buffer of that size.
+///         go faster in large batches; each connection owns a buffer of that size, which takes memory
+///         as far as it was ever filled.
 ///     on_event: Called with an `Event` whenever something happens to its connections, in a
 ///         thread of its own, one event at a time; None calls nothing. What it raises is logged,
 ///         SystemExit too, and ends nothing. It is kept until `close`.
@@ -76,10 +77,10 @@ impl Publisher {
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
                      high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))),
-                     reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+                     reconnect_max = Seconds(2.0), batch_bytes = Whole(524_288), on_event = None),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
-                          reconnect_max=2.0, batch_bytes=131072, on_event=None)"
+                          reconnect_max=2.0, batch_bytes=524288, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
