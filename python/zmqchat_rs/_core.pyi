@@ -227,7 +227,7 @@ class Publisher:
         linger: float = 1.0,
         keepalive: tuple[float, float, int] | None = (5.0, 4.0, 3),
         reconnect_max: float = 2.0,
-        batch_bytes: int = 524288,
+        batch_bytes: int = 262144,
         on_event: Callable[[Event], object] | None = None,
     ) -> Publisher: ...
     def send(

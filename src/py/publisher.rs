@@ -77,10 +77,10 @@ impl Publisher {
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
                      high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))),
-                     reconnect_max = Seconds(2.0), batch_bytes = Whole(524_288), on_event = None),
+                     reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
-                          reconnect_max=2.0, batch_bytes=524288, on_event=None)"
+                          reconnect_max=2.0, batch_bytes=262144, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
