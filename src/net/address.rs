@@ -4,7 +4,7 @@ use super::interfaces::{self, Kind};
 use super::live::{self, uninterrupted, Live};
 use super::sys::{self, Attach, Errno};
 use super::wait::{Checkpoint, SLICE};
-use super::{context, origin, socket, wake};
+use super::{context, origin, socket, spare, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -62,6 +62,7 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     use_ipv6(live, &endpoint)?;
     let process = context::process();
     let mut attach = || {
+        spare::check()?;
         let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
         if let Endpoint::Inproc(name) = &endpoint {
             process.names().bind(name, attach)
@@ -244,6 +245,10 @@ fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) 
                 own.join(", ")
             )
         }
+        libc::EMFILE | libc::ENFILE => format!(
+            "cannot bind {typed}: {}; close what you no longer need, or raise the limit (ulimit -n)",
+            errno.words()
+        ),
         _ => format!("cannot bind {typed}: {}", errno.words()),
     };
     Error::Os {

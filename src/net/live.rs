@@ -7,7 +7,7 @@ use super::options::{self, Common};
 use super::origin::{self, Origin};
 use super::peers::Peers;
 use super::sys::{self, Errno};
-use super::{address, context, events};
+use super::{address, context, events, spare};
 use crate::error::Result;
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
@@ -49,6 +49,7 @@ impl Live {
         let process = context::process();
         process.check()?;
         let open = || -> std::result::Result<Self, Errno> {
+            spare::check()?;
             let mut socket = sys::socket(process.context(), kind)?;
             options::apply(&mut socket, common)?;
             let descriptor = socket.get_fd()?;
@@ -70,7 +71,7 @@ impl Live {
         };
         retrying(open).map_err(|errno| {
             let what = if errno.0 == libc::EMFILE {
-                "cannot open another socket; close those you no longer need"
+                "cannot open another socket; close those you no longer need, or raise the limit (ulimit -n)"
             } else {
                 "cannot open a socket"
             };

@@ -9,6 +9,7 @@
 //! | `wake`, `wait` | how a waiting thread is woken, how long it may wait |
 //! | `watch` | how event loops wait, which have no thread to spare |
 //! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
+//! | `spare` | descriptors enough for what is asked of libzmq |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
 //! | `lookup`, `inproc` | links that follow the names of computers, and names within the process |
@@ -53,6 +54,7 @@ pub mod publisher;
 pub mod relay;
 mod sequences;
 mod socket;
+mod spare;
 pub mod subscriber;
 mod sys;
 mod wait;
