@@ -147,6 +147,7 @@ impl<R: Room> Entered<'_, R> {
         let (live, _) = self.parts()?;
         let (descriptor, alone) = (live.descriptor, live.is_alone());
         let me = wake::mine();
+        self.slot.wake_others(Some(&me));
         self.slot.waiters.push(Arc::clone(&me));
         Ok(Place {
             owner,
@@ -164,6 +165,9 @@ impl<R: Room> Drop for Place<'_, R> {
         if self.owner.check_fork().is_err() {
             return;
         }
-        lock(&self.owner.slot).forget(&self.me);
+        let mut slot = lock(&self.owner.slot);
+        slot.forget(&self.me);
+        // Its last attempt, in vain or not, may have taken a signal that another one needs.
+        slot.wake_others(None);
     }
 }
