@@ -215,6 +215,8 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"room": "a b"}, "topic"),
         ({"peers": "lab-pc:99999"}, "port"),
         ({"heartbeat": 0}, "heartbeat"),
+        ({"heartbeat": 1e-5}, "0.05 to 86,400"),
+        ({"heartbeat": 1e300}, "0.05 to 86,400"),
         ({"heartbeat": float("nan")}, "heartbeat"),
         ({"name": "a:b", "plain": True}, "ends at its ':'"),
     ]
@@ -230,3 +232,18 @@ def test_a_port_that_is_taken_is_answered_with_what_to_do() -> None:
             Chat("bob", bind=alice.addresses[0])
         assert "in use by" in str(caught.value)
         assert 'via="127.0.0.1"' in str(caught.value)
+
+
+def test_a_room_that_was_not_joined_is_refused_before_anybody_is_waited_for() -> None:
+    with chat("alice") as alice, pytest.raises(ValueError, match="join it first"):
+        alice.wait_for_members(room="typo")
+
+
+def test_what_could_not_be_said_was_not_said() -> None:
+    with chat("alice") as alice:
+        alice.say("one")
+        with pytest.raises(ValueError, match="max_message_bytes"):
+            alice.say("x" * (64 * 1024 * 1024 + 1))
+        with pytest.raises(UnicodeEncodeError):
+            alice.say("\ud800")
+        assert alice.stats().said == 1

@@ -133,12 +133,13 @@ def test_log_ends_when_nobody_reads_it(chat: Path) -> None:
         assert follower.wait() == 0
 
 
-def test_log_says_what_it_cannot_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["log", "replay"])
+def test_log_and_replay_say_what_they_cannot_read(tmp_path: Path, command: str) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Once upon a time\n", encoding="utf-8")
     missing = tmp_path / "missing.log"
     for path, text in ((missing, "No such file"), (other, "holds no messages")):
-        finished = zmqchat("log", str(path))
+        finished = zmqchat(command, str(path))
         assert finished.returncode == 1
         assert text in finished.stderr.decode()
         assert str(path) in finished.stderr.decode()
@@ -149,6 +150,8 @@ def test_log_says_what_it_cannot_read(tmp_path: Path) -> None:
     [
         (("log", "x", "--since", "noon"), "'noon' is no time: type 10m, 2h"),
         (("log", "x", "--grep", "("), "'(' is no pattern"),
+        (("log", "x", "--grep", "a{99999999999}"), "is no pattern"),
+        (("log", "x", "--since", "999999d"), "'999999d' is before the year 1"),
         (("replay", "x", "--speed", "-1"), "'-1' is no speed"),
         (("replay", "x", "--speed", "fast"), "'fast' is no speed"),
         (("replay", "x", "--wait", "1"), "add --to"),

@@ -114,6 +114,16 @@ def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], i
         assert (code, errors) == (0, "")
 
 
+def test_ctrl_c_ends_the_publisher_that_nobody_hears_yet(
+    example: Example, free_port: Callable[[], int]
+) -> None:
+    telling = example("publisher.py", f"127.0.0.1:{free_port()}")
+    telling.shows("^Tell the others: ")
+    code, printed, errors = telling.ctrl_c()
+    assert (code, errors) == (0, "")
+    assert printed.endswith("That was all.\n")
+
+
 def test_asyncio_talks_and_listens_in_one_thread(
     example: Example, free_port: Callable[[], int]
 ) -> None:

@@ -156,13 +156,19 @@ class Engine:
         self.check()
         with self.changed:
             room = self.room if room is None else room
-            if room not in self._rooms:
-                raise ValueError(f"you are not in {room!r}: join it first")
+            self.check_room(room)
             if self.plain:
                 text = f"* {self.name} {text}" if kind else f"{self.name}: {text}"
                 kind = None
+            sent = self._send(text, kind, room)
             self.said += 1
-            return self._send(text, kind, room)
+            return sent
+
+    def check_room(self, room: str) -> None:
+        """Refuse a room that was not joined."""
+        with self.changed:
+            if room not in self._rooms:
+                raise ValueError(f"you are not in {room!r}: join it first")
 
     def join(self, room: str) -> None:
         """Hear a room, and speak there from now on."""

@@ -19,6 +19,20 @@ _GAP = 0.1
 # With so many members or more, answers to a newcomer spread over a whole heartbeat.
 _CROWD = 200
 
+# Seconds: more often keeps a laptop busy with nothing else, more seldom is no sign of life.
+_LEAST, _MOST = 0.05, 86_400.0
+
+
+def check_heartbeat(heartbeat: float) -> None:
+    """Refuse one that no chat could keep."""
+    if isinstance(heartbeat, bool) or not isinstance(heartbeat, (int, float)):
+        raise TypeError(f"heartbeat is a number of seconds, not {type(heartbeat).__name__}")
+    if not _LEAST <= heartbeat <= _MOST:
+        raise ValueError(
+            f"heartbeat is a number of seconds from {_LEAST:g} to {_MOST:,.0f}, for example 5, not "
+            f"{heartbeat}"
+        )
+
 
 class Pulse:
     """The time of the next sign of life; pure: the time is passed in."""

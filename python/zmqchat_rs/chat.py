@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._chat_engine import Engine
 from ._chat_members import ChatStats, Member, Notice, check_plain_name
+from ._chat_presence import check_heartbeat
 from ._core import ClosedError, Message, Peer, ZmqChatError, sanitize
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Chat:
         plain: Whether to send ``lobby:alice: Hello`` in one frame, without stamps and without
             presence, for company that reads with pyzmq.
         heartbeat: Seconds between two signs of life, on average. Who gives none for three and a
-            half heartbeats is lost. All in a room should have the same.
+            half heartbeats is lost. All in a room should have the same. 0.05 to 86,400.
         linger: Seconds that unsent messages may take after the close; 0 drops them at once.
         on_message: Called with each `Message` of others, which is then not queued for `recv`.
             Called in a thread of the chat's, one call at a time and in order with `on_notice`; what
@@ -77,8 +78,7 @@ class Chat:
         on_notice: Callable[[Notice], object] | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        if not 0 < heartbeat < float("inf"):
-            raise ValueError(f"heartbeat is a number of seconds above 0, not {heartbeat}")
+        check_heartbeat(heartbeat)
         if plain:
             check_plain_name(name)
         self._engine = Engine(
@@ -275,11 +275,12 @@ class Chat:
 
         Raises:
             TimeoutError: They did not come in time.
-            ValueError: `timeout` is negative.
+            ValueError: `timeout` is negative, or it is none of your rooms.
             ClosedError: The chat is closed.
         """
         engine = self._engine
         room = engine.room if room is None else room
+        engine.check_room(room)
         deadline = None if timeout is None else monotonic() + timeout
 
         def enough() -> int | None:

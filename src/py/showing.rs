@@ -58,7 +58,8 @@ impl Subscriber {
                 let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
                 let meaning = interpret(&frames, self.core.framing());
                 let stamp = meaning.stamp.as_ref();
-                if stamp.is_some_and(Stamp::is_presence) {
+                let nothing_said = meaning.payload(&frames).is_empty();
+                if nothing_said && stamp.is_some_and(Stamp::is_presence) {
                     continue;
                 }
                 let decoded = String::from_utf8_lossy(meaning.payload(&frames));

@@ -100,7 +100,7 @@ def run(arguments: Namespace) -> int:
         present = _present(reader, arguments)
         # Without -n nothing is kept back, however large the file.
         if arguments.last is not None:
-            present = iter(deque(present, maxlen=arguments.last))
+            present = iter(deque(present, maxlen=min(arguments.last, sys.maxsize)))
         for message in present:
             sink.show(message)
         sink.flush()
@@ -142,7 +142,7 @@ def _is_asked_for(message: Message, arguments: Namespace) -> bool:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no pattern: {error}") from error
 
 
@@ -151,7 +151,10 @@ def _moment(text: str) -> datetime:
     now = datetime.now().astimezone()
     ago = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
     if ago:
-        return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        try:
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        except OverflowError:
+            raise argparse.ArgumentTypeError(f"'{text}' is before the year 1: type 3d") from None
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
         text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
     try:

@@ -166,6 +166,7 @@ def _has_more(message: Message) -> bool:
 def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     """Hand out each message when its time has come."""
     began, elapsed, before = monotonic(), 0.0, None
+    played = False
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
             if message._presence:  # noqa: SLF001
@@ -178,6 +179,9 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
             if arguments.speed:
                 streams.wait_until(began + elapsed / arguments.speed)
             out(message)
+            played = True
+        if reader.skipped and not played:
+            raise ValueError(f"'{arguments.file}' holds no messages that could be read")
 
 
 def _speed(text: str) -> float:
