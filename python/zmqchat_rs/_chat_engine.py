@@ -166,6 +166,8 @@ class Engine:
 
     def check_room(self, room: str) -> None:
         """Refuse a room that was not joined."""
+        # First: in a forked child the lock may be held by nobody who is there.
+        self.check()
         with self.changed:
             if room not in self._rooms:
                 raise ValueError(f"you are not in {room!r}: join it first")
