@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from patience import PATIENCE, Background, until
 from told import Told
-from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs import Chat, Publisher, Subscriber
 
 if TYPE_CHECKING:
     from conftest import Pair
@@ -103,6 +104,27 @@ def test_a_subscriber_that_connects_to_nobody_is_told_so() -> None:
         assert str(told.events[0]) == (
             "connected to nobody. Call connect with the address of a publisher."
         )
+
+
+def test_a_chat_to_which_others_may_come_is_left_in_peace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Chat("alice", bind="127.0.0.1:0") as alice, pytest.raises(TimeoutError):
+        alice.recv(timeout=4)
+    assert caplog.records == []
+
+
+def test_a_task_that_waits_for_somebody_to_connect_is_told_that_nobody_came() -> None:
+    told = Told()
+
+    async def main() -> None:
+        async with Publisher("127.0.0.1:0", on_event=told) as publisher:
+            with pytest.raises(TimeoutError):
+                await publisher.await_for_subscribers(timeout=4)
+
+    asyncio.run(main())
+    told.until("silent")
+    assert told.events[0].reason == "nobody came"
 
 
 def test_a_publisher_that_connects_to_one_is_told_what_is_there(publisher: Publisher) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import threading
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
+from kept import AT
 from patience import PATIENCE, Background
 from stamps import stamp
 from zmqchat_rs import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from conftest import Pair
     from interpreters import RunPython
 
-AT = datetime(2026, 1, 31, 11, 3, 11, 42, timezone.utc)
 SENT_NS = 1_769_857_391_000_041_999
 COLUMNS = ["received_at", "sent_at", "topic", "sender", "sequence", "kind", "text", "data"]
 MESSAGES = [

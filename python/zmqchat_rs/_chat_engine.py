@@ -99,6 +99,8 @@ class Engine:
         )
         try:
             self.subscriber = Subscriber(hear, topics=[room], on_event=on_event)
+            # Others may come to us, and be heard only once somebody connects to them.
+            self.subscriber._may_be_alone()  # noqa: SLF001
         except BaseException:
             self.publisher.close(linger=0)
             raise

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 _starting = threading.Lock()
 _reader: threading.Thread | None = None
-# Peers that were logged as cut off, and when; for so many seconds they are not logged again, and of
-# so many no more than that are: each attempt of a peer that connects itself has its own address.
-_cut_off: dict[str, float] = {}
-_QUIET = 5.0
-_CROWD = 10
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
@@ -36,6 +31,29 @@ _OF_A_RELAY = {
     ),
     "not logged": "the relay cannot log what it passes on: ",
 }
+
+
+class Seldom:
+    """Says what is news: each key once in so many seconds, and no crowd of keys."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        """Begin; of `most` keys no more is news until one of them is old."""
+        self.seconds = seconds
+        self._most = most
+        self._known: dict[str, float] = {}
+
+    def is_news(self, key: str) -> bool:
+        """Whether to say it; if so, it is no news for a while."""
+        now = monotonic()
+        self._known = {one: at for one, at in self._known.items() if now - at < self.seconds}
+        if key in self._known or len(self._known) >= self._most:
+            return False
+        self._known[key] = now
+        return True
+
+
+# Each attempt of a peer that connects itself has its own address.
+_cut_off = Seldom(5.0, 10)
 
 
 @dataclass(frozen=True)
@@ -199,7 +217,7 @@ def deliver(  # noqa: PLR0913
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
         if kind in ("silent", "lost", "overflow", "not logged") or (
-            kind == "cut off" and _is_news(address)
+            kind == "cut off" and _cut_off.is_news(address)
         ):
             _logger().warning("%s", event)
         elif callback is None:
@@ -234,17 +252,6 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
         )
     reason = "" if seen.reason == "not a publisher" else seen.reason
     return reason, "Start a subscriber that listens there, or check address, port and firewall."
-
-
-def _is_news(address: str) -> bool:
-    """Whether to log that this peer was cut off: each one at most every 5 s, and no crowd."""
-    global _cut_off  # noqa: PLW0603
-    now = monotonic()
-    _cut_off = {known: at for known, at in _cut_off.items() if now - at < _QUIET}
-    if address in _cut_off or len(_cut_off) >= _CROWD:
-        return False
-    _cut_off[address] = now
-    return True
 
 
 def _logger() -> logging.Logger:

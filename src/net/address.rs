@@ -62,11 +62,11 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     use_ipv6(live, &endpoint)?;
     let process = context::process();
     let mut attach = || {
-        spare::check()?;
         let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
         if let Endpoint::Inproc(name) = &endpoint {
             process.names().bind(name, attach)
         } else {
+            spare::check()?;
             attach()
         }
     };

@@ -92,33 +92,20 @@ impl Inbox {
         Ok(self.queue.front())
     }
 
-    /// Reads the next message in place and takes it; leaves it where `read` finds no memory.
+    /// Reads the next message in place and takes it, for `keep` to do with as it will; leaves it where
+    /// `read` finds no memory.
     #[inline]
     pub(crate) fn read_next<T>(
         &mut self,
         live: &mut Live,
         read: impl FnOnce(&Received) -> Option<T>,
+        keep: impl FnOnce(Received),
     ) -> Result<Option<T>> {
         let Some(front) = self.front(live)? else {
             return Ok(None);
         };
         let found = read(front).ok_or(Error::NoMemory)?;
-        self.queue.pop_front();
-        Ok(Some(found))
-    }
-
-    /// Reads the next message in place and moves it to those that were `taken`.
-    pub(crate) fn read_aside<T>(
-        &mut self,
-        live: &mut Live,
-        read: impl FnOnce(&Received) -> Option<T>,
-        taken: &mut Vec<Received>,
-    ) -> Result<Option<T>> {
-        let Some(front) = self.front(live)? else {
-            return Ok(None);
-        };
-        let found = read(front).ok_or(Error::NoMemory)?;
-        taken.extend(self.queue.pop_front());
+        self.queue.pop_front().map(keep);
         Ok(Some(found))
     }
 

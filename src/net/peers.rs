@@ -277,6 +277,11 @@ impl Live {
         links.any(|link| link.peer.state != State::Connected)
     }
 
+    /// That it is connected to nobody is no news.
+    pub(crate) fn may_be_alone(&mut self) {
+        self.peers.silence.told = true;
+    }
+
     /// Says, once an outage, that somebody is not there: whoever a connection was asked for, while the
     /// object is `in_use`; or, where none was, anybody at all, while somebody `waits`.
     pub(crate) fn watch_silence(&mut self, in_use: bool, waits: bool) {

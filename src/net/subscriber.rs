@@ -144,7 +144,7 @@ impl Subscriber {
         let mut entered = entered?;
         entered.only_took();
         let (live, inbox) = entered.parts()?;
-        match inbox.read_next(live, read)? {
+        match inbox.read_next(live, read, drop)? {
             Some(found) => Ok(Look::Found(found)),
             None => self.nothing(&mut entered, waits),
         }
@@ -168,7 +168,7 @@ impl Subscriber {
         let (live, inbox) = entered.parts()?;
         let mut count = 0;
         while count < max_count {
-            match inbox.read_aside(live, &read, taken) {
+            match inbox.read_next(live, &read, |read| taken.push(read)) {
                 Ok(Some(next)) => found.push(next),
                 Ok(None) if count == 0 => return self.nothing(&mut entered, waits),
                 Err(error) if count == 0 => return Err(error),
@@ -304,6 +304,14 @@ impl Subscriber {
             undecodable: self.undecodable.load(Ordering::Relaxed),
             backlog: inbox.queue.len(),
         })
+    }
+
+    /// That it is connected to nobody is no news: a chat's, which is heard before it hears.
+    pub fn may_be_alone(&self) -> Result<()> {
+        let mut entered = self.owner.enter()?;
+        let (live, _) = entered.parts()?;
+        live.may_be_alone();
+        Ok(())
     }
 
     /// Counts no loss of this instance: it is our own, which a relay sends back.

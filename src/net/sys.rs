@@ -181,6 +181,15 @@ pub(crate) struct Ready {
     pub(crate) others: bool,
 }
 
+impl Ready {
+    fn of(mut readable: impl Iterator<Item = bool>) -> Self {
+        Self {
+            first: readable.next().unwrap_or(false),
+            others: readable.any(|readable| readable),
+        }
+    }
+}
+
 /// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever).
 /// `Err(EINTR)` when a signal came first. A descriptor that was closed meanwhile counts as readable.
 #[cfg(unix)]
@@ -209,11 +218,7 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Er
                 .unwrap_or(libc::EINTR),
         ));
     }
-    let mut readable = items.iter().map(|item| item.revents != 0);
-    Ok(Ready {
-        first: readable.next().unwrap_or(false),
-        others: readable.any(|readable| readable),
-    })
+    Ok(Ready::of(items.iter().map(|item| item.revents != 0)))
 }
 
 /// The same by libzmq, which knows what Windows calls it.
@@ -238,11 +243,7 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Er
             std::ffi::c_long::try_from(milliseconds).unwrap_or(std::ffi::c_long::MAX),
         )
     })?;
-    let mut readable = items.iter().map(|item| item.revents != 0);
-    Ok(Ready {
-        first: readable.next().unwrap_or(false),
-        others: readable.any(|readable| readable),
-    })
+    Ok(Ready::of(items.iter().map(|item| item.revents != 0)))
 }
 
 /// Waits until a descriptor is readable; `ready` then has all that are, and none when the time was

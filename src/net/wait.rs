@@ -142,7 +142,8 @@ pub(crate) struct Place<'a, R: Room> {
 }
 
 impl<R: Room> Entered<'_, R> {
-    /// Puts this thread among those that wait.
+    /// Puts this thread among those that wait. What it did before in the same use may have taken a
+    /// signal that another one of them needs.
     pub(crate) fn get_in_line<'a>(&mut self, owner: &'a Owner<R>) -> Result<Place<'a, R>> {
         let (live, _) = self.parts()?;
         let (descriptor, alone) = (live.descriptor, live.is_alone());

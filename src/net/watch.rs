@@ -129,7 +129,7 @@ impl<R: Room> Owner<R> {
         let mut entered = self.enter()?;
         entered.only_took();
         let (live, room) = entered.parts()?;
-        let descriptor = live.descriptor;
+        let (descriptor, alone) = (live.descriptor, live.is_alone());
         let outcome = attempt(live, room);
         // Who looks for a change may have taken the signal of those who look for messages.
         let changes = watch.is_some_and(|watch| watch.want == Want::Change);
@@ -141,6 +141,10 @@ impl<R: Room> Owner<R> {
             if !watch.set.swap(true, Ordering::AcqRel) {
                 entered.slot.waiters.push(Arc::clone(&watch.wake));
                 drop(entered);
+                if alone {
+                    // As in `wait`: the thread that says so may be asleep.
+                    context::process().look();
+                }
                 context::process().watcher()?.add(watch, descriptor);
             }
         }

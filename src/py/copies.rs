@@ -49,7 +49,7 @@ pub(super) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Option<(Bound<'py, P
     Some((PyString::from_bytes(py, text.as_bytes()).ok()?, false))
 }
 
-/// A text of ASCII, which need not be decoded: a third faster than the way of all others.
+/// A text of ASCII, whose bytes are its characters: nothing need be decoded.
 #[inline]
 fn ascii<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyString>> {
     let length = ffi::Py_ssize_t::try_from(bytes.len()).ok()?;

@@ -2,8 +2,8 @@
 //!
 //! libzmq's network thread says when it is done with one, and must not wait for the interpreter. It
 //! therefore puts the object on a list, which the next large send empties, or a thread of ours a
-//! moment later. Invariant: nobody waits for the interpreter while holding the list's lock; each process has a list of
-//! its own, because another thread may hold the lock when a process forks.
+//! moment later. Invariants: nobody waits for the interpreter while holding the list's lock; each
+//! process has a list of its own, because another thread may hold the lock when a process forks.
 
 use crate::net::{about_to_wait, fork_generation, Lender};
 use pyo3::prelude::*;

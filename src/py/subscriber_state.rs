@@ -100,6 +100,11 @@ impl Subscriber {
         Ok(py.detach(|| self.core.disconnect(address))?)
     }
 
+    /// That it is connected to nobody is no news, for `chat`.
+    fn _may_be_alone(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.core.may_be_alone())?)
+    }
+
     /// Counts no loss of this instance, for `chat`: its own, which a relay sends back.
     fn _pass_over(&self, py: Python<'_>, instance: String) -> PyResult<()> {
         Ok(py.detach(|| self.core.pass_over(instance))?)

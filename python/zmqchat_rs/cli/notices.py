@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import paint, parse_address, sanitize
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
 _MOST = 10
 # How much of a prefix is shown.
 _LONGEST = 60
-# How long nobody is told again that the same peer was cut off, in seconds; for so many it is kept.
+# That a peer was cut off is told once in so many seconds, and of so many peers.
 _QUIET = 60.0
-_CROWD = 1_000
+_CROWD = 10
 # How long the end waits for a line on its way to a terminal that is held up (Ctrl+S), in seconds.
 _PATIENCE = 1.0
 
@@ -42,10 +41,12 @@ class Notices:
         """Take the addresses that were typed; the other peers come by themselves."""
         import logging  # noqa: PLC0415 - the other commands start sooner
 
+        from zmqchat_rs._events import Seldom  # noqa: PLC0415
+
         self._connects_to = {typed_address(address) for address in connects_to}
         self._verbose = verbose
-        # Who was cut off, and when that was said last; whoever tries again is no news each time.
-        self._cut_off: dict[str, float] = {}
+        # Whoever is cut off tries again, which is no news each time.
+        self._cut_off = Seldom(_QUIET, _CROWD)
         self._colored = sys.stderr is not None and wants_color(sys.stderr, color)
         # A thread that still writes when the interpreter ends would make it abort.
         self._lock = threading.Lock()
@@ -61,16 +62,7 @@ class Notices:
                     self._write(paint(line, style="dim") if self._colored else line)
 
     def _is_repeated(self, event: Event) -> bool:
-        if event.kind != "cut off":
-            return False
-        place, now = self._place(event.address), time.monotonic()
-        said = self._cut_off.get(place)
-        if said is not None and now - said < _QUIET:
-            return True
-        if len(self._cut_off) >= _CROWD:
-            self._cut_off.clear()
-        self._cut_off[place] = now
-        return False
+        return event.kind == "cut off" and not self._cut_off.is_news(self._place(event.address))
 
     def _lines(self, event: Event) -> Iterator[str]:
         raise NotImplementedError
