@@ -15,7 +15,7 @@ from zmqchat_rs import Publisher, Subscriber
 
 # Calls in a stretch: some of the batches in which a subscriber takes what is there.
 CALLS = 2_560
-REPEATS = 3
+REPEATS = 5
 SIZE = 64
 TEXT, BYTES, TOPIC = "x" * SIZE, b"x" * SIZE, "room1"
 

