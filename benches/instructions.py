@@ -142,7 +142,7 @@ def main() -> int:
         return 0
     lines = compare(found, kept.get(key(), {}))
     if key() in kept and exceeds(lines):
-        # One run in some fifty is disturbed, for a reason that nobody found; a dearer call is dear twice.
+        # One run in some fifty is disturbed, nobody knows by what; a dearer call is dear twice.
         print("\n".join([*lines, "once more:"]))
         lines = compare(measure(), kept[key()])
     print("\n".join(lines))
