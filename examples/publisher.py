@@ -17,10 +17,10 @@ address = sys.argv[1] if len(sys.argv) > 1 else "*:5555"
 room = sys.argv[2] if len(sys.argv) > 2 else "room1"
 
 with Publisher(address) as pub:
-    print("Tell the others:", *pub.addresses, flush=True)
-    # Who comes later misses what was said before: so wait for the first one.
-    pub.wait_for_subscribers(1, topic=room)
     try:
+        print("Tell the others:", *pub.addresses, flush=True)
+        # Who comes later misses what was said before: so wait for the first one.
+        pub.wait_for_subscribers(1, topic=room)
         for number in itertools.count(1):
             pub.send(f"Hello number {number}", topic=room)
             print("sent", number, "to", pub.subscriber_count, "subscribers", flush=True)
