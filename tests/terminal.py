@@ -61,6 +61,11 @@ def start(*words: str, stdout: int | IO[bytes] = subprocess.PIPE, **changes: str
     return Running([*_COMMAND, *words], stdout, environment(**changes))
 
 
+def start_shell(line: str, *words: str) -> Running:
+    """Start a line of a shell's, in which ``"$@"`` is a command."""
+    return Running(["sh", "-c", line, "sh", *_COMMAND, *words], subprocess.PIPE, environment())
+
+
 def start_script(script: str, *words: str) -> Running:
     """Start a Python program in a pipe."""
     command = [sys.executable, "-u", "-c", script, *words]

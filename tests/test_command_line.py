@@ -19,6 +19,7 @@ from terminal import (
     reading,
     start,
     start_script,
+    start_shell,
     told_address,
     zmqchat,
 )
@@ -92,6 +93,19 @@ def test_an_output_that_nobody_reads_is_no_error(words: tuple[str, ...]) -> None
     os.close(read)
     with os.fdopen(write, "wb") as closed, start(*words, stdout=closed) as command:
         assert command.finish() == (0, "", "")
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--raw",)])
+def test_sub_counts_messages_though_its_output_was_closed_at_the_start(
+    publisher: Publisher, form: tuple[str, ...]
+) -> None:
+    words = ["sub", publisher.addresses[0], "-c", "2", "--stats", *form]
+    with start_shell('exec "$@" >&-', *words) as sub:
+        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.send_many(["one", "two"])
+        code, _, errors = sub.finish()
+    assert (code, errors.count("\n")) == (0, 1), errors
+    assert errors.startswith("received 2, ")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")

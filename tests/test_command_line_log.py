@@ -70,6 +70,10 @@ ALL = [
         (("--since", "1d"), [0, 1, 2, 3]),
         (("-n", "2"), [2, 3]),
         (("-n", "0"), []),
+        (("-n", "99999999999999999999"), [0, 1, 2, 3]),
+        (("-n", "9" * 5000), [0, 1, 2, 3]),
+        (("--since", "999999d"), [0, 1, 2, 3]),
+        (("--until", "999999d"), []),
         (("-n", "9", "--from", "alice", "-t", "room1"), [0]),
     ],
 )
@@ -148,7 +152,10 @@ def test_log_says_what_it_cannot_read(tmp_path: Path) -> None:
     ("words", "text"),
     [
         (("log", "x", "--since", "noon"), "'noon' is no time: type 10m, 2h"),
+        (("log", "x", "--since", "9999-12-31T23:59:59-12:00"), "is no time: type 10m, 2h"),
         (("log", "x", "--grep", "("), "'(' is no pattern"),
+        (("log", "x", "--grep", "a{99999999999}"), "'a{99999999999}' is no pattern"),
+        (("log", "x", "--grep", "(" * 20_000), "is no pattern"),
         (("replay", "x", "--speed", "-1"), "'-1' is no speed"),
         (("replay", "x", "--speed", "fast"), "'fast' is no speed"),
         (("replay", "x", "--wait", "1"), "add --to"),

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import read_transcript, transcript_line
@@ -142,7 +142,7 @@ def _is_asked_for(message: Message, arguments: Namespace) -> bool:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no pattern: {error}") from error
 
 
@@ -151,12 +151,15 @@ def _moment(text: str) -> datetime:
     now = datetime.now().astimezone()
     ago = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
     if ago:
-        return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        try:
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
+        except OverflowError:
+            return datetime.min.replace(tzinfo=timezone.utc)  # before any message
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
         text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"'{text}' is no time: type 10m, 2h, 3d, 14:30, 2026-01-31 or 2026-01-31T14:30"
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,9 @@ def seconds(text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    """Read a count."""
+    """Read a count; one that no memory holds is the largest that there is."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"'{text}' is no count: type 0, 1, 2, …")
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    # Python itself refuses to read thousands of digits.
+    return sys.maxsize if len(digits) > len(str(sys.maxsize)) else min(int(digits), sys.maxsize)

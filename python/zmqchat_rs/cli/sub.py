@@ -214,7 +214,8 @@ class _Json(Sink):
             fields["data_base64"] = base64.b64encode(data).decode()
         # JSON leaves one control character as it is.
         line = json.dumps(fields).replace("\x7f", "\\u007f")
-        sys.stdout.write(f"{line}\n")
+        if sys.stdout is not None:
+            sys.stdout.write(f"{line}\n")
         self.shown += 1
 
 
@@ -222,8 +223,9 @@ class _Raw(Sink):
     """The first frame's bytes, and a newline."""
 
     def show(self, message: Message) -> None:
-        sys.stdout.buffer.write(message.raw)
-        sys.stdout.buffer.write(b"\n")
+        if sys.stdout is not None:
+            sys.stdout.buffer.write(message.raw)
+            sys.stdout.buffer.write(b"\n")
         self.shown += 1
 
 
