@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from chatting import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
-from patience import PATIENCE, until
-from zmqchat_rs import Chat, Message, Publisher, Subscriber, ZmqChatError, _chat_engine
+from patience import PATIENCE, Background, until
+from zmqchat_rs import (
+    Chat,
+    ClosedError,
+    Message,
+    Publisher,
+    Subscriber,
+    ZmqChatError,
+    _chat_engine,
+)
 
 
 def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
@@ -200,6 +208,14 @@ def test_who_does_not_come_in_time_is_told() -> None:
                 wait(timeout=0)
             with pytest.raises(ValueError, match="timeout"):
                 wait(timeout=-1)
+            with pytest.raises(TypeError, match="number"):
+                wait(timeout="x")  # type: ignore[arg-type]
+        one_day = Background(alice.recv, timeout=10**400)
+        one_day.until_at_rest()
+        alice.close()
+        with pytest.raises(ClosedError):
+            one_day.result()
+    with chat("alice") as alice:
         assert alice.wait_for_members(0) == 0
 
 
@@ -216,12 +232,61 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"peers": "lab-pc:99999"}, "port"),
         ({"heartbeat": 0}, "heartbeat"),
         ({"heartbeat": float("nan")}, "heartbeat"),
+        ({"heartbeat": 0.049}, "heartbeat is 0.05 to 86400 seconds"),
+        ({"heartbeat": 86_401}, "heartbeat is 0.05 to 86400 seconds"),
+        ({"heartbeat": 10**400}, "heartbeat is 0.05 to 86400 seconds"),
         ({"name": "a:b", "plain": True}, "ends at its ':'"),
     ]
     for options, says in wrong:
         with pytest.raises(ValueError, match=says):
             Chat(**{"name": "alice", "bind": "127.0.0.1:0", **options})
     assert not [one for one in threading.enumerate() if one.name.startswith("zmqchat-chat")]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"heartbeat": "5"}, "heartbeat is a number, not str"),
+        ({"on_message": 5}, "on_message is a function that takes a Message, or None"),
+        ({"on_notice": 5}, "on_notice is a function that takes a Notice, or None"),
+        ({"on_event": 5}, "on_event is a function that takes an Event, or None"),
+        ({"name": 5}, "name"),
+        ({"name": 5, "plain": True}, "name is a str, not int"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_told(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        Chat(**{"name": "alice", "bind": "127.0.0.1:0", **options})
+
+
+@pytest.mark.parametrize("heartbeat", [0.05, 86_400])
+def test_the_extremes_of_a_heartbeat_work(heartbeat: float) -> None:
+    with chats("alice", "bob", heartbeat=heartbeat) as (alice, bob):
+        alice.say("Hello")
+        assert texts(bob, 1) == ["Hello"]
+        assert [one.name for one in alice.members] == ["bob"]
+
+
+def test_what_could_not_be_said_does_not_count() -> None:
+    with chat("alice") as alice:
+        with pytest.raises(ValueError, match="max_message_bytes"):
+            alice.say("x" * (64 * 2**20 + 1))
+        alice.say("short")
+        assert alice.stats().said == 1
+
+
+def test_nobody_waits_for_members_of_a_room_that_was_not_joined() -> None:
+    with chat("alice") as alice:
+        for wait in (alice.wait_for_members, alice.wait_for_listeners):
+            with pytest.raises(ValueError, match="you are not in 'typo': join it first"):
+                wait(room="typo", timeout=PATIENCE)
+        alice.join("team1")
+        waiting = Background(alice.wait_for_members, room="team1")
+        waiting.until_at_rest()
+        alice.leave("team1")
+        alice.say("wakes whoever waits")
+        with pytest.raises(ValueError, match="you are not in 'team1'"):
+            waiting.result()
 
 
 def test_a_port_that_is_taken_is_answered_with_what_to_do() -> None:

@@ -231,6 +231,8 @@ def _name_of(message: Message) -> str:
 
 def check_plain_name(name: str) -> None:
     """Refuse what a stamp could not carry either, and what could not be told from the text."""
+    if not isinstance(name, str):
+        raise TypeError(f"name is a str, not {type(name).__name__}")
     if not name.strip() or len(name.encode()) > _LONGEST_NAME or sanitize(name) != name:
         raise ValueError(f"a name has 1 to {_LONGEST_NAME} bytes of text that shows, not {name!r}")
     if ":" in name:

@@ -12,12 +12,33 @@ from __future__ import annotations
 import math
 import random
 
+from ._arguments import number
+
 # The heartbeat varies by so much of itself.
 _JITTER = 0.25
 # Never two within this part of a heartbeat.
 _GAP = 0.1
 # With so many members or more, answers to a newcomer spread over a whole heartbeat.
 _CROWD = 200
+
+
+# Below, a chat would do little else; above, nobody would miss anybody. In seconds.
+_SHORTEST, _LONGEST = 0.05, 86_400.0
+
+
+def check_heartbeat(heartbeat: float) -> float:
+    """Check seconds between two signs of life.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: Nobody could live by it.
+    """
+    checked = number("heartbeat", heartbeat)
+    if not _SHORTEST <= checked <= _LONGEST:
+        raise ValueError(
+            f"heartbeat is {_SHORTEST:g} to {_LONGEST:g} seconds, for example 5; not {heartbeat}"
+        )
+    return checked
 
 
 class Pulse:

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from zmqchat_rs._chat_presence import check_heartbeat
 from zmqchat_rs._chat_relay import relay_addresses
 from zmqchat_rs._core import ZmqChatError
 
@@ -41,7 +42,8 @@ examples:
   zmqchat chat --name carol --via teacher-pc    through the teacher's relay
   zmqchat chat --room team1 --log team1.log ..  another room than lobby, logged
   zmqchat chat --bind '*:5557' 127.0.0.1        a second chat on this laptop
-  uptime | zmqchat chat --name server bob-pc    says a line and ends
+  uptime | zmqchat chat --name server --via teacher-pc
+                                                says a line and ends
   zmqchat chat --plain ..                       for company that reads with pyzmq
 
 type /help there for what can be typed. The lines that you typed are kept in
@@ -87,8 +89,8 @@ def add_to(commands: Commands) -> None:
         type=_heartbeat,
         default=5.0,
         metavar="SECONDS",
-        help="say so often that we are here, the same for all; default: 5. Who is silent for "
-        "three and a half is lost",
+        help="say so often that we are here, 0.05 to 86400, the same for all; default: 5. Who is "
+        "silent for three and a half is lost",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
@@ -156,9 +158,10 @@ def _front(arguments: Namespace) -> Front:
 
 def _heartbeat(text: str) -> float:
     value = seconds(text)
-    if not value:
-        raise argparse.ArgumentTypeError("a heartbeat is longer than 0 seconds, for example 5")
-    return value
+    try:
+        return check_heartbeat(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _login_name() -> str:
