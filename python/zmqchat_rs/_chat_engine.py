@@ -287,9 +287,9 @@ class Engine:
             if message.topic not in self._rooms or self._is_own(message, now):
                 return
             notice = self.members.heard(message, now)
-            if message.kind == "come":
-                self._nudge()
             ordinary = not message._presence  # noqa: SLF001
+            if not ordinary and message.kind == "come":
+                self._nudge()
             if ordinary:
                 self.heard += 1
                 if self.on_message is None:

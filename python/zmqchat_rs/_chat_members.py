@@ -139,7 +139,8 @@ class Members:
         Returns:
             What is to be told of it; None for nothing.
         """
-        room, kind, instance = message.topic or "", message.kind, message.instance
+        room, instance = message.topic or "", message.instance
+        kind = message.kind if message._presence else None  # noqa: SLF001
         name = message.sender or _name_of(message)
         key = (instance is not None, instance or name, room)
         known = self._entries.get(key)

@@ -29,7 +29,9 @@ impl Message {
     /// Whether it is a chat's presence, which no listener shows.
     #[getter]
     fn _presence(&self, py: Python<'_>) -> bool {
-        !self.rest.is_empty() && self.stamp(py).is_some_and(Stamp::is_presence)
+        !self.rest.is_empty()
+            && self.stamp(py).is_some_and(Stamp::is_presence)
+            && self.payload(py).is_empty()
     }
 
     /// The IP address that it came from, which is a relay's where there is one. Known of what a
