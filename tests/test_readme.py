@@ -8,13 +8,13 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
 import threading
 import time
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -52,15 +52,8 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def port() -> int:
-    return unused_port()
-
-
-def unused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
 
 
 class Running:
@@ -261,8 +254,8 @@ def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
 
 
-def test_two_windows_talk_and_a_window_talks_with_a_program() -> None:
-    here_and_there = {"5555": str(unused_port()), "5557": str(unused_port())}
+def test_two_windows_talk_and_a_window_talks_with_a_program(free_port: Callable[[], int]) -> None:
+    here_and_there = {"5555": str(free_port()), "5557": str(free_port())}
 
     def here(pasted: str) -> str:
         """Change the ports, and listen on this machine alone."""
@@ -297,10 +290,10 @@ def test_a_relay_passes_on_what_its_program_sends(port: int) -> None:
         assert relay.ends() == 0
 
 
-def test_what_is_typed_with_a_relay_in_between_is_read(port: int) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        other = free.getsockname()[1]
+def test_what_is_typed_with_a_relay_in_between_is_read(
+    port: int, free_port: Callable[[], int]
+) -> None:
+    other = free_port()
 
     def here(line: str) -> Running:
         ends = f"zmqchat relay --frontend 127.0.0.1:{other} --backend 127.0.0.1:{port}"
