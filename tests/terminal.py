@@ -216,6 +216,12 @@ class Terminal:
                 return self.wait(within=within)
         raise AssertionError(f"it ignores Ctrl+C: {self.text!r}")
 
+    def hang_up(self) -> int:
+        """Close the window, wait for the end and give the exit code."""
+        os.close(self._screen)
+        self._screen = os.open(os.devnull, os.O_RDWR)
+        return self._process.wait(SECONDS)
+
     def _read(self, deadline: float) -> bool:
         """Read once; false when it ended or the time is over."""
         ready, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))

@@ -60,6 +60,59 @@ def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
         assert pub.finish() == (143, "", "")
 
 
+@pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGTERM])
+def test_who_is_asked_to_go_once_more_still_ends_in_order(second: int) -> None:
+    """A window that is closed sends SIGHUP twice: from the shell, and from the system."""
+    with start("pub", "--bind", "127.0.0.1:0") as pub:
+        told_address(pub)
+        for number in (signal.SIGHUP, second):
+            pub.process.send_signal(number)
+        assert pub.wait() == 129
+        assert pub.finish() == (129, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "ready"),
+    [
+        (("relay", "--frontend", "127.0.0.1:0", "--backend", "127.0.0.1:0"), r"Ctrl\+C ends"),
+        (("pub", "--bind", "127.0.0.1:0"), "Message> "),
+        (("sub", "--bind", "127.0.0.1:0"), r"Ctrl\+C ends"),
+        (("chat", "--name", "alice", "--bind", "127.0.0.1:0"), "lobby>"),
+    ],
+)
+def test_a_window_that_is_closed_ends_what_ran_there(words: tuple[str, ...], ready: str) -> None:
+    with in_terminal(*words) as window:
+        window.expect(ready)
+        # Who reads what is typed may see its end first.
+        assert window.hang_up() in ((0, 129) if words[0] in ("pub", "chat") else (129,))
+
+
+def test_what_was_told_to_stay_survives_its_window() -> None:
+    with start_shell('trap "" HUP; exec "$@"', "pub", "--bind", "127.0.0.1:0") as pub:
+        told_address(pub)
+        pub.process.send_signal(signal.SIGHUP)
+        pub.process.send_signal(signal.SIGTERM)
+        assert pub.wait() == 143
+
+
+def test_ctrl_c_while_it_is_being_loaded_is_quiet_too() -> None:
+    script = """
+import os, runpy, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupts(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "zmqchat_rs.cli.pub":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("zmqchat_rs", run_name="__main__")
+"""
+    with start_script(script) as loading:
+        assert loading.finish() == (130, "", "")
+
+
 def test_sub_into_head_ends_quietly_though_no_further_message_comes(publisher: Publisher) -> None:
     with reading(publisher, "--timestamps", "none") as sub:
         head = subprocess.Popen(["head", "-1"], stdin=sub.stdout, stdout=subprocess.PIPE)
