@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -142,10 +144,42 @@ def test_log_says_what_it_cannot_read(tmp_path: Path) -> None:
     other.write_text("Once upon a time\n", encoding="utf-8")
     missing = tmp_path / "missing.log"
     for path, text in ((missing, "No such file"), (other, "holds no messages")):
-        finished = zmqchat("log", str(path))
-        assert finished.returncode == 1
-        assert text in finished.stderr.decode()
-        assert str(path) in finished.stderr.decode()
+        for words in (["log"], ["replay"], ["replay", "--to", "127.0.0.1:0", "--wait", "0"]):
+            finished = zmqchat(words[0], str(path), *words[1:])
+            assert (finished.returncode, finished.stdout) == (1, b"")
+            assert text in finished.stderr.decode()
+            assert str(path) in finished.stderr.decode()
+    kept = tmp_path / "kept.log"
+    with Transcript(kept) as log:
+        log.write(message("Hello"))
+    other.write_bytes(other.read_bytes() + kept.read_bytes())
+    finished = zmqchat("log", str(other), "--topic", "room2")
+    assert (finished.returncode, finished.stdout) == (0, b"")
+    empty = tmp_path / "empty.log"
+    empty.touch()
+    for command in ("log", "replay"):
+        assert zmqchat(command, str(empty)).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_log_reads_a_pipe_and_waits_for_no_one_who_was_told_to_end(
+    chat: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    first, *others = chat.read_bytes().splitlines(keepends=True)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with start("log", str(fifo), "--timestamps", "none") as reads, fifo.open("wb", 0) as writes:
+            writes.write(first)
+            assert reads.line() == ALL[0]
+            reads.process.send_signal(number)
+            assert reads.finish() == (code, "", "")
+    with start("log", str(fifo), "--timestamps", "none") as reads:
+        with fifo.open("wb", 0) as writes:
+            writes.writelines([first[:9], first[9:], *others])
+        assert reads.finish() == (0, "".join(f"{line}\n" for line in ALL), "")
+    piped = zmqchat("log", "/dev/stdin", "--timestamps", "none", stdin=chat.read_bytes())
+    assert piped.stdout.decode().splitlines() == ALL
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,12 @@ import json
 import multiprocessing
 import os
 import re
-import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
-from patience import PATIENCE, Background, interrupt_when_at_rest, until
+from patience import PATIENCE, Background
 from stamps import stamp
 from zmqchat_rs import (
     ClosedError,
@@ -334,80 +333,3 @@ def test_a_file_that_is_moved_or_deleted_is_made_anew(tmp_path: Path) -> None:
         log.write(Message([b"three"]))
     assert texts(tmp_path / "old.log") == ["one"]
     assert texts(path) == ["three"]
-
-
-def test_who_follows_hears_what_is_written_later(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    heard: list[str] = []
-    with Transcript(path, max_bytes=300, keep=100) as log, read_transcript(
-        path, follow=True
-    ) as reader:
-
-        def follow() -> None:
-            for message in reader:
-                heard.append(message.text)  # noqa: PERF401 - the list is looked at meanwhile
-
-        listening = Background(follow)
-        for number in range(100):
-            log.write(Message([b"room1:%d" % number]))
-            if number % 10 == 0:
-                until(lambda: heard[-1:] == [str(number)], f"number {number}")  # noqa: B023
-        until(lambda: len(heard) == 100, "the last one")
-        reader.close()
-        listening.result()
-    assert heard == [str(number) for number in range(100)]
-
-
-def test_ctrl_c_ends_the_wait_of_who_follows(tmp_path: Path) -> None:
-    Transcript(tmp_path / "chat.log").close()
-    with read_transcript(tmp_path / "chat.log", follow=True) as reader:
-
-        def wait_here() -> None:
-            next(reader)
-
-        interrupt_when_at_rest()
-        with pytest.raises(KeyboardInterrupt):
-            wait_here()
-
-
-def test_a_reader_ends_when_it_is_closed(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    with Transcript(path) as log:
-        log.write_many(numbered(10))
-    with read_transcript(path) as reader:
-        assert next(reader).text == "0"
-    assert reader.closed
-    assert list(reader) == []
-
-
-def test_what_people_write_by_hand_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    path.write_text(
-        "# a remark\n"
-        "\n"
-        "2026-01-31T12:03:11.000042+01:00 room1 alice#42: Hello\\nworld\r\n"
-        '{"received_at": "2026-01-31T11:03:11Z", "topic": "room1", "text": "Hi"}\n',
-        encoding="utf-8",
-    )
-    one, two = read_transcript(path)
-    assert (one.topic, one.sender, one.sequence) == ("room1", "alice", 42)
-    assert (one.text, one.received_at) == ("Hello\nworld", AT)
-    assert (two.topic, two.text) == ("room1", "Hi")
-
-
-def test_threads_may_share_a_reader(tmp_path: Path) -> None:
-    path = tmp_path / "chat.log"
-    with Transcript(path) as log:
-        log.write_many(numbered(3000))
-    got: list[str] = []
-    lock = threading.Lock()
-    reader = read_transcript(path)
-
-    def read() -> None:
-        for message in reader:
-            with lock:
-                got.append(message.text)
-
-    for each in [Background(read) for _ in range(3)]:
-        each.result()
-    assert sorted(map(int, got)) == list(range(3000))
