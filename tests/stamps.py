@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 import zmq
 
 from patience import PATIENCE
 from strangers import pyzmq
+
+if TYPE_CHECKING:
+    from zmqchat_rs import Subscriber
 
 
 def stamp(seq: object, topic: str | None = None, **changes: Any) -> bytes:
@@ -45,3 +48,12 @@ def hand_made() -> Iterator[HandMade]:
     """One that listens on a free port."""
     with pyzmq(zmq.XPUB) as (sock, address):
         yield HandMade(sock, address)
+
+
+def hear(alice: HandMade, subscriber: Subscriber, *seqs: int, **options: Any) -> tuple[int, int]:
+    """Let alice send these numbers; what was lost and what came twice, as counted so far."""
+    alice.send(*seqs, **options)
+    for _ in seqs:
+        subscriber.recv(timeout=PATIENCE)
+    stats = subscriber.stats()
+    return stats.lost, stats.duplicates

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable
@@ -340,46 +339,6 @@ def test_ctrl_c_ends_a_long_conversion(run_python: RunPython) -> None:
     assert run_python(script) == (0, "interrupted\n", "")
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_missing_library_says_what_to_install(run_python: RunPython, library: str) -> None:
-    script = f"""
-        import sys
-        sys.modules["{library}"] = None
-        from zmqchat_rs import Message, MessageTable, to_{library}
-
-        for call in (MessageTable([]).to_{library}, lambda: to_{library}([])):
-            try:
-                call()
-            except ImportError as error:
-                print(error)
-    """
-    said = f"this needs {library}, which is not installed here: pip install {library}\n"
-    assert run_python(script) == (0, said * 2, "")
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_library_needs_none_of_the_others(run_python: RunPython, library: str) -> None:
-    pytest.importorskip(library, reason=f"{library} is not installed")
-    others = {"pandas", "polars", "pyarrow"} - {library}
-    script = f"""
-        import sys
-
-        class Missing:
-            def find_spec(self, name, *_):
-                if name in {sorted(others)}:
-                    raise ModuleNotFoundError(name, name=name)
-
-        sys.meta_path.insert(0, Missing())
-        from zmqchat_rs import Message, to_{library}
-        frame = to_{library}([Message([b'{{"a": 1}}'])], json=True)
-        print(frame["a"][0], frame["received_at"].dtype)
-    """
-    code, printed, _ = run_python(script, deadline=2 * PATIENCE)
-    kind = "datetime64[ns, UTC]" if library == "pandas" else "Datetime"
-    assert (code, printed.split(" ")[0]) == (0, "1")
-    assert kind in printed
-
-
 def test_threads_may_share_a_table(pyarrow: Any) -> None:
     table = MessageTable(MESSAGES * 1000, json=True)
     start = threading.Barrier(4)
@@ -390,48 +349,6 @@ def test_threads_may_share_a_table(pyarrow: Any) -> None:
 
     readers = [Background(read) for _ in range(4)]
     assert [reader.result() for reader in readers] == [20 * len(table)] * 4
-
-
-def test_importing_needs_no_library_for_tables(run_python: RunPython) -> None:
-    script = """
-        import sys, zmqchat_rs
-        print({"numpy", "pandas", "polars", "pyarrow"} & set(sys.modules))
-    """
-    assert run_python(script) == (0, "set()\n", "")
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
-    script = """
-        import re
-        from pathlib import Path
-        from zmqchat_rs import Message, MessageTable
-
-        def resident():
-            text = Path("/proc/self/status").read_text()
-            return int(re.search(r"VmRSS:\\s+(\\d+)", text)[1])
-
-        messages = [Message([b'{"a": %d, "b": [1]}' % number]) for number in range(20_000)]
-
-        def convert():
-            table = MessageTable(messages, json=True)
-            table.__arrow_c_stream__()  # a capsule that nobody takes
-            table.__arrow_c_schema__()
-            try:
-                import pyarrow
-            except ImportError:
-                return
-            pyarrow.table(table).column("a").to_pylist()
-
-        for _ in range(5):
-            convert()
-        before = resident()
-        for _ in range(40):
-            convert()
-        # One table has 5 MB.
-        print(resident() - before < 40_000)
-    """
-    assert run_python(script, deadline=2 * PATIENCE) == (0, "True\n", "")
 
 
 def test_a_table_tells_what_kind_of_message_it_is(pandas: Any) -> None:
