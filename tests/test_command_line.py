@@ -189,6 +189,10 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
         (("pub", "--bind", "127.0.0.1:0", "-W", "1", "-m", "x"), "--wait"),
         (("pub", "--connect", "*:5555", "-m", "x"), "*:5555"),
         (("shout",), "shout"),
+        (("pub", "room1", "hello"), "zmqchat pub: error: unrecognized arguments: room1 hello"),
+        (("pub", "room1", "hello"), "zmqchat pub -t room1 -m Hello"),
+        (("ip", "--nonsense"), "zmqchat ip: error: unrecognized arguments: --nonsense"),
+        (("--nonsense",), "zmqchat: error: unrecognized arguments: --nonsense"),
     ],
 )
 def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
@@ -200,6 +204,26 @@ def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
     assert last_line.startswith("zmqchat")
     assert says in last_line
     assert "Traceback" not in finished.stderr.decode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments are text there")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sub", "\udcff"),
+        ("sub", "-t", "\udcff"),
+        ("pub", "--bind", "127.0.0.1:0", "-t", "\udcff", "-m", "x"),
+        ("pub", "--bind", "\udcff", "-m", "x"),
+        ("chat", "--name", "\udcff", "--bind", "127.0.0.1:0"),
+        ("relay", "--frontend", "\udcff"),
+        ("doctor", "\udcff"),
+        ("replay", os.devnull, "--to", "\udcff"),
+    ],
+)
+def test_a_word_that_is_no_text_is_a_usage_error_that_shows_it(words: tuple[str, ...]) -> None:
+    finished = zmqchat(*words)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert finished.stderr.startswith(rb"zmqchat: '\xff' is not UTF-8: type it anew")
 
 
 def test_no_command_shows_the_help() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 
 def number(what: str, value: float) -> float:
@@ -25,6 +26,27 @@ def number(what: str, value: float) -> float:
         return math.inf if value > 0 else -math.inf
     except TypeError:
         raise TypeError(f"{what} is a number, not {type(value).__name__}") from None
+
+
+def whole(what: str, value: int) -> int:
+    """Check that something is a whole number.
+
+    Args:
+        what: The argument's name.
+        value: What was passed.
+
+    Returns:
+        It as an int.
+
+    Raises:
+        TypeError: It is none; True and False are none either.
+    """
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{what} is a whole number, not {type(value).__name__}")
 
 
 def seconds(what: str, value: float | None) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zmqchat_rs._core import ZmqChatError, __version__, build_info
 
 from . import chat, demo, doctor, ip, log, pub, relay, replay, signals, streams, sub
-from .options import UsageError
+from .options import UsageError, not_text
 
 if TYPE_CHECKING:
     from typing import Sequence
@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         streams.complain(error)
         code = USAGE
+    except UnicodeEncodeError as error:
+        streams.complain(not_text(error))
+        code = USAGE
     except TimeoutError as error:
         streams.complain(error)
         code = TIMED_OUT
@@ -96,7 +99,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     try:
-        arguments = parser.parse_args(argv)
+        arguments, strays = parser.parse_known_args(argv)
+        if strays:
+            # The command's own usage, not that of all of them.
+            hint = f" ({arguments.stray})" if getattr(arguments, "stray", "") else ""
+            words = f"unrecognized arguments: {' '.join(strays)}{hint}"
+            getattr(arguments, "parser", parser).error(words)
         if not hasattr(arguments, "run"):
             parser.print_help(sys.stderr)
             return USAGE
