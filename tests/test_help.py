@@ -132,8 +132,7 @@ def documented() -> Iterator[tuple[str, object]]:
 
 def fields(cls: type) -> tuple[str, ...]:
     """What a NamedTuple or a dataclass has."""
-    names = getattr(cls, "_fields", None) or getattr(cls, "__dataclass_fields__", ())
-    return tuple(names)
+    return getattr(cls, "_fields", ()) or tuple(getattr(cls, "__dataclass_fields__", ()))
 
 
 DOCUMENTED = dict(documented())
