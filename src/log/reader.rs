@@ -97,10 +97,10 @@ impl Reader {
             }
             match self.read()? {
                 Took::Bytes(_) => continue,
+                // To its end, however long that takes.
                 Took::Nothing if !self.follow => continue,
-                Took::Nothing => {}
                 Took::End if self.next_file()? => continue,
-                Took::End => {}
+                Took::Nothing | Took::End => {}
             }
             if !self.follow || limit.is_some_and(|limit| began.elapsed() >= limit) {
                 return Ok(entries);
