@@ -6,40 +6,21 @@ import contextlib
 import gc
 import logging
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
-from patience import PATIENCE, Background, until
+from patience import PATIENCE, until
 from stamps import hand_made
+from told import Told
 from zmqchat_rs import Event, Publisher, Subscriber, _events
 
 if TYPE_CHECKING:
-    from conftest import Pair
     from interpreters import RunPython
 
     FreePort = Callable[[], int]
     Open = Callable[..., Any]
-
-
-class Told:
-    """The events that an `on_event` was called with, and by which threads."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.threads: set[threading.Thread] = set()
-
-    def __call__(self, event: Event) -> None:
-        self.events.append(event)
-        self.threads.add(threading.current_thread())
-
-    def kinds(self) -> list[str]:
-        return [event.kind for event in self.events]
-
-    def until(self, *kinds: str) -> None:
-        until(lambda: self.kinds() == [*kinds], f"{kinds}, not {self.events}")
 
 
 # ---- on_event
@@ -295,69 +276,6 @@ def test_a_callback_lives_as_long_as_its_object_is_open(open_one: Open) -> None:
 def test_only_a_function_can_be_called_back(open_one: Open) -> None:
     with pytest.raises(TypeError, match="on_event"):
         open_one(on_event="me")
-
-
-# ---- silence
-
-
-def silence(records: list[logging.LogRecord]) -> list[str]:
-    return [one.getMessage() for one in records if one.getMessage().startswith("nobody at")]
-
-
-def test_silence_is_told_once_an_outage_with_the_reason(
-    free_port: FreePort, caplog: pytest.LogCaptureFixture
-) -> None:
-    address, told = f"127.0.0.1:{free_port()}", Told()
-    with Subscriber(address, on_event=told) as subscriber:
-        began = time.monotonic()
-        with pytest.raises(TimeoutError):
-            subscriber.recv(timeout=4)
-        until(lambda: told.kinds() == ["silent"])
-        with pytest.raises(TimeoutError):
-            subscriber.recv(timeout=3.5)
-        assert told.kinds() == ["silent"], "once an outage"
-        event = told.events[0]
-        assert (event.address, event.reason) == (address, "refused")
-        assert "zmqchat pub" in event.advice
-        assert str(event).startswith(f"nobody at {address}: refused. ")
-        with Publisher(address):
-            told.until("silent", "connected")
-        told.until("silent", "connected", "disconnected")
-        with pytest.raises(TimeoutError):
-            subscriber.recv(timeout=4)
-        told.until("silent", "connected", "disconnected", "silent")
-        assert time.monotonic() - began > 6
-    assert silence(caplog.records) == [str(event), str(told.events[3])]
-    assert {one.levelno for one in caplog.records} == {logging.WARNING}
-
-
-def test_a_listener_with_somebody_there_and_one_who_does_not_wait_are_left_in_peace(
-    pair: Pair, free_port: FreePort, caplog: pytest.LogCaptureFixture
-) -> None:
-    with Subscriber(f"127.0.0.1:{free_port()}"), Subscriber(bind="127.0.0.1:0") as bound:
-        patient = Background(bound.recv, timeout=3.5)  # whom could it name?
-        with pytest.raises(TimeoutError):
-            pair.subscriber.recv(timeout=3.5)
-        with pytest.raises(TimeoutError):
-            patient.result()
-    assert silence(caplog.records) == []
-
-
-def test_listen_in_a_script_that_configured_nothing_says_it_on_stderr(
-    run_python: RunPython, free_port: FreePort
-) -> None:
-    address = f"127.0.0.1:{free_port()}"
-    script = """
-import sys
-from zmqchat_rs import Subscriber
-
-with Subscriber(sys.argv[1], topics=["room1"]) as sub:
-    print(sub.listen(timeout=4))
-"""
-    finished = run_python(script, address)
-    assert (finished.code, finished.stdout) == (0, "0\n")
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith(f"nobody at {address}: refused. ")
 
 
 # ---- cut off

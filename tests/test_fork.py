@@ -285,3 +285,56 @@ def test_publishers_and_subscribers_do_not_pickle(pair: Pair) -> None:
     for each in pair:
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(each)
+
+
+def test_a_child_of_a_parent_that_sends_large_payloads_sends_some_itself(
+    run_python: RunPython,
+) -> None:
+    # The parent's network thread may be giving one back at the moment of the fork.
+    script = """
+import os, threading
+from zmqchat_rs import ClosedError, Publisher, Subscriber
+
+payload = b"x" * 65_536
+pub = Publisher("127.0.0.1:0", on_full="block", linger=0)
+sub = Subscriber(pub.endpoint)
+pub.wait_for_subscribers(1, timeout=30)
+
+def until_closed(use):
+    try:
+        while True:
+            use()
+    except ClosedError:
+        pass
+
+uses = [lambda: pub.send_many([payload] * 50), sub.recv_many]
+threads = [threading.Thread(target=until_closed, args=[use]) for use in uses]
+for thread in threads:
+    thread.start()
+
+def child():
+    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as hears:
+        mine.wait_for_subscribers(1, timeout=30)
+        for _ in range(3):
+            mine.send(payload)
+            hears.recv(timeout=10)
+
+ended = []
+for _ in range(100):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            child()
+            code = 0
+        finally:
+            os._exit(code)
+    ended.append(os.waitpid(pid, 0)[1])
+pub.close()
+sub.close()
+for thread in threads:
+    thread.join()
+print(sum(map(bool, ended)), "children failed")
+"""
+    finished = run_python(script)
+    assert (finished.stdout, finished.code) == ("0 children failed\n", 0), finished.stderr

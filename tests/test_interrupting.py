@@ -316,3 +316,34 @@ except KeyboardInterrupt:
     print(time.monotonic() - moments[0] < 2)
 """
     assert run_python(script("sub.recv()", rest)) == (0, "True\n", "")
+
+
+def test_a_signal_that_comes_while_a_batch_is_read_loses_none_of_it(run_python: RunPython) -> None:
+    # The signal comes between two calls from C, so that the second one is the first to look at it.
+    script = """
+import ctypes, signal
+from functools import partial
+from zmqchat_rs import Publisher, Subscriber
+
+class Alarm(Exception):
+    pass
+
+def ring(*_):
+    raise Alarm
+
+signal.signal(signal.SIGUSR1, ring)
+kick = getattr(ctypes.CDLL(None), "raise")
+with Publisher("inproc://batch") as pub, Subscriber("inproc://batch") as sub:
+    pub.wait_for_subscribers(timeout=30)
+    pub.send_many([str(number) for number in range(3_000)])
+    for count in (1, 100, 2_000):
+        steps = [partial(kick, signal.SIGUSR1), partial(sub.recv_many, count)]
+        try:
+            print(len([*map(partial.__call__, steps)][1]), "came in spite of the signal")
+        except Alarm:
+            pass
+    heard = [message.text for message in sub.recv_many(3_000, timeout=30)]
+print(heard == [str(number) for number in range(3_000)])
+"""
+    finished = run_python(script)
+    assert (finished.stdout, finished.stderr, finished.code) == ("True\n", "", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Literal
 
 import pytest
 
@@ -288,3 +288,27 @@ def test_a_plain_subscriber_hears_envelopes_by_prefix() -> None:
             publisher.send("Hello", topic="room1")
             message = subscriber.recv(timeout=PATIENCE)
             assert (message.topic, message.text, message.raw) == ("room1", "Hello", b"room1")
+
+
+@pytest.mark.parametrize("framing", ["plain", "envelope"])
+def test_a_topic_and_a_prefix_that_are_one_to_libzmq_come_and_go_as_one(
+    framing: Literal["plain", "envelope"],
+) -> None:
+    prefix = "x:" if framing == "plain" else "x"
+    with Publisher("127.0.0.1:0", framing=framing) as publisher:
+        assert publisher.endpoint is not None
+        # From the second round on, the connection has the descriptor of a departed one.
+        for _ in range(3):
+            with Subscriber(publisher.endpoint, topics=["x"], framing=framing) as subscriber:
+                subscriber.subscribe(prefix=prefix)
+                publisher.wait_for_subscribers(timeout=PATIENCE)
+                subscriber.unsubscribe("x")
+                publisher.send("by its prefix", topic="x")
+                assert subscriber.recv(timeout=PATIENCE).text == "by its prefix"
+                subscriber.subscribe("x")
+                subscriber.unsubscribe(prefix=prefix)
+                publisher.send("by its topic", topic="x")
+                assert subscriber.recv(timeout=PATIENCE).text == "by its topic"
+                subscriber.unsubscribe("x")
+                until(lambda: publisher.topics == {})
+                until(lambda: publisher.subscriber_count == 0)

@@ -20,8 +20,6 @@ _JITTER = 0.25
 _GAP = 0.1
 # With so many members or more, answers to a newcomer spread over a whole heartbeat.
 _CROWD = 200
-
-
 # Below, a chat would do little else; above, nobody would miss anybody. In seconds.
 _SHORTEST, _LONGEST = 0.05, 86_400.0
 
@@ -36,7 +34,8 @@ def check_heartbeat(heartbeat: float) -> float:
     checked = number("heartbeat", heartbeat)
     if not _SHORTEST <= checked <= _LONGEST:
         raise ValueError(
-            f"heartbeat is {_SHORTEST:g} to {_LONGEST:g} seconds, for example 5; not {heartbeat}"
+            f"heartbeat is a number of seconds from {_SHORTEST:g} to {_LONGEST:,.0f}, for example "
+            f"5, not {heartbeat}"
         )
     return checked
 

@@ -53,8 +53,10 @@ class Event:
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
         count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
         reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
-            "name not found", "handshake failed", "not a publisher" ...; for "not logged": what the
-            system says; "" for other kinds.
+            "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
+            addresses that it listens at), "not connected" (it neither connects nor listens), "not a
+            subscriber" (a publisher waits for one); for "not logged": what the system says; "" for
+            other kinds.
         advice: For "silent": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -78,8 +80,7 @@ class Event:
         if self.kind == "disconnected":
             return f"lost the connection to {address}"
         if self.kind == "silent":
-            why = f": {self.reason}" if self.reason and self.reason != "ok" else ""
-            return f"nobody at {address}{why}. {self.advice}".rstrip()
+            return f"{self._silence(address)}. {self.advice}".rstrip()
         if self.kind == "cut off":
             return (
                 f"cut off {address}: it broke a rule of the protocol, such as a message above "
@@ -96,6 +97,16 @@ class Event:
             what = what.decode(errors="backslashreplace") + "*"
         verb = "joined" if self.kind == "subscribed" else "left"
         return f"{address} {verb} {_core.sanitize(what or '')}"
+
+    def _silence(self, address: str) -> str:
+        if self.reason == "not connected":
+            return "connected to nobody"
+        if self.reason == "nobody came":
+            return f"nobody has connected to {address}"
+        if self.reason == "not a subscriber":
+            return f"no subscriber at {address}"
+        why = f": {self.reason}" if self.reason and self.reason != "ok" else ""
+        return f"nobody at {address}{why}"
 
 
 def start() -> None:
@@ -148,6 +159,7 @@ def deliver(  # noqa: PLR0913
     subscription: str | bytes | None = None,
     count: int = 0,
     publishes: bool = False,
+    awaited: str = "link",
     dropped: bool = False,
     side: str = "",
     why: str = "",
@@ -162,22 +174,15 @@ def deliver(  # noqa: PLR0913
         subscription: As in `Event`.
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
+        awaited: For whom: "link" (who is at that address), "anybody" (who connects to it) or
+            "nobody" (it neither connects nor listens).
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
         why: What cannot be logged, and why.
     """
-    reason, advice = why, ""
-    if kind == "silent":
-        # Imported only now: most programs never need it.
-        from .probe import probe  # noqa: PLC0415
-
-        seen = probe(address, subscribe=False)
-        reason, advice = seen.reason, seen.advice
-        if publishes:
-            # The probe takes a subscriber's view.
-            advice = "Start a subscriber that listens there, or check address, port and firewall."
-            if reason == "not a publisher":
-                reason = ""
+    reason, advice = (
+        _why_silent(address, awaited, publishes=publishes) if kind == "silent" else (why, "")
+    )
     event = Event(
         kind,
         address,
@@ -203,6 +208,32 @@ def deliver(  # noqa: PLR0913
         # Whatever becomes of the log.
         if callback is not None:
             callback(event)
+
+
+def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, str]:
+    """Find the reason why nobody is there, and what to check."""
+    if awaited == "nobody":
+        return "not connected", "Call connect with the address of a publisher."
+    others = "subscriber" if publishes else "publisher"
+    if awaited == "anybody":
+        return "nobody came", (
+            f"Have a {others} connect to one of these addresses; check what was typed there, and "
+            "the firewall here."
+        )
+    # Imported only now: most programs never need it.
+    from .probe import probe  # noqa: PLC0415
+
+    seen = probe(address, subscribe=False)
+    if not publishes:
+        return seen.reason, seen.advice
+    # The probe takes a subscriber's view.
+    if seen.reason == "ok":
+        return "not a subscriber", (
+            "A publisher is there; publishers connect to a relay at its frontend, port 5556, or to "
+            "a subscriber that listens."
+        )
+    reason = "" if seen.reason == "not a publisher" else seen.reason
+    return reason, "Start a subscriber that listens there, or check address, port and firewall."
 
 
 def _is_news(address: str) -> bool:

@@ -204,11 +204,13 @@ class _Look:
         self._at("socket type")
         kind = self.found.socket_type or ""
         if kind not in ("PUB", "XPUB"):
-            too = ", which subscribes like this one" if kind in ("SUB", "XSUB") else ""
+            hears = kind in ("SUB", "XSUB")
+            too = ", which subscribes like this one" if hears else ""
+            relay = "; subscribers of a relay connect to its backend, port 5555" if hears else ""
             raise StoppedError(
                 "not a publisher",
                 f"at {self.found.address} is a {kind or 'nameless'} socket{too}: connect to a "
-                "publisher (PUB, XPUB, zmqchat pub), or check the port",
+                f"publisher (PUB, XPUB, zmqchat pub), or check the port{relay}",
             )
         if owed:
             self._at("subscription")

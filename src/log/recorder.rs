@@ -36,6 +36,8 @@ struct State {
 }
 
 struct Shared {
+    /// The process that the thread runs in.
+    process: u32,
     transcript: Arc<Transcript>,
     state: Mutex<State>,
     changed: Condvar,
@@ -55,6 +57,7 @@ impl Recorder {
         tell: impl Fn(&Error) + Send + 'static,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
+            process: std::process::id(),
             transcript,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -120,11 +123,12 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // Nobody waits; the thread writes what it has, and ends.
-        if let Ok(mut state) = self.0.state.try_lock() {
-            state.closing = true;
+        // In a forked child there is no such thread, and the lock may be held for ever.
+        if self.0.process == std::process::id() {
+            // Nobody waits; the thread writes what it has, and ends.
+            self.0.lock().closing = true;
+            self.0.changed.notify_all();
         }
-        self.0.changed.notify_all();
     }
 }
 

@@ -12,6 +12,17 @@ use std::time::Duration;
 /// How many events wait for a reader that is slow.
 const MOST: usize = 10_000;
 
+/// Whom somebody waits for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Whoever is at the address that a connection was asked for.
+    Link,
+    /// Whoever may connect to the addresses that it listens at.
+    Anybody,
+    /// It neither connects nor listens.
+    Nobody,
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -23,6 +34,8 @@ pub enum Kind {
     Silent {
         /// Whether it is a publisher that waits for subscribers.
         publishes: bool,
+        /// For whom it waits.
+        awaited: Awaited,
     },
     /// The peer broke a rule, such as the size of a message; it is tried again.
     CutOff,

@@ -133,7 +133,9 @@ impl Filter {
             Subscription::Prefix(prefix) => !self.prefixes.contains(prefix),
         };
         if new {
-            socket.set_subscribe(&wire)?;
+            if !self.has_twin(&subscription) {
+                socket.set_subscribe(&wire)?;
+            }
             match subscription {
                 Subscription::Topic(topic) => self.topics.insert(topic),
                 Subscription::Prefix(prefix) => self.prefixes.insert(prefix),
@@ -152,11 +154,30 @@ impl Filter {
             Subscription::Prefix(prefix) => self.prefixes.remove(prefix),
         };
         if known {
-            socket.set_unsubscribe(&self.on_the_wire(subscription))?;
+            if !self.has_twin(subscription) {
+                socket.set_unsubscribe(&self.on_the_wire(subscription))?;
+            }
         } else if *subscription == Subscription::Prefix(Vec::new()) {
             return self.narrow(socket);
         }
         Ok(())
+    }
+
+    /// Whether another subscription is the same to libzmq, as topic `x` and prefix `x:` are. It is asked
+    /// for once: libzmq would pass it on as often as it is asked for, but only its last end.
+    fn has_twin(&self, subscription: &Subscription) -> bool {
+        match subscription {
+            Subscription::Topic(_) => self.prefixes.contains(&self.on_the_wire(subscription)),
+            Subscription::Prefix(prefix) => {
+                let topic = match self.framing {
+                    Framing::Envelope => Some(&prefix[..]),
+                    _ => prefix.strip_suffix(b":"),
+                };
+                topic
+                    .and_then(|topic| std::str::from_utf8(topic).ok())
+                    .is_some_and(|topic| self.topics.contains(topic))
+            }
+        }
     }
 
     /// Ends hearing everything by default.

@@ -107,6 +107,21 @@ impl Inbox {
         Ok(Some(found))
     }
 
+    /// Reads the next message in place and moves it to those that were `taken`.
+    pub(crate) fn read_aside<T>(
+        &mut self,
+        live: &mut Live,
+        read: impl FnOnce(&Received) -> Option<T>,
+        taken: &mut Vec<Received>,
+    ) -> Result<Option<T>> {
+        let Some(front) = self.front(live)? else {
+            return Ok(None);
+        };
+        let found = read(front).ok_or(Error::NoMemory)?;
+        taken.extend(self.queue.pop_front());
+        Ok(Some(found))
+    }
+
     /// The next message, taken. Drains nothing beyond it: whoever waited for it gets it at once, and
     /// need not wait until libzmq has looked for more.
     pub(crate) fn next(&mut self, live: &mut Live) -> Result<Option<Received>> {

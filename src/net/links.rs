@@ -8,7 +8,7 @@
 
 use super::live::Live;
 use super::lookup::{judge, Lookup, Verdict};
-use super::peers::{Peer, State};
+use super::peers::{Peer, Silence, State};
 use super::socket::{Owner, Room};
 use super::{address, inproc};
 use crate::error::{Error, Result};
@@ -33,8 +33,12 @@ pub(crate) struct Link {
     pub(crate) descriptor: Option<i32>,
     /// When the connection was lost, until libzmq says that it tries again.
     pub(crate) lost: Option<Instant>,
+    /// Whether it stood when it was lost.
+    broke: bool,
     /// That libzmq gave it up was told.
     given_up: bool,
+    /// What was said of waiting for it in vain.
+    pub(crate) silence: Silence,
     /// How its name is looked up, if it has one.
     pub(crate) lookup: Option<Lookup>,
     /// The binding that it is connected to, over `inproc`.
@@ -63,7 +67,9 @@ impl Link {
             connected: None,
             descriptor: None,
             lost: None,
+            broke: false,
             given_up: false,
+            silence: Silence::default(),
             lookup: None,
             binding: None,
         }
@@ -97,7 +103,8 @@ impl Link {
     /// Its connection is gone. Says whether it stood.
     pub(crate) fn fell(&mut self) -> bool {
         self.descriptor = None;
-        if self.peer.state != State::Connected {
+        self.broke = self.peer.state == State::Connected;
+        if !self.broke {
             return false;
         }
         self.peer.turn(State::Reconnecting);
@@ -273,7 +280,9 @@ pub(crate) fn mend(live: &mut Live) -> (bool, bool) {
                 if made {
                     link.lost = None;
                 }
-                if !std::mem::replace(&mut link.given_up, !made) {
+                // One that never stood broke no rule: whoever is there speaks otherwise, which is told as
+                // waiting in vain.
+                if !std::mem::replace(&mut link.given_up, !made) && link.broke {
                     tell.push(link.peer.address.clone());
                 }
             }

@@ -1,16 +1,36 @@
 //! Who is connected, as far as the monitor tells; the other half of `links`.
 
-use super::context;
-use super::events::{Event, Kind};
+use super::events::{Awaited, Event, Kind};
 use super::live::Live;
 use super::monitor::Happening;
 use super::outbox::unix_nanoseconds;
 use super::witness::Witness;
+use super::{address, context};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// How long somebody waits for nobody before it is said.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// What was said of somebody's waiting in vain: once an outage.
+#[derive(Debug, Default)]
+pub(crate) struct Silence {
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Silence {
+    /// Somebody waits in vain; true when that is to be told now.
+    fn lasts(&mut self) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        since.elapsed() >= SILENCE && !std::mem::replace(&mut self.told, true)
+    }
+
+    /// It is over; true when it was told.
+    fn ends(&mut self) -> bool {
+        std::mem::take(self).told
+    }
+}
 
 /// How a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +97,8 @@ pub(crate) struct Peers {
     witnesses: HashMap<i32, Witness>,
     /// Tell everything, not only what the log wants.
     tell_all: bool,
-    quiet_since: Option<Instant>,
-    told: bool,
+    /// Of an object that connects to nobody; links have their own.
+    silence: Silence,
 }
 
 impl Peers {
@@ -179,15 +199,17 @@ impl Live {
         peer.turn(State::Connected);
         peer.attempts = 0;
         let address = peer.address.clone();
-        self.tell_connected(&address);
+        let missed = self.peers.silence.ends();
+        self.tell_connected(&address, missed);
     }
 
     /// A connection that was asked for stands.
     pub(crate) fn stands(&mut self, place: usize) {
         let link = &mut self.links[place];
         link.stands();
+        let missed = link.silence.ends();
         let address = link.peer.address.clone();
-        self.tell_connected(&address);
+        self.tell_connected(&address, missed);
     }
 
     /// A connection that was asked for is gone.
@@ -199,9 +221,8 @@ impl Live {
         }
     }
 
-    fn tell_connected(&mut self, address: &str) {
-        self.peers.quiet_since = None;
-        if std::mem::take(&mut self.peers.told) {
+    fn tell_connected(&self, address: &str, missed: bool) {
+        if missed {
             self.tell(Kind::Connected, address);
         } else {
             self.tell_if_asked(Kind::Connected, address);
@@ -244,24 +265,43 @@ impl Live {
         places.len() + accepted.filter(|peer| stands(peer)).count()
     }
 
+    /// Whether it is connected to nobody and has asked for nobody.
+    pub(crate) fn is_alone(&self) -> bool {
+        let mut accepted = self.peers.accepted.values();
+        self.links.is_empty() && !accepted.any(|peer| peer.state == State::Connected)
+    }
+
     /// Whether a connection that was asked for does not stand.
     pub(crate) fn is_away(&self) -> bool {
         let mut links = self.links.iter();
         links.any(|link| link.peer.state != State::Connected)
     }
 
-    /// Says, once an outage, that somebody waits and nobody is there.
-    pub(crate) fn watch_silence(&mut self, somebody_waits: bool) {
-        if !somebody_waits || self.peers.told || self.links.is_empty() || self.connected() > 0 {
-            return;
-        }
-        let since = *self.peers.quiet_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= SILENCE {
-            self.peers.told = true;
-            for link in &self.links {
-                let publishes = self.publishes;
-                self.tell(Kind::Silent { publishes }, &link.peer.address);
+    /// Says, once an outage, that somebody is not there: whoever a connection was asked for, while the
+    /// object is `in_use`; or, where none was, anybody at all, while somebody `waits`.
+    pub(crate) fn watch_silence(&mut self, in_use: bool, waits: bool) {
+        let mut silent = Vec::new();
+        for link in &mut self.links {
+            if in_use && link.peer.state != State::Connected && link.silence.lasts() {
+                silent.push((Awaited::Link, link.peer.address.clone()));
             }
+        }
+        if waits && self.is_alone() && self.peers.silence.lasts() {
+            let reachable = self
+                .bound
+                .iter()
+                .flat_map(|bound| address::reachable(bound));
+            let addresses: Vec<String> = reachable.collect();
+            let awaited = if addresses.is_empty() {
+                Awaited::Nobody
+            } else {
+                Awaited::Anybody
+            };
+            silent.push((awaited, addresses.join(", ")));
+        }
+        let publishes = self.publishes;
+        for (awaited, address) in silent {
+            self.tell(Kind::Silent { publishes, awaited }, &address);
         }
     }
 

@@ -297,7 +297,7 @@ impl<R: Room> Housed for Owner<R> {
         *seen = *uses;
         let reported = room.tidy(live, !waited_on && !attended);
         let (mended, pending) = links::mend(live);
-        live.watch_silence(in_use);
+        live.watch_silence(in_use, waited_on);
         let busy = pending || in_use || room.has_untold();
         let descriptors = [
             live.monitor_descriptor(),

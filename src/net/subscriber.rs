@@ -150,12 +150,14 @@ impl Subscriber {
         }
     }
 
-    /// The same for up to `max_count` messages; how many were read.
+    /// The same for up to `max_count` messages; how many were read. They are `taken`, so that they can
+    /// be put back.
     pub fn try_read_many<T>(
         &self,
         max_count: usize,
         waits: bool,
         found: &mut Vec<T>,
+        taken: &mut Vec<Received>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> Result<Look<'_, usize>> {
         let Some(entered) = self.owner.try_enter() else {
@@ -166,7 +168,7 @@ impl Subscriber {
         let (live, inbox) = entered.parts()?;
         let mut count = 0;
         while count < max_count {
-            match inbox.read_next(live, &read) {
+            match inbox.read_aside(live, &read, taken) {
                 Ok(Some(next)) => found.push(next),
                 Ok(None) if count == 0 => return self.nothing(&mut entered, waits),
                 Err(error) if count == 0 => return Err(error),

@@ -1,6 +1,6 @@
 //! How to wait, how long, and who may interrupt.
 
-use super::context::lock;
+use super::context::{self, lock};
 use super::live::Live;
 use super::socket::{Entered, Owner, Room};
 use super::wake::{self, Wake};
@@ -76,6 +76,10 @@ impl<R: Room> Owner<R> {
             entered.quiet = true;
             entered.get_in_line(self)?
         };
+        if place.alone {
+            // It says so when this takes long, and may be asleep.
+            context::process().look();
+        }
         let mut ran_commands = true;
         let mut checked = Instant::now();
         loop {
@@ -131,6 +135,8 @@ pub(crate) struct Place<'a, R: Room> {
     me: Arc<Wake>,
     /// The socket's.
     descriptor: RawFd,
+    /// Whether the socket is connected to nobody and has asked for nobody.
+    alone: bool,
     /// Whether hardly anything came since somebody last got in line.
     pub(crate) one_by_one: bool,
 }
@@ -138,13 +144,16 @@ pub(crate) struct Place<'a, R: Room> {
 impl<R: Room> Entered<'_, R> {
     /// Puts this thread among those that wait.
     pub(crate) fn get_in_line<'a>(&mut self, owner: &'a Owner<R>) -> Result<Place<'a, R>> {
-        let descriptor = self.parts()?.0.descriptor;
+        let (live, _) = self.parts()?;
+        let (descriptor, alone) = (live.descriptor, live.is_alone());
         let me = wake::mine();
+        self.slot.wake_others(Some(&me));
         self.slot.waiters.push(Arc::clone(&me));
         Ok(Place {
             owner,
             me,
             descriptor,
+            alone,
             one_by_one: false,
         })
     }
@@ -156,6 +165,9 @@ impl<R: Room> Drop for Place<'_, R> {
         if self.owner.check_fork().is_err() {
             return;
         }
-        lock(&self.owner.slot).forget(&self.me);
+        let mut slot = lock(&self.owner.slot);
+        slot.forget(&self.me);
+        // Its last attempt, in vain or not, may have taken a signal that another one needs.
+        slot.wake_others(None);
     }
 }

@@ -12,7 +12,7 @@ use super::wake::{self, Wake};
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
 /// When all are looked at, whether or not something was reported.
@@ -131,7 +131,10 @@ impl<R: Room> Owner<R> {
         let (live, room) = entered.parts()?;
         let descriptor = live.descriptor;
         let outcome = attempt(live, room);
-        if stirs || matches!(outcome, Ok(Some(_))) {
+        // Who looks for a change may have taken the signal of those who look for messages.
+        let changes = watch.is_some_and(|watch| watch.want == Want::Change);
+        let took = changes && matches!(outcome, Ok(None)) && live.run_commands();
+        if stirs || took || matches!(outcome, Ok(Some(_))) {
             entered.slot.wake_others(watch.map(|watch| &watch.wake));
         }
         if let (Some(watch), Ok(None)) = (watch, &outcome) {
@@ -188,6 +191,7 @@ impl Watcher {
         let mut watches: Vec<(Arc<Watch>, RawFd)> = Vec::new();
         let mut descriptors = Vec::new();
         let mut reported = Vec::new();
+        let mut all_looked = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
             descriptors.clear();
             descriptors.extend(watches.iter().map(|(_, descriptor)| *descriptor));
@@ -207,12 +211,16 @@ impl Watcher {
             if self.wake.descriptor().is_none_or(woken) {
                 self.wake.clear();
             }
-            // When the time was over, all count as reported.
-            let all = reported.is_empty();
+            // All count as reported now and then, however busy some are.
+            let all = reported.is_empty() || all_looked.elapsed() >= LOOK_AGAIN;
+            if all {
+                all_looked = Instant::now();
+            }
             for (watch, descriptor) in &watches {
                 if all {
                     watch.wake.set();
-                } else if let Some(place) = reported.iter().position(|one| one == descriptor) {
+                }
+                if let Some(place) = reported.iter().position(|one| one == descriptor) {
                     reported.swap_remove(place);
                     if let Some(owner) = watch.owner.upgrade() {
                         owner.stir();

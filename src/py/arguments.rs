@@ -66,6 +66,12 @@ pub(super) fn waits(what: &str, timeout: Option<Seconds>) -> Result<Option<f64>>
 
 /// A linger must end: an endless one is how programs hang at exit.
 pub(super) fn linger(value: Seconds) -> Result<Duration> {
+    let Seconds(number) = value;
+    if !matches!(number, 0.0..) {
+        return Err(Error::Value(format!(
+            "linger is a number of seconds, 0 or more, not {number}"
+        )));
+    }
     match seconds("linger", Some(value))? {
         // libzmq counts milliseconds in an int.
         Some(linger) if linger.as_millis() <= i32::MAX as u128 => Ok(linger),

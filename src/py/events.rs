@@ -4,7 +4,7 @@
 //! housekeeping ever waits for the interpreter.
 
 use super::waiting::detached;
-use crate::net::events::{self, Kind};
+use crate::net::events::{self, Awaited, Kind};
 use crate::net::{about_to_wait, ended, Subscription};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -108,8 +108,14 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
     let kind = match &event.kind {
         Kind::Connected => "connected",
         Kind::Disconnected => "disconnected",
-        Kind::Silent { publishes } => {
+        Kind::Silent { publishes, awaited } => {
             details.set_item("publishes", publishes)?;
+            let awaited = match awaited {
+                Awaited::Link => "link",
+                Awaited::Anybody => "anybody",
+                Awaited::Nobody => "nobody",
+            };
+            details.set_item("awaited", awaited)?;
             "silent"
         }
         Kind::CutOff => "cut off",

@@ -2,14 +2,15 @@
 //!
 //! libzmq's network thread says when it is done with one, and must not wait for the interpreter. It
 //! therefore puts the object on a list, which the next large send empties, or a thread of ours a
-//! moment later. Invariant: nobody waits for the interpreter while holding the list's lock.
+//! moment later. Invariant: nobody waits for the interpreter while holding the list's lock; each process has a list of
+//! its own, because another thread may hold the lock when a process forks.
 
 use crate::net::{about_to_wait, fork_generation, Lender};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -19,33 +20,123 @@ pub(super) const LEAST: usize = 64 * 1024;
 /// How long the thread leaves the list to the next send.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-static RETURNED: Mutex<Vec<PyBackedBytes>> = Mutex::new(Vec::new());
-static ANY_RETURNED: AtomicBool = AtomicBool::new(false);
+/// What libzmq is done with, in one process.
+struct Returned {
+    generation: u64,
+    list: Mutex<Vec<PyBackedBytes>>,
+    any: AtomicBool,
+    /// The thread that empties the list, once there is one.
+    keeper: Mutex<Option<Thread>>,
+}
 
-/// The thread that empties the list, and the process that it belongs to.
-static KEEPER: Mutex<Option<(u64, Thread)>> = Mutex::new(None);
+static CURRENT: AtomicPtr<Returned> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Returned {
+    /// This process's list, made when first asked for. It is never freed: what is lent refers to it.
+    fn of_this_process() -> &'static Self {
+        let generation = fork_generation();
+        let current = CURRENT.load(Ordering::Acquire);
+        // SAFETY: null, or leaked below.
+        if let Some(known) = unsafe { current.as_ref() } {
+            if known.generation == generation {
+                return known;
+            }
+        }
+        let made = Box::into_raw(Box::new(Self {
+            generation,
+            list: Mutex::default(),
+            any: AtomicBool::new(false),
+            keeper: Mutex::default(),
+        }));
+        match CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: leaked just now.
+            Ok(_) => unsafe { &*made },
+            Err(first) => {
+                // SAFETY: nobody else has seen the one; another thread leaked the other.
+                unsafe {
+                    drop(Box::from_raw(made));
+                    &*first
+                }
+            }
+        }
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<PyBackedBytes>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes an object from libzmq's thread.
+    fn take(&self, bytes: PyBackedBytes) {
+        self.list().push(bytes);
+        if !self.any.swap(true, Ordering::AcqRel) {
+            let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(thread) = &*keeper {
+                thread.unpark();
+            }
+        }
+    }
+
+    /// Lets go of what was returned. Only while attached to the interpreter.
+    fn let_go(&self) {
+        if self.any.swap(false, Ordering::AcqRel) {
+            let returned = std::mem::take(&mut *self.list());
+            drop(returned);
+        }
+    }
+
+    /// Starts the thread, once; `None` where there can be none.
+    fn start_keeper(&'static self) -> Option<()> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.is_none() {
+            let thread = std::thread::Builder::new()
+                .name("zmqchat-bytes".into())
+                .spawn(|| {
+                    crate::net::block_signals();
+                    self.keep();
+                })
+                .ok()?;
+            *keeper = Some(thread.thread().clone());
+        }
+        Some(())
+    }
+
+    fn keep(&self) {
+        loop {
+            std::thread::park();
+            std::thread::sleep(PATIENCE);
+            if self.any.load(Ordering::Acquire) {
+                // The end of the program waits for whoever holds this, and gives it to nobody later.
+                let Ok(_waiting) = about_to_wait() else {
+                    return;
+                };
+                if Python::try_attach(|_| self.let_go()).is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
 
 /// What libzmq holds while it sends.
-struct Lent(Option<PyBackedBytes>);
+struct Lent {
+    bytes: Option<PyBackedBytes>,
+    returned: &'static Returned,
+}
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        self.bytes.as_deref().unwrap_or_default()
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(bytes) = self.0.take() {
-            RETURNED
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(bytes);
-            if !ANY_RETURNED.swap(true, Ordering::AcqRel) {
-                let keeper = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((_, thread)) = &*keeper {
-                    thread.unpark();
-                }
+        if let Some(bytes) = self.bytes.take() {
+            if self.returned.generation == fork_generation() {
+                self.returned.take(bytes);
+            } else {
+                // The parent's, and with it whatever the lock protects.
+                std::mem::forget(bytes);
             }
         }
     }
@@ -53,54 +144,11 @@ impl Drop for Lent {
 
 /// A lender of these bytes; `None` where they must be copied.
 pub(super) fn lend(bytes: &Bound<'_, PyBytes>) -> Option<Lender> {
-    take_back();
-    start_keeper()?;
-    Some(Arc::new(Lent(Some(PyBackedBytes::from(bytes.clone())))))
-}
-
-/// Lets go of what was returned. Only while attached to the interpreter.
-fn take_back() {
-    if ANY_RETURNED.swap(false, Ordering::AcqRel) {
-        // In a forked child another thread of the parent may have held the lock at the fork.
-        let returned = RETURNED
-            .try_lock()
-            .map(|mut list| std::mem::take(&mut *list));
-        match returned {
-            Ok(returned) => drop(returned),
-            Err(_) => ANY_RETURNED.store(true, Ordering::Release),
-        }
-    }
-}
-
-/// Starts the thread, once a process; `None` where there can be none.
-fn start_keeper() -> Option<()> {
-    let mut keeper = KEEPER.try_lock().ok()?;
-    let generation = fork_generation();
-    if keeper.as_ref().is_none_or(|(of, _)| *of != generation) {
-        let thread = std::thread::Builder::new()
-            .name("zmqchat-bytes".into())
-            .spawn(|| {
-                crate::net::block_signals();
-                keep();
-            })
-            .ok()?;
-        *keeper = Some((generation, thread.thread().clone()));
-    }
-    Some(())
-}
-
-fn keep() {
-    loop {
-        std::thread::park();
-        std::thread::sleep(PATIENCE);
-        if ANY_RETURNED.load(Ordering::Acquire) {
-            // The end of the program waits for whoever holds this, and gives it to nobody later.
-            let Ok(_waiting) = about_to_wait() else {
-                return;
-            };
-            if Python::try_attach(|_| take_back()).is_none() {
-                return;
-            }
-        }
-    }
+    let returned = Returned::of_this_process();
+    returned.let_go();
+    returned.start_keeper()?;
+    Some(Arc::new(Lent {
+        bytes: Some(PyBackedBytes::from(bytes.clone())),
+        returned,
+    }))
 }

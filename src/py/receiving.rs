@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::net::subscriber::{InLine, Look};
 use crate::net::Received;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString};
 use std::sync::atomic::Ordering;
 
 /// So many messages are read before other threads may have the interpreter.
@@ -77,27 +77,33 @@ impl Subscriber {
     }
 
     /// Reads what is there, up to `max_count` messages, or waits for the first.
-    pub(super) fn many(
+    pub(super) fn many<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         max_count: usize,
         timeout: Option<Seconds>,
-    ) -> PyResult<Vec<Py<Message>>> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let deadline = arguments::deadline(timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
         let made = |received: &Received| Py::new(py, self.message(py, received)?).ok();
-        let mut found = Vec::new();
+        let (mut found, mut taken) = (Vec::new(), Vec::new());
         let place = loop {
             let wanted = max_count - found.len();
             let waits = waits && found.is_empty();
+            let (count, again) = (wanted.min(AT_A_TIME), wanted > AT_A_TIME);
             let look = self
                 .core
-                .try_read_many(wanted.min(AT_A_TIME), waits, &mut found, made);
+                .try_read_many(count, waits, &mut found, &mut taken, made);
             match look {
-                Ok(Look::Found(AT_A_TIME)) if wanted > AT_A_TIME => py.detach(|| ()),
-                Ok(Look::Found(_)) => return Ok(found),
+                Ok(Look::Found(AT_A_TIME)) if again => {
+                    if let Err(error) = py.check_signals() {
+                        return Err(self.taken_back(py, taken, error));
+                    }
+                    py.detach(|| ());
+                }
                 // What was read is handed out; an error will show again.
-                _ if !found.is_empty() => return Ok(found),
+                Ok(Look::Found(_)) => return self.listed(py, found, taken),
+                _ if !found.is_empty() => return self.listed(py, found, taken),
                 Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, py)),
                 Ok(Look::Nothing(place)) => break place,
                 Ok(Look::Occupied) => break None,
@@ -110,11 +116,32 @@ impl Subscriber {
             // Another thread was inside.
             py.detach(|| self.core.take(1))?.pop()
         };
-        let mut taken = vec![received.ok_or_else(|| self.nothing_came(timeout, py))?];
+        taken.push(received.ok_or_else(|| self.nothing_came(timeout, py))?);
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py.detach(|| self.core.take(max_count - 1));
         taken.extend(more.unwrap_or_default());
-        self.hand_out(py, taken, made)
+        found.extend(taken.iter().map_while(made));
+        if found.len() < taken.len() {
+            return Err(self.taken_back(py, taken, Error::NoMemory.into()));
+        }
+        self.listed(py, found, taken)
+    }
+
+    /// A list of what was read. A signal is looked at last of all, as in `hand_out`.
+    fn listed<'py>(
+        &self,
+        py: Python<'py>,
+        found: Vec<Py<Message>>,
+        taken: Vec<Received>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::new(py, found).and_then(|list| py.check_signals().map(|()| list));
+        list.map_err(|error| self.taken_back(py, taken, error))
+    }
+
+    /// Puts back what cannot be handed out.
+    fn taken_back(&self, py: Python<'_>, taken: Vec<Received>, error: PyErr) -> PyErr {
+        py.detach(|| self.core.put_back(taken));
+        error
     }
 
     /// Like `next`; that none came in time is an error.
@@ -149,10 +176,7 @@ impl Subscriber {
         };
         match outcome {
             Ok(()) => Ok(found),
-            Err(error) => {
-                py.detach(|| self.core.put_back(taken));
-                Err(error)
-            }
+            Err(error) => Err(self.taken_back(py, taken, error)),
         }
     }
 

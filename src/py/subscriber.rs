@@ -11,7 +11,7 @@ use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Hears what publishers send.
@@ -129,8 +129,8 @@ impl Subscriber {
 
     /// Waits for the next message.
     ///
-    /// Ctrl+C ends the wait with the signal handler's own exception, `close` in another thread with
-    /// ClosedError; the message is then still queued.
+    /// Ctrl+C ends the wait with the signal handler's own exception; a message that came meanwhile is
+    /// the next one. `close` in another thread ends it with ClosedError.
     ///
     /// Args:
     ///     timeout: Seconds; None waits for ever, 0 looks once.
@@ -232,12 +232,12 @@ impl Subscriber {
         signature = (max_count = Whole(256), *, timeout = None),
         text_signature = "($self, max_count=256, *, timeout=None)"
     )]
-    fn recv_many(
+    fn recv_many<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         max_count: Whole,
         timeout: Option<Seconds>,
-    ) -> PyResult<Vec<Py<Message>>> {
+    ) -> PyResult<Bound<'py, PyList>> {
         let max_count = arguments::count("max_count", max_count, 1)?;
         self.many(py, max_count, timeout)
     }

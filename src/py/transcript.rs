@@ -51,6 +51,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Transcript {
     core: Arc<log::Transcript>,
+    /// What Python's end calls, until it is closed.
+    at_exit: Option<Py<PyCFunction>>,
 }
 
 /// Runs `work` detached. Where it waits long, its checkpoint runs signal handlers; what a handler
@@ -162,10 +164,11 @@ impl Transcript {
         let core = working(py, |checkpoint| {
             log::Transcript::open(place, format, checkpoint).map(Arc::new)
         })?;
-        if core.sync() == Sync::Disk {
-            save_at_exit(py, &core)?;
-        }
-        let this = Self { core };
+        let at_exit = match core.sync() {
+            Sync::Disk => Some(save_at_exit(py, &core)?),
+            _ => None,
+        };
+        let this = Self { core, at_exit };
         this.report(py)?;
         Ok(this)
     }
@@ -243,7 +246,12 @@ impl Transcript {
     /// Raises:
     ///     ZmqChatError: The disk refuses; the file is closed nevertheless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        working(py, |_| self.core.close())
+        let outcome = working(py, |_| self.core.close());
+        if let Some(save) = &self.at_exit {
+            py.import(intern!(py, "atexit"))?
+                .call_method1(intern!(py, "unregister"), (save,))?;
+        }
+        outcome
     }
 
     /// Whether it was closed.
@@ -318,7 +326,7 @@ impl Transcript {
 }
 
 /// Has Python save at its end what the background has not saved yet.
-fn save_at_exit(py: Python<'_>, core: &Arc<log::Transcript>) -> PyResult<()> {
+fn save_at_exit(py: Python<'_>, core: &Arc<log::Transcript>) -> PyResult<Py<PyCFunction>> {
     let core = Arc::downgrade(core);
     let save = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
         if let Some(core) = core.upgrade() {
@@ -327,8 +335,8 @@ fn save_at_exit(py: Python<'_>, core: &Arc<log::Transcript>) -> PyResult<()> {
         Ok(())
     })?;
     let atexit = py.import(intern!(py, "atexit"))?;
-    atexit.call_method1(intern!(py, "register"), (save,))?;
-    Ok(())
+    atexit.call_method1(intern!(py, "register"), (&save,))?;
+    Ok(save.unbind())
 }
 
 /// The line that a transcript would hold for a message.

@@ -9,8 +9,8 @@ import pytest
 
 resource = pytest.importorskip("resource", reason="limits are set as Unix does")
 
-# Opens until there are no descriptors left, under several limits: what is missing at the end, and in
-# the middle of which call, depends on the remainder.
+# Opens until there are no descriptors left, under several limits: in the middle of which call they
+# end depends on the remainder.
 PROGRAM = """
 import resource, sys
 import zmqchat_rs as z

@@ -42,8 +42,7 @@ examples:
   zmqchat chat --name carol --via teacher-pc    through the teacher's relay
   zmqchat chat --room team1 --log team1.log ..  another room than lobby, logged
   zmqchat chat --bind '*:5557' 127.0.0.1        a second chat on this laptop
-  uptime | zmqchat chat --name server --via teacher-pc
-                                                says a line and ends
+  uptime | zmqchat chat --via teacher-pc        says a line and ends
   zmqchat chat --plain ..                       for company that reads with pyzmq
 
 type /help there for what can be typed. The lines that you typed are kept in

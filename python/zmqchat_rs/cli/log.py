@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections import deque
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import read_transcript, transcript_line
@@ -166,7 +166,7 @@ def _moment(text: str) -> datetime:
         try:
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         except OverflowError:
-            return datetime.min.replace(tzinfo=timezone.utc)  # before any message
+            raise argparse.ArgumentTypeError(f"'{text}' is before the year 1: type 3d") from None
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
         text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import paint, parse_address, sanitize
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _MOST = 10
 # How much of a prefix is shown.
 _LONGEST = 60
+# How long nobody is told again that the same peer was cut off, in seconds; for so many it is kept.
+_QUIET = 60.0
+_CROWD = 1_000
 # How long the end waits for a line on its way to a terminal that is held up (Ctrl+S), in seconds.
 _PATIENCE = 1.0
 
@@ -40,6 +44,8 @@ class Notices:
 
         self._connects_to = {typed_address(address) for address in connects_to}
         self._verbose = verbose
+        # Who was cut off, and when that was said last; whoever tries again is no news each time.
+        self._cut_off: dict[str, float] = {}
         self._colored = sys.stderr is not None and wants_color(sys.stderr, color)
         # A thread that still writes when the interpreter ends would make it abort.
         self._lock = threading.Lock()
@@ -49,10 +55,22 @@ class Notices:
     def __call__(self, event: Event) -> None:
         """Say what there is to say of an event."""
         with self._lock:
-            if self._open:
+            if self._open and not self._is_repeated(event):
                 for text in self._lines(event):
                     line = sanitize(text)
                     self._write(paint(line, style="dim") if self._colored else line)
+
+    def _is_repeated(self, event: Event) -> bool:
+        if event.kind != "cut off":
+            return False
+        place, now = self._place(event.address), time.monotonic()
+        said = self._cut_off.get(place)
+        if said is not None and now - said < _QUIET:
+            return True
+        if len(self._cut_off) >= _CROWD:
+            self._cut_off.clear()
+        self._cut_off[place] = now
+        return False
 
     def _lines(self, event: Event) -> Iterator[str]:
         raise NotImplementedError

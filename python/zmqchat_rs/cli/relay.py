@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .options import Commands
 
 _FRONTEND, _BACKEND = "*:5556", "*:5555"
+# Enough for a campus; more would only be a table that the system keeps.
+_DESCRIPTORS = 65_536
 # How long the end waits for a slow disk before it tells how much is written, in seconds.
 _PATIENCE = 1.0
 
@@ -118,8 +121,20 @@ def add_to(commands: Commands) -> None:
     add_color(what)
 
 
+def _allow_many() -> None:
+    """Raise the limit of descriptors, of which each connection takes one, as far as is allowed."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource  # noqa: PLC0415 - Windows has none
+
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, _DESCRIPTORS)
+        if now != resource.RLIM_INFINITY and now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def run(arguments: Namespace) -> int:
     """Pass messages on until Ctrl+C."""
+    _allow_many()
     with as_usage():
         notices = Passage(
             arguments.connect,

@@ -214,6 +214,7 @@ class _Json(Sink):
             fields["data_base64"] = base64.b64encode(data).decode()
         # JSON leaves one control character as it is.
         line = json.dumps(fields).replace("\x7f", "\\u007f")
+        # Closed from the beginning (`>&-`), there is none.
         if sys.stdout is not None:
             sys.stdout.write(f"{line}\n")
         self.shown += 1

@@ -1,0 +1,154 @@
+"""Somebody waits and nobody is there: it is told, with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from patience import PATIENCE, Background, until
+from told import Told
+from zmqchat_rs import Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from conftest import Pair
+    from interpreters import RunPython
+
+    FreePort = Callable[[], int]
+
+
+def silence(records: list[logging.LogRecord]) -> list[str]:
+    return [one.getMessage() for one in records if one.getMessage().startswith("nobody at")]
+
+
+def test_silence_is_told_once_an_outage_with_the_reason(
+    free_port: FreePort, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, told = f"127.0.0.1:{free_port()}", Told()
+    with Subscriber(address, on_event=told) as subscriber:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        until(lambda: told.kinds() == ["silent"])
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=3.5)
+        assert told.kinds() == ["silent"], "once an outage"
+        event = told.events[0]
+        assert (event.address, event.reason) == (address, "refused")
+        assert "zmqchat pub" in event.advice
+        assert str(event).startswith(f"nobody at {address}: refused. ")
+        with Publisher(address):
+            told.until("silent", "connected")
+        told.until("silent", "connected", "disconnected")
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        told.until("silent", "connected", "disconnected", "silent")
+        assert time.monotonic() - began > 6
+    assert silence(caplog.records) == [str(event), str(told.events[3])]
+    assert {one.levelno for one in caplog.records} == {logging.WARNING}
+
+
+def test_who_is_heard_and_who_does_not_wait_are_left_in_peace(
+    pair: Pair, free_port: FreePort, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Subscriber(f"127.0.0.1:{free_port()}"), pytest.raises(TimeoutError):
+        pair.subscriber.recv(timeout=3.5)
+    assert caplog.records == []
+
+
+def test_one_of_several_that_is_not_there_is_told_of_while_another_is_heard(
+    publisher: Publisher, free_port: FreePort
+) -> None:
+    missing, told = f"127.0.0.1:{free_port()}", Told()
+    with Subscriber([*publisher.addresses, missing], on_event=told) as subscriber:
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        waiting = Background(subscriber.recv)
+        told.until("connected", "silent")
+        assert (told.events[1].address, told.events[1].reason) == (missing, "refused")
+        with Publisher(missing) as other:
+            until(lambda: told.kinds()[2:3] == ["connected"])
+            other.wait_for_subscribers(timeout=PATIENCE)
+            other.send("Hello")
+            assert waiting.result().text == "Hello"
+
+
+def test_whoever_waits_for_somebody_to_connect_is_told_that_nobody_came() -> None:
+    told = Told()
+    with Subscriber(bind="127.0.0.1:0", on_event=told) as subscriber:
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        told.until("silent")
+    with Publisher("127.0.0.1:0", on_event=told) as publisher:
+        with pytest.raises(TimeoutError):
+            publisher.wait_for_subscribers(timeout=4)
+        told.until("silent", "silent")
+    assert [event.address for event in told.events] == [*subscriber.addresses, *publisher.addresses]
+    assert {event.reason for event in told.events} == {"nobody came"}
+    heard, hears = map(str, told.events)
+    assert heard.startswith(f"nobody has connected to {subscriber.addresses[0]}. Have a publisher ")
+    assert hears.startswith(f"nobody has connected to {publisher.addresses[0]}. Have a subscriber ")
+
+
+def test_a_subscriber_that_connects_to_nobody_is_told_so() -> None:
+    told = Told()
+    with Subscriber(topics=["room1"], on_event=told) as subscriber:
+        with pytest.raises(TimeoutError):
+            subscriber.recv(timeout=4)
+        told.until("silent")
+        assert str(told.events[0]) == (
+            "connected to nobody. Call connect with the address of a publisher."
+        )
+
+
+def test_a_publisher_that_connects_to_one_is_told_what_is_there(publisher: Publisher) -> None:
+    told = Told()
+    with Publisher(connect=publisher.addresses, on_event=told) as lost:
+        with pytest.raises(TimeoutError):
+            lost.wait_for_subscribers(timeout=4)
+        told.until("silent")
+        assert told.events[0].reason == "not a subscriber"
+        assert "frontend, port 5556" in str(told.events[0])
+
+
+def test_what_speaks_otherwise_was_not_cut_off() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        greets = threading.Thread(target=_greet_as_ssh, args=[server], daemon=True)
+        greets.start()
+        told = Told()
+        with Subscriber(f"127.0.0.1:{server.getsockname()[1]}", on_event=told) as subscriber:
+            with pytest.raises(TimeoutError):
+                subscriber.recv(timeout=4)
+            told.until("silent")
+            assert told.events[0].reason == "not ZeroMQ"
+    greets.join(PATIENCE)
+
+
+def _greet_as_ssh(server: socket.socket) -> None:
+    server.settimeout(PATIENCE)
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n" + b"\0" * 100)
+
+
+def test_listen_in_a_script_that_configured_nothing_says_it_on_stderr(
+    run_python: RunPython, free_port: FreePort
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    script = """
+import sys
+from zmqchat_rs import Subscriber
+
+with Subscriber(sys.argv[1], topics=["room1"]) as sub:
+    print(sub.listen(timeout=4))
+"""
+    finished = run_python(script, address)
+    assert (finished.code, finished.stdout) == (0, "0\n")
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(f"nobody at {address}: refused. ")
