@@ -252,7 +252,7 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"on_message": 5}, "on_message is a function that takes a Message, or None"),
         ({"on_notice": 5}, "on_notice is a function that takes a Notice, or None"),
         ({"on_event": 5}, "on_event is a function that takes an Event, or None"),
-        ({"name": 5}, "name"),
+        ({"name": 5}, "name is a str, not int"),
         ({"name": 5, "plain": True}, "name is a str, not int"),
     ],
 )

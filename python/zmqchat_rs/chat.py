@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._arguments import function, seconds
 from ._chat_engine import Engine
-from ._chat_members import ChatStats, Member, Notice, check_plain_name
+from ._chat_members import ChatStats, Member, Notice, check_name
 from ._chat_presence import check_heartbeat
 from ._core import ClosedError, Message, Peer, ZmqChatError, sanitize
 
@@ -83,8 +83,7 @@ class Chat:
         heartbeat = check_heartbeat(heartbeat)
         function("on_message", on_message, "a Message")
         function("on_notice", on_notice, "a Notice")
-        if plain:
-            check_plain_name(name)
+        check_name(name, plain=plain)
         self._engine = Engine(
             name,
             room=room,
