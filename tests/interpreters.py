@@ -73,6 +73,11 @@ class Script:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def printed(self) -> str:
+        """What it has printed so far."""
+        return "".join(self._stdout)
+
     def line(self) -> str:
         """The next line that it prints."""
         line = self._lines.get(timeout=PATIENCE)
