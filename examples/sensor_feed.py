@@ -32,9 +32,9 @@ def measure() -> dict[str, float]:
 
 # A publisher with a name numbers its messages: whoever listens can count what was lost.
 with Publisher(address, name=sensor) as pub:
-    print("Tell the others:", *pub.addresses, flush=True)
-    due = time.monotonic()
     try:
+        print("Tell the others:", *pub.addresses, flush=True)
+        due = time.monotonic()
         while True:
             pub.send_json(measure(), topic=sensor)
             due += PAUSE  # not "sleep PAUSE": that would be late by what the rest takes

@@ -61,6 +61,11 @@ def start(*words: str, stdout: int | IO[bytes] = subprocess.PIPE, **changes: str
     return Running([*_COMMAND, *words], stdout, environment(**changes))
 
 
+def start_shell(line: str, *words: str) -> Running:
+    """Start a line of a shell's, in which ``"$@"`` is a command."""
+    return Running(["sh", "-c", line, "sh", *_COMMAND, *words], subprocess.PIPE, environment())
+
+
 def start_script(script: str, *words: str) -> Running:
     """Start a Python program in a pipe."""
     command = [sys.executable, "-u", "-c", script, *words]
@@ -210,6 +215,12 @@ class Terminal:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self.wait(within=within)
         raise AssertionError(f"it ignores Ctrl+C: {self.text!r}")
+
+    def hang_up(self) -> int:
+        """Close the window, wait for the end and give the exit code."""
+        os.close(self._screen)
+        self._screen = os.open(os.devnull, os.O_RDWR)
+        return self._process.wait(SECONDS)
 
     def _read(self, deadline: float) -> bool:
         """Read once; false when it ended or the time is over."""

@@ -275,6 +275,11 @@ def test_a_thing_of_the_wrong_kind_is_a_type_error(
         use(pair)
 
 
+def test_a_topic_without_its_name_is_told_how_to_pass_it() -> None:
+    with pytest.raises(TypeError, match=r'topics=\["room1"\]'):
+        Subscriber("127.0.0.1", "room1")  # type: ignore[call-arg]
+
+
 SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda _: Publisher("127.0.0.1:0", linger=-1), "linger"),
     (lambda _: Publisher("127.0.0.1:0", linger=float("nan")), "linger"),

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from chatting import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
-from patience import PATIENCE, until
-from zmqchat_rs import Chat, Message, Publisher, Subscriber, ZmqChatError, _chat_engine
+from patience import PATIENCE, Background, until
+from zmqchat_rs import (
+    Chat,
+    ClosedError,
+    Message,
+    Publisher,
+    Subscriber,
+    ZmqChatError,
+    _chat_engine,
+)
 
 
 def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
@@ -200,6 +208,14 @@ def test_who_does_not_come_in_time_is_told() -> None:
                 wait(timeout=0)
             with pytest.raises(ValueError, match="timeout"):
                 wait(timeout=-1)
+            with pytest.raises(TypeError, match="number"):
+                wait(timeout="x")  # type: ignore[arg-type]
+        one_day = Background(alice.recv, timeout=10**400)
+        one_day.until_at_rest()
+        alice.close()
+        with pytest.raises(ClosedError):
+            one_day.result()
+    with chat("alice") as alice:
         assert alice.wait_for_members(0) == 0
 
 
@@ -215,9 +231,10 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"room": "a b"}, "topic"),
         ({"peers": "lab-pc:99999"}, "port"),
         ({"heartbeat": 0}, "heartbeat"),
-        ({"heartbeat": 1e-5}, "0.05 to 86,400"),
-        ({"heartbeat": 1e300}, "0.05 to 86,400"),
         ({"heartbeat": float("nan")}, "heartbeat"),
+        ({"heartbeat": 0.049}, "from 0.05 to 86,400"),
+        ({"heartbeat": 86_401}, "from 0.05 to 86,400"),
+        ({"heartbeat": 10**400}, "from 0.05 to 86,400"),
         ({"name": "a:b", "plain": True}, "ends at its ':'"),
     ]
     for options, says in wrong:
@@ -226,17 +243,55 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
     assert not [one for one in threading.enumerate() if one.name.startswith("zmqchat-chat")]
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"heartbeat": "5"}, "heartbeat is a number, not str"),
+        ({"heartbeat": True}, "heartbeat is a number of seconds, not bool"),
+        ({"on_message": 5}, "on_message is a function that takes a Message, or None"),
+        ({"on_notice": 5}, "on_notice is a function that takes a Notice, or None"),
+        ({"on_event": 5}, "on_event is a function that takes an Event, or None"),
+        ({"name": 5}, "name is a str, not int"),
+        ({"name": 5, "plain": True}, "name is a str, not int"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_told(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        Chat(**{"name": "alice", "bind": "127.0.0.1:0", **options})
+
+
+@pytest.mark.parametrize("heartbeat", [0.05, 86_400])
+def test_the_extremes_of_a_heartbeat_work(heartbeat: float) -> None:
+    # Presence that came too early for somebody is not repeated within a tenth of a heartbeat.
+    with chat("alice", heartbeat=heartbeat) as alice, chat(
+        "bob", peers=alice.addresses, heartbeat=heartbeat
+    ) as bob:
+        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.say("Hello")
+        assert texts(bob, 1) == ["Hello"]
+        assert [one.name for one in bob.members] == ["alice"]
+
+
+def test_nobody_waits_for_members_of_a_room_that_was_not_joined() -> None:
+    with chat("alice") as alice:
+        for wait in (alice.wait_for_members, alice.wait_for_listeners):
+            with pytest.raises(ValueError, match="you are not in 'typo': join it first"):
+                wait(room="typo", timeout=PATIENCE)
+        alice.join("team1")
+        waiting = Background(alice.wait_for_members, room="team1")
+        waiting.until_at_rest()
+        alice.leave("team1")
+        alice.say("wakes whoever waits")
+        with pytest.raises(ValueError, match="you are not in 'team1'"):
+            waiting.result()
+
+
 def test_a_port_that_is_taken_is_answered_with_what_to_do() -> None:
     with chat("alice") as alice:
         with pytest.raises(ZmqChatError) as caught:
             Chat("bob", bind=alice.addresses[0])
         assert "in use by" in str(caught.value)
         assert 'via="127.0.0.1"' in str(caught.value)
-
-
-def test_a_room_that_was_not_joined_is_refused_before_anybody_is_waited_for() -> None:
-    with chat("alice") as alice, pytest.raises(ValueError, match="join it first"):
-        alice.wait_for_members(room="typo")
 
 
 def test_what_could_not_be_said_was_not_said() -> None:

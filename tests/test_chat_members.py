@@ -6,16 +6,16 @@ import random
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from chatting import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
 from patience import PATIENCE, until
 from stamps import hand_made, stamp
-from zmqchat_rs import Message, _chat_members
+from zmqchat_rs import Message, Subscriber, _chat_members
 from zmqchat_rs._chat_members import Members
 from zmqchat_rs._chat_presence import Pulse
 
 if TYPE_CHECKING:
-    import pytest
-
     from interpreters import StartPython
 
 CHATS = """
@@ -151,6 +151,25 @@ def test_a_kind_that_is_not_known_is_a_message_like_any_other() -> None:
             stranger.send_frames(b"lobby:Hello", stamp(0, "lobby", kind=kind))
             heard = alice.recv(timeout=PATIENCE)
             assert (heard.text, heard.kind) == ("Hello", kind)
+
+
+@pytest.mark.parametrize("kind", ["come", "here", "go"])
+def test_what_has_text_is_heard_and_no_presence_whatever_its_kind(
+    capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    noticed = Noticed()
+    with hand_made() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
+        eve.wait()
+        eve.send(0, topic="lobby", kind=kind)
+        heard = alice.recv(timeout=PATIENCE)
+        assert (heard.text, heard.kind) == ("Hello", kind)
+        assert [one.present for one in alice.members] == [False]
+    with hand_made() as eve, Subscriber(eve.address) as sub:
+        eve.wait()
+        eve.send(0, topic="lobby", kind=kind)
+        assert sub.listen(count=1, timeout=PATIENCE, timestamps="none") == 1
+    assert noticed.notices == []
+    assert capsys.readouterr().out == "lobby alice: Hello\n"
 
 
 def test_nobody_forges_a_line_of_notices() -> None:

@@ -19,6 +19,7 @@ from terminal import (
     reading,
     start,
     start_script,
+    start_shell,
     told_address,
     zmqchat,
 )
@@ -59,6 +60,59 @@ def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
         assert pub.finish() == (143, "", "")
 
 
+@pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGTERM])
+def test_who_is_asked_to_go_once_more_still_ends_in_order(second: int) -> None:
+    """A window that is closed sends SIGHUP twice: from the shell, and from the system."""
+    with start("pub", "--bind", "127.0.0.1:0") as pub:
+        told_address(pub)
+        for number in (signal.SIGHUP, second):
+            pub.process.send_signal(number)
+        assert pub.wait() == 129
+        assert pub.finish() == (129, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "ready"),
+    [
+        (("relay", "--frontend", "127.0.0.1:0", "--backend", "127.0.0.1:0"), r"Ctrl\+C ends"),
+        (("pub", "--bind", "127.0.0.1:0"), "Message> "),
+        (("sub", "--bind", "127.0.0.1:0"), r"Ctrl\+C ends"),
+        (("chat", "--name", "alice", "--bind", "127.0.0.1:0"), "lobby>"),
+    ],
+)
+def test_a_window_that_is_closed_ends_what_ran_there(words: tuple[str, ...], ready: str) -> None:
+    with in_terminal(*words) as window:
+        window.expect(ready)
+        # Who reads what is typed may see its end first.
+        assert window.hang_up() in ((0, 129) if words[0] in ("pub", "chat") else (129,))
+
+
+def test_what_was_told_to_stay_survives_its_window() -> None:
+    with start_shell('trap "" HUP; exec "$@"', "pub", "--bind", "127.0.0.1:0") as pub:
+        told_address(pub)
+        pub.process.send_signal(signal.SIGHUP)
+        pub.process.send_signal(signal.SIGTERM)
+        assert pub.wait() == 143
+
+
+def test_ctrl_c_while_it_is_being_loaded_is_quiet_too() -> None:
+    script = """
+import os, runpy, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupts(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "zmqchat_rs.cli.pub":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("zmqchat_rs", run_name="__main__")
+"""
+    with start_script(script) as loading:
+        assert loading.finish() == (130, "", "")
+
+
 def test_sub_into_head_ends_quietly_though_no_further_message_comes(publisher: Publisher) -> None:
     with reading(publisher, "--timestamps", "none") as sub:
         head = subprocess.Popen(["head", "-1"], stdin=sub.stdout, stdout=subprocess.PIPE)
@@ -94,6 +148,19 @@ def test_an_output_that_nobody_reads_is_no_error(words: tuple[str, ...]) -> None
         assert command.finish() == (0, "", "")
 
 
+@pytest.mark.parametrize("form", [(), ("--json",), ("--raw",)])
+def test_sub_counts_messages_though_its_output_was_closed_at_the_start(
+    publisher: Publisher, form: tuple[str, ...]
+) -> None:
+    words = ["sub", publisher.addresses[0], "-c", "2", "--stats", *form]
+    with start_shell('exec "$@" >&-', *words) as sub:
+        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.send_many(["one", "two"])
+        code, _, errors = sub.finish()
+    assert (code, errors.count("\n")) == (0, 1), errors
+    assert errors.startswith("received 2, ")
+
+
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", ["sub", "ip", "demo"])
 def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: str) -> None:
@@ -122,6 +189,10 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
         (("pub", "--bind", "127.0.0.1:0", "-W", "1", "-m", "x"), "--wait"),
         (("pub", "--connect", "*:5555", "-m", "x"), "*:5555"),
         (("shout",), "shout"),
+        (("pub", "room1", "hello"), "zmqchat pub: error: unrecognized arguments: room1 hello"),
+        (("pub", "room1", "hello"), "zmqchat pub -t room1 -m Hello"),
+        (("ip", "--nonsense"), "zmqchat ip: error: unrecognized arguments: --nonsense"),
+        (("--nonsense",), "zmqchat: error: unrecognized arguments: --nonsense"),
     ],
 )
 def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
@@ -133,6 +204,26 @@ def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
     assert last_line.startswith("zmqchat")
     assert says in last_line
     assert "Traceback" not in finished.stderr.decode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments are text there")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sub", "\udcff"),
+        ("sub", "-t", "\udcff"),
+        ("pub", "--bind", "127.0.0.1:0", "-t", "\udcff", "-m", "x"),
+        ("pub", "--bind", "\udcff", "-m", "x"),
+        ("chat", "--name", "\udcff", "--bind", "127.0.0.1:0"),
+        ("relay", "--frontend", "\udcff"),
+        ("doctor", "\udcff"),
+        ("replay", os.devnull, "--to", "\udcff"),
+    ],
+)
+def test_a_word_that_is_no_text_is_a_usage_error_that_shows_it(words: tuple[str, ...]) -> None:
+    finished = zmqchat(*words)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert finished.stderr.startswith(rb"zmqchat: '\xff' is not UTF-8: type it anew")
 
 
 def test_no_command_shows_the_help() -> None:

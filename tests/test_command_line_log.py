@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -70,6 +72,8 @@ ALL = [
         (("--since", "1d"), [0, 1, 2, 3]),
         (("-n", "2"), [2, 3]),
         (("-n", "0"), []),
+        (("-n", "99999999999999999999"), [0, 1, 2, 3]),
+        (("-n", "9" * 5000), [0, 1, 2, 3]),
         (("-n", "9", "--from", "alice", "-t", "room1"), [0]),
     ],
 )
@@ -133,24 +137,57 @@ def test_log_ends_when_nobody_reads_it(chat: Path) -> None:
         assert follower.wait() == 0
 
 
-@pytest.mark.parametrize("command", ["log", "replay"])
-def test_log_and_replay_say_what_they_cannot_read(tmp_path: Path, command: str) -> None:
+def test_log_and_replay_say_what_they_cannot_read(tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Once upon a time\n", encoding="utf-8")
     missing = tmp_path / "missing.log"
     for path, text in ((missing, "No such file"), (other, "holds no messages")):
-        finished = zmqchat(command, str(path))
-        assert finished.returncode == 1
-        assert text in finished.stderr.decode()
-        assert str(path) in finished.stderr.decode()
+        for words in (["log"], ["replay"], ["replay", "--to", "127.0.0.1:0", "--wait", "0"]):
+            finished = zmqchat(words[0], str(path), *words[1:])
+            assert (finished.returncode, finished.stdout) == (1, b"")
+            assert text in finished.stderr.decode()
+            assert str(path) in finished.stderr.decode()
+    kept = tmp_path / "kept.log"
+    with Transcript(kept) as log:
+        log.write(message("Hello"))
+    other.write_bytes(other.read_bytes() + kept.read_bytes())
+    finished = zmqchat("log", str(other), "--topic", "room2")
+    assert (finished.returncode, finished.stdout) == (0, b"")
+    empty = tmp_path / "empty.log"
+    empty.touch()
+    for command in ("log", "replay"):
+        assert zmqchat(command, str(empty)).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_log_reads_a_pipe_and_waits_for_no_one_who_was_told_to_end(
+    chat: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    first, *others = chat.read_bytes().splitlines(keepends=True)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with start("log", str(fifo), "--timestamps", "none") as reads, fifo.open("wb", 0) as writes:
+            writes.write(first)
+            assert reads.line() == ALL[0]
+            reads.process.send_signal(number)
+            assert reads.finish() == (code, "", "")
+    with start("log", str(fifo), "--timestamps", "none") as reads:
+        with fifo.open("wb", 0) as writes:
+            writes.writelines([first[:9], first[9:], *others])
+        assert reads.finish() == (0, "".join(f"{line}\n" for line in ALL), "")
+    piped = zmqchat("log", "/dev/stdin", "--timestamps", "none", stdin=chat.read_bytes())
+    assert piped.stdout.decode().splitlines() == ALL
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
         (("log", "x", "--since", "noon"), "'noon' is no time: type 10m, 2h"),
+        (("log", "x", "--since", "9999-12-31T23:59:59-12:00"), "is no time: type 10m, 2h"),
         (("log", "x", "--grep", "("), "'(' is no pattern"),
-        (("log", "x", "--grep", "a{99999999999}"), "is no pattern"),
+        (("log", "x", "--grep", "a{99999999999}"), "'a{99999999999}' is no pattern"),
+        (("log", "x", "--grep", "(" * 20_000), "is no pattern"),
         (("log", "x", "--since", "999999d"), "'999999d' is before the year 1"),
         (("replay", "x", "--speed", "-1"), "'-1' is no speed"),
         (("replay", "x", "--speed", "fast"), "'fast' is no speed"),

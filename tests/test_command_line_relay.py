@@ -46,7 +46,9 @@ def test_what_one_types_another_reads_through_it() -> None:
         assert relay.finish() == (130, "", "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: Path) -> None:
     log = tmp_path / "class.jsonl"
     with start("relay", *HERE, "--stats", "--log", str(log), "-v") as relay:

@@ -15,17 +15,17 @@ import zmq
 import zmqchat_rs
 from patience import PATIENCE
 from strangers import BRIEF
-from zmqchat_rs import Publisher, Subscriber, _doctor, _port
+from zmqchat_rs import Check, Publisher, Report, Subscriber, _doctor, _port
 
 if TYPE_CHECKING:
     from interpreters import RunPython, StartPython
-    from zmqchat_rs._doctor import Check, Report
 
 LINUX = sys.platform.startswith("linux")
 
 
 def doctor(host: str | None = None, **options: Any) -> Report:
     report = zmqchat_rs.doctor(host, **{"timeout": PATIENCE, **options})
+    assert isinstance(report, Report)
     assert report.ok is all(check.status != "failed" for check in report.checks)
     return report
 
@@ -87,6 +87,17 @@ def test_a_report_is_text_for_people_and_data_for_programs(publisher: Publisher)
 def test_a_port_that_can_never_be_raises(port: int) -> None:
     with pytest.raises(ValueError, match="1 to 65535"):
         zmqchat_rs.doctor(port=port)
+
+
+@pytest.mark.parametrize("port", ["5555", True, 5555.5])
+def test_a_port_that_is_no_number_raises(port: Any) -> None:
+    with pytest.raises(TypeError, match="port is a whole number, not "):
+        zmqchat_rs.doctor(port=port)
+
+
+def test_a_time_that_is_no_number_raises() -> None:
+    with pytest.raises(TypeError, match="timeout is a number, not str"):
+        zmqchat_rs.doctor("127.0.0.1", timeout="4")  # type: ignore[arg-type]
 
 
 # ---- this laptop

@@ -126,10 +126,24 @@ def documented() -> Iterator[tuple[str, object]]:
                 attribute = inspect.getattr_static(member, inner)
                 # A plain value has its type's docstring: the class tells what it is.
                 value = attribute is None or isinstance(attribute, (int, str))
+                value = value or inner in fields(member)
                 yield f"{name}.{inner}", member if value else attribute
 
 
+def fields(cls: type) -> tuple[str, ...]:
+    """What a NamedTuple or a dataclass has."""
+    return getattr(cls, "_fields", ()) or tuple(getattr(cls, "__dataclass_fields__", ()))
+
+
 DOCUMENTED = dict(documented())
+
+
+@pytest.mark.parametrize("name", [name for name in zmqchat_rs.__all__ if name[0].isupper()])
+def test_every_field_is_told_by_its_class(name: str) -> None:
+    cls = getattr(zmqchat_rs, name)
+    doc = inspect.getdoc(cls) or ""
+    for field in fields(cls):
+        assert f"    {field}: " in doc, field
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

@@ -1,7 +1,8 @@
-"""Reading a transcript: following it, ending, what people wrote by hand."""
+"""Reading a transcript: to its end, or on with what comes, from a file or a pipe."""
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -90,3 +91,47 @@ def test_threads_may_share_a_reader(tmp_path: Path) -> None:
     for each in [Background(read) for _ in range(3)]:
         each.result()
     assert sorted(map(int, got)) == list(range(3000))
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """A named pipe that nobody has opened."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_ctrl_c_ends_the_wait_for_somebody_who_writes_to_a_pipe(pipe: Path) -> None:
+    with read_transcript(pipe) as reader:
+
+        def wait_here() -> None:
+            next(reader)
+
+        interrupt_when_at_rest()
+        with pytest.raises(KeyboardInterrupt):
+            wait_here()
+
+
+def test_who_waits_for_a_pipe_ends_when_it_is_closed(pipe: Path) -> None:
+    with read_transcript(pipe) as reader:
+        waiting: Background[list[Message]] = Background(list, reader)
+        waiting.until_at_rest()
+        reader.close()
+        assert waiting.result() == []
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_pipe_is_read_as_it_comes(pipe: Path, tmp_path: Path, follow: bool) -> None:  # noqa: FBT001
+    with Transcript(tmp_path / "chat.log") as log:
+        log.write_many(numbered(1000))
+    written = (tmp_path / "chat.log").read_bytes()
+    with read_transcript(pipe, follow=follow) as reader:
+        with pipe.open("wb", 0) as writer:
+            for start in range(0, len(written), 999):  # lines come in pieces
+                writer.write(written[start : start + 999])
+            assert [next(reader).text for _ in range(1000)] == [str(each) for each in range(1000)]
+        if not follow:
+            assert list(reader) == []
+        assert reader.skipped == 0

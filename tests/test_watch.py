@@ -99,6 +99,8 @@ def test_waiting_has_a_limit(pair: Pair) -> None:
         for senseless in (-1, float("nan")):
             with pytest.raises(ValueError, match="0 or more seconds"):
                 live.wait(1, timeout=senseless)
+        with pytest.raises(TypeError, match="timeout is a number, not str"):
+            live.wait(1, timeout="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ from ._core import (
 __all__ = [
     "Chat",
     "ChatStats",
+    "Check",
     "ClosedError",
     "Event",
     "Member",
@@ -56,11 +57,13 @@ __all__ = [
     "MessageTable",
     "Notice",
     "Peer",
+    "Probe",
     "Publisher",
     "PublisherStats",
     "QueueFullError",
     "Relay",
     "RelayStats",
+    "Report",
     "Subscriber",
     "SubscriberStats",
     "Transcript",
@@ -81,11 +84,12 @@ __all__ = [
 TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
 if TYPE_CHECKING:
     from ._arrays import pack_array, unpack_array
-    from ._doctor import doctor
+    from ._doctor import Check, Report, doctor
     from ._events import Event
     from ._tables import to_pandas, to_polars
     from ._watching import Watch
     from .chat import Chat, ChatStats, Member, Notice
+    from .probe import Probe
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()
@@ -93,10 +97,11 @@ _ending.watch()
 
 def __getattr__(name: str) -> object:
     """Import what few programs need when it is first asked for."""
-    if name == "doctor":
-        from ._doctor import doctor  # noqa: PLC0415
+    found: object
+    if name in {"Check", "Probe", "Report", "doctor"}:
+        from . import _doctor  # noqa: PLC0415
 
-        found: object = doctor
+        found = getattr(_doctor, name)
     elif name == "Event":
         from ._events import Event  # noqa: PLC0415
 

@@ -1,10 +1,22 @@
-"""``python -m zmqchat_rs`` is the command ``zmqchat``."""
+"""``zmqchat`` and ``python -m zmqchat_rs``: the command line, quiet while it is being loaded."""
 
 from __future__ import annotations
 
 import sys
 
-from .cli import main
+
+def main() -> int:
+    """Load the command line, and run what was typed.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        from .cli import main as run  # noqa: PLC0415 - a Ctrl+C meanwhile is no news for anybody
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

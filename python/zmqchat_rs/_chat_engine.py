@@ -14,17 +14,18 @@ import os
 import threading
 import weakref
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from ._arguments import seconds
 from ._chat_members import Members
 from ._chat_presence import Pulse
 from ._chat_relay import relay_addresses
 from ._core import ClosedError, Message, Publisher, Subscriber, ZmqChatError, _ending
 
 if TYPE_CHECKING:
-    from typing import Callable, Sequence
+    from typing import Callable, Iterator, Sequence
 
     from ._chat_members import Notice
     from ._events import Event
@@ -104,9 +105,12 @@ class Engine:
         except BaseException:
             self.publisher.close(linger=0)
             raise
-        self._threads = [_thread("zmqchat-chat", self._read)]
+        works = {"zmqchat-chat": self._read}
         if not plain:
-            self._threads.append(_thread("zmqchat-chat-pulse", self._beat))
+            works["zmqchat-chat-pulse"] = self._beat
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True) for name, work in works.items()
+        ]
         _all.add(self)
         for thread in self._threads:
             thread.start()
@@ -114,13 +118,26 @@ class Engine:
     def check_fork(self) -> None:
         """Raise where it is another process's, before a lock is taken that may be held for ever."""
         if os.getpid() != self._pid:
-            self.publisher.stats()  # says so
+            raise ZmqChatError(
+                errno.EPERM,
+                "this Chat was made before the fork and belongs to the parent process: make a new "
+                'Chat in the child, or start children with the "spawn" method',
+            )
 
     def check(self) -> None:
         """Raise where it cannot be used: closed, or another process's."""
         self.check_fork()
         if self.closed:
-            raise ClosedError(errno.EBADF, "this Chat is closed: make a new Chat")
+            raise _closed()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Use it: where it cannot be used, or is closed meanwhile, the error speaks of the chat."""
+        self.check()
+        try:
+            yield
+        except ClosedError:
+            raise _closed() from None
 
     def wait(self, look: Callable[[], T | None], timeout: float | None, why: str) -> T:
         """Wait until `look` finds something.
@@ -133,8 +150,7 @@ class Engine:
         Returns:
             What it found.
         """
-        if timeout is not None and not timeout >= 0:  # NaN too
-            raise ValueError(f"timeout is {timeout}: use 0 or more seconds, or None for no limit")
+        timeout = seconds("timeout", timeout)
         deadline = None if timeout is None else monotonic() + timeout
         self.check()
         with self.changed:
@@ -155,29 +171,18 @@ class Engine:
         """Send one message to a room, and give it as others get it."""
         if not isinstance(text, str):
             raise TypeError(f"text is a str, not {type(text).__name__}")
-        self.check()
-        with self.changed:
-            room = self.room if room is None else room
-            self.check_room(room)
+        with self.in_use(), self.changed:
+            room = self.one_of_rooms(room)
             if self.plain:
                 text = f"* {self.name} {text}" if kind else f"{self.name}: {text}"
                 kind = None
-            sent = self._send(text, kind, room)
+            message = self._send(text, kind, room)
             self.said += 1
-            return sent
-
-    def check_room(self, room: str) -> None:
-        """Refuse a room that was not joined."""
-        # First: in a forked child the lock may be held by nobody who is there.
-        self.check()
-        with self.changed:
-            if room not in self._rooms:
-                raise ValueError(f"you are not in {room!r}: join it first")
+            return message
 
     def join(self, room: str) -> None:
         """Hear a room, and speak there from now on."""
-        self.check()
-        with self.changed:
+        with self.in_use(), self.changed:
             if room not in self._rooms:
                 if len(self._rooms) >= MOST_ROOMS:
                     raise ValueError(f"{MOST_ROOMS} rooms at once are the most: leave one first")
@@ -188,8 +193,7 @@ class Engine:
 
     def leave(self, room: str) -> None:
         """Hear a room no longer."""
-        self.check()
-        with self.changed:
+        with self.in_use(), self.changed:
             if room not in self._rooms:
                 raise ValueError(f"you are not in {room!r}")
             if len(self._rooms) == 1:
@@ -201,6 +205,13 @@ class Engine:
             self.members.leave(room)
             if self.room == room:
                 self.room = list(self._rooms)[-1]
+
+    def one_of_rooms(self, room: str | None) -> str:
+        """Give the room, the current one for None; one that was not joined is an error."""
+        room = self.room if room is None else room
+        if room not in self._rooms:
+            raise ValueError(f"you are not in {room!r}: join it first")
+        return room
 
     @property
     def rooms(self) -> list[str]:
@@ -278,9 +289,9 @@ class Engine:
             if message.topic not in self._rooms or self._is_own(message, now):
                 return
             notice = self.members.heard(message, now)
-            if message.kind == "come":
-                self._nudge()
             ordinary = not message._presence  # noqa: SLF001
+            if not ordinary and message.kind == "come":
+                self._nudge()
             if ordinary:
                 self.heard += 1
                 if self.on_message is None:
@@ -320,10 +331,10 @@ class Engine:
             return
         try:
             callback(what)
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             # One failure must not end the chat. At the end of the program it is no news.
             if not _ending():
-                _log().exception("a callback of a chat failed")
+                logging.getLogger("zmqchat_rs").exception("a callback of a chat failed")
 
     # ---- the thread that says that we are here
 
@@ -375,12 +386,8 @@ def _publisher(
         ) from error
 
 
-def _thread(name: str, target: Callable[[], None]) -> threading.Thread:
-    return threading.Thread(target=target, name=name, daemon=True)
-
-
-def _log() -> logging.Logger:
-    return logging.getLogger("zmqchat_rs")
+def _closed() -> ClosedError:
+    return ClosedError(errno.EBADF, "this Chat is closed: make a new Chat")
 
 
 def _close_all() -> None:

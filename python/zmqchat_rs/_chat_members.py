@@ -139,7 +139,8 @@ class Members:
         Returns:
             What is to be told of it; None for nothing.
         """
-        room, kind, instance = message.topic or "", message.kind, message.instance
+        room, instance = message.topic or "", message.instance
+        kind = message.kind if message._presence else None  # noqa: SLF001
         name = message.sender or _name_of(message)
         key = (instance is not None, instance or name, room)
         known = self._entries.get(key)
@@ -229,8 +230,15 @@ def _name_of(message: Message) -> str:
     return found.group(1) if found else message.address or "?"
 
 
-def check_plain_name(name: str) -> None:
-    """Refuse what a stamp could not carry either, and what could not be told from the text."""
+def check_name(name: str, *, plain: bool) -> None:
+    """Refuse, without stamps, what they could not carry either or could not be told from the text.
+
+    With stamps, the publisher does.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name is a str, not {type(name).__name__}")
+    if not plain:
+        return
     if not name.strip() or len(name.encode()) > _LONGEST_NAME or sanitize(name) != name:
         raise ValueError(f"a name has 1 to {_LONGEST_NAME} bytes of text that shows, not {name!r}")
     if ":" in name:

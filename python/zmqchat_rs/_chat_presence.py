@@ -12,26 +12,34 @@ from __future__ import annotations
 import math
 import random
 
+from ._arguments import number
+
 # The heartbeat varies by so much of itself.
 _JITTER = 0.25
 # Never two within this part of a heartbeat.
 _GAP = 0.1
 # With so many members or more, answers to a newcomer spread over a whole heartbeat.
 _CROWD = 200
+# Below, a chat would do little else; above, nobody would miss anybody. In seconds.
+_SHORTEST, _LONGEST = 0.05, 86_400.0
 
-# Seconds: more often keeps a laptop busy with nothing else, more seldom is no sign of life.
-_LEAST, _MOST = 0.05, 86_400.0
 
+def check_heartbeat(heartbeat: float) -> float:
+    """Check seconds between two signs of life.
 
-def check_heartbeat(heartbeat: float) -> None:
-    """Refuse one that no chat could keep."""
-    if isinstance(heartbeat, bool) or not isinstance(heartbeat, (int, float)):
-        raise TypeError(f"heartbeat is a number of seconds, not {type(heartbeat).__name__}")
-    if not _LEAST <= heartbeat <= _MOST:
+    Raises:
+        TypeError: It is no number.
+        ValueError: Nobody could live by it.
+    """
+    if isinstance(heartbeat, bool):
+        raise TypeError("heartbeat is a number of seconds, not bool")
+    checked = number("heartbeat", heartbeat)
+    if not _SHORTEST <= checked <= _LONGEST:
         raise ValueError(
-            f"heartbeat is a number of seconds from {_LEAST:g} to {_MOST:,.0f}, for example 5, not "
-            f"{heartbeat}"
+            f"heartbeat is a number of seconds from {_SHORTEST:g} to {_LONGEST:,.0f}, for example "
+            f"5, not {heartbeat}"
         )
+    return checked
 
 
 class Pulse:

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._arguments import whole
 from ._core import __version__, build_info, local_addresses, parse_address, sanitize
 from ._port import Holder, holder_of, is_free
-from .probe import probe
+from .probe import Probe, probe
 
 if TYPE_CHECKING:
     from typing import Any, Iterator, Literal
-
-    from .probe import Probe
 
     Status = Literal["ok", "warning", "failed"]
 
@@ -110,8 +109,9 @@ def doctor(host: str | None = None, *, port: int | None = None, timeout: float =
 
     Raises:
         ValueError: `host`, `port` or `timeout` can never work.
+        TypeError: One of them is of the wrong kind.
     """
-    if port is not None and not 1 <= port <= 65535:  # noqa: PLR2004 - TCP's ports
+    if port is not None and not 1 <= whole("port", port) <= 65535:  # noqa: PLR2004 - TCP's ports
         raise ValueError(f"port is {port}: use a number from 1 to 65535, for example 5555")
     seen: Probe | None = None
     remote: tuple[Check, ...] = ()

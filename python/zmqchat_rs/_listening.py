@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ._arguments import seconds
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 
 if TYPE_CHECKING:
@@ -228,8 +229,7 @@ def deliver(
     """
     if count is not None and count < 0:
         raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
-    if timeout is not None and not timeout >= 0:  # NaN too
-        raise ValueError(f"timeout is {timeout}: use 0 or more seconds, or None for no limit")
+    timeout = seconds("timeout", timeout)
     deadline = None if timeout is None else monotonic() + timeout
     overtime = 0
     while count is None or sink.shown < count:

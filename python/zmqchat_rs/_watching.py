@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import _cells
+from ._arguments import seconds
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 from ._views import CellView, TerminalView
 
@@ -142,8 +143,7 @@ class Watch:
             ValueError: `timeout` is negative.
             ClosedError: It ended before they came.
         """
-        if timeout is not None and not timeout >= 0:  # NaN too
-            raise ValueError(f"timeout is {timeout}: use 0 or more seconds, or None for no limit")
+        timeout = seconds("timeout", timeout)
         deadline = None if timeout is None else monotonic() + timeout
         with self._news:
             while self._received < count:

@@ -7,8 +7,9 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ._arguments import function, seconds
 from ._chat_engine import Engine
-from ._chat_members import ChatStats, Member, Notice, check_plain_name
+from ._chat_members import ChatStats, Member, Notice, check_name
 from ._chat_presence import check_heartbeat
 from ._core import ClosedError, Message, Peer, ZmqChatError, sanitize
 
@@ -48,8 +49,8 @@ class Chat:
             no relay.
         plain: Whether to send ``lobby:alice: Hello`` in one frame, without stamps and without
             presence, for company that reads with pyzmq.
-        heartbeat: Seconds between two signs of life, on average. Who gives none for three and a
-            half heartbeats is lost. All in a room should have the same. 0.05 to 86,400.
+        heartbeat: Seconds between two signs of life, on average, 0.05 to 86,400. Who gives none for
+            three and a half heartbeats is lost. All in a room should have the same.
         linger: Seconds that unsent messages may take after the close; 0 drops them at once.
         on_message: Called with each `Message` of others, which is then not queued for `recv`.
             Called in a thread of the chat's, one call at a time and in order with `on_notice`; what
@@ -60,6 +61,7 @@ class Chat:
 
     Raises:
         ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
+        TypeError: An argument is of the wrong kind.
         ZmqChatError: The address to bind is in use, or not this machine's.
     """
 
@@ -78,9 +80,10 @@ class Chat:
         on_notice: Callable[[Notice], object] | None = None,
         on_event: Callable[[Event], object] | None = None,
     ) -> None:
-        check_heartbeat(heartbeat)
-        if plain:
-            check_plain_name(name)
+        heartbeat = check_heartbeat(heartbeat)
+        function("on_message", on_message, "a Message")
+        function("on_notice", on_notice, "a Notice")
+        check_name(name, plain=plain)
         self._engine = Engine(
             name,
             room=room,
@@ -244,7 +247,7 @@ class Chat:
 
         Args:
             count: How many must be there.
-            room: The room; None for the current one.
+            room: One of `rooms`; None for the current one.
             timeout: Seconds; None waits for ever, 0 looks once.
 
         Returns:
@@ -252,13 +255,12 @@ class Chat:
 
         Raises:
             TimeoutError: They did not come in time.
-            ValueError: `count` or `timeout` is negative.
+            ValueError: It is none of your rooms, or `count` or `timeout` is negative.
             ClosedError: The chat is closed.
         """
-        engine = self._engine
-        engine.check()
-        topic = engine.room if room is None else room
-        return engine.publisher.wait_for_subscribers(count, topic=topic, timeout=timeout)
+        with self._engine.in_use():
+            topic = self._engine.one_of_rooms(room)
+            return self._engine.publisher.wait_for_subscribers(count, topic=topic, timeout=timeout)
 
     def wait_for_members(
         self, count: int = 1, *, room: str | None = None, timeout: float | None = None
@@ -275,16 +277,17 @@ class Chat:
 
         Raises:
             TimeoutError: They did not come in time.
-            ValueError: `timeout` is negative, or it is none of your rooms.
+            ValueError: It is none of your rooms, or no more, or `timeout` is negative.
             ClosedError: The chat is closed.
         """
         engine = self._engine
-        room = engine.room if room is None else room
-        engine.check_room(room)
+        timeout = seconds("timeout", timeout)
+        engine.check()
+        room = engine.one_of_rooms(room)
         deadline = None if timeout is None else monotonic() + timeout
 
         def enough() -> int | None:
-            here = engine.members.count(room)
+            here = engine.members.count(engine.one_of_rooms(room))
             return here if here >= count else None
 
         here = engine.wait(enough, timeout, f"fewer than {count} were heard in {room} in time")
@@ -308,7 +311,8 @@ class Chat:
     @property
     def peers(self) -> list[Peer]:
         """The connections to those whom we hear, as they stand."""
-        return self._engine.subscriber.peers
+        with self._engine.in_use():
+            return self._engine.subscriber.peers
 
     def connect(self, address: str) -> None:
         """Hear one more, as with `peers`; nothing changes when it is heard already.
@@ -320,8 +324,8 @@ class Chat:
             ValueError: The address cannot work; the text says what to type instead.
             ClosedError: The chat is closed.
         """
-        self._engine.check()
-        self._engine.subscriber.connect(address)
+        with self._engine.in_use():
+            self._engine.subscriber.connect(address)
 
     def disconnect(self, address: str) -> None:
         """Hear one of them no longer.
@@ -333,8 +337,8 @@ class Chat:
             ValueError: There is no such connection; the text lists those that there are.
             ClosedError: The chat is closed.
         """
-        self._engine.check()
-        self._engine.subscriber.disconnect(address)
+        with self._engine.in_use():
+            self._engine.subscriber.disconnect(address)
 
     def stats(self) -> ChatStats:
         """What it has done so far.
@@ -346,8 +350,8 @@ class Chat:
             ClosedError: The chat is closed.
         """
         engine = self._engine
-        engine.check()
-        lost = engine.subscriber.stats().lost
+        with engine.in_use():
+            lost = engine.subscriber.stats().lost
         with engine.changed:
             return ChatStats(engine.said, engine.heard, lost, engine.dropped)
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from . import _reach, _zmtp
+from ._arguments import number
 from ._core import parse_address, sanitize
 from ._reach import StoppedError
 
@@ -97,6 +98,7 @@ def probe(address: str, *, timeout: float = 2.0, subscribe: bool = True) -> Prob
         ValueError: `address` or `timeout` can never work.
     """
     transport, host, port = parse_address(address)
+    timeout = number("timeout", timeout)
     if not 0 < timeout <= _LONGEST_TIMEOUT:  # NaN too
         raise ValueError(f"timeout is {timeout}: use seconds above 0, for example 2")
     typed = f"{host}:{port}" if transport == "tcp" else f"{transport}://{host}"

@@ -11,6 +11,7 @@
 //! | `transcript` | what users hold for writing |
 //! | `recorder` | a thread that writes, for whoever must not wait |
 //! | `reader` | what users hold for reading |
+//! | `source` | where its bytes come from: a file, or a pipe, for which it never waits long |
 //! | `tail` | the last messages of a file |
 //!
 //! Invariants: whatever a stranger sends, a message is one line of printable text; a line that was
@@ -25,6 +26,7 @@ mod lock;
 mod moment;
 pub mod reader;
 pub mod recorder;
+mod source;
 mod syncer;
 mod tail;
 mod text;

@@ -1,18 +1,18 @@
 //! What users hold for reading: the messages of a file, and if asked those that are still to come.
 
 use super::file::{numbers, suffixed, FileId, LONGEST_LINE};
+use super::source::{Source, Took};
 use super::{failed, shown, Checkpoint, Entry};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::{self, Metadata};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often somebody who follows looks for more.
-const LOOK_AGAIN: Duration = Duration::from_millis(25);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(25);
 const CHECK: Duration = Duration::from_millis(50);
-const BLOCK: u64 = 256 * 1024;
 /// How often rotated files are opened anew.
 const ATTEMPTS: usize = 100;
 
@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 100;
 pub struct Reader {
     path: PathBuf,
     follow: bool,
-    files: VecDeque<(PathBuf, File)>,
+    files: VecDeque<(PathBuf, Source)>,
     /// How far into the first of `files`.
     position: u64,
     /// What was read and not yet parsed.
@@ -95,8 +95,12 @@ impl Reader {
                 checkpoint()?;
                 checked = Instant::now();
             }
-            if self.read()? || self.next_file()? {
-                continue;
+            match self.read()? {
+                Took::Bytes(_) => continue,
+                // To its end, however long that takes.
+                Took::Nothing if !self.follow => continue,
+                Took::End if self.next_file()? => continue,
+                Took::Nothing | Took::End => {}
             }
             if !self.follow || limit.is_some_and(|limit| began.elapsed() >= limit) {
                 return Ok(entries);
@@ -135,10 +139,10 @@ impl Reader {
         }
     }
 
-    /// Reads a block more; false at the file's end.
-    fn read(&mut self) -> Result<bool> {
-        let Some((name, file)) = self.files.front_mut() else {
-            return Ok(false);
+    /// Reads a block more.
+    fn read(&mut self) -> Result<Took> {
+        let Some((name, source)) = self.files.front_mut() else {
+            return Ok(Took::End);
         };
         self.block.drain(..self.parsed);
         self.parsed = 0;
@@ -149,12 +153,12 @@ impl Reader {
             )));
         }
         let wrong = |error: io::Error| failed("read", name, &error);
-        let count = file
-            .take(BLOCK)
-            .read_to_end(&mut self.block)
-            .map_err(wrong)?;
-        self.position += count as u64;
-        if count == 0 && self.follow {
+        let took = source.read(&mut self.block).map_err(wrong)?;
+        if let Took::Bytes(count) = took {
+            self.position += count as u64;
+        }
+        // A stream cannot be read again: what has no end yet waits for it.
+        if let (Took::End, true, Source::File(file)) = (&took, self.follow, source) {
             // A line that is not whole yet is read again from its start: it may be mended meanwhile,
             // and what then stands there is another one.
             self.position -= self.block.len() as u64;
@@ -166,7 +170,7 @@ impl Reader {
             }
             file.seek(SeekFrom::Start(self.position)).map_err(wrong)?;
         }
-        Ok(count > 0)
+        Ok(took)
     }
 
     /// Goes on to the file that came after this one; false where there is none.
@@ -192,7 +196,7 @@ impl Reader {
 
     /// When the file was rotated away, finds those that came after it.
     fn find_newer(&mut self) -> Result<()> {
-        let Some((_, file)) = self.files.front() else {
+        let Some((_, Source::File(file))) = self.files.front() else {
             return Ok(());
         };
         let wrong = |error: io::Error| failed("read", &self.path, &error);
@@ -221,12 +225,12 @@ impl Reader {
             }
         }
         // It may have been written to after we came to its end, until it was rotated.
-        if self.read()? && self.block.contains(&b'\n') {
+        if matches!(self.read()?, Took::Bytes(_)) && self.block.contains(&b'\n') {
             return Ok(());
         }
         for name in newer.into_iter().rev() {
-            match File::open(&name) {
-                Ok(file) => self.files.push_back((name, file)),
+            match Source::open(&name) {
+                Ok(source) => self.files.push_back((name, source)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                 Err(error) => return Err(failed("read", &name, &error)),
             }
@@ -239,19 +243,13 @@ impl Reader {
     }
 }
 
-fn open(name: &Path) -> Result<File> {
-    let opened = File::open(name).and_then(|file| {
-        if file.metadata()?.is_dir() {
-            return Err(io::Error::from_raw_os_error(libc::EISDIR));
-        }
-        Ok(file)
-    });
-    opened.map_err(|error| failed("read", name, &error))
+fn open(name: &Path) -> Result<Source> {
+    Source::open(name).map_err(|error| failed("read", name, &error))
 }
 
 /// The file, and those that it was before, oldest first. Where a rotation comes in between, which
 /// moves all names on by one, they are opened again.
-fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, File)>> {
+fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, Source)>> {
     for attempt in 1.. {
         let older = numbers(path).map_err(|error| failed("read", path, &error))?;
         let older = older.into_iter().rev();
@@ -261,14 +259,17 @@ fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, File)>> {
             .chain([path.to_owned()])
         {
             match open(&name) {
-                Ok(file) => files.push_back((name, file)),
+                Ok(source) => files.push_back((name, source)),
                 // Of a writer that was killed between two renames, the file itself may be missing.
                 Err(Error::Os { errno, .. }) if errno == libc::ENOENT && !files.is_empty() => {}
                 Err(error) => return Err(error),
             }
         }
         let id = |metadata: io::Result<Metadata>| metadata.ok().map(|found| FileId::of(&found));
-        let stayed = |(name, file): &(PathBuf, File)| id(fs::metadata(name)) == id(file.metadata());
+        let stayed = |(name, source): &(PathBuf, Source)| match source {
+            Source::File(file) => id(fs::metadata(name)) == id(file.metadata()),
+            Source::Stream(_) => true,
+        };
         if attempt == ATTEMPTS || files.iter().all(stayed) {
             return Ok(files);
         }

@@ -58,8 +58,7 @@ impl Subscriber {
                 let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
                 let meaning = interpret(&frames, self.core.framing());
                 let stamp = meaning.stamp.as_ref();
-                let nothing_said = meaning.payload(&frames).is_empty();
-                if nothing_said && stamp.is_some_and(Stamp::is_presence) {
+                if meaning.is_presence(&frames) {
                     continue;
                 }
                 let decoded = String::from_utf8_lossy(meaning.payload(&frames));

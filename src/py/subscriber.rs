@@ -8,9 +8,10 @@ use super::message::Message;
 use super::waiting::detached;
 use crate::net::subscriber::{Config, Subscriber as Core};
 use crate::wire::message::Framing;
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Hears what publishers send.
@@ -69,7 +70,7 @@ impl Drop for Subscriber {
 impl Subscriber {
     #[new]
     #[pyo3(
-        signature = (connect = None, *, bind = None, topics = None, prefixes = None,
+        signature = (connect = None, *others, bind = None, topics = None, prefixes = None,
                      framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
                      keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
@@ -80,6 +81,7 @@ impl Subscriber {
     fn new(
         py: Python<'_>,
         connect: Option<&Bound<'_, PyAny>>,
+        others: &Bound<'_, PyTuple>,
         bind: Option<&Bound<'_, PyAny>>,
         topics: Option<&Bound<'_, PyAny>>,
         prefixes: Option<&Bound<'_, PyAny>>,
@@ -91,6 +93,12 @@ impl Subscriber {
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        if !others.is_empty() {
+            return Err(PyTypeError::new_err(
+                "only whom to hear goes without a name, several in a list; the rest is named, as in \
+                 Subscriber(\"192.168.1.12\", topics=[\"room1\"])",
+            ));
+        }
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
             object.map_or_else(|| Ok(Vec::new()), |object| arguments::texts(what, object))
         };

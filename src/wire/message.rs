@@ -65,6 +65,13 @@ impl Meaning {
             .and_then(|frame| frame.as_ref().get(self.start..))
             .unwrap_or_default()
     }
+
+    /// Whether it says who is there, and nothing else; `frames` as in [`Self::payload`]. What has
+    /// text is there to be read, whatever kind it claims to be of.
+    #[must_use]
+    pub fn is_presence<F: AsRef<[u8]>>(&self, frames: &[F]) -> bool {
+        self.stamp.as_ref().is_some_and(Stamp::is_presence) && self.payload(frames).is_empty()
+    }
 }
 
 /// Says what `frames` mean.
@@ -122,6 +129,24 @@ fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<Meaning> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn presence_is_a_kind_without_text() {
+        let stamped = |kind: Option<&str>, text: &str| {
+            let stamp = Stamp {
+                kind: kind.map(str::to_owned),
+                ..stamp(Some("lobby"))
+            };
+            let frames = [format!("lobby:{text}").into_bytes(), stamp.encode()];
+            interpret(&frames, Framing::Plain).is_presence(&frames)
+        };
+        for kind in crate::wire::stamp::PRESENCE {
+            assert!(stamped(Some(kind), ""));
+            assert!(!stamped(Some(kind), "I am here"));
+        }
+        assert!(!stamped(None, ""));
+        assert!(!stamped(Some("action"), ""));
+    }
 
     fn stamp(topic: Option<&str>) -> Stamp {
         Stamp {

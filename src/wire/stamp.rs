@@ -218,7 +218,7 @@ impl Stamp {
         self.kind.as_deref() == Some(ACTION)
     }
 
-    /// Whether it says who is there, and nothing else.
+    /// Whether it is of a kind that says who is there; presence is such a message without text.
     #[must_use]
     pub fn is_presence(&self) -> bool {
         self.kind

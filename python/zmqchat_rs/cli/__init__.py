@@ -1,7 +1,7 @@
 """The command ``zmqchat``: a file for each of its commands, and here what is common to all.
 
 Payload goes to stdout and notices to stderr. Exit codes: 0 ok, 1 error, 2 usage, 3 time-out
-before the count, 130 Ctrl+C, 143 SIGTERM.
+before the count, 130 Ctrl+C, 143 SIGTERM, 129 SIGHUP (the window was closed).
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, __version__, build_info
 
-from . import chat, demo, doctor, ip, log, pub, relay, replay, streams, sub
-from .options import UsageError
+from . import chat, demo, doctor, ip, log, pub, relay, replay, signals, streams, sub
+from .options import UsageError, not_text
 
 if TYPE_CHECKING:
-    from types import FrameType
-    from typing import Iterator, NoReturn, Sequence
+    from typing import Sequence
 
 OK, ERROR, USAGE, TIMED_OUT = 0, 1, 2, 3
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
+HUNG_UP = 129  # 128 and SIGHUP, which is not known everywhere
 
 _DESCRIPTION = """\
 Publish and subscribe over ZeroMQ: type in one window, read in the others."""
@@ -55,9 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        with _sigterm_as_exit():
+        with signals.told_of_the_end(signals.leave):
             code = _run(argv)
-            streams.flush()
+            # Of a window that is gone there is nobody left to complain to.
+            (streams.flush_or_abandon if code == HUNG_UP else streams.flush)()
     except BrokenPipeError:
         # Whoever read our output (`| head`) has seen enough.
         streams.abandon()
@@ -67,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = INTERRUPTED
     except UsageError as error:
         streams.complain(error)
+        code = USAGE
+    except UnicodeEncodeError as error:
+        streams.complain(not_text(error))
         code = USAGE
     except TimeoutError as error:
         streams.complain(error)
@@ -98,28 +99,16 @@ def build_parser() -> argparse.ArgumentParser:
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     try:
-        arguments = parser.parse_args(argv)
+        arguments, strays = parser.parse_known_args(argv)
+        if strays:
+            # The command's own usage, not that of all of them.
+            hint = f" ({arguments.stray})" if getattr(arguments, "stray", "") else ""
+            words = f"unrecognized arguments: {' '.join(strays)}{hint}"
+            getattr(arguments, "parser", parser).error(words)
         if not hasattr(arguments, "run"):
             parser.print_help(sys.stderr)
             return USAGE
         return int(arguments.run(arguments))
     except SystemExit as end:
-        # From argparse after --help or a usage error, or from SIGTERM.
+        # From argparse after --help or a usage error, or from a signal.
         return end.code if isinstance(end.code, int) else OK
-
-
-@contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM unwind, so that sockets close in order and unsent messages get their linger."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

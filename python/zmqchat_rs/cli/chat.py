@@ -88,8 +88,8 @@ def add_to(commands: Commands) -> None:
         type=_heartbeat,
         default=5.0,
         metavar="SECONDS",
-        help="say so often that we are here, the same for all; default: 5. Who is silent for "
-        "three and a half is lost",
+        help="say so often that we are here, 0.05 to 86400, the same for all; default: 5. Who is "
+        "silent for three and a half is lost",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
@@ -158,10 +158,9 @@ def _front(arguments: Namespace) -> Front:
 def _heartbeat(text: str) -> float:
     value = seconds(text)
     try:
-        check_heartbeat(value)
+        return check_heartbeat(value)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return value
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _login_name() -> str:

@@ -78,7 +78,12 @@ class LineFront(Front):
                 patience = min(left, _NEXT) if here else left
                 here = talk.chat.wait_for_listeners(here + 1, timeout=patience)
         if not here:
-            self.notice("zmqchat: nobody hears you yet; saying it all the same")
+            # Where a relay is in between, it is the relay that does not; what ails it is told.
+            names = "".join(
+                f". Others hear you who name your address: zmqchat chat {address}"
+                for address in talk.chat.addresses[:1]
+            )
+            self.notice(f"zmqchat: nobody hears you yet; saying it all the same{names}")
 
     def _nobody_reads(self) -> None:
         """End, in silence: the main thread waits for a line that may never come."""

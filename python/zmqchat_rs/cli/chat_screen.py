@@ -7,12 +7,12 @@ writes, and draws it again below.
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
 import sys
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -25,10 +25,10 @@ from zmqchat_rs._listening import wants_color
 
 from .chat_commands import COMMANDS
 from .chat_talk import Front
+from .signals import told_of_the_end
 
 if TYPE_CHECKING:
-    from types import FrameType
-    from typing import Callable, Iterator
+    from typing import Iterator
 
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.completion import CompleteEvent
@@ -90,13 +90,18 @@ class ScreenFront(Front):
         session = self._session
         try:
             # The editor does this, too, but later: no key may fall in between.
-            with _ending_signals(self._end), session.input.raw_mode():
+            with told_of_the_end(self._end), session.input.raw_mode():
                 self._write()
                 session.prompt(pre_run=self._write)
         except EOFError:
             pass
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # The terminal is gone: its window was closed.
         finally:
-            self._write()
+            with suppress(OSError):
+                self._write()
         if self._code is not None:
             raise SystemExit(self._code)
         return 0
@@ -223,22 +228,3 @@ class _Completer(Completer):
         for choice in choices:
             if choice.lower().startswith(begun.lower()):
                 yield Completion(choice, start_position=-len(begun))
-
-
-@contextmanager
-def _ending_signals(end: Callable[[int], None]) -> Iterator[None]:
-    """Have the signals that end a program call `end` with their number."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-    def told(number: int, _frame: FrameType | None) -> None:
-        end(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = [(number, signal.signal(number, told)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

@@ -97,31 +97,43 @@ def run(arguments: Namespace) -> int:
         sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
     with read_transcript(arguments.file, follow=arguments.follow, rotated=arguments.all) as reader:
         streams.on_closed_stdout(reader.close)
-        present = _present(reader, arguments)
+        read = False
+
+        def asked_for(message: Message) -> bool:
+            nonlocal read
+            read = True
+            return _is_asked_for(message, arguments)
+
+        present: Iterator[Message] = filter(asked_for, _present(reader))
         # Without -n nothing is kept back, however large the file.
         if arguments.last is not None:
-            present = iter(deque(present, maxlen=min(arguments.last, sys.maxsize)))
+            present = iter(deque(present, maxlen=arguments.last))
         for message in present:
             sink.show(message)
         sink.flush()
         if arguments.follow:
             for message in reader:
-                if _is_asked_for(message, arguments):
+                if asked_for(message):
                     sink.show(message)
                     sink.flush()
-    if reader.skipped and not sink.shown:
-        raise ValueError(f"'{arguments.file}' holds no messages that could be read")
+    if not read:
+        check_readable(arguments.file, reader)
     return 0
 
 
-def _present(reader: TranscriptReader, arguments: Namespace) -> Iterator[Message]:
+def check_readable(path: str, reader: TranscriptReader) -> None:
+    """Refuse a file of which nothing could be read; an empty one is no error."""
+    if reader.skipped:
+        raise ValueError(f"'{path}' holds no messages that could be read")
+
+
+def _present(reader: TranscriptReader) -> Iterator[Message]:
     """Give what there is just now."""
     while True:
         message = reader._next(timeout=0)  # noqa: SLF001
         if message is None:
             return
-        if _is_asked_for(message, arguments):
-            yield message
+        yield message
 
 
 def _is_asked_for(message: Message, arguments: Namespace) -> bool:
@@ -142,7 +154,7 @@ def _is_asked_for(message: Message, arguments: Namespace) -> bool:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except (re.error, OverflowError) as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no pattern: {error}") from error
 
 
@@ -159,7 +171,7 @@ def _moment(text: str) -> datetime:
         text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"'{text}' is no time: type 10m, 2h, 3d, 14:30, 2026-01-31 or 2026-01-31T14:30"
         ) from None

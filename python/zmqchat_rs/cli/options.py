@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,20 @@ def as_usage() -> Iterator[None]:
     """Report a bad value as one that was typed: addresses, topics and names are checked inside."""
     try:
         yield
+    except UnicodeEncodeError:
+        raise  # `not_text` tells of it
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def not_text(error: UnicodeEncodeError) -> str:
+    """Say which word on the command line is no text."""
+    word = error.object
+    try:
+        shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    except UnicodeEncodeError:
+        shown = word.encode(errors="backslashreplace").decode()
+    return f"'{shown}' is not UTF-8: type it anew, in a window whose text is UTF-8"
 
 
 def add_command(  # noqa: PLR0913
@@ -36,6 +49,7 @@ def add_command(  # noqa: PLR0913
     summary: str,
     description: str,
     examples: str,
+    stray: str = "",
 ) -> argparse.ArgumentParser:
     """Declare one command.
 
@@ -46,6 +60,7 @@ def add_command(  # noqa: PLR0913
         summary: Its line in ``zmqchat --help``.
         description: What its own ``--help`` opens with; lines stay as they are.
         examples: What that closes with.
+        stray: What to type instead of words that belong nowhere.
 
     Returns:
         The parser, for the command's options.
@@ -58,7 +73,7 @@ def add_command(  # noqa: PLR0913
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser, stray=stray)
     return parser
 
 
@@ -84,7 +99,9 @@ def seconds(text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    """Read a count."""
+    """Read a count; one that no memory holds is the largest that there is."""
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"'{text}' is no count: type 0, 1, 2, …")
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    # Python itself refuses to read thousands of digits.
+    return sys.maxsize if len(digits) > len(str(sys.maxsize)) else min(int(digits), sys.maxsize)

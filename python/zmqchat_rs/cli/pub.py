@@ -57,6 +57,7 @@ def add_to(commands: Commands) -> None:
         summary="publish lines, typed or from a pipe",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
+        stray="what to send goes after -m, its topic after -t: zmqchat pub -t room1 -m Hello",
     )
     what = parser.add_argument_group("what to send")
     what.add_argument("-t", "--topic", help="send everything to this topic")

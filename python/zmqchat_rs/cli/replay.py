@@ -11,6 +11,7 @@ from zmqchat_rs._core import Publisher, read_transcript
 from zmqchat_rs._listening import Lines
 
 from . import streams
+from .log import check_readable
 from .options import UsageError, add_color, add_command, as_usage, seconds, whole_number
 
 if TYPE_CHECKING:
@@ -166,9 +167,10 @@ def _has_more(message: Message) -> bool:
 def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     """Hand out each message when its time has come."""
     began, elapsed, before = monotonic(), 0.0, None
-    played = False
+    read = False
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
+            read = True
             if message._presence:  # noqa: SLF001
                 continue  # of a chat, in what a relay kept
             now = message.received_at
@@ -179,9 +181,8 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
             if arguments.speed:
                 streams.wait_until(began + elapsed / arguments.speed)
             out(message)
-            played = True
-        if reader.skipped and not played:
-            raise ValueError(f"'{arguments.file}' holds no messages that could be read")
+    if not read:
+        check_readable(arguments.file, reader)
 
 
 def _speed(text: str) -> float:

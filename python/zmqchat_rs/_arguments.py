@@ -1,0 +1,86 @@
+"""What Python code of this package is passed, checked: the errors say what to pass instead."""
+
+from __future__ import annotations
+
+import math
+import operator
+
+
+def number(what: str, value: float) -> float:
+    """Check that something is a number.
+
+    Args:
+        what: The argument's name.
+        value: What was passed.
+
+    Returns:
+        It as a float; one that no float holds is infinite.
+
+    Raises:
+        TypeError: It is no number.
+    """
+    try:
+        # Unlike `float`, this reads no text.
+        return math.fsum((value,))
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except TypeError:
+        raise TypeError(f"{what} is a number, not {type(value).__name__}") from None
+
+
+def whole(what: str, value: int) -> int:
+    """Check that something is a whole number.
+
+    Args:
+        what: The argument's name.
+        value: What was passed.
+
+    Returns:
+        It as an int.
+
+    Raises:
+        TypeError: It is none; True and False are none either.
+    """
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{what} is a whole number, not {type(value).__name__}")
+
+
+def seconds(what: str, value: float | None) -> float | None:
+    """Check a time-out.
+
+    Args:
+        what: The argument's name.
+        value: Seconds; None for no limit.
+
+    Returns:
+        It as a float, or None.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is negative, or NaN.
+    """
+    if value is None:
+        return None
+    checked = number(what, value)
+    if not checked >= 0:  # NaN too
+        raise ValueError(f"{what} is {value}: use 0 or more seconds, or None for no limit")
+    return checked
+
+
+def function(what: str, value: object, takes: str) -> None:
+    """Check a callback.
+
+    Args:
+        what: The argument's name.
+        value: What was passed; None for none.
+        takes: What it is called with.
+
+    Raises:
+        TypeError: It cannot be called.
+    """
+    if value is not None and not callable(value):
+        raise TypeError(f"{what} is a function that takes {takes}, or None")
