@@ -44,11 +44,14 @@ class Event:
 
     Attributes:
         kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
+            "no room" (peers are turned away for want of descriptors, or soon will be; told once a
+            minute at most),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
             "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
             messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
             and loses messages), "not logged" (relays: the capture cannot write).
-        address: The peer as a person would type it; for "lost" the publisher's name.
+        address: The peer as a person would type it; for "lost" the publisher's name; where nobody
+            came, and for "no room", what they would type.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
         count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
@@ -81,6 +84,11 @@ class Event:
             return f"lost the connection to {address}"
         if self.kind == "silent":
             return f"{self._silence(address)}. {self.advice}".rstrip()
+        if self.kind == "no room":
+            return (
+                f"hardly any room for more peers at {address}: this program may open hardly any more "
+                "files; raise the limit (ulimit -n), or newcomers stay outside until others leave"
+            )
         if self.kind == "cut off":
             return (
                 f"cut off {address}: it broke a rule of the protocol, such as a message above "
@@ -198,7 +206,7 @@ def deliver(  # noqa: PLR0913
             _logger().warning(
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
-        if kind in ("silent", "lost", "overflow", "not logged") or (
+        if kind in ("silent", "no room", "lost", "overflow", "not logged") or (
             kind == "cut off" and _is_news(address)
         ):
             _logger().warning("%s", event)

@@ -143,7 +143,7 @@ class Audience(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "cut off"):
+        if event.kind in ("silent", "no room", "cut off"):
             yield str(event)
         elif not (self._person or self._verbose):
             return
@@ -187,7 +187,7 @@ class Passage(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "cut off", "overflow", "not logged"):
+        if event.kind in ("silent", "no room", "cut off", "overflow", "not logged"):
             if event.reason != "ok":
                 yield str(event)
         elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
