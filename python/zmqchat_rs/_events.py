@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import logging
     from typing import Callable
 
+    from .probe import Probe
+
 _starting = threading.Lock()
 _reader: threading.Thread | None = None
 # Peers that were logged as cut off, and when; for so many seconds they are not logged again, and of
@@ -28,6 +30,8 @@ _reader: threading.Thread | None = None
 _cut_off: dict[str, float] = {}
 _QUIET = 5.0
 _CROWD = 10
+# Reasons for silence although something listens there.
+_SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
@@ -86,8 +90,9 @@ class Event:
             return f"{self._silence(address)}. {self.advice}".rstrip()
         if self.kind == "no room":
             return (
-                f"hardly any room for more peers at {address}: this program may open hardly any more "
-                "files; raise the limit (ulimit -n), or newcomers stay outside until others leave"
+                f"hardly any room for more peers at {address}: this program may open hardly any "
+                "more files; raise the limit (ulimit -n), or newcomers stay outside until others "
+                "leave"
             )
         if self.kind == "cut off":
             return (
@@ -113,8 +118,10 @@ class Event:
             return f"nobody has connected to {address}"
         if self.reason == "not a subscriber":
             return f"no subscriber at {address}"
-        why = f": {self.reason}" if self.reason and self.reason != "ok" else ""
-        return f"nobody at {address}{why}"
+        if self.reason == "ok":
+            return f"not connected to {address} yet, though it answers now"
+        whom = "no publisher" if self.reason in _SOMEBODY else "nobody"
+        return f"{whom} at {address}: {self.reason}"
 
 
 def start() -> None:
@@ -232,16 +239,27 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
     from .probe import probe  # noqa: PLC0415
 
     seen = probe(address, subscribe=False)
-    if not publishes:
-        return seen.reason, seen.advice
-    # The probe takes a subscriber's view.
-    if seen.reason == "ok":
+    return _as_a_publisher_sees(seen) if publishes else (seen.reason, seen.advice)
+
+
+def _as_a_publisher_sees(seen: Probe) -> tuple[str, str]:
+    """Say of what a look found, which takes a subscriber's view, why no subscriber is there."""
+    if seen.socket_type in ("SUB", "XSUB"):
+        return "ok", ""
+    if seen.socket_type in ("PUB", "XPUB"):
         return "not a subscriber", (
             "A publisher is there; publishers connect to a relay at its frontend, port 5556, or to "
             "a subscriber that listens."
         )
-    reason = "" if seen.reason == "not a publisher" else seen.reason
-    return reason, "Start a subscriber that listens there, or check address, port and firewall."
+    if seen.socket_type or seen.reason in _SOMEBODY:
+        what = f"A {seen.socket_type} socket" if seen.socket_type else "Something else"
+        return "not a subscriber", (
+            f"{what} is there: check the port against the one that the subscriber, or the relay, "
+            "shows."
+        )
+    return seen.reason, (
+        "Start a subscriber that listens there, or check address, port and firewall."
+    )
 
 
 def _is_news(address: str) -> bool:

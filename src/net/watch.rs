@@ -129,7 +129,7 @@ impl<R: Room> Owner<R> {
         let mut entered = self.enter()?;
         entered.only_took();
         let (live, room) = entered.parts()?;
-        let descriptor = live.descriptor;
+        let (descriptor, alone) = (live.descriptor, live.is_alone());
         let outcome = attempt(live, room);
         // Who looks for a change may have taken the signal of those who look for messages.
         let changes = watch.is_some_and(|watch| watch.want == Want::Change);
@@ -141,7 +141,12 @@ impl<R: Room> Owner<R> {
             if !watch.set.swap(true, Ordering::AcqRel) {
                 entered.slot.waiters.push(Arc::clone(&watch.wake));
                 drop(entered);
-                context::process().watcher()?.add(watch, descriptor);
+                let process = context::process();
+                process.watcher()?.add(watch, descriptor);
+                if alone {
+                    // Housekeeping says so when this takes long, and may be asleep.
+                    process.look();
+                }
             }
         }
         outcome

@@ -61,12 +61,18 @@ class Notices:
                     self._write(paint(line, style="dim") if self._colored else line)
 
     def _is_repeated(self, event: Event) -> bool:
-        if event.kind != "cut off":
+        asked_for = event.address in self._connects_to
+        if event.kind != "cut off" and not (
+            # Between two cuttings off.
+            asked_for and event.kind in ("connected", "disconnected")
+        ):
             return False
         place, now = self._place(event.address), time.monotonic()
         said = self._cut_off.get(place)
         if said is not None and now - said < _QUIET:
             return True
+        if event.kind != "cut off":
+            return False
         if len(self._cut_off) >= _CROWD:
             self._cut_off.clear()
         self._cut_off[place] = now
@@ -74,6 +80,11 @@ class Notices:
 
     def _lines(self, event: Event) -> Iterator[str]:
         raise NotImplementedError
+
+    def _trouble(self, event: Event) -> Iterator[str]:
+        # One that came while the reason was looked for will say so itself.
+        if event.reason != "ok":
+            yield str(event)
 
     def _write(self, line: str) -> None:
         streams.notice(line)
@@ -144,7 +155,7 @@ class Audience(Notices):
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
         if event.kind in ("silent", "no room", "cut off"):
-            yield str(event)
+            yield from self._trouble(event)
         elif not (self._person or self._verbose):
             return
         elif event.kind == "subscribed":
@@ -188,8 +199,7 @@ class Passage(Notices):
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
         if event.kind in ("silent", "no room", "cut off", "overflow", "not logged"):
-            if event.reason != "ok":
-                yield str(event)
+            yield from self._trouble(event)
         elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
             came = event.kind == "connected"
             lost = f"lost the connection to {place}; waiting for it to come back"
