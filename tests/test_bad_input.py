@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 import pytest
 
 from patience import PATIENCE
-from zmqchat_rs import ClosedError, Message, Publisher, Subscriber, ZmqChatError
+from zmqchat_rs import (
+    ClosedError,
+    Message,
+    Publisher,
+    Subscriber,
+    Transcript,
+    ZmqChatError,
+    read_transcript,
+)
 
 if TYPE_CHECKING:
     from conftest import Pair
@@ -263,6 +271,7 @@ WRONG: list[Callable[[Pair], object]] = [
     lambda pair: pair.subscriber.recv("1"),  # type: ignore[arg-type]
     lambda pair: pair.subscriber.subscribe(5),  # type: ignore[arg-type]
     lambda pair: pair.subscriber.subscribe(prefix=5),  # type: ignore[arg-type]
+    lambda _: Publisher("127.0.0.1:0", keepalive="5, 4, 3"),  # type: ignore[arg-type]
     lambda _: Message(5),  # type: ignore[arg-type]
 ]
 
@@ -303,6 +312,11 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda pair: pair.publisher.close(linger=2**2000), "linger.*finite"),
     (lambda pair: pair.subscriber.recv_many(-(2**64), timeout=0), "of that size"),
     (lambda _: Message([b""], received_at=datetime(9999, 1, 1, tzinfo=timezone.utc)), "1678"),
+    (lambda _: Publisher("127.0.0.1:0", keepalive=(1, 2)), "keepalive is .*how many"),  # type: ignore[arg-type]
+    (lambda _: Subscriber("127.0.0.1", keepalive=(1, 2, 0)), "keepalive is .*how many"),
+    (lambda _: Transcript(""), "at least one character"),
+    (lambda _: Transcript("a\0b"), "no NUL"),
+    (lambda _: read_transcript(""), "at least one character"),
     (lambda _: Message([b""], received_at=datetime(1, 1, 2, tzinfo=timezone.utc)), "1678"),
 ]
 

@@ -370,6 +370,9 @@ def test_frames_that_are_none_are_refused() -> None:
     for make in refused:
         with pytest.raises((TypeError, ValueError)):
             make()
+    for make in refused[1:3]:
+        with pytest.raises(TypeError, match="frames is a list of bytes"):
+            make()
 
 
 def test_random_bytes_always_have_some_meaning() -> None:

@@ -8,9 +8,11 @@ import logging
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Coroutine
 
 import pytest
+import zmq
 
 from patience import PATIENCE, Background, until
 from told import Told
@@ -114,19 +116,6 @@ def test_a_chat_to_which_others_may_come_is_left_in_peace(
     assert caplog.records == []
 
 
-def test_a_task_that_waits_for_somebody_to_connect_is_told_that_nobody_came() -> None:
-    told = Told()
-
-    async def main() -> None:
-        async with Publisher("127.0.0.1:0", on_event=told) as publisher:
-            with pytest.raises(TimeoutError):
-                await publisher.await_for_subscribers(timeout=4)
-
-    asyncio.run(main())
-    told.until("silent")
-    assert told.events[0].reason == "nobody came"
-
-
 def test_a_publisher_that_connects_to_one_is_told_what_is_there(publisher: Publisher) -> None:
     told = Told()
     with Publisher(connect=publisher.addresses, on_event=told) as lost:
@@ -174,3 +163,66 @@ with Subscriber(sys.argv[1], topics=["room1"]) as sub:
     assert (finished.code, finished.stdout) == (0, "0\n")
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"nobody at {address}: refused. ")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at threads in /proc")
+@pytest.mark.parametrize(
+    ("open_one", "wait", "reason"),
+    [
+        (lambda: Subscriber(bind="127.0.0.1:0"), lambda one: one.arecv(timeout=4), "came"),
+        (lambda: Subscriber(topics=["room1"]), lambda one: one.arecv(timeout=4), "connected"),
+        (
+            lambda: Publisher("127.0.0.1:0"),
+            lambda one: one.await_for_subscribers(timeout=4),
+            "came",
+        ),
+    ],
+)
+def test_who_waits_in_asyncio_is_told_as_well(
+    open_one: Callable[[], Any],
+    wait: Callable[[Any], Coroutine[Any, Any, object]],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with open_one() as one:
+        _until_housekeeping_sleeps()
+        with pytest.raises(TimeoutError):
+            asyncio.run(wait(one))
+        until(lambda: caplog.messages)
+    words = {"came": "nobody has connected to 127.0.0.1:", "connected": "connected to nobody"}
+    (line,) = caplog.messages
+    assert line.startswith(words[reason])
+
+
+def _until_housekeeping_sleeps() -> None:
+    """Return once the thread that looks after sockets has nothing to do: it stands still."""
+    (status,) = [
+        thread / "status"
+        for thread in Path("/proc/self/task").iterdir()
+        if (thread / "comm").read_text() == "zmqchat-house\n"
+    ]
+    looks, before = 0, ""
+
+    def stood_still() -> bool:
+        nonlocal looks, before
+        now = status.read_text()
+        looks, before = (looks + 1 if now == before else 0), now
+        return looks >= 60
+
+    until(stood_still, "housekeeping to come to rest")
+
+
+def test_something_that_takes_no_messages_is_not_called_nobody() -> None:
+    context = zmq.Context()
+    with context.socket(zmq.PUSH) as push:
+        port = push.bind_to_random_port("tcp://127.0.0.1")
+        told = Told()
+        address = f"127.0.0.1:{port}"
+        with Publisher(connect=address, on_event=told) as lost, pytest.raises(TimeoutError):
+            lost.wait_for_subscribers(timeout=4)
+        with Subscriber(address, on_event=told) as deaf, pytest.raises(TimeoutError):
+            deaf.recv(timeout=4)
+    context.term()
+    sentences = [str(event) for event in told.events]
+    assert sentences[0].startswith(f"no subscriber at {address}. A PUSH socket is there")
+    assert sentences[1].startswith(f"no publisher at {address}: not a publisher")

@@ -32,7 +32,11 @@ impl Build {
     pub fn build(&mut self) {
         let target = env::var("TARGET").expect("Cargo sets TARGET for a build script");
         let whole = optimises_whole(&target);
-        append_flags(&target, &flags(&target, whole));
+        let mut flags = flags(&target, whole);
+        if target.contains("linux") {
+            flags.push_str(&take_in(DESCRIPTORS));
+        }
+        append_flags(&target, &flags);
         if target.contains("linux") {
             link_libstdcxx_statically(&target);
         }
@@ -50,7 +54,9 @@ impl Build {
     }
 }
 
-/// The `#define`s that CMake's platform.hpp would hold and `zeromq-src` leaves out.
+/// The `#define`s that CMake's platform.hpp would hold and `zeromq-src` leaves out. Not
+/// `ZMQ_HAVE_IFADDRS`: with it each TCP bind asks for the interfaces, and aborts the program when no
+/// descriptor is left to ask with. Our own code finds the address of an interface.
 fn defines(target: &str) -> &'static [&'static str] {
     if target.contains("linux") {
         &[
@@ -64,7 +70,6 @@ fn defines(target: &str) -> &'static [&'static str] {
             "ZMQ_HAVE_BUSY_POLL",
             "ZMQ_HAVE_EVENTFD",
             "ZMQ_HAVE_EVENTFD_CLOEXEC",
-            "ZMQ_HAVE_IFADDRS",
             "ZMQ_HAVE_NOEXCEPT",
             "ZMQ_HAVE_O_CLOEXEC",
             "ZMQ_HAVE_PTHREAD_SETNAME_2",
@@ -88,7 +93,6 @@ fn defines(target: &str) -> &'static [&'static str] {
             "HAVE_POSIX_MEMALIGN=1",
             // Apple silicon has cache lines of 128 bytes; on Intel the rest is padding.
             "ZMQ_CACHELINE_SIZE=128",
-            "ZMQ_HAVE_IFADDRS",
             "ZMQ_HAVE_LOCAL_PEERCRED",
             "ZMQ_HAVE_NOEXCEPT",
             "ZMQ_HAVE_O_CLOEXEC",
@@ -121,6 +125,23 @@ fn flags(target: &str, whole: bool) -> String {
         flags.push("-ffat-lto-objects".into());
     }
     flags.join(" ")
+}
+
+/// What each of libzmq's files begins with; the header says why.
+const DESCRIPTORS: &str = include_str!("descriptors.h");
+
+/// The flag that puts a header before each file. The compiler finds it through `CPATH`: flags are
+/// parted at blanks, which a folder's name may have.
+fn take_in(header: &str) -> String {
+    const NAME: &str = "zmqchat_descriptors.h";
+    let folder = Path::new(&env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("taken-in");
+    std::fs::create_dir_all(&folder).expect("OUT_DIR can be written to");
+    std::fs::write(folder.join(NAME), header).expect("OUT_DIR can be written to");
+    let known = env::var_os("CPATH");
+    let folders = std::iter::once(folder).chain(known.iter().flat_map(env::split_paths));
+    let path = env::join_paths(folders).expect("no folder of a build has a colon in its name");
+    env::set_var("CPATH", path);
+    format!(" -include {NAME}")
 }
 
 /// Whether libzmq can be optimised across its files: with GCC on Linux, in a release build.

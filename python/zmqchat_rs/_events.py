@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     import logging
     from typing import Callable
 
+    from .probe import Probe
+
 _starting = threading.Lock()
 _reader: threading.Thread | None = None
+# Reasons for silence although something listens there.
+_SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
@@ -44,12 +48,16 @@ class Seldom:
 
     def is_news(self, key: str) -> bool:
         """Whether to say it; if so, it is no news for a while."""
+        if self.was_told(key) or len(self._known) >= self._most:
+            return False
+        self._known[key] = monotonic()
+        return True
+
+    def was_told(self, key: str) -> bool:
+        """Whether it was said a short while ago."""
         now = monotonic()
         self._known = {one: at for one, at in self._known.items() if now - at < self.seconds}
-        if key in self._known or len(self._known) >= self._most:
-            return False
-        self._known[key] = now
-        return True
+        return key in self._known
 
 
 # Each attempt of a peer that connects itself has its own address.
@@ -62,11 +70,14 @@ class Event:
 
     Attributes:
         kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
+            "no room" (peers are turned away for want of descriptors, or soon will be; told once a
+            minute at most),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
             "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
             messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
             and loses messages), "not logged" (relays: the capture cannot write).
-        address: The peer as a person would type it; for "lost" the publisher's name.
+        address: The peer as a person would type it; for "lost" the publisher's name; where nobody
+            came, and for "no room", what they would type.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
         count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
@@ -99,6 +110,12 @@ class Event:
             return f"lost the connection to {address}"
         if self.kind == "silent":
             return f"{self._silence(address)}. {self.advice}".rstrip()
+        if self.kind == "no room":
+            return (
+                f"hardly any room for more peers at {address}: this program may open hardly any "
+                "more files; raise the limit (ulimit -n), or newcomers stay outside until others "
+                "leave"
+            )
         if self.kind == "cut off":
             return (
                 f"cut off {address}: it broke a rule of the protocol, such as a message above "
@@ -123,8 +140,10 @@ class Event:
             return f"nobody has connected to {address}"
         if self.reason == "not a subscriber":
             return f"no subscriber at {address}"
-        why = f": {self.reason}" if self.reason and self.reason != "ok" else ""
-        return f"nobody at {address}{why}"
+        if self.reason == "ok":
+            return f"not connected to {address} yet, though it answers now"
+        whom = "no publisher" if self.reason in _SOMEBODY else "nobody"
+        return f"{whom} at {address}: {self.reason}"
 
 
 def start() -> None:
@@ -216,7 +235,7 @@ def deliver(  # noqa: PLR0913
             _logger().warning(
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
-        if kind in ("silent", "lost", "overflow", "not logged") or (
+        if kind in ("silent", "no room", "lost", "overflow", "not logged") or (
             kind == "cut off" and _cut_off.is_news(address)
         ):
             _logger().warning("%s", event)
@@ -242,16 +261,27 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
     from .probe import probe  # noqa: PLC0415
 
     seen = probe(address, subscribe=False)
-    if not publishes:
-        return seen.reason, seen.advice
-    # The probe takes a subscriber's view.
-    if seen.reason == "ok":
+    return _as_a_publisher_sees(seen) if publishes else (seen.reason, seen.advice)
+
+
+def _as_a_publisher_sees(seen: Probe) -> tuple[str, str]:
+    """Say of what a look found, which takes a subscriber's view, why no subscriber is there."""
+    if seen.socket_type in ("SUB", "XSUB"):
+        return "ok", ""
+    if seen.socket_type in ("PUB", "XPUB"):
         return "not a subscriber", (
             "A publisher is there; publishers connect to a relay at its frontend, port 5556, or to "
             "a subscriber that listens."
         )
-    reason = "" if seen.reason == "not a publisher" else seen.reason
-    return reason, "Start a subscriber that listens there, or check address, port and firewall."
+    if seen.socket_type or seen.reason in _SOMEBODY:
+        what = f"A {seen.socket_type} socket" if seen.socket_type else "Something else"
+        return "not a subscriber", (
+            f"{what} is there: check the port against the one that the subscriber, or the relay, "
+            "shows."
+        )
+    return seen.reason, (
+        "Start a subscriber that listens there, or check address, port and firewall."
+    )
 
 
 def _logger() -> logging.Logger:

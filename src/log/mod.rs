@@ -239,6 +239,18 @@ impl Parts {
     }
 }
 
+/// Refuses what can be no file's name.
+fn check_path(path: &Path) -> Result<()> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&0) {
+        return Err(Error::Value(
+            "a file's name has at least one character and no NUL (\\0): for example \"chat.log\""
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
 /// An error of the system's that names the file, and what to do where that is known.
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     let errno = error.raw_os_error().unwrap_or(libc::EIO);

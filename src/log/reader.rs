@@ -2,7 +2,7 @@
 
 use super::file::{numbers, suffixed, FileId, LONGEST_LINE};
 use super::source::{Source, Took};
-use super::{failed, shown, Checkpoint, Entry};
+use super::{check_path, failed, shown, Checkpoint, Entry};
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use std::fs::{self, Metadata};
@@ -37,6 +37,7 @@ pub struct Reader {
 impl Reader {
     /// Opens the file; with `rotated` also those that it was before.
     pub fn open(path: &Path, follow: bool, rotated: bool) -> Result<Self> {
+        check_path(path)?;
         let wrong = |error: io::Error| failed("read", path, &error);
         let path = std::path::absolute(path).map_err(wrong)?;
         let files = if rotated {

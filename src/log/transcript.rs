@@ -7,7 +7,7 @@
 use super::file::{Appender, Place};
 use super::lock::Patience;
 use super::syncer::Syncer;
-use super::{failed, shown, Checkpoint, Format, Record, Sync};
+use super::{check_path, failed, shown, Checkpoint, Format, Record, Sync};
 use crate::error::{Error, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +39,7 @@ impl Transcript {
                     .into(),
             ));
         }
+        check_path(&place.path)?;
         place.path = std::path::absolute(&place.path)
             .map_err(|error| failed("open", &place.path, &error))?;
         let appender = Appender::open(place.clone(), checkpoint)?;

@@ -2,9 +2,10 @@
 
 use super::interfaces::{self, Kind};
 use super::live::{self, uninterrupted, Live};
+use super::monitor::Happening;
 use super::sys::{self, Attach, Errno};
 use super::wait::{Checkpoint, SLICE};
-use super::{context, origin, socket, spare, wake};
+use super::{context, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -66,7 +67,6 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
         if let Endpoint::Inproc(name) = &endpoint {
             process.names().bind(name, attach)
         } else {
-            spare::check()?;
             attach()
         }
     };
@@ -78,7 +78,10 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
             outcome = attach();
         }
     }
-    outcome.map_err(|errno| why_not_bound(live, errno, &wanted, &address))?;
+    if let Err(errno) = outcome {
+        let errno = reported(live).unwrap_or(errno);
+        return Err(why_not_bound(live, errno, &wanted, &address));
+    }
     let resolved = match live.socket.get_last_endpoint() {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(_)) => address,
@@ -91,6 +94,16 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
         live.run_commands();
     }
     Ok(())
+}
+
+/// Why binding failed last, by the report of it: sending that may leave another errno behind.
+fn reported(live: &mut Live) -> Option<Errno> {
+    std::iter::from_fn(|| live.next_happening())
+        .filter_map(|happening| match happening {
+            Happening::NotBound(errno) => Some(Errno(errno)),
+            _ => None,
+        })
+        .last()
 }
 
 /// Connects `live` to an address whose host is no name.
@@ -123,7 +136,7 @@ fn use_ipv6(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
         .map_err(|error| Errno::from(error).during("cannot choose the IP version"))
 }
 
-/// libzmq binds addresses and interface names; host names it takes for interfaces.
+/// An address in place of the name of an interface, or of a host: libzmq knows neither here.
 fn resolve_for_bind(endpoint: &Endpoint, checkpoint: Checkpoint<'_>) -> Result<Endpoint> {
     let Endpoint::Tcp {
         host: Host::Name(name),
@@ -132,14 +145,16 @@ fn resolve_for_bind(endpoint: &Endpoint, checkpoint: Checkpoint<'_>) -> Result<E
     else {
         return Ok(endpoint.clone());
     };
-    if interfaces::is_interface(name) {
-        return Ok(endpoint.clone());
-    }
-    match look_up_interruptibly(name, checkpoint)?.first() {
-        Some(host) => Ok(Endpoint::Tcp {
-            host: host.clone(),
-            port: *port,
-        }),
+    let interface = interfaces::of_interface(name).map_err(|error| Error::Os {
+        errno: error.raw_os_error().unwrap_or(libc::EIO),
+        message: format!("cannot list the interfaces to bind '{name}': {error}"),
+    })?;
+    let found = match interface {
+        Some(address) => vec![Host::V4(address)],
+        None => look_up_interruptibly(name, checkpoint)?,
+    };
+    match found.into_iter().next() {
+        Some(host) => Ok(Endpoint::Tcp { host, port: *port }),
         None => Err(Error::Os {
             errno: libc::ENODEV,
             message: format!(

@@ -8,9 +8,9 @@ use super::housekeeping::Housekeeping;
 use super::inproc::Names;
 use super::monitor::Monitor;
 use super::socket::Housed;
-use super::sys::Errno;
+use super::sys::{self, Errno};
 use super::watch::Watcher;
-use super::{fork, wake};
+use super::{fork, spare, wake};
 use crate::error::{Error, Result};
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -26,7 +26,10 @@ const GRACE: Duration = Duration::from_millis(400);
 /// All that a process has once.
 pub(crate) struct Process {
     generation: u64,
+    /// Null before the first socket.
     context: AtomicPtr<c_void>,
+    /// Held by whoever makes it.
+    starting: Mutex<()>,
     housed: Mutex<Vec<Weak<dyn Housed>>>,
     names: Names,
     housekeeping: Mutex<Option<Arc<Housekeeping>>>,
@@ -62,18 +65,10 @@ pub(crate) fn process() -> &'static Process {
         }
     }
     fork::watch();
-    // SAFETY: makes a context or fails with null, which the socket calls report.
-    let context = unsafe { zmq_sys::zmq_ctx_new() };
-    if !context.is_null() {
-        #[allow(clippy::cast_possible_wrap)] // ZMQ_MAX_SOCKETS is 2
-        // SAFETY: a valid context that nobody else knows yet.
-        unsafe {
-            zmq_sys::zmq_ctx_set(context, zmq_sys::ZMQ_MAX_SOCKETS as c_int, MAX_SOCKETS)
-        };
-    }
     let made = Box::into_raw(Box::new(Process {
         generation: fork::generation(),
-        context: AtomicPtr::new(context),
+        context: AtomicPtr::default(),
+        starting: Mutex::default(),
         housed: Mutex::default(),
         names: Names::default(),
         housekeeping: Mutex::default(),
@@ -95,8 +90,38 @@ pub(crate) fn process() -> &'static Process {
 }
 
 impl Process {
-    pub(crate) fn context(&self) -> *mut c_void {
+    fn context(&self) -> *mut c_void {
         self.context.load(Ordering::Acquire)
+    }
+
+    /// A new socket; the first one makes the context.
+    pub(crate) fn socket(&self, kind: zmq::SocketType) -> std::result::Result<zmq::Socket, Errno> {
+        if !self.context().is_null() {
+            return sys::socket(self.context(), kind);
+        }
+        let _starting = lock(&self.starting);
+        if !self.context().is_null() {
+            return sys::socket(self.context(), kind);
+        }
+        spare::check()?;
+        // SAFETY: makes a context or fails with null.
+        let context = unsafe { zmq_sys::zmq_ctx_new() };
+        if context.is_null() {
+            return Err(Errno::last());
+        }
+        #[allow(clippy::cast_possible_wrap)] // ZMQ_MAX_SOCKETS is 2
+        // SAFETY: a valid context that nobody else knows yet.
+        unsafe {
+            zmq_sys::zmq_ctx_set(context, zmq_sys::ZMQ_MAX_SOCKETS as c_int, MAX_SOCKETS)
+        };
+        let first = sys::socket(context, kind);
+        if first.is_ok() {
+            self.context.store(context, Ordering::Release);
+        } else {
+            // SAFETY: a valid context without sockets that nobody else knows: it ends at once.
+            unsafe { zmq_sys::zmq_ctx_term(context) };
+        }
+        first
     }
 
     pub(crate) fn events(&self) -> &Events {
@@ -268,7 +293,8 @@ pub fn shut_down() {
         watcher.stop();
     }
     // From now on no report blocks libzmq, so that their readers can go.
-    // SAFETY: a valid context; the call only tells its sockets, and may come before `zmq_ctx_term`.
+    // SAFETY: a valid context, or null, which does nothing; the call only tells its sockets, and may
+    // come before `zmq_ctx_term`.
     unsafe { zmq_sys::zmq_ctx_shutdown(process.context()) };
     lock(&process.orphans).clear();
     let patience = Instant::now() + GRACE;
@@ -288,7 +314,7 @@ fn terminate(process: &'static Process, until: Instant) {
         .spawn(move || {
             wake::block_signals();
             let context = process.context();
-            // SAFETY: a valid context, ended only here, where `ended` admits one caller. No socket
+            // SAFETY: a valid context, or null, ended only here, where `ended` admits one caller. No socket
             // is made after `ended` was set, except by a thread that was already past the check;
             // its calls report ETERM.
             while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}

@@ -37,6 +37,8 @@ pub enum Kind {
         /// For whom it waits.
         awaited: Awaited,
     },
+    /// Peers are turned away, or soon will be: this process has hardly any descriptor left.
+    NoRoom,
     /// The peer broke a rule, such as the size of a message; it is tried again.
     CutOff,
     /// A peer subscribed to messages that begin with this.

@@ -104,9 +104,14 @@ pub fn local() -> Vec<Local> {
     found
 }
 
-/// Whether an interface has this name.
-pub(crate) fn is_interface(name: &str) -> bool {
-    if_addrs::get_if_addrs().is_ok_and(|all| all.iter().any(|interface| interface.name == name))
+/// The first IPv4 address of the interface with this name, as libzmq would choose; `None` when no
+/// interface is called so.
+pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {
+    let all = if_addrs::get_if_addrs()?;
+    Ok(all.into_iter().find_map(|interface| match interface.ip() {
+        IpAddr::V4(address) if interface.name == name => Some(address),
+        _ => None,
+    }))
 }
 
 #[cfg(test)]

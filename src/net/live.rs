@@ -7,7 +7,7 @@ use super::options::{self, Common};
 use super::origin::{self, Origin};
 use super::peers::Peers;
 use super::sys::{self, Errno};
-use super::{address, context, events, spare};
+use super::{address, context, events};
 use crate::error::Result;
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
@@ -49,8 +49,7 @@ impl Live {
         let process = context::process();
         process.check()?;
         let open = || -> std::result::Result<Self, Errno> {
-            spare::check()?;
-            let mut socket = sys::socket(process.context(), kind)?;
+            let mut socket = process.socket(kind)?;
             options::apply(&mut socket, common)?;
             let descriptor = socket.get_fd()?;
             let monitor = Monitor::start(process, &mut socket)?;

@@ -23,6 +23,10 @@ pub(crate) enum Happening {
     Gone(Connection),
     /// libzmq is going to try again to connect to this endpoint.
     Retrying(String),
+    /// Whoever came was turned away: this process has no descriptor left.
+    NoRoom,
+    /// Binding failed, with this errno.
+    NotBound(i32),
     /// A listener was closed: its port is free.
     ListenerClosed,
     /// The socket is gone; nothing follows.
@@ -59,7 +63,7 @@ impl Monitor {
             "inproc://zmqchat-monitor-{}",
             NUMBER.fetch_add(1, Ordering::Relaxed)
         );
-        let mut pair = sys::socket(process.context(), zmq::PAIR)?;
+        let mut pair = process.socket(zmq::PAIR)?;
         pair.set_rcvhwm(0)?;
         pair.set_linger(0)?;
         sys::start_monitor(watched, &endpoint)?;
@@ -105,6 +109,7 @@ impl Monitor {
         }
         let remote = String::from_utf8_lossy(last.bytes()).into_owned();
         let peer = Connection {
+            // Or an errno.
             descriptor: i32::try_from(value).unwrap_or(-1),
             remote,
             accepted: event == u64::from(zmq_sys::ZMQ_EVENT_ACCEPTED),
@@ -119,6 +124,12 @@ impl Monitor {
             {
                 Happening::ListenerClosed
             }
+            zmq_sys::ZMQ_EVENT_ACCEPT_FAILED
+                if matches!(peer.descriptor, libc::EMFILE | libc::ENFILE) =>
+            {
+                Happening::NoRoom
+            }
+            zmq_sys::ZMQ_EVENT_BIND_FAILED => Happening::NotBound(peer.descriptor),
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => Happening::Retrying(peer.remote),
             zmq_sys::ZMQ_EVENT_MONITOR_STOPPED => Happening::Stopped,
             _ => Happening::Other,

@@ -5,7 +5,7 @@ use super::live::Live;
 use super::monitor::Happening;
 use super::outbox::unix_nanoseconds;
 use super::witness::Witness;
-use super::{address, context};
+use super::{address, context, spare};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,9 @@ impl Silence {
         std::mem::take(self).told
     }
 }
+
+/// How long it is not said again that there is no room for more.
+const FULL: Duration = Duration::from_secs(60);
 
 /// How a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,8 @@ pub(crate) struct Peers {
     tell_all: bool,
     /// Of an object that connects to nobody; links have their own.
     silence: Silence,
+    /// When it was said last that there is no room for more.
+    no_room: Option<Instant>,
 }
 
 impl Peers {
@@ -138,6 +143,9 @@ impl Live {
         match happening {
             Happening::Opened(connection) => {
                 if connection.accepted {
+                    if spare::is_running_out(connection.descriptor) {
+                        self.no_room();
+                    }
                     let remote = typed(&connection.remote);
                     let witness =
                         (!self.publishes).then(|| Witness::of(connection.descriptor, remote));
@@ -179,7 +187,11 @@ impl Live {
                     self.links[place].peer.attempts += 1;
                 }
             }
-            Happening::ListenerClosed | Happening::Stopped | Happening::Other => {}
+            Happening::NoRoom => self.no_room(),
+            Happening::NotBound(_)
+            | Happening::ListenerClosed
+            | Happening::Stopped
+            | Happening::Other => {}
         }
     }
 
@@ -307,6 +319,18 @@ impl Live {
         let publishes = self.publishes;
         for (awaited, address) in silent {
             self.tell(Kind::Silent { publishes, awaited }, &address);
+        }
+    }
+
+    /// Says now and then that peers are turned away, or soon will be: they try again all the time.
+    fn no_room(&mut self) {
+        let told = self.peers.no_room.is_some_and(|at| at.elapsed() < FULL);
+        if !told {
+            self.peers.no_room = Some(Instant::now());
+            let bound = self.bound.iter();
+            let reachable: Vec<String> =
+                bound.flat_map(|bound| address::reachable(bound)).collect();
+            self.tell(Kind::NoRoom, &reachable.join(", "));
         }
     }
 

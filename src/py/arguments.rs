@@ -3,9 +3,9 @@
 use super::lending;
 use crate::error::{Error, Result};
 use crate::net::{Connecting, Deadline, Subscription};
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::time::Duration;
 
 /// A number of seconds; one that no float holds is infinite.
@@ -83,22 +83,55 @@ pub(super) fn linger(value: Seconds) -> Result<Duration> {
     }
 }
 
+/// What `keepalive` is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeepAlive {
+    idle: Seconds,
+    interval: Seconds,
+    count: Whole,
+}
+
+impl KeepAlive {
+    pub(super) const DEFAULT: Self = Self {
+        idle: Seconds(5.0),
+        interval: Seconds(4.0),
+        count: Whole(3),
+    };
+    const WORDS: &'static str =
+        "keepalive is (seconds before the first probe, seconds between probes, how many), each 1 or \
+         more, for example (5, 4, 3), or None for none";
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for KeepAlive {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract() {
+            Ok((idle, interval, count)) => Ok(Self {
+                idle,
+                interval,
+                count,
+            }),
+            Err(_) if object.is_instance_of::<PyTuple>() => Err(PyValueError::new_err(Self::WORDS)),
+            Err(_) => Err(PyTypeError::new_err(Self::WORDS)),
+        }
+    }
+}
+
 /// How connections are kept: `keepalive`, `reconnect_max` and `batch_bytes`.
 pub(super) fn connecting(
-    keepalive: Option<(Seconds, Seconds, Whole)>,
+    keepalive: Option<KeepAlive>,
     reconnect_max: Seconds,
     batch_bytes: Whole,
 ) -> Result<Connecting> {
-    let wrong = || {
-        Error::Value(
-            "keepalive is (seconds before the first probe, seconds between probes, how many), each \
-             1 or more, for example (5, 4, 3), or None for none"
-                .into(),
-        )
-    };
+    let wrong = || Error::Value(KeepAlive::WORDS.into());
     let keepalive = match keepalive {
         None => None,
-        Some((idle, interval, Whole(count))) => {
+        Some(KeepAlive {
+            idle,
+            interval,
+            count: Whole(count),
+        }) => {
             let whole = |Seconds(seconds): Seconds| -> Option<i32> {
                 // The range is checked, and TCP knows whole seconds only.
                 #[allow(clippy::cast_possible_truncation)]

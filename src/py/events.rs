@@ -118,6 +118,7 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("awaited", awaited)?;
             "silent"
         }
+        Kind::NoRoom => "no room",
         Kind::CutOff => "cut off",
         Kind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what))?;

@@ -8,7 +8,7 @@ use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -155,10 +155,15 @@ impl Message {
     #[new]
     #[pyo3(signature = (frames, *, framing = "plain", received_at = None))]
     fn new(
-        frames: Vec<Py<PyBytes>>,
+        frames: &Bound<'_, PyAny>,
         framing: &str,
         received_at: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let frames: Vec<Py<PyBytes>> = frames.extract().map_err(|_| {
+            PyTypeError::new_err(
+                "frames is a list of bytes, one for each frame, for example [b\"room1:Hello\"]",
+            )
+        })?;
         let at_ns = match received_at {
             None => Local::now().timestamp_nanos_opt().unwrap_or(0),
             Some(at) => {

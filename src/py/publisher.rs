@@ -1,6 +1,6 @@
 //! `Publisher`.
 
-use super::arguments::{self, Seconds, Whole};
+use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::batch::Batch;
 use super::cell;
 use super::events::Callback;
@@ -76,7 +76,7 @@ impl Publisher {
     #[new]
     #[pyo3(
         signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
-                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))),
+                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some(KeepAlive::DEFAULT),
                      reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
@@ -93,7 +93,7 @@ impl Publisher {
         high_water_mark: Whole,
         max_message_bytes: Whole,
         linger: Seconds,
-        keepalive: Option<(Seconds, Seconds, Whole)>,
+        keepalive: Option<KeepAlive>,
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,

@@ -1,6 +1,6 @@
 //! `Relay`.
 
-use super::arguments::{self, Seconds, Whole};
+use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::cell;
 use super::events::Callback;
 use super::relay_parts::{end, end_at_exit, Addresses, Keeper, Topics};
@@ -96,7 +96,7 @@ impl Relay {
     #[pyo3(
         signature = (frontend = Addresses::from(FRONTEND), *, backend = Addresses::from(BACKEND), connect = Addresses(Vec::new()), publish_to = Addresses(Vec::new()),
                      on_full = "drop", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), capture = None, last_value_cache = Topics(0),
-                     keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(frontend='*:5556', *, backend='*:5555', connect=(), publish_to=(), on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, capture=None, last_value_cache=False, \
                           keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
@@ -114,7 +114,7 @@ impl Relay {
         linger: Seconds,
         capture: Option<&Bound<'_, PyAny>>,
         last_value_cache: Topics,
-        keepalive: Option<(Seconds, Seconds, Whole)>,
+        keepalive: Option<KeepAlive>,
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,

@@ -1,6 +1,6 @@
 //! `Subscriber`.
 
-use super::arguments::{self, Seconds, Whole};
+use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::cell;
 use super::copies;
 use super::events::Callback;
@@ -72,7 +72,7 @@ impl Subscriber {
     #[pyo3(
         signature = (connect = None, *others, bind = None, topics = None, prefixes = None,
                      framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
-                     keepalive = Some((Seconds(5.0), Seconds(4.0), Whole(3))), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
                           high_water_mark=10000, max_message_bytes=67108864, \
                           keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
@@ -88,7 +88,7 @@ impl Subscriber {
         framing: &str,
         high_water_mark: Whole,
         max_message_bytes: Whole,
-        keepalive: Option<(Seconds, Seconds, Whole)>,
+        keepalive: Option<KeepAlive>,
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,

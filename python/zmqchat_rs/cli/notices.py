@@ -62,10 +62,20 @@ class Notices:
                     self._write(paint(line, style="dim") if self._colored else line)
 
     def _is_repeated(self, event: Event) -> bool:
-        return event.kind == "cut off" and not self._cut_off.is_news(self._place(event.address))
+        place = self._place(event.address)
+        if event.kind == "cut off":
+            return not self._cut_off.is_news(place)
+        # What comes between two cuttings off of one that we connect to.
+        between = event.kind in ("connected", "disconnected") and event.address in self._connects_to
+        return between and self._cut_off.was_told(place)
 
     def _lines(self, event: Event) -> Iterator[str]:
         raise NotImplementedError
+
+    def _trouble(self, event: Event) -> Iterator[str]:
+        # One that came while the reason was looked for will say so itself.
+        if event.reason != "ok":
+            yield str(event)
 
     def _write(self, line: str) -> None:
         streams.notice(line)
@@ -135,8 +145,8 @@ class Audience(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "cut off"):
-            yield str(event)
+        if event.kind in ("silent", "no room", "cut off"):
+            yield from self._trouble(event)
         elif not (self._person or self._verbose):
             return
         elif event.kind == "subscribed":
@@ -179,9 +189,8 @@ class Passage(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "cut off", "overflow", "not logged"):
-            if event.reason != "ok":
-                yield str(event)
+        if event.kind in ("silent", "no room", "cut off", "overflow", "not logged"):
+            yield from self._trouble(event)
         elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
             came = event.kind == "connected"
             lost = f"lost the connection to {place}; waiting for it to come back"

@@ -214,6 +214,8 @@ def _send(publisher: Publisher, line: bytes, arguments: Namespace) -> None:
 
 def _typed(publisher: Publisher, arguments: Namespace, prompt: Prompt) -> None:
     for line in prompt.lines():
+        # Before: whoever heard it may have left by the time that it is sent.
+        heard = _is_heard(publisher, arguments.topic)
         _send(publisher, line, arguments)
-        if not _is_heard(publisher, arguments.topic):
+        if not heard:
             streams.notice("(nobody listens yet: this one is lost)")
