@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from typing import Any, Iterator, NamedTuple
-
-import zmq
+from typing import TYPE_CHECKING, Any, Iterator
 
 from patience import PATIENCE, until
 from zmqchat_rs import Chat, Notice
+
+if TYPE_CHECKING:
+    from interpreters import StartPython
 
 #: Where time is the subject, a heartbeat in seconds. Somebody is lost after three and a half.
 HEARTBEAT = 0.4
@@ -73,33 +73,23 @@ def texts(one: Chat, count: int) -> list[str]:
     return [one.recv(timeout=PATIENCE).text for _ in range(count)]
 
 
-class Proxy(NamedTuple):
-    """libzmq's own proxy, which stands in for any relay."""
-
-    speak: str
-    hear: str
-
-    @property
-    def via(self) -> tuple[str, str]:
-        return self.speak, self.hear
-
-
-@contextlib.contextmanager
-def proxy() -> Iterator[Proxy]:
-    """Forward whatever is published, in a thread of this process."""
+#: libzmq's own proxy, which stands in for any relay: first "ready", then its two addresses. In a
+#: process of its own, as it ends no sooner than its context, which now and then takes for ever.
+PROXY = """
+    import sys, zmq
     context = zmq.Context()
-    frontend, backend = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
-    ports = [one.bind_to_random_port("tcp://127.0.0.1") for one in (frontend, backend)]
+    ends = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
+    for end, address in zip(ends, sys.argv[1:]):
+        end.bind("tcp://" + address)
+    print("ready")
+    print(*(end.last_endpoint.decode()[len("tcp://") :] for end in ends))
+    zmq.proxy(*ends)
+"""
 
-    def run() -> None:
-        with frontend, backend, contextlib.suppress(zmq.ContextTerminated):
-            frontend.linger = backend.linger = 0
-            zmq.proxy(frontend, backend)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield Proxy(*(f"127.0.0.1:{port}" for port in ports))
-    finally:
-        context.term()
-        thread.join(PATIENCE)
+def proxied(start_python: StartPython) -> tuple[str, str]:
+    """Where what is published is forwarded, by libzmq's own proxy; for `via`."""
+    proxy = start_python(PROXY, *["127.0.0.1:*"] * 2)
+    assert proxy.line() == "ready"
+    speak, hear = proxy.line().split()
+    return speak, hear

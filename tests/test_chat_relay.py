@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Callable
 
 import pytest
 import zmq
 
-from chatting import Noticed, chat, proxy, texts
+from chatting import PROXY, Noticed, chat, proxied, texts
 from patience import PATIENCE, until
 from stamps import hand_made
 from zmqchat_rs import Chat, _chat_relay
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
     from interpreters import StartPython
 
 #: How a relay of either make is started: what speaks and what hears connect to its two addresses.
-PROXY = """
-    import sys, zmq
-    context = zmq.Context()
-    frontend, backend = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
-    frontend.bind("tcp://" + sys.argv[1])
-    backend.bind("tcp://" + sys.argv[2])
-    print("ready")
-    zmq.proxy(frontend, backend)
-"""
 RELAY = """
     import sys
     from zmqchat_rs import Relay
@@ -35,8 +25,11 @@ RELAY = """
 """
 
 
-def test_who_goes_through_a_relay_hears_all_others_and_not_himself() -> None:
-    with proxy() as relay, chat("alice", via=relay.via) as alice, chat("bob", via=relay.via) as bob:
+def test_who_goes_through_a_relay_hears_all_others_and_not_himself(
+    start_python: StartPython,
+) -> None:
+    via = proxied(start_python)
+    with chat("alice", via=via) as alice, chat("bob", via=via) as bob:
         for one in (alice, bob):
             one.wait_for_members(timeout=PATIENCE)
             assert one.addresses == []
@@ -48,20 +41,19 @@ def test_who_goes_through_a_relay_hears_all_others_and_not_himself() -> None:
         assert [one.name for one in alice.members] == ["bob"]
 
 
-def test_who_comes_late_knows_at_once_who_is_there() -> None:
+def test_who_comes_late_knows_at_once_who_is_there(start_python: StartPython) -> None:
+    via = proxied(start_python)
     noticed = Noticed()
-    with proxy() as relay, chat("alice", via=relay.via) as alice:
+    with chat("alice", via=via) as alice:
         alice.wait_for_listeners(timeout=PATIENCE)
-        with chat("bob", via=relay.via, on_notice=noticed) as bob:
+        with chat("bob", via=via, on_notice=noticed) as bob:
             bob.wait_for_members(timeout=PATIENCE)
         assert noticed.notices[0].name == "alice"
 
 
-def test_a_plain_chat_does_not_hear_itself_through_a_relay() -> None:
-    with contextlib.ExitStack() as opened:
-        via = opened.enter_context(proxy()).via
-        alice = opened.enter_context(chat("alice", via=via, plain=True))
-        bob = opened.enter_context(chat("bob", via=via))
+def test_a_plain_chat_does_not_hear_itself_through_a_relay(start_python: StartPython) -> None:
+    via = proxied(start_python)
+    with chat("alice", via=via, plain=True) as alice, chat("bob", via=via) as bob:
         alice.wait_for_listeners(timeout=PATIENCE)
         bob.wait_for_listeners(timeout=PATIENCE)
         for _ in range(2):

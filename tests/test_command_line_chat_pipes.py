@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 import pytest
 
-from chatting import Noticed, chat, proxy, texts
+from chatting import Noticed, chat, proxied, texts
 from patience import PATIENCE, until
 from stamps import stamp
 from terminal import in_terminal, start, zmqchat
@@ -19,6 +19,7 @@ from zmqchat_rs import Chat, Message, Publisher, Relay, Transcript, read_transcr
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from interpreters import StartPython
     from terminal import Running
 
 
@@ -81,13 +82,12 @@ def test_ctrl_c_ends_a_pipe_with_130_and_a_good_bye() -> None:
         until(lambda: bob.members == [], "the good-bye")
 
 
-def test_a_line_that_is_piped_reaches_those_who_wait_for_it() -> None:
+def test_a_line_that_is_piped_reaches_those_who_wait_for_it(start_python: StartPython) -> None:
+    via = proxied(start_python)
     noticed = Noticed()
-    with proxy() as relay, chat("bob", via=relay.via, on_notice=noticed) as bob:
+    with chat("bob", via=via, on_notice=noticed) as bob:
         bob.wait_for_listeners(timeout=PATIENCE)
-        finished = zmqchat(
-            "chat", "--name", "alice", "--via", ",".join(relay.via), stdin=b"Hello\n"
-        )
+        finished = zmqchat("chat", "--name", "alice", "--via", ",".join(via), stdin=b"Hello\n")
         assert (finished.returncode, finished.stdout) == (0, b"")
         assert texts(bob, 1) == ["Hello"]
         noticed.wait("go", "alice")
