@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from contextlib import ExitStack
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import pytest
 import zmq
 
+from chatting import proxied
 from patience import PATIENCE, until
 from zmqchat_rs import Publisher, Relay, Subscriber
+
+if TYPE_CHECKING:
+    from interpreters import StartPython
 
 Socket = zmq.Socket[bytes]
 HERE = "127.0.0.1:0"
@@ -132,33 +135,15 @@ def test_subscriptions_reach_an_upstream_of_pyzmq_once_and_are_taken_back_once(
 
 
 def test_a_proxy_of_pyzmq_between_our_sockets_and_our_relay_below_it(
-    context: zmq.Context[Socket],
+    start_python: StartPython,
 ) -> None:
-    front, back = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
-    ends = []
-    for socket in (front, back):
-        socket.linger = 0
-        socket.bind("tcp://127.0.0.1:*")
-        ends.append(socket.getsockopt_string(zmq.LAST_ENDPOINT))
-
-    def run() -> None:
-        try:
-            zmq.proxy(front, back)
-        except zmq.ContextTerminated:
-            front.close()
-            back.close()
-
-    proxy = threading.Thread(target=run, daemon=True)
-    proxy.start()
+    speak, hear = proxied(start_python)
     with ExitStack() as stack:
-        relay = stack.enter_context(Relay(HERE, backend=HERE, connect=ends[1], linger=0))
-        publisher = stack.enter_context(Publisher(connect=ends[0], name="ann", linger=0))
+        relay = stack.enter_context(Relay(HERE, backend=HERE, connect=hear, linger=0))
+        publisher = stack.enter_context(Publisher(connect=speak, name="ann", linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
         publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
         publisher.send_many([str(number) for number in range(1_000)], topic="a")
         heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(1_000)]
         assert heard == [str(number) for number in range(1_000)]
         assert subscriber.stats().lost == 0
-    context.term()
-    proxy.join(PATIENCE)
-    assert not proxy.is_alive()
