@@ -5,7 +5,7 @@
 //! moment later. Invariants: nobody waits for the interpreter while holding the list's lock; each
 //! process has a list of its own, because another thread may hold the lock when a process forks.
 
-use crate::net::{about_to_wait, fork_generation, Lender};
+use crate::net::{about_to_wait, fork_generation, Lender, Waiting};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -100,17 +100,34 @@ impl Returned {
         Some(())
     }
 
+    /// Stays with the interpreter for good, and lets go of it while there is nothing to do. To come
+    /// anew each time takes a lock of the interpreter's, and CPython 3.11 waits for that for ever in a
+    /// child that was forked in such a moment.
     fn keep(&self) {
+        let Ok(mut waiting) = about_to_wait() else {
+            return;
+        };
+        Python::try_attach(|py| loop {
+            waiting = py.detach(|| {
+                drop(waiting);
+                self.wait_for_any()
+            });
+            self.let_go();
+        });
+    }
+
+    /// The end of the program waits for whoever holds what this gives, and gives it to nobody later:
+    /// after it there is no interpreter to come back to.
+    fn wait_for_any(&self) -> Waiting {
         loop {
             std::thread::park();
             std::thread::sleep(PATIENCE);
             if self.any.load(Ordering::Acquire) {
-                // The end of the program waits for whoever holds this, and gives it to nobody later.
-                let Ok(_waiting) = about_to_wait() else {
-                    return;
-                };
-                if Python::try_attach(|_| self.let_go()).is_none() {
-                    return;
+                match about_to_wait() {
+                    Ok(waiting) => return waiting,
+                    Err(_) => loop {
+                        std::thread::park();
+                    },
                 }
             }
         }
