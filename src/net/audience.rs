@@ -3,6 +3,7 @@
 use super::events::Kind;
 use super::filter::Subscription;
 use super::frame::Frame;
+use super::heard::Heard;
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::monitor::Happening;
@@ -17,6 +18,7 @@ const NOTICES: usize = 1_024;
 /// The books, and what is on its way into them.
 pub(crate) struct Audience {
     pub(crate) ledger: Ledger,
+    pub(crate) heard: Heard,
     framing: Framing,
     notices: Vec<Frame>,
     /// Whether each notice is shown to somebody before it is booked.
@@ -25,9 +27,10 @@ pub(crate) struct Audience {
 
 impl Audience {
     /// Nobody yet. The framing says how subscriptions are told.
-    pub(crate) fn new(framing: Framing, ledger: Ledger, shows: bool) -> Self {
+    pub(crate) fn new(framing: Framing, ledger: Ledger, heard: Heard, shows: bool) -> Self {
         Self {
             ledger,
+            heard,
             framing,
             notices: Vec::new(),
             shows,
@@ -65,6 +68,9 @@ impl Audience {
             let full = self.notices.len() == NOTICES;
             for notice in self.notices.drain(..) {
                 let source = notice.source();
+                if let [1, start @ ..] = notice.bytes() {
+                    self.heard.add(start);
+                }
                 match Notice::of(&notice) {
                     Notice::Subscribed(prefix) => {
                         self.ledger.subscribed(source, prefix);

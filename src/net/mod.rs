@@ -16,6 +16,7 @@
 //! | `monitor`, `peers` | connections as libzmq reports them, and how they stand |
 //! | `witness` | who hung up, the peer or libzmq on it |
 //! | `ledger`, `audience` | who subscribes to what, and how that is learnt |
+//! | `heard` | which messages nobody wants, so that libzmq need not look |
 //! | `sequences` | loss, counted from stamps |
 //! | `events` | what the program may want to hear of all that |
 //! | `housekeeping` | the thread that looks after sockets nobody waits on |
@@ -36,6 +37,7 @@ pub mod events;
 mod filter;
 mod fork;
 mod frame;
+mod heard;
 mod housekeeping;
 mod inbox;
 mod inproc;

@@ -3,6 +3,7 @@
 
 use super::audience::Audience;
 use super::frame::{Frame, Payload};
+use super::heard::Heard;
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::socket::Room;
@@ -104,7 +105,7 @@ impl Outbox {
         Self {
             framing,
             signer: name.map(Signer::new),
-            audience: Audience::new(framing, Ledger::default(), false),
+            audience: Audience::new(framing, Ledger::default(), Heard::nothing(), false),
             sent: 0,
             sent_bytes: 0,
         }
@@ -128,7 +129,10 @@ impl Outbox {
         topic: Option<&str>,
     ) -> Result<bool> {
         let plain = self.framing == Framing::Plain && self.signer.is_none();
-        let sent = if plain && payload.lender.is_none() {
+        // Stamps count what was sent, heard or not.
+        let sent = if self.signer.is_none() && !self.may_be_heard(live, payload.bytes, topic) {
+            true
+        } else if plain && payload.lender.is_none() {
             let bytes = payload.bytes;
             let outcome = match topic {
                 Some(topic) => {
@@ -149,6 +153,26 @@ impl Outbox {
             self.sent_bytes += payload.bytes.len() as u64;
         }
         Ok(sent)
+    }
+
+    /// Whether anybody may want such a message; who subscribed a moment ago may be missed, as libzmq
+    /// would.
+    #[inline]
+    fn may_be_heard(&mut self, live: &mut Live, payload: &[u8], topic: Option<&str>) -> bool {
+        let parts: [&[u8]; 3] = match topic {
+            Some(topic) if self.framing == Framing::Envelope => [topic.as_bytes(), b"", b""],
+            None if self.framing == Framing::Envelope => [b"", b"", b""],
+            Some(topic) => [topic.as_bytes(), b":", payload],
+            None => [payload, b"", b""],
+        };
+        if self.audience.heard.may_include(parts) {
+            return true;
+        }
+        if !self.audience.heard.is_stale() {
+            return false;
+        }
+        self.read_notices(live);
+        self.audience.heard.may_include(parts)
     }
 
     /// A stamped message, an envelope, or both; or a payload that is lent.

@@ -9,6 +9,7 @@
 use super::super::audience::{Audience, Notice};
 use super::super::events::Kind;
 use super::super::frame::Frame;
+use super::super::heard::Heard;
 use super::super::ledger::Ledger;
 use super::super::live::Live;
 use super::super::socket::Room;
@@ -69,7 +70,12 @@ impl Outlet {
     pub(super) fn new(wake: Arc<Wake>, cached_topics: usize) -> Self {
         Self {
             wake,
-            audience: Audience::new(Framing::Plain, Ledger::with_totals(), cached_topics > 0),
+            audience: Audience::new(
+                Framing::Plain,
+                Ledger::with_totals(),
+                Heard::everything(),
+                cached_topics > 0,
+            ),
             late: (cached_topics > 0).then(|| Late {
                 cache: Cache::new(cached_topics),
                 fresh: HashSet::new(),
