@@ -92,21 +92,42 @@ impl Inbox {
         Ok(self.queue.front())
     }
 
-    /// Reads the next message in place and takes it, for `keep` to do with as it will; leaves it where
-    /// `read` finds no memory.
+    /// Reads the next message in place and drops it; leaves it where `read` finds no memory.
     #[inline]
     pub(crate) fn read_next<T>(
         &mut self,
         live: &mut Live,
         read: impl FnOnce(&Received) -> Option<T>,
-        keep: impl FnOnce(Received),
     ) -> Result<Option<T>> {
         let Some(front) = self.front(live)? else {
             return Ok(None);
         };
         let found = read(front).ok_or(Error::NoMemory)?;
-        self.queue.pop_front().map(keep);
+        self.queue.pop_front();
         Ok(Some(found))
+    }
+
+    /// Reads up to `most` messages in place, and moves them to `taken` all at once: one that was
+    /// written to a moment ago is slow to move. How many; none where there are none.
+    pub(crate) fn read_several<T>(
+        &mut self,
+        live: &mut Live,
+        most: usize,
+        found: &mut Vec<T>,
+        taken: &mut Vec<Received>,
+        read: impl Fn(&Received) -> Option<T>,
+    ) -> Result<usize> {
+        if self.front(live)?.is_none() {
+            return Ok(0);
+        }
+        let before = found.len();
+        found.extend(self.queue.iter().take(most).map_while(read));
+        let count = found.len() - before;
+        taken.extend(self.queue.drain(..count));
+        if count == 0 {
+            return Err(Error::NoMemory);
+        }
+        Ok(count)
     }
 
     /// The next message, taken. Drains nothing beyond it: whoever waited for it gets it at once, and

@@ -167,8 +167,11 @@ impl Publisher {
     /// queue is full.
     #[must_use]
     pub fn try_send(&self, payload: Payload<'_>, topic: Option<&str>) -> Option<Result<bool>> {
-        let entered = self.owner.try_enter()?;
-        Some(entered.and_then(|entered| send_inside(entered, payload, topic)))
+        match self.owner.try_enter() {
+            Some(Ok(entered)) => Some(send_inside(entered, payload, topic)),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        }
     }
 
     /// Sends, and does what was chosen for a full queue.
@@ -373,6 +376,7 @@ impl Publisher {
     }
 }
 
+#[inline]
 fn send_inside(
     mut entered: Entered<'_, Outbox>,
     payload: Payload<'_>,

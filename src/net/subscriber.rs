@@ -144,7 +144,7 @@ impl Subscriber {
         let mut entered = entered?;
         entered.only_took();
         let (live, inbox) = entered.parts()?;
-        match inbox.read_next(live, read, drop)? {
+        match inbox.read_next(live, read)? {
             Some(found) => Ok(Look::Found(found)),
             None => self.nothing(&mut entered, waits),
         }
@@ -168,14 +168,13 @@ impl Subscriber {
         let (live, inbox) = entered.parts()?;
         let mut count = 0;
         while count < max_count {
-            match inbox.read_next(live, &read, |read| taken.push(read)) {
-                Ok(Some(next)) => found.push(next),
-                Ok(None) if count == 0 => return self.nothing(&mut entered, waits),
+            match inbox.read_several(live, max_count - count, found, taken, &read) {
+                Ok(0) if count == 0 => return self.nothing(&mut entered, waits),
                 Err(error) if count == 0 => return Err(error),
                 // What was read is handed out; an error will show again.
-                Ok(None) | Err(_) => break,
+                Ok(0) | Err(_) => break,
+                Ok(more) => count += more,
             }
-            count += 1;
         }
         Ok(Look::Found(count))
     }

@@ -323,6 +323,7 @@ pub(super) enum Payload<'a, 'py> {
 }
 
 impl<'a, 'py> Payload<'a, 'py> {
+    #[inline]
     pub(super) fn new(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
             return Ok(Self::Text(text.to_str()?.as_bytes()));
@@ -330,7 +331,14 @@ impl<'a, 'py> Payload<'a, 'py> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self::Bytes(bytes));
         }
-        // Whatever its item type, strides or shape: the bytes in C order.
+        Self::of_buffer(object)
+    }
+
+    /// Whatever its item type, strides or shape: the bytes in C order. Apart, so that the way of most
+    /// messages stays short.
+    #[cold]
+    #[inline(never)]
+    fn of_buffer(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = object.py();
         let view = py
             .import(pyo3::intern!(py, "builtins"))?

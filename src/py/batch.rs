@@ -59,7 +59,8 @@ impl Batch {
     }
 
     /// The next payload; None after the last.
-    #[inline]
+    #[allow(clippy::inline_always)] // what it gives is large, and must not go through memory
+    #[inline(always)]
     pub(super) fn next<'py>(&self, py: Python<'py>) -> Option<PyResult<Item<'py>>> {
         match (self.payloads.bind(py).clone().next(), &self.topics) {
             (None, None) => None,
@@ -82,28 +83,38 @@ impl Batch {
 }
 
 /// What was found in both lists.
+#[inline]
 fn with_topic<'py>(
     payload: Option<PyResult<Bound<'py, PyAny>>>,
     topic: Option<PyResult<Bound<'py, PyAny>>>,
 ) -> PyResult<Option<Item<'py>>> {
-    let unlike = |which| {
-        PyValueError::new_err(format!(
-            "{which} ended first: each payload needs one topic, or None; what came before was sent"
-        ))
-    };
     match (payload.transpose()?, topic.transpose()?) {
         (None, None) => Ok(None),
         (Some(_), None) => Err(unlike("topics")),
         (None, Some(_)) => Err(unlike("payloads")),
-        (Some(payload), Some(topic)) if topic.is_none() => Ok(Some((payload, None))),
         (Some(payload), Some(topic)) => match topic.cast_into::<PyString>() {
             Ok(topic) => Ok(Some((payload, Some(topic)))),
-            Err(error) => Err(PyTypeError::new_err(format!(
-                "a topic is a str, or None for none, not {}",
-                type_name(&error.into_inner())
-            ))),
+            Err(error) => match error.into_inner() {
+                none if none.is_none() => Ok(Some((payload, None))),
+                other => Err(no_topic(&other)),
+            },
         },
     }
+}
+
+#[cold]
+fn unlike(which: &str) -> PyErr {
+    PyValueError::new_err(format!(
+        "{which} ended first: each payload needs one topic, or None; what came before was sent"
+    ))
+}
+
+#[cold]
+fn no_topic(object: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!(
+        "a topic is a str, or None for none, not {}",
+        type_name(object)
+    ))
 }
 
 /// Whether it is one payload or topic, whose characters or bytes are not what was meant.

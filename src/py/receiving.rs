@@ -85,7 +85,7 @@ impl Subscriber {
     ) -> PyResult<Bound<'py, PyList>> {
         let deadline = arguments::deadline(timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
-        let made = |received: &Received| Py::new(py, self.message(py, received)?).ok();
+        let made = |received: &Received| self.made(py, received);
         let (mut found, mut taken) = (Vec::new(), Vec::new());
         let place = loop {
             let wanted = max_count - found.len();
@@ -183,14 +183,12 @@ impl Subscriber {
     /// The next message for a coroutine, if one is there and no other thread is inside.
     #[inline]
     pub(super) fn quickly(&self, py: Python<'_>, form: Form) -> PyResult<Quickly> {
-        // Made outside the lock: making an object may set off a garbage collection.
-        let made = |message| Ok::<_, PyErr>(Py::new(py, message)?.into_any());
         Ok(match form {
             Form::Message | Form::Next => {
                 let look = self
                     .core
-                    .try_read(false, |received| self.message(py, received))?;
-                Quickly::of(look, made)?
+                    .try_read(false, |received| self.made(py, received))?;
+                Quickly::of(look, |message| Ok(message.into_any()))?
             }
             Form::Text => {
                 let read = |received: &Received| copies::decode(py, received.first.bytes());
@@ -221,11 +219,10 @@ impl Subscriber {
             return Err(error);
         }
         match form {
-            Form::Message | Form::Next => self
-                .hand_out(py, taken, |received| self.message(py, received))?
-                .into_iter()
-                .map(|message| Ok(Py::new(py, message)?.into_any()))
-                .collect(),
+            Form::Message | Form::Next => {
+                let found = self.hand_out(py, taken, |received| self.made(py, received))?;
+                Ok(found.into_iter().map(Py::into_any).collect())
+            }
             Form::Text => {
                 let read = |received: &Received| copies::decode(py, received.first.bytes());
                 let found = self.hand_out(py, taken, read)?;
@@ -259,6 +256,14 @@ impl Subscriber {
         Error::Timeout(text).into()
     }
 
+    /// A message as an object, made where it stays: moved from call to call it would cost twice as
+    /// much. The garbage collector does not look after messages, so that none sets it off.
+    #[inline]
+    pub(super) fn made(&self, py: Python<'_>, received: &Received) -> Option<Py<Message>> {
+        Py::new(py, self.message(py, received)?).ok()
+    }
+
+    #[inline]
     pub(super) fn message(&self, py: Python<'_>, received: &Received) -> Option<Message> {
         Message::from_received(
             py,

@@ -10,7 +10,7 @@ use crate::net::publisher::OnFull;
 use crate::net::{self, Deadline, Watch};
 use crate::wire::stamp;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +23,12 @@ impl Publisher {
         topic: Option<&str>,
         deadline: impl FnOnce() -> Result<Deadline>,
     ) -> PyResult<()> {
+        // What most send goes straight on: a `Payload` would go through memory.
+        if let Ok(text) = payload.cast::<PyString>() {
+            let bytes = text.to_str()?.as_bytes();
+            self.core.check(bytes, topic)?;
+            return self.hand_over(py, bytes.into(), topic, deadline);
+        }
         let payload = Payload::new(payload)?;
         self.core.check(payload.bytes(), topic)?;
         if let Some(bytes) = payload.worth_lending() {

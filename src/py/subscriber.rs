@@ -143,15 +143,15 @@ impl Subscriber {
     ///     ValueError: `timeout` is negative.
     ///     ClosedError: The subscriber is closed.
     #[pyo3(signature = (timeout = None))]
-    fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Message> {
-        self.expect(timeout, py, |received| self.message(py, received))
+    fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<Message>> {
+        self.expect(timeout, py, |received| self.made(py, received))
     }
 
     /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
     /// taken for that.
     #[pyo3(signature = (timeout))]
-    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
-        self.next(timeout, py, |received| self.message(py, received))
+    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Py<Message>>> {
+        self.next(timeout, py, |received| self.made(py, received))
     }
 
     /// `_next` for `chat`: the message also tells from which address it came.
@@ -246,7 +246,7 @@ impl Subscriber {
         slf
     }
 
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Message>> {
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
         // A loop in C, such as `list(sub)`, looks for signals nowhere else. Two threads may count
         // one step together, which does no harm.
         let step = self.steps.load(Ordering::Relaxed).wrapping_add(1);
@@ -254,7 +254,7 @@ impl Subscriber {
         if step % 256 == 0 {
             py.check_signals()?;
         }
-        match self.next(None, py, |received| self.message(py, received)) {
+        match self.next(None, py, |received| self.made(py, received)) {
             Err(error)
                 if self.core.is_closed()
                     && error.is_instance_of::<super::error::ClosedError>(py) =>
