@@ -78,7 +78,7 @@ pub(crate) struct Outbox {
     framing: Framing,
     signer: Option<Signer>,
     pub(crate) audience: Audience,
-    /// Messages and payload bytes that libzmq took.
+    /// Messages and payload bytes that libzmq took, or nobody wanted.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
 }

@@ -72,7 +72,7 @@ pub struct Config {
 /// What a publisher has done so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stats {
-    /// Messages handed to ZeroMQ.
+    /// Messages sent, heard or not.
     pub sent: u64,
     /// Their payloads' bytes.
     pub bytes: u64,

@@ -43,7 +43,8 @@ impl Peer {
 /// What a publisher has done so far; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
 pub(super) struct PublisherStats {
-    /// Messages handed to ZeroMQ. Under `on_full="drop"` some of them may not reach everybody.
+    /// Messages sent, also those that nobody subscribed to. Under `on_full="drop"` some may not reach
+    /// everybody.
     sent: u64,
     /// The bytes of their payloads.
     bytes: u64,
