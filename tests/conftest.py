@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import signal
 import socket
 from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
@@ -16,6 +17,11 @@ from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Whoever runs this wants it to survive their window (nohup). What it starts must not inherit
+    # that: what is ignored stays so in a child, a handler does not.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 class Pair(NamedTuple):
