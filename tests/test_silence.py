@@ -218,10 +218,14 @@ def test_something_that_takes_no_messages_is_not_called_nobody() -> None:
         port = push.bind_to_random_port("tcp://127.0.0.1")
         told = Told()
         address = f"127.0.0.1:{port}"
-        with Publisher(connect=address, on_event=told) as lost, pytest.raises(TimeoutError):
-            lost.wait_for_subscribers(timeout=4)
-        with Subscriber(address, on_event=told) as deaf, pytest.raises(TimeoutError):
-            deaf.recv(timeout=4)
+        with Publisher(connect=address, on_event=told) as lost:
+            with pytest.raises(TimeoutError):
+                lost.wait_for_subscribers(timeout=4)
+            told.until("silent")
+        with Subscriber(address, on_event=told) as deaf:
+            with pytest.raises(TimeoutError):
+                deaf.recv(timeout=4)
+            told.until("silent", "silent")
     context.term()
     sentences = [str(event) for event in told.events]
     assert sentences[0].startswith(f"no subscriber at {address}. A PUSH socket is there")
