@@ -4,9 +4,9 @@
 //! ever subscribed to costs less, so that a program may publish thousands of topics for those few who
 //! hear one each.
 //!
-//! Invariant: what libzmq would send to anybody is never held back. So nothing is taken out when
-//! somebody leaves, as the books of that are not certain (see `ledger`), and the new is looked for
-//! every few milliseconds. libzmq itself looks for it every millisecond only while somebody sends.
+//! Invariant: what somebody wants whose subscription was taken in is never held back. So nothing is
+//! taken out when somebody leaves, as the books of that are not certain (see `ledger`). Who sends
+//! takes in new ones every few milliseconds; libzmq itself does so every millisecond.
 
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
