@@ -182,6 +182,10 @@ class Terminal:
         self.text = ""
         self._seen = 0
 
+    def resize(self, columns: int) -> None:
+        """Make the window so many columns wide."""
+        fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
     def type(self, text: str) -> None:
         """Press these keys; a carriage return is Enter."""
         os.write(self._screen, text.encode())

@@ -146,6 +146,7 @@ class Message:
         timestamps: _Timestamps = "time",
         previous: Message | None = None,
         sender: str | None = None,
+        width: int | None = None,
     ) -> str: ...
     def _html_line(
         self, *, color: bool, timestamps: _Timestamps, previous: Message | None
@@ -325,6 +326,7 @@ class Subscriber:
         most: int,
         color: bool,
         timestamps: _Timestamps,
+        width: int | None,
         previous: Message | None,
         log: Transcript | None,
     ) -> tuple[int, Message | None, ZmqChatError | None]: ...
@@ -576,6 +578,7 @@ def use_color(color: _Color, *, isatty: bool, jupyter: bool = False) -> bool: ..
 def paint(
     text: str, *, key: str | None = None, style: Literal["dim", "bold"] | None = None
 ) -> str: ...
+def _wrap(line: str, *, width: int, indent: int) -> str: ...
 def _shutdown() -> None: ...
 def _ending() -> bool: ...
 def _stop_reading() -> None: ...

@@ -6,13 +6,14 @@ test's buffer, and may be another one for the next message.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from ._arguments import seconds
-from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
+from ._core import ClosedError, Message, Transcript, ZmqChatError, _wrap, use_color
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -118,6 +119,7 @@ class Lines(Sink):
         self._timestamps = timestamps
         self._stream: TextIO | None = None
         self._colored = False
+        self._terminal = False
         self._previous: Message | None = None
 
     def show_waiting(self, subscriber: Subscriber, most: int) -> int:
@@ -136,6 +138,7 @@ class Lines(Sink):
             most=most,
             color=self._colored,
             timestamps=self._timestamps,
+            width=self._width(stream),
             previous=self._previous,
             log=log,
         )
@@ -150,14 +153,22 @@ class Lines(Sink):
         if stream is not None and stream is not self._stream:
             self._stream = stream
             self._colored = wants_color(stream, self._color)
+            self._terminal = columns_of(stream) is not None
         return stream
+
+    def _width(self, stream: TextIO) -> int | None:
+        """The terminal's width now, after a resize as well; None for anything else."""
+        return columns_of(stream) if self._terminal else None
 
     def show(self, message: Message) -> None:
         """Print one message."""
         stream = self.current_stream()
         if stream is not None:
             line = message.render(
-                color=self._colored, timestamps=self._timestamps, previous=self._previous
+                color=self._colored,
+                timestamps=self._timestamps,
+                previous=self._previous,
+                width=self._width(stream),
             )
             write_line(stream, line)
         self._previous = message
@@ -261,6 +272,33 @@ def wants_color(stream: TextIO, color: Color) -> bool:
     notebook = any(kind.__module__.startswith("ipykernel.") for kind in type(stream).__mro__)
     isatty = getattr(stream, "isatty", None)
     return use_color(color, isatty=isatty is not None and isatty(), jupyter=notebook)
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """The width of the terminal that `stream` writes to; None where it is not a terminal."""
+    try:
+        if not stream.isatty():
+            return None
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        return None
+    # A console of Windows moves to the next line once its last column is filled.
+    return max(0, columns - (sys.platform == "win32")) or None
+
+
+def wrapped(stream: TextIO, line: str, *, indent: int) -> str:
+    """Wrap a finished line at words for the terminal that `stream` writes to.
+
+    Args:
+        stream: Where the line will be written; what is not a terminal gets it in one piece.
+        line: The line, with or without colours.
+        indent: How far the lines after the first are indented, in columns.
+
+    Returns:
+        The line, or several of them with line breaks in between.
+    """
+    width = columns_of(stream)
+    return line if width is None else _wrap(line, width=width, indent=indent)
 
 
 def write_line(stream: TextIO, text: str) -> None:

@@ -3,6 +3,7 @@
 use crate::net::{self, interfaces};
 use crate::show::sanitize as escapes;
 use crate::show::style::{self, Choice, Sink};
+use crate::show::wrap;
 use crate::wire::endpoint::{self, Endpoint, Port, Role};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -160,6 +161,14 @@ pub(super) fn paint(text: &str, key: Option<&str>, style: Option<&str>) -> PyRes
             "style is \"dim\" or \"bold\", not {other:?}"
         ))),
     }
+}
+
+/// A finished line, wrapped at words for a terminal of `width` columns; the lines after the first are
+/// indented by `indent`. Colour sequences take no columns.
+#[pyfunction]
+#[pyo3(signature = (line, *, width, indent))]
+pub(super) fn _wrap(line: &str, width: usize, indent: usize) -> String {
+    wrap::wrap(line, width, indent).into_owned()
 }
 
 /// Closes all that is open, and ends within the longest linger and half a second; the package

@@ -67,6 +67,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(information::sanitize, module)?)?;
     module.add_function(wrap_pyfunction!(information::use_color, module)?)?;
     module.add_function(wrap_pyfunction!(information::paint, module)?)?;
+    module.add_function(wrap_pyfunction!(information::_wrap, module)?)?;
     module.add_function(wrap_pyfunction!(information::_shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(
         transcript_reader::read_transcript,

@@ -60,7 +60,7 @@ impl Message {
 
 #[pymethods]
 impl Message {
-    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline.
+    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline at its end.
     ///
     /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
     /// escaped, so that nobody drives your terminal or forges a second line.
@@ -72,13 +72,15 @@ impl Message {
     ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
     ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
     ///         the stamp's, whose colour it has in any case.
+    ///     width: The columns of a terminal: longer lines are wrapped at words, and indented under
+    ///         the text; None leaves the line in one piece.
     ///
     /// Returns:
     ///     The line.
     ///
     /// Raises:
     ///     ValueError: `timestamps` is none of the four.
-    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None))]
+    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None, width = None))]
     fn render(
         &self,
         py: Python<'_>,
@@ -86,11 +88,15 @@ impl Message {
         timestamps: &str,
         previous: Option<&Bound<'_, Self>>,
         sender: Option<&str>,
+        width: Option<usize>,
     ) -> PyResult<String> {
         let timestamps = Timestamps::parse(timestamps)?;
         let text = self.lossy_text(py);
         let line = self.line(py, sender, previous.map(Bound::get), &text);
-        Ok(line::render(&line, timestamps, color))
+        Ok(match width {
+            Some(width) => line::render_wrapped(&line, timestamps, color, width),
+            None => line::render(&line, timestamps, color),
+        })
     }
 
     /// `render` as a line of HTML, which belongs into `_html_block`.

@@ -29,7 +29,7 @@ impl Subscriber {
     ///
     /// No Python code runs between the stream's return and ours, so that a signal's handler finds
     /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
-    #[pyo3(signature = (stream, *, most, color, timestamps, previous, log))]
+    #[pyo3(signature = (stream, *, most, color, timestamps, width, previous, log))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn _show(
         &self,
@@ -37,6 +37,7 @@ impl Subscriber {
         most: usize,
         color: bool,
         timestamps: &str,
+        width: Option<usize>,
         previous: Option<&Bound<'_, Message>>,
         log: Option<&Bound<'_, Transcript>>,
     ) -> PyResult<(usize, Option<Message>, Option<PyErr>)> {
@@ -51,7 +52,7 @@ impl Subscriber {
             if taken.is_empty() {
                 return Ok((0, None, None));
             }
-            let mut lines = Lines::new(timestamps, color, previous);
+            let mut lines = Lines::new(timestamps, color, width, previous);
             let mut last = None;
             for (index, received) in taken.iter().enumerate() {
                 let rest = received.rest.iter().map(Frame::bytes);

@@ -2,6 +2,7 @@
 
 use super::sanitize::sanitize;
 use super::style::{dim, paint};
+use super::wrap::{columns, wrap};
 use crate::error::{Error, Result};
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 
@@ -63,6 +64,22 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     push_names(&mut out, line, color);
     out.push_str(&sanitize(line.text));
     out
+}
+
+/// The same in a terminal of `width` columns: wrapped at words, and indented under the text.
+#[must_use]
+pub fn render_wrapped(
+    line: &Line<'_>,
+    timestamps: Timestamps,
+    color: bool,
+    width: usize,
+) -> String {
+    let mut out = String::with_capacity(line.text.len() + 64);
+    push_time(&mut out, line, timestamps, color);
+    push_names(&mut out, line, color);
+    let indent = columns(&out);
+    out.push_str(&sanitize(line.text));
+    wrap(&out, width, indent).into_owned()
 }
 
 /// What a line begins with: the time in brackets, and a blank.

@@ -3,7 +3,9 @@
 
 use super::line::{self, Line, Timestamps};
 use super::sanitize::sanitize;
+use super::wrap::{columns, wrap};
 use chrono::{Local, TimeZone};
+use std::borrow::Cow;
 
 const NANOS: i64 = 1_000_000_000;
 
@@ -12,6 +14,8 @@ const NANOS: i64 = 1_000_000_000;
 pub struct Lines {
     timestamps: Timestamps,
     color: bool,
+    /// The columns of the terminal that lines are wrapped for; `None` wraps nothing.
+    width: Option<usize>,
     /// When the message of the line before came.
     previous: Option<i64>,
     /// The time of the last line in words, and the moment that it holds for.
@@ -23,10 +27,16 @@ pub struct Lines {
 impl Lines {
     /// Lines that follow one of that time, in nanoseconds since 1970-01-01 UTC.
     #[must_use]
-    pub fn new(timestamps: Timestamps, color: bool, previous: Option<i64>) -> Self {
+    pub fn new(
+        timestamps: Timestamps,
+        color: bool,
+        width: Option<usize>,
+        previous: Option<i64>,
+    ) -> Self {
         Self {
             timestamps,
             color,
+            width,
             previous,
             time: (None, String::new()),
             names: (None, None, false, String::new()),
@@ -65,9 +75,17 @@ impl Lines {
             let owned = |name: Option<&str>| name.map(str::to_owned);
             self.names = (owned(said.topic), owned(said.sender), said.action, words);
         }
+        let start = out.len();
         out.push_str(&self.time.1);
         out.push_str(&self.names.3);
+        let text = out.len();
         out.push_str(&sanitize(said.text));
+        if let Some(width) = self.width {
+            let indent = columns(&out[start..text]);
+            if let Cow::Owned(wrapped) = wrap(&out[start..], width, indent) {
+                out.replace_range(start.., &wrapped);
+            }
+        }
         out.push('\n');
         self.previous = Some(at_ns);
     }
@@ -103,10 +121,11 @@ mod tests {
             ),
             before: Option<i32>,
             color: bool,
+            width in proptest::option::of(1..20_usize),
         ) {
             for timestamps in [Timestamps::None, Timestamps::Time, Timestamps::Iso, Timestamps::Delta] {
                 let mut previous = before.map(i64::from);
-                let mut lines = Lines::new(timestamps, color, previous);
+                let mut lines = Lines::new(timestamps, color, width, previous);
                 let mut found = String::new();
                 let mut expected = String::new();
                 for (seconds, micros, topic, sender, action, text) in &messages {
@@ -123,7 +142,10 @@ mod tests {
                         action: *action,
                         text,
                     };
-                    expected.push_str(&line::render(&line, timestamps, color));
+                    expected.push_str(&match width {
+                        Some(width) => line::render_wrapped(&line, timestamps, color, width),
+                        None => line::render(&line, timestamps, color),
+                    });
                     expected.push('\n');
                     previous = Some(at_ns);
                 }

@@ -9,3 +9,4 @@ pub mod line;
 pub mod lines;
 pub mod sanitize;
 pub mod style;
+pub mod wrap;
