@@ -16,6 +16,7 @@ from zmqchat_rs import Publisher, read_transcript
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Callable
 
 
 def test_sub_prints_a_line_for_each_message(publisher: Publisher) -> None:
@@ -106,6 +107,28 @@ def test_sub_exits_with_3_when_the_time_is_over_before_the_count(publisher: Publ
     with reading(publisher, "-c", "2", "-W", "1.5", "--timestamps", "none") as sub:
         publisher.send("one")
         assert sub.finish() == (3, "one\n", "zmqchat: 1 of 2 messages in 1.5 s\n")
+
+
+def test_sub_names_the_reason_when_no_message_arrives_in_time(
+    publisher: Publisher, free_port: Callable[[], int]
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    finished = zmqchat("sub", address, "-c", "1", "-W", "1")
+    assert finished.returncode == 3
+    assert finished.stderr.decode() == (
+        f"zmqchat: 0 of 1 messages in 1 s: not connected to {address} (refused): no program "
+        "listens on that port; start the publisher, or check address and port\n"
+    )
+    finished = zmqchat("sub", "no-such-host.invalid", "-c", "1", "-W", "1")
+    assert "no-such-host.invalid:5555 (name not found): " in finished.stderr.decode()
+    with reading(publisher, "-c", "1", "-W", "1.5", "-t", "room1") as sub:
+        publisher.send("Hello", topic="room10")
+        code, out, errors = sub.finish()
+    assert (code, out) == (3, "")
+    assert errors == (
+        f"zmqchat: 0 of 1 messages in 1.5 s: connected to {publisher.addresses[0]}, but nothing "
+        "arrived for 'room1' (topics match exactly)\n"
+    )
 
 
 def test_sub_exits_with_0_when_the_time_is_over_and_no_count_was_asked_for() -> None:

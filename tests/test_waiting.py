@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from patience import PATIENCE, Background
+from patience import PATIENCE, Background, until
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -61,6 +63,106 @@ def test_a_time_out_of_nought_takes_what_is_there(pair: Pair) -> None:
         assert pair.subscriber.recv_text(timeout=0) == "second"
     except TimeoutError:
         assert pair.subscriber.recv_text(timeout=PATIENCE) == "second"
+
+
+def cause_of_a_timeout(receive: Callable[[], object]) -> str:
+    """Give the text of a receive's TimeoutError after what all of them begin with."""
+    with pytest.raises(TimeoutError) as caught:
+        receive()
+    begin, _, cause = str(caught.value).partition("timeout: ")
+    assert begin == "no message arrived within the "
+    return cause
+
+
+@pytest.mark.parametrize("receive", RECEIVES)
+def test_a_timeout_without_connection_names_the_reason(
+    receive: Callable[[Subscriber, Any], object], free_port: Callable[[], int]
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with Subscriber(address) as subscriber:
+        assert cause_of_a_timeout(lambda: receive(subscriber, 0.1)) == (
+            f"not connected to {address} (refused): no program listens on that port; start the "
+            "publisher, or check address and port"
+        )
+
+
+def test_a_timeout_names_a_host_name_that_is_not_found() -> None:
+    with Subscriber("no-such-host.invalid") as subscriber:
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+    assert cause.startswith("not connected to no-such-host.invalid:5555 (name not found): ")
+
+
+def test_a_timeout_names_a_port_that_does_not_speak_zeromq() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Subscriber(address) as subscriber:
+            cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+    assert cause.startswith(
+        f"not connected to {address} (the port accepts, but no ZeroMQ handshake was completed): "
+    )
+
+
+def test_a_timeout_names_connections_that_were_never_asked_for() -> None:
+    with Subscriber() as subscriber:
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+        assert cause.startswith("this subscriber is connected to nothing; ")
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+        assert cause.startswith(f"no publisher has connected to {subscriber.addresses[0]}; ")
+    with Subscriber("inproc://not-bound-anywhere") as subscriber:
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+        assert cause.startswith("not connected to inproc://not-bound-anywhere (not bound in ")
+
+
+def test_a_timeout_while_connected_names_the_topics(publisher: Publisher) -> None:
+    address = publisher.addresses[0]
+    with Subscriber(address, topics=["room1"]) as subscriber:
+        subscriber.wait_connected(timeout=PATIENCE)
+        publisher.send("Hello", topic="room10")
+        assert cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1)) == (
+            f"connected to {address}, but nothing arrived for 'room1' (topics match exactly)"
+        )
+    with Subscriber(address) as subscriber:
+        subscriber.wait_connected(timeout=PATIENCE)
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+        assert cause == f"connected to {address}, but no message was sent there"
+
+
+def test_a_timeout_of_a_subscriber_without_subscriptions_says_so(publisher: Publisher) -> None:
+    with Subscriber(publisher.addresses[0], topics=[]) as subscriber:
+        cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
+        assert cause.startswith('this subscriber is subscribed to nothing; call subscribe("room1")')
+
+
+def test_a_timeout_names_another_consumer(pair: Pair) -> None:
+    with pair.subscriber.watch():
+        cause = cause_of_a_timeout(lambda: pair.subscriber.recv(timeout=0.1))
+        assert "another consumer (a watch, a listen, another thread or task) waits as well" in cause
+
+        def is_taken_by_the_watch() -> bool:
+            reader = Background(pair.subscriber.recv, timeout=0.2)
+            pair.publisher.send("Hello")
+            try:
+                reader.result()
+            except TimeoutError as error:
+                return "1 message arrived meanwhile, and another consumer" in str(error)
+            return False  # this one was the reader's
+
+        until(is_taken_by_the_watch)
+
+
+def test_a_timeout_in_asyncio_names_the_cause(pair: Pair, free_port: Callable[[], int]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+
+    async def receive(subscriber: Subscriber) -> str:
+        with pytest.raises(TimeoutError) as caught:
+            await subscriber.arecv(timeout=0.1)
+        return str(caught.value)
+
+    with Subscriber(address) as subscriber:
+        assert f"not connected to {address} (refused)" in asyncio.run(receive(subscriber))
+    text = asyncio.run(receive(pair.subscriber))
+    assert text.endswith("but no message was sent there")
 
 
 def test_the_wait_for_subscribers_says_how_many_came_and_how_many_were_hoped_for(

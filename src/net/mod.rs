@@ -25,6 +25,7 @@
 //! | `looking` | what event loops do with them |
 //! | `outbox`, `inbox` | what each keeps beside its socket |
 //! | `filter` | what a subscriber asked to hear |
+//! | `timeout_cause` | why a receive timed out, for its error |
 //! | `interfaces` | the addresses of this machine |
 //!
 //! Invariant: a `zmq` socket is used only under its owner's lock, and no thread waits while it
@@ -59,6 +60,7 @@ mod socket;
 mod spare;
 pub mod subscriber;
 mod sys;
+mod timeout_cause;
 mod wait;
 mod wake;
 mod watch;

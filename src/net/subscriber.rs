@@ -6,13 +6,14 @@ use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::peers::Peer;
 use super::socket::{Entered, Owner};
+use super::timeout_cause::Known;
 use super::wait::{Checkpoint, Deadline, Place};
 use super::{address, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
 use crate::wire::stamp;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a subscriber is made with.
@@ -67,7 +68,22 @@ pub enum Look<'a, T> {
 
 /// A place among those that wait for a subscriber's messages; dropped, it is given up, which may
 /// take a lock for a moment.
-pub struct InLine<'a>(Place<'a, Inbox>);
+pub struct InLine<'a> {
+    place: Place<'a, Inbox>,
+    /// How many messages had been received then.
+    received: u64,
+}
+
+/// How a wait for a message ended.
+pub enum Waited {
+    /// With this one.
+    Message(Received),
+    /// The deadline came first. Other consumers took this many messages meanwhile.
+    TimedOut {
+        /// How many.
+        taken: u64,
+    },
+}
 
 /// Below this, copying is cheaper than sharing.
 const LEAST_SHARED: usize = 64 * 1024;
@@ -79,6 +95,8 @@ pub struct Subscriber {
     framing: Framing,
     undecodable: Arc<AtomicU64>,
     owned_above: usize,
+    /// Why its connections failed (see `timeout_cause`).
+    pub(super) reasons: Mutex<Known>,
 }
 
 impl Subscriber {
@@ -111,6 +129,7 @@ impl Subscriber {
             endpoints,
             framing: config.framing,
             undecodable: Arc::default(),
+            reasons: Mutex::default(),
             owned_above: usize::try_from(config.connecting.batch_bytes)
                 .unwrap_or(usize::MAX)
                 .max(LEAST_SHARED),
@@ -183,22 +202,42 @@ impl Subscriber {
         if !waits {
             return Ok(Look::Nothing(None));
         }
-        let one_by_one = entered.parts()?.1.came_one_by_one();
+        let inbox = entered.parts()?.1;
+        let (one_by_one, received) = (inbox.came_one_by_one(), inbox.received);
         let mut place = entered.get_in_line(&self.owner)?;
         place.one_by_one = one_by_one;
-        Ok(Look::Nothing(Some(InLine(place))))
+        Ok(Look::Nothing(Some(InLine { place, received })))
     }
 
-    /// Waits for a message; `None` when none came in time.
+    /// Waits for a message.
     pub fn recv(
         &self,
         place: Option<InLine<'_>>,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
-    ) -> Result<Option<Received>> {
-        let place = place.map(|InLine(place)| place);
-        self.owner
-            .wait_in_line(place, deadline, checkpoint, |live, inbox| inbox.next(live))
+    ) -> Result<Waited> {
+        let mut before = place.as_ref().map(|place| place.received);
+        let mut taken = 0;
+        let place = place.map(|in_line| in_line.place);
+        let received = self
+            .owner
+            .wait_in_line(place, deadline, checkpoint, |live, inbox| {
+                let before = *before.get_or_insert(inbox.received);
+                let found = inbox.next(live)?;
+                taken = inbox.received - before;
+                Ok(found)
+            })?;
+        Ok(match received {
+            Some(received) => Waited::Message(received),
+            None => Waited::TimedOut { taken },
+        })
+    }
+
+    /// How many messages were received so far; 0 once it is closed.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        let received = || Ok::<_, Error>(self.owner.enter()?.parts()?.1.received);
+        received().unwrap_or_default()
     }
 
     /// Takes messages back that could not be handed out: the next ones to be taken, in their order.
@@ -232,26 +271,6 @@ impl Subscriber {
         }
         let count = inbox.queue.len().min(max_count);
         Ok(inbox.queue.drain(..count).collect())
-    }
-
-    /// The text of a time-out.
-    #[must_use]
-    pub fn nothing_came(&self) -> String {
-        let from = self.connections();
-        let listens = if from.is_empty() {
-            if self.endpoints.is_empty() {
-                return "no message came in time: this subscriber is connected to nothing; call \
-                        connect with the address of a publisher"
-                    .into();
-            }
-            format!("at {}", self.addresses().join(", "))
-        } else {
-            format!("from {}", from.join(", "))
-        };
-        format!(
-            "no message came in time {listens}: check that a publisher runs there, that address \
-             and port are right, and that it sends what is subscribed to"
-        )
     }
 
     /// Adds a subscription; nothing changes when it is there already.

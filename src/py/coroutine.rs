@@ -183,7 +183,7 @@ impl State {
     fn begin_to_wait(&mut self, py: Python<'_>) -> PyResult<Step> {
         if self.timeout == Some(0.0) {
             breath::spent(py);
-            return Err(self.deed.timed_out(py, self.timeout));
+            return Err(self.deed.timed_out(py, self.timeout, None));
         }
         let wait = Wait::new(py, &self.deed, self.timeout)?;
         self.wait = Some(Box::new(wait));
@@ -207,7 +207,7 @@ impl State {
             return Ok(step);
         }
         if expired {
-            return Err(deed.timed_out(py, self.timeout));
+            return Err(deed.timed_out(py, self.timeout, Some(wait.received_before)));
         }
         self.stand_in_line(py, false)
     }

@@ -184,11 +184,30 @@ impl Deed {
         Ok(found.map(Step::Done))
     }
 
-    pub(super) fn timed_out(&mut self, py: Python<'_>, timeout: Option<f64>) -> PyErr {
+    /// How many messages the subscriber has received; 0 for what receives nothing.
+    pub(super) fn received(&self, py: Python<'_>) -> u64 {
         match self {
+            Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => {
+                let core = &subscriber.get().core;
+                py.detach(|| core.received())
+            }
+            _ => 0,
+        }
+    }
+
+    /// The error of a timeout. `before` is what `received` gave when the wait began.
+    pub(super) fn timed_out(
+        &mut self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        before: Option<u64>,
+    ) -> PyErr {
+        let taken = before.map_or(0, |before| self.received(py).saturating_sub(before));
+        match self {
+            // The task's own place is still taken, so the places of others cannot be told apart.
             Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => subscriber
                 .get()
-                .nothing_came(timeout.map(super::arguments::Seconds), py),
+                .nothing_came(timeout.map(super::arguments::Seconds), taken, false, py),
             Self::WaitConnected(_, count) => Core::too_few(count.seen, count.wanted).into(),
             Self::WaitForSubscribers(publisher, count, topic) => {
                 let (seen, wanted) = (count.seen, count.wanted);

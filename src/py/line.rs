@@ -56,6 +56,8 @@ pub(super) fn teller(line: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + 
 pub(super) struct Wait {
     line: Py<PyAny>,
     watch: Arc<Watch>,
+    /// How many messages had been received when the wait began.
+    pub(super) received_before: u64,
     ends: Option<Instant>,
     /// While it stands in line: the future, and what awaits that.
     standing: Option<(Py<PyAny>, Option<Py<PyIterator>>)>,
@@ -81,6 +83,7 @@ impl Wait {
         Ok(Self {
             line: line.unbind(),
             watch,
+            received_before: deed.received(py),
             ends: timeout
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
                 .and_then(|timeout| Instant::now().checked_add(timeout)),

@@ -10,7 +10,7 @@ use super::message::Message;
 use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::error::Error;
-use crate::net::subscriber::{InLine, Look};
+use crate::net::subscriber::{InLine, Look, Waited};
 use crate::net::Received;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -39,7 +39,7 @@ impl Quickly {
 
 impl Subscriber {
     /// Reads the next message: what is there at once, without letting go of the interpreter; None
-    /// when none came in time. `read` gives None where there is no memory for a copy, and makes
+    /// on a timeout. `read` gives None where there is no memory for a copy, and makes
     /// nothing that Python's garbage collector could run code for.
     #[inline]
     pub(super) fn next<T>(
@@ -48,13 +48,25 @@ impl Subscriber {
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<Option<T>> {
+        self.next_or_count(timeout, py, read, &mut 0)
+    }
+
+    /// The same; on a timeout `taken` counts the messages that other consumers took meanwhile.
+    #[inline]
+    fn next_or_count<T>(
+        &self,
+        timeout: Option<Seconds>,
+        py: Python<'_>,
+        read: impl Fn(&Received) -> Option<T>,
+        taken: &mut u64,
+    ) -> PyResult<Option<T>> {
         arguments::check_seconds("timeout", timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
         match self.core.try_read(waits, &read)? {
             Look::Found(found) => Ok(Some(found)),
             Look::Nothing(None) => Ok(None),
-            Look::Nothing(place) => self.wait(place, timeout, py, read),
-            Look::Occupied => self.wait(None, timeout, py, read),
+            Look::Nothing(place) => self.wait(place, timeout, py, read, taken),
+            Look::Occupied => self.wait(None, timeout, py, read, taken),
         }
     }
 
@@ -67,12 +79,15 @@ impl Subscriber {
         timeout: Option<Seconds>,
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
+        taken: &mut u64,
     ) -> PyResult<Option<T>> {
         let deadline = arguments::deadline(timeout)?;
-        let received = detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))?;
-        match received {
-            Some(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
-            None => Ok(None),
+        match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
+            Waited::Message(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
+            Waited::TimedOut { taken: count } => {
+                *taken = count;
+                Ok(None)
+            }
         }
     }
 
@@ -104,19 +119,26 @@ impl Subscriber {
                 // What was read is handed out; an error will show again.
                 Ok(Look::Found(_)) => return self.listed(py, found, taken),
                 _ if !found.is_empty() => return self.listed(py, found, taken),
-                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, py)),
+                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, 0, true, py)),
                 Ok(Look::Nothing(place)) => break place,
                 Ok(Look::Occupied) => break None,
                 Err(error) => return Err(error.into()),
             }
         };
+        let mut others = 0;
         let received = if waits {
-            detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))?
+            match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
+                Waited::Message(received) => Some(received),
+                Waited::TimedOut { taken } => {
+                    others = taken;
+                    None
+                }
+            }
         } else {
             // Another thread was inside.
             py.detach(|| self.core.take(1))?.pop()
         };
-        taken.push(received.ok_or_else(|| self.nothing_came(timeout, py))?);
+        taken.push(received.ok_or_else(|| self.nothing_came(timeout, others, true, py))?);
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py.detach(|| self.core.take(max_count - 1));
         taken.extend(more.unwrap_or_default());
@@ -144,7 +166,7 @@ impl Subscriber {
         error
     }
 
-    /// Like `next`; that none came in time is an error.
+    /// Like `next`; a timeout is an error.
     #[inline]
     pub(super) fn expect<T>(
         &self,
@@ -152,9 +174,10 @@ impl Subscriber {
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<T> {
-        match self.next(timeout, py, read)? {
+        let mut taken = 0;
+        match self.next_or_count(timeout, py, read, &mut taken)? {
             Some(found) => Ok(found),
-            None => Err(self.nothing_came(timeout, py)),
+            None => Err(self.nothing_came(timeout, taken, true, py)),
         }
     }
 
@@ -247,11 +270,18 @@ impl Subscriber {
         text.into_any().unbind()
     }
 
+    /// The error of a timeout; for the other arguments see the core.
     #[cold]
-    pub(super) fn nothing_came(&self, timeout: Option<Seconds>, py: Python<'_>) -> PyErr {
+    pub(super) fn nothing_came(
+        &self,
+        timeout: Option<Seconds>,
+        taken: u64,
+        looks_for_others: bool,
+        py: Python<'_>,
+    ) -> PyErr {
         let text = match timeout {
             Some(Seconds(0.0)) => "no message is waiting".into(),
-            _ => py.detach(|| self.core.nothing_came()),
+            _ => py.detach(|| self.core.nothing_came(taken, looks_for_others)),
         };
         Error::Timeout(text).into()
     }

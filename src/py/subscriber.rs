@@ -147,6 +147,11 @@ impl Subscriber {
         self.expect(timeout, py, |received| self.made(py, received))
     }
 
+    /// Why no message arrived, and what to do, for `zmqchat sub`.
+    fn _timeout_cause(&self, py: Python<'_>) -> String {
+        py.detach(|| self.core.timeout_cause(0, true))
+    }
+
     /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
     /// taken for that.
     #[pyo3(signature = (timeout))]

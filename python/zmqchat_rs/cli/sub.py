@@ -157,10 +157,13 @@ def _open(hosts: list[str], arguments: Namespace, notices: Hearing) -> Subscribe
 
 
 def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list[str]) -> int:
+    missed = None
     try:
         _announce(subscriber, arguments, hosts)
         streams.on_closed_stdout(subscriber.close)
         deliver(subscriber, sink, count=arguments.count, timeout=arguments.timeout)
+        if arguments.count is not None and sink.shown < arguments.count:
+            missed = _why_fewer(subscriber, sink.shown, arguments)
     except ClosedError:
         return 0  # nobody reads us any more
     except KeyboardInterrupt:
@@ -170,9 +173,17 @@ def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list
         if arguments.stats:
             with suppress(ClosedError):
                 _report(subscriber)
-    if arguments.count is not None and sink.shown < arguments.count:
-        raise TimeoutError(f"{sink.shown} of {arguments.count} messages in {arguments.timeout:g} s")
+    if missed is not None:
+        raise TimeoutError(missed)
     return 0
+
+
+def _why_fewer(subscriber: Subscriber, shown: int, arguments: Namespace) -> str:
+    """Say how many messages arrived in time, and why not all."""
+    text = f"{shown} of {arguments.count} messages in {arguments.timeout:g} s"
+    if shown and any(peer.state == "connected" for peer in subscriber.peers):
+        return text
+    return f"{text}: {subscriber._timeout_cause()}"  # noqa: SLF001
 
 
 def _report(subscriber: Subscriber) -> None:
