@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 import pytest
 
+import parallel
 from interpreters import Finished, RunPython, Script, StartPython
 from patience import PATIENCE
 from zmqchat_rs import Publisher, Subscriber
@@ -22,6 +23,25 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     # Whoever runs this wants it to survive their window (nohup). What it starts must not inherit
     # that: what is ignored stays so in a child, a handler does not.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: runs while no other test does (see parallel.py)")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return parallel.worker_count(config.option.file_or_dir)
+
+
+# Before the time limit of a test begins.
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if not hasattr(item.config, "workerinput"):
+        yield  # the only process
+        return
+    folder = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+    with parallel.place(folder, alone=item.get_closest_marker("alone") is not None):
+        yield
 
 
 class Pair(NamedTuple):

@@ -18,6 +18,10 @@ T = TypeVar("T")
 #: The one deadline, in seconds. Nothing that works comes near it, on any machine.
 PATIENCE = 30.0
 
+#: What an exit or a close may take beyond the linger, in seconds: the promise itself, so that the
+#: tests about it are `measured` (see parallel.py).
+SLACK = 0.5
+
 #: How long the subscriber in the tests about pauses does nothing, in seconds. The hazard that
 #: they guard against needs 30: `ZMQCHAT_TEST_PAUSE=30 pytest` plays it in full.
 PAUSE = float(os.environ.get("ZMQCHAT_TEST_PAUSE", "1.5"))

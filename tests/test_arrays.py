@@ -179,7 +179,7 @@ def test_no_payload_does_worse_than_a_value_error() -> None:
         np.zeros(2, dtype="V4"),
         np.ma.masked_array([1, 2], mask=[True, False]),
     ],
-    ids=str,
+    ids=["objects", "records", "void", "masked"],
 )
 def test_what_is_no_plain_array_is_not_sent(array: Any) -> None:
     with pytest.raises(TypeError, match=r"instead|not sent"):

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatting import HEARTBEAT, Noticed, chat, chats, hears_somebody
-from patience import PATIENCE, Background, interrupt_when_at_rest, until
+from parallel import measured
+from patience import PATIENCE, SLACK, Background, interrupt_when_at_rest, until
 from zmqchat_rs import Chat, ClosedError
 
 if TYPE_CHECKING:
     from interpreters import RunPython, StartPython
-
-#: What an exit may take beyond the linger: half a second is the promise, the rest is for a
-#: machine that has other things to do.
-SLACK = 0.5 + 2.5
 
 OPENS = """
     import os, sys
@@ -30,6 +27,7 @@ OPENS = """
 """
 
 
+@measured
 @pytest.mark.parametrize(
     "end", ["", "chat.close()", "del chat", "raise SystemExit(0)", "iter(chat); chat.say('bye')"]
 )

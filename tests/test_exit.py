@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Iterator
 import pytest
 import zmq
 
-from patience import PATIENCE
+from parallel import measured
+from patience import PATIENCE, SLACK
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
     from interpreters import RunPython, StartPython
-
-#: What an exit may take beyond the linger: half a second is the promise, the rest is for a
-#: machine that has other things to do.
-SLACK = 0.5 + 2.5
 
 #: Sends far more than the sockets between two processes hold to a peer that does not read.
 UNSENT = """
@@ -44,6 +41,7 @@ def deaf() -> Iterator[zmq.Socket[bytes]]:
         yield socket
 
 
+@measured
 @pytest.mark.parametrize("linger", [0, 1.0])
 @pytest.mark.parametrize("rest", ["", "pub.close()", "del pub", "globals()['again'] = pub"])
 def test_unsent_messages_delay_the_exit_by_the_linger_at_most(
@@ -60,6 +58,7 @@ def test_unsent_messages_delay_the_exit_by_the_linger_at_most(
     assert took > linger * 0.8
 
 
+@measured
 def test_the_longest_linger_of_all_counts(
     start_python: StartPython, deaf: zmq.Socket[bytes]
 ) -> None:
@@ -73,6 +72,7 @@ def test_the_longest_linger_of_all_counts(
     assert 0.8 < took < 1.0 + SLACK
 
 
+@measured
 def test_close_returns_long_before_the_linger_is_over(deaf: zmq.Socket[bytes]) -> None:
     publisher = Publisher("127.0.0.1:0", linger=PATIENCE, high_water_mark=0)
     deaf.connect(str(publisher.endpoint))
@@ -141,6 +141,7 @@ ENDINGS = {
 }
 
 
+@measured
 @pytest.mark.parametrize(("ending", "code"), ENDINGS.values(), ids=ENDINGS)
 def test_an_exit_is_quick_and_quiet_whatever_is_open(
     run_python: RunPython, ending: str, code: int

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from faults.hostile import attack, attacks, command, frame, until_closed
-from patience import PATIENCE, Background, until
+from parallel import measured
+from patience import PATIENCE, SLACK, Background, until
 from strangers import introduce
 from zmqchat_rs import Event, Publisher, Relay, Subscriber
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     FreePort = Callable[[], int]
 
 HERE = "127.0.0.1:0"
-
-#: What an exit may take beyond the linger: half a second is the promise, the rest is for a machine
-#: that has other things to do.
-SLACK = 0.5 + 2.5
 
 RUNS = """
 import sys
@@ -113,6 +110,7 @@ ENDINGS = {
 }
 
 
+@measured
 @pytest.mark.parametrize(("ending", "code"), ENDINGS.values(), ids=ENDINGS)
 def test_a_program_ends_quickly_and_quietly_with_an_open_relay_under_traffic(
     start_python: StartPython, ending: str, code: int
