@@ -240,6 +240,14 @@ def test_replay_publishes_what_others_then_hear(tmp_path: Path) -> None:
     assert (code, notices) == (0, "zmqchat: 1 messages had further frames, which were not sent\n")
 
 
+def test_replay_says_when_no_subscriber_takes_a_topic(chat: Path) -> None:
+    words = ("--to", "127.0.0.1:0", "--wait", "1", "--speed", "0")
+    with start("replay", str(chat), *words) as replay, reading_from(replay, topics=["other"]):
+        code, _, notices = replay.finish()
+    assert code == 0
+    assert "(no subscriber for room1; subscribed: other)" in notices.splitlines()
+
+
 def test_replay_goes_to_a_subscriber_that_is_bound(chat: Path) -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         words = ("--connect", subscriber.addresses[0], "--speed", "0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import threading
@@ -82,12 +83,67 @@ def test_subscribers_who_wait_already_hear_a_pipe_from_its_first_line(
             assert [hearer.recv_text(timeout=SECONDS) for _ in range(2)] == ["first", "second"]
 
 
-def test_pub_says_so_when_nobody_listens() -> None:
-    finished = zmqchat("pub", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
+NO_SUBSCRIBER = "(no subscriber: messages are lost until one connects"
+
+
+def test_a_pipe_without_subscribers_says_so_once() -> None:
+    finished = zmqchat("pub", "--bind", "127.0.0.1:0", stdin=b"Hello\nagain\nroom1:Hello\n")
     assert finished.returncode == 0
-    assert "nobody listens yet" in finished.stderr.decode()
+    notices = finished.stderr.decode().splitlines()[1:]
+    # Once for messages without topic, once for room1.
+    assert notices == [f"{NO_SUBSCRIBER}; --wait 1 would wait for one)"] * 2
     silent = zmqchat("pub", "--bind", "127.0.0.1:0", "--wait", "0", "-m", "Hello")
-    assert "nobody" not in silent.stderr.decode()
+    assert "no subscriber" not in silent.stderr.decode()
+
+
+def test_a_pipe_to_a_topic_that_no_subscriber_takes_says_so_once_per_change() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1")
+    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as hearer:
+        for line in (b"room2:lost", b"room2:lost too", b"room1:Hello", b"no topic", b"room2:lost"):
+            pub.type(line + b"\n")
+        assert hearer.recv(timeout=SECONDS).text == "Hello"
+        assert pub.notice() == "(no subscriber for room2; subscribed: room1)"
+        assert pub.notice() == "(no subscriber for messages without topic; subscribed: room1)"
+        hearer.subscribe("room2")
+
+        def is_received() -> bool:
+            pub.type(b"room2:Hello\n")
+            try:
+                return hearer.recv(timeout=0.05).topic == "room2"
+            except TimeoutError:
+                return False
+
+        until(is_received)
+        hearer.unsubscribe("room2")
+
+        def is_reported() -> bool:
+            pub.type(b"room2:lost again\n")
+            return bool(select.select([pub.stderr], [], [], 0.05)[0])
+
+        until(is_reported)
+        assert pub.notice() == "(no subscriber for room2; subscribed: room1)"
+        assert pub.finish() == (0, "", "")
+
+
+def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "-t", "room2") as pub, reading_from(
+        pub, topics=["room1"], prefixes=["log"]
+    ):
+        pub.type(b"Hello\n")
+        assert pub.notice() == "(no subscriber for room2; subscribed: room1, prefix 'log')"
+        assert pub.finish() == (0, "", "")
+
+
+def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(
+        pub, prefixes=[b"\x1b[2J\n" + b"x" * 500, *(f"{number:03}" for number in range(10))]
+    ):
+        pub.type(b"room2:Hello\n")
+        listed = ", ".join(f"prefix '{number:03}'" for number in range(4))
+        assert pub.notice() == (
+            rf"(no subscriber for room2; subscribed: prefix '\x1b[2J\n{'x' * 35}…', {listed} and 6 "
+            "more)"
+        )
 
 
 def test_pub_loses_nothing_for_a_subscriber_that_reads_slowly() -> None:
@@ -183,12 +239,28 @@ def test_an_empty_line_at_the_prompt_sends_nothing() -> None:
             assert hearer.recv_text(timeout=SECONDS) == "room1:Hello"
 
 
-def test_the_prompt_says_when_nobody_listens() -> None:
+def test_the_prompt_says_once_that_there_is_no_subscriber() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0") as pub:
+        for text in ("first", "second"):
+            pub.expect("Message> ")
+            pub.type(f"{text}\r")
         pub.expect("Message> ")
-        pub.type("Is anybody there?\r")
-        pub.expect("nobody listens")
-        pub.expect("Message> ")
+    assert pub.text.count(f"{NO_SUBSCRIBER})") == 1
+
+
+def test_the_prompt_names_what_is_subscribed_when_no_subscriber_takes_a_topic() -> None:
+    with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
+        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        with Subscriber(address, topics=["room1"]) as hearer:
+            pub.expect("Message> ")
+            pub.type("room2:Hello\r")
+            pub.expect(r"\(no subscriber for room2; subscribed: room1\)")
+            pub.expect("Message> ")
+            pub.type("Hello\r")
+            pub.expect(r"without topic; subscribed: room1; type room1:Hello\)")
+            pub.expect("Message> ")
+            pub.type("room1:Hello\r")
+            assert hearer.recv(timeout=SECONDS).text == "Hello"
 
 
 def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:

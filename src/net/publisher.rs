@@ -305,6 +305,14 @@ impl Publisher {
         Ok(outbox.audience.ledger.count(None))
     }
 
+    /// How many peers receive a message whose first frame is `first`.
+    pub fn receivers(&self, first: &[u8]) -> Result<usize> {
+        let mut entered = self.owner.enter()?;
+        let (live, outbox) = entered.parts()?;
+        outbox.read_notices(live);
+        Ok(outbox.audience.ledger.count(Some(first)))
+    }
+
     /// Each subscription that peers have: a topic where it is exactly one, the bare prefix where
     /// it is not; and how many have it.
     pub fn topics(&self) -> Result<Vec<(Subscription, usize)>> {

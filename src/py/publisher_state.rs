@@ -14,6 +14,11 @@ impl Publisher {
         Ok(py.detach(|| self.core.subscriber_count())?)
     }
 
+    /// How many peers receive a message with this first frame, for `zmqchat pub`.
+    fn _receivers(&self, py: Python<'_>, first_frame: &[u8]) -> PyResult<usize> {
+        Ok(py.detach(|| self.core.receivers(first_frame))?)
+    }
+
     /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
     /// everything) to count.
     #[getter]

@@ -13,6 +13,7 @@ from zmqchat_rs._core import paint, parse_address, sanitize
 from zmqchat_rs._listening import wants_color
 
 from . import streams
+from .receivers import Changes
 
 if TYPE_CHECKING:
     from typing import Callable, Iterator
@@ -142,6 +143,12 @@ class Audience(Notices):
         self._say = say
         # What each connection joined; a dict for the order.
         self._joined: dict[str, dict[str, None]] = {}
+        self.changes = Changes()
+
+    def __call__(self, event: Event) -> None:
+        """Count the changes, and say what there is to say of an event."""
+        self.changes(event)
+        super().__call__(event)
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)

@@ -14,6 +14,7 @@ from . import piped, streams
 from .notices import Audience
 from .options import UsageError, add_command, as_usage, seconds, whole_number
 from .prompt import Prompt
+from .receivers import Receivers
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,9 +44,10 @@ examples:
   zmqchat pub --bind '*:6000' --name alice  another port; says who speaks
 
 What is sent before anybody listens is lost: ZeroMQ keeps nothing for those who
-come later. A prompt says when nobody listens. With a pipe or -m, subscribers
-that are already waiting get up to 2 seconds to connect (--wait 0: none), and
-nothing is dropped for one that reads slowly: the pipe waits for it."""
+come later. A notice says when no subscriber takes a topic, once per change (in
+a pipe with --wait 0: never). With a pipe or -m, subscribers that are already waiting get
+up to 2 seconds to connect (--wait 0: none), and nothing is dropped for one that
+reads slowly: the pipe waits for it."""
 
 
 def add_to(commands: Commands) -> None:
@@ -135,26 +137,67 @@ def run(arguments: Namespace) -> int:
                 on_event=notices,
             )
         with publisher:
-            _publish(publisher, arguments, prompt if typed else None)
+            _Publishing(publisher, arguments, notices, prompt if typed else None).run()
     return 0
 
 
-def _publish(publisher: Publisher, arguments: Namespace, prompt: Prompt | None) -> None:
-    opened = monotonic()
-    with as_usage():
-        _is_heard(publisher, arguments.topic)  # a bad topic is found out before the first line
-    _announce(publisher, arguments, typed=prompt is not None)
-    if arguments.wait:
-        _wait(publisher, arguments)
-    if prompt is not None:
-        _typed(publisher, arguments, prompt)
-        return
-    lines = map(os.fsencode, arguments.message) if arguments.message else piped.lines()
-    for number, line in enumerate(lines):
-        if number == 0 and arguments.wait is None:
-            _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
-        _send(publisher, line, arguments)
-    publisher.close(linger=_LINGER)
+class _Publishing:
+    """One run: where the lines come from, and what is said of their subscribers."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        arguments: Namespace,
+        notices: Audience,
+        prompt: Prompt | None,
+    ) -> None:
+        self._publisher = publisher
+        self._arguments = arguments
+        self._prompt = prompt
+        self._receivers = Receivers(
+            publisher, notices.changes, framing=arguments.framing, typed=prompt is not None
+        )
+
+    def run(self) -> None:
+        """Send until the input ends."""
+        publisher, arguments, prompt = self._publisher, self._arguments, self._prompt
+        opened = monotonic()
+        with as_usage():
+            _check_topic(publisher, arguments.topic)
+        _announce(publisher, arguments, typed=prompt is not None)
+        if arguments.wait:
+            _wait(publisher, arguments)
+        if prompt is not None:
+            for line in prompt.lines():
+                self._send(line)
+            return
+        lines = map(os.fsencode, arguments.message) if arguments.message else piped.lines()
+        for number, line in enumerate(lines):
+            if number == 0 and arguments.wait is None:
+                _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
+            self._send(line)
+        publisher.close(linger=_LINGER)
+
+    def _send(self, line: bytes) -> None:
+        """Send one line, and say when no subscriber receives it."""
+        data, topic = _split(line, self._arguments)
+        # Before it is sent: a subscriber that received it may have left afterwards.
+        missing = ""
+        if self._prompt is not None or self._arguments.wait != 0:
+            missing = self._receivers.missing(data, topic)
+        self._publisher.send(data, topic=topic)
+        if missing:
+            streams.notice(missing)
+
+
+def _split(line: bytes, arguments: Namespace) -> tuple[bytes, str | None]:
+    """Give the payload and the topic of a line."""
+    topic = arguments.topic
+    if topic is None and (arguments.name is not None or arguments.framing == "envelope"):
+        # Where the topic travels apart from the text, `room1:Hello` still names one.
+        message = Message([line])
+        return message.data, message.topic
+    return line, topic
 
 
 def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
@@ -183,39 +226,16 @@ def _wait(publisher: Publisher, arguments: Namespace) -> None:
 
 
 def _let_arrive(publisher: Publisher, topic: str | None, *, until: float) -> None:
-    """Give subscribers that are trying to connect the time to get here."""
+    """Give subscribers that are trying to connect the time to arrive."""
     here = 0
     with suppress(TimeoutError):
         while True:
             left = max(0.0, until - monotonic())
             patience = min(left, _NEXT) if here else left
             here = publisher.wait_for_subscribers(here + 1, topic=topic, timeout=patience)
-    if not here:
-        streams.notice("zmqchat: nobody listens yet; sending all the same (--wait 1 would wait)")
 
 
-def _is_heard(publisher: Publisher, topic: str | None) -> bool:
-    try:
+def _check_topic(publisher: Publisher, topic: str | None) -> None:
+    """Refuse a topic that can never be one before the first line is read."""
+    with suppress(TimeoutError):
         publisher.wait_for_subscribers(1, topic=topic, timeout=0)
-    except TimeoutError:
-        return False
-    return True
-
-
-def _send(publisher: Publisher, line: bytes, arguments: Namespace) -> None:
-    topic = arguments.topic
-    if topic is None and (arguments.name is not None or arguments.framing == "envelope"):
-        # Where the topic travels apart from the text, `room1:Hello` still names one.
-        message = Message([line])
-        publisher.send(message.data, topic=message.topic)
-    else:
-        publisher.send(line, topic=topic)
-
-
-def _typed(publisher: Publisher, arguments: Namespace, prompt: Prompt) -> None:
-    for line in prompt.lines():
-        # Before: whoever heard it may have left by the time that it is sent.
-        heard = _is_heard(publisher, arguments.topic)
-        _send(publisher, line, arguments)
-        if not heard:
-            streams.notice("(nobody listens yet: this one is lost)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from zmqchat_rs._listening import Lines
 from . import streams
 from .log import check_readable
 from .options import UsageError, add_color, add_command, as_usage, seconds, whole_number
+from .receivers import Changes, Receivers
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -119,6 +121,7 @@ def run(arguments: Namespace) -> int:
 def _publish(arguments: Namespace) -> int:
     if arguments.timeout is not None and not arguments.wait:
         raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
+    changes = Changes()
     with as_usage():
         publisher = Publisher(
             arguments.to or None,
@@ -126,12 +129,19 @@ def _publish(arguments: Namespace) -> int:
             name=arguments.name,
             framing=arguments.framing,
             on_full="block",
+            on_event=changes,
         )
+    receivers = Receivers(publisher, changes, framing=arguments.framing)
     shortened = 0
 
     def send(message: Message) -> None:
         nonlocal shortened
+        missing = ""
+        if arguments.wait != 0:
+            missing = receivers.missing(message.data, message.topic)
         publisher.send(message.data, topic=message.topic)
+        if missing:
+            streams.notice(missing)
         shortened += _has_more(message)
 
     with publisher:
@@ -150,10 +160,8 @@ def _wait(publisher: Publisher, arguments: Namespace) -> None:
     if arguments.wait is not None:
         publisher.wait_for_subscribers(arguments.wait, timeout=arguments.timeout)
         return
-    try:
+    with suppress(TimeoutError):
         publisher.wait_for_subscribers(1, timeout=_GRACE)
-    except TimeoutError:
-        streams.notice("zmqchat: nobody listens yet; sending all the same (--wait 1 would wait)")
 
 
 def _has_more(message: Message) -> bool:
