@@ -224,6 +224,8 @@ def test_any_port_is_no_port_to_connect_to(address: str) -> None:
         ("ipc://", "path|file"),
         ("ipc:///tmp/" + "x" * 200, "107"),
         ("inproc://", "name"),
+        ("inproc://zeromq.zap.01", "reserved for ZeroMQ; .*inproc://room1"),
+        ("inproc://zeromq.anything", "reserved"),
     ],
 )
 def test_a_slip_of_the_finger_is_refused_with_advice(address: str, advice: str) -> None:

@@ -22,6 +22,10 @@ const MAX_PATH_BYTES: usize = if cfg!(any(target_os = "linux", target_os = "andr
     103
 };
 const MAX_INPROC_BYTES: usize = 256;
+/// libzmq connects to such names itself and expects a socket of a certain type: with another one at
+/// `inproc://zeromq.zap.01`, the next TCP connection aborts the process.
+const RESERVED_INPROC: &str = "zeromq.";
+
 /// What the address is for: `*` and port 0 make sense only where one binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -164,6 +168,12 @@ fn inproc(name: &str) -> Result<Endpoint> {
             "the name {} is {} bytes long and {MAX_INPROC_BYTES} is the most for inproc://: type a shorter one, for example inproc://room1",
             quote(name),
             name.len()
+        ));
+    }
+    if name.starts_with(RESERVED_INPROC) {
+        return refuse(format!(
+            "invalid name {} after inproc://: names that begin with '{RESERVED_INPROC}' are reserved for ZeroMQ; use another one, for example inproc://room1",
+            quote(name)
         ));
     }
     Ok(Endpoint::Inproc(name.to_owned()))

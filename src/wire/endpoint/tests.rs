@@ -41,6 +41,7 @@ fn what_a_person_types_becomes_what_libzmq_wants() {
             "tcp://[2001:db8:1:2:3:4:5:5555]:5555",
         ),
         ("inproc://room 1", "inproc://room 1"),
+        ("inproc://zeromq", "inproc://zeromq"),
     ] {
         for role in [Role::Bind, Role::Connect] {
             assert_eq!(shown(text, role), expected);
@@ -188,6 +189,10 @@ const REFUSED: &[(&str, [&str; 2])] = &[
     (
         "inproc://",
         ["the name after inproc:// is empty", "inproc://room1"],
+    ),
+    (
+        "inproc://zeromq.zap.01",
+        ["reserved for ZeroMQ", "inproc://room1"],
     ),
 ];
 
