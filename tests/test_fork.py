@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from patience import PATIENCE, until
+from zmqchat_rs import Event, Subscriber
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Pair
-    from interpreters import RunPython
+    from interpreters import RunPython, StartPython
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a child keeps the sockets that it inherits"
+)
 
 OPENING = """
 import gc, os, sys, threading
@@ -338,3 +348,151 @@ print(sum(map(bool, ended)), "children failed")
 """
     finished = run_python(script)
     assert (finished.stdout, finished.code) == ("0 children failed\n", 0), finished.stderr
+
+
+@on_linux
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_a_forked_child_keeps_neither_the_connections_nor_the_port(
+    run_python: RunPython, tmp_path: Path, transport: str
+) -> None:
+    script = """
+import multiprocessing, os, sys, time
+from patience import until
+from zmqchat_rs import Publisher, Subscriber
+
+os.chdir(sys.argv[2])
+publisher = Publisher("127.0.0.1:0" if sys.argv[1] == "tcp" else "ipc://s")
+one = Subscriber(publisher.endpoint)
+two = Subscriber(publisher.endpoint)
+publisher.wait_for_subscribers(2, timeout=30)
+worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+worker.start()
+one.close()
+until(lambda: publisher.subscriber_count == 1)
+publisher.send("still here")
+print(two.recv_text(timeout=30))
+endpoint = publisher.endpoint
+publisher.close(linger=0)
+until(lambda: two.peers[0].state != "connected")
+with Publisher(endpoint) as again:
+    again.wait_for_subscribers(1, timeout=30)
+    again.send("and again")
+    print(two.recv_text(timeout=30))
+print(worker.is_alive())
+worker.kill()
+"""
+    finished = run_python(script, transport, str(tmp_path))
+    assert finished == (0, "still here\nand again\nTrue\n", "")
+
+
+@on_linux
+def test_subscribers_notice_the_end_of_a_parent_whose_child_lives_on(
+    start_python: StartPython,
+) -> None:
+    program = start_python("""
+import os, sys, time
+from zmqchat_rs import Publisher
+
+publisher = Publisher("127.0.0.1:0")
+child = os.fork()
+if child == 0:
+    os.close(1)
+    os.close(2)
+    sys.stdin.read()
+    os._exit(0)
+print(publisher.endpoint, flush=True)
+time.sleep(600)
+""")
+    kinds: list[str] = []
+
+    def note(event: Event) -> None:
+        kinds.append(event.kind)
+
+    with Subscriber(program.line(), on_event=note) as subscriber:
+        assert subscriber.wait_connected(1, timeout=PATIENCE) == 1
+        program.kill()
+        until(lambda: "disconnected" in kinds)
+        assert subscriber.peers[0].state != "connected"
+
+
+@on_linux
+def test_a_child_closes_all_network_sockets_and_no_descriptor_of_the_program(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    # Descriptors change hands while threads open and close: a number that was a connection is
+    # a file a moment later.
+    script = """
+import glob, itertools, os, socket, sys, threading
+from patience import Background
+from zmqchat_rs import Publisher, Subscriber
+
+stop = threading.Event()
+lock = threading.Lock()
+kept = {}
+
+def identity(descriptor):
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+def connect():
+    while not stop.is_set():
+        with Publisher("127.0.0.1:0") as publisher, Subscriber(publisher.endpoint):
+            publisher.wait_for_subscribers(1, timeout=30)
+
+def open_files(name):
+    for number in itertools.count():
+        with lock:
+            # The fork happens under the lock, too: what is noted is open.
+            if number % 2:
+                descriptor = os.open(sys.argv[1] + "/" + name, os.O_CREAT | os.O_RDWR)
+            else:
+                descriptor = os.dup(own.fileno())
+            kept[descriptor] = identity(descriptor)
+            if len(kept) > 40:
+                old = next(iter(kept))
+                del kept[old]
+                os.close(old)
+        if stop.is_set():
+            return
+
+def network_sockets():
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with open("/proc/self/net/" + table) as lines:
+            inodes.update(line.split()[9] for line in list(lines)[1:])
+    found = []
+    for link in glob.glob("/proc/self/fd/*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:[") and target[8:-1] in inodes:
+            found.append(link)
+    return found
+
+own, other = socket.socketpair()
+listener = socket.create_server(("127.0.0.1", 0))
+threads = [Background(connect) for _ in range(2)]
+threads += [Background(open_files, name) for name in ("a", "b")]
+ended = []
+for _ in range(60):
+    with lock:
+        child = os.fork()
+    if child == 0:
+        for descriptor, known in kept.items():
+            if identity(descriptor) != known:
+                os._exit(2)
+        if len(network_sockets()) != 1:
+            os._exit(3)
+        listener.getsockname()
+        own.send(b"x")
+        os._exit(0)
+    ended.append(os.waitpid(child, 0)[1] >> 8)
+    other.recv(1)
+stop.set()
+for thread in threads:
+    thread.result()
+print(sorted(set(ended)))
+"""
+    finished = run_python(script, str(tmp_path), deadline=90)
+    assert (finished.code, finished.stdout) == (0, "[0]\n"), finished

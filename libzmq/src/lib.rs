@@ -34,7 +34,10 @@ impl Build {
         let whole = optimises_whole(&target);
         let mut flags = flags(&target, whole);
         if target.contains("linux") {
-            flags.push_str(&take_in(DESCRIPTORS));
+            flags.push_str(&include_first(&[
+                ("zmqchat_descriptors.h", include_str!("descriptors.h")),
+                ("zmqchat_threads.h", include_str!("threads.h")),
+            ]));
         }
         append_flags(&target, &flags);
         if target.contains("linux") {
@@ -127,21 +130,21 @@ fn flags(target: &str, whole: bool) -> String {
     flags.join(" ")
 }
 
-/// What each of libzmq's files begins with; the header says why.
-const DESCRIPTORS: &str = include_str!("descriptors.h");
-
-/// The flag that puts a header before each file. The compiler finds it through `CPATH`: flags are
-/// parted at blanks, which a folder's name may have.
-fn take_in(header: &str) -> String {
-    const NAME: &str = "zmqchat_descriptors.h";
-    let folder = Path::new(&env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("taken-in");
+/// The flags that include headers before each file; each header says why. The compiler finds them
+/// through `CPATH`: flags are separated by blanks, which a folder's name may contain.
+fn include_first(headers: &[(&str, &str)]) -> String {
+    let folder =
+        Path::new(&env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("included-first");
     std::fs::create_dir_all(&folder).expect("OUT_DIR can be written to");
-    std::fs::write(folder.join(NAME), header).expect("OUT_DIR can be written to");
+    for (name, text) in headers {
+        std::fs::write(folder.join(name), text).expect("OUT_DIR can be written to");
+    }
     let known = env::var_os("CPATH");
     let folders = std::iter::once(folder).chain(known.iter().flat_map(env::split_paths));
-    let path = env::join_paths(folders).expect("no folder of a build has a colon in its name");
+    let path = env::join_paths(folders).expect("a folder of a build has no colon in its name");
     env::set_var("CPATH", path);
-    format!(" -include {NAME}")
+    let flags = headers.iter().map(|(name, _)| format!(" -include {name}"));
+    flags.collect()
 }
 
 /// Whether libzmq can be optimised across its files: with GCC on Linux, in a release build.

@@ -103,7 +103,8 @@ impl Process {
         if !self.context().is_null() {
             return sys::socket(self.context(), kind);
         }
-        spare::check()?;
+        spare::check_descriptors()?;
+        let _threads = spare::Threads::reserve()?;
         // SAFETY: makes a context or fails with null.
         let context = unsafe { zmq_sys::zmq_ctx_new() };
         if context.is_null() {
