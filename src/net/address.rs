@@ -1,6 +1,7 @@
 //! From a parsed address to a bound or connected socket, with errors that say what to do.
 
 use super::interfaces::{self, Kind};
+use super::ipc::{self, Obstacle};
 use super::live::{self, uninterrupted, Live};
 use super::monitor::Happening;
 use super::sys::{self, Attach, Errno};
@@ -8,6 +9,7 @@ use super::wait::{Checkpoint, SLICE};
 use super::{context, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
+use crate::wire::quote;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -51,36 +53,29 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
         } => format!("tcp://0.0.0.0:{port}"),
         _ => endpoint.to_string(),
     };
-    if live.bound.contains(&address) {
-        // libzmq would put a second socket file in place of the first.
-        return Err(why_not_bound(
-            live,
-            Errno(libc::EADDRINUSE),
-            &wanted,
-            &address,
-        ));
-    }
     use_ipv6(live, &endpoint)?;
     let process = context::process();
-    let mut attach = || {
+    let attach = |live: &mut Live| -> std::result::Result<(), Obstacle> {
+        if let Endpoint::Ipc(path) = &endpoint {
+            return ipc::bind(live, path, &address);
+        }
         let mut attach = || uninterrupted(|| sys::attach(&mut live.socket, Attach::Bind, &address));
-        if let Endpoint::Inproc(name) = &endpoint {
-            process.names().bind(name, attach)
-        } else {
-            attach()
+        match &endpoint {
+            Endpoint::Inproc(name) => Ok(process.names().bind(name, attach)?),
+            _ => Ok(attach()?),
         }
     };
-    let mut outcome = attach();
+    let mut outcome = attach(live);
     if let Some(origin) = origin::current() {
-        while matches!(outcome, Err(Errno(libc::EADDRINUSE)))
+        while outcome.as_ref().is_err_and(Obstacle::is_in_use)
             && socket::make_room(process, &address, &origin)
         {
-            outcome = attach();
+            outcome = attach(live);
         }
     }
-    if let Err(errno) = outcome {
-        let errno = reported(live).unwrap_or(errno);
-        return Err(why_not_bound(live, errno, &wanted, &address));
+    if let Err(obstacle) = outcome {
+        let obstacle = reported(live).map_or(obstacle, Obstacle::System);
+        return Err(why_not_bound(live, &obstacle, &wanted, &address));
     }
     let resolved = match live.socket.get_last_endpoint() {
         Ok(Ok(resolved)) => resolved,
@@ -212,11 +207,46 @@ fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<H
     }
 }
 
-fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) -> Error {
+fn why_not_bound(live: &Live, obstacle: &Obstacle, endpoint: &Endpoint, address: &str) -> Error {
     let typed = endpoint.typed();
-    let own = || live.bound.iter().find(|bound| same_port(bound, address));
-    let message = match errno.0 {
-        libc::EADDRINUSE if own().is_some() => format!(
+    let (errno, message) = match obstacle {
+        Obstacle::System(errno) => (*errno, why_refused(live, *errno, endpoint, address)),
+        Obstacle::NotASocket(what) => (
+            Errno(libc::EEXIST),
+            format!(
+                "cannot bind {typed}: {what} has this path, and a socket would replace it; bind a \
+                 path that does not exist"
+            ),
+        ),
+        Obstacle::Link(target) => (
+            Errno(libc::EEXIST),
+            format!(
+                "cannot bind {typed}: this path is a symbolic link to {}; bind that path, or \
+                 remove the link",
+                quote(&target.to_string_lossy())
+            ),
+        ),
+        Obstacle::Stale(errno) => (
+            *errno,
+            format!(
+                "cannot bind {typed}: an ended program left its socket file there, which cannot be \
+                 removed ({}); delete it, or bind another path",
+                errno.words()
+            ),
+        ),
+    };
+    Error::Os {
+        errno: errno.0,
+        message,
+    }
+}
+
+/// In words, why the system or libzmq refused to bind.
+fn why_refused(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) -> String {
+    let typed = endpoint.typed();
+    let own = live.holding(address);
+    match errno.0 {
+        libc::EADDRINUSE if own.is_some() => format!(
             "cannot bind {typed}: this {name} is bound to {first} already, which includes it; leave \
              one of the two out",
             name = match (live.side, live.publishes) {
@@ -224,7 +254,7 @@ fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) 
                 ("", false) => "Subscriber",
                 _ => "Relay",
             },
-            first = own().map_or("", String::as_str),
+            first = own.unwrap_or_default(),
         ),
         libc::EADDRINUSE => {
             let holder = socket::holder_of(context::process(), address)
@@ -264,11 +294,8 @@ fn why_not_bound(live: &Live, errno: Errno, endpoint: &Endpoint, address: &str) 
             "cannot bind {typed}: {}; close what you no longer need, or raise the limit (ulimit -n)",
             errno.words()
         ),
+        libc::ENOENT if matches!(endpoint, Endpoint::Ipc(_)) => format!("cannot bind {typed}: the folder of this path does not exist; create it first"),
         _ => format!("cannot bind {typed}: {}", errno.words()),
-    };
-    Error::Os {
-        errno: errno.0,
-        message,
     }
 }
 

@@ -1,6 +1,7 @@
 //! An open socket with what belongs to it: its monitor, the addresses it is bound and connected to.
 
 use super::inproc;
+use super::ipc::SocketFile;
 use super::links::Link;
 use super::monitor::{Happening, Monitor};
 use super::options::{self, Common};
@@ -27,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) descriptor: RawFd,
     /// The endpoints that it is bound to, as libzmq resolved them.
     pub(crate) bound: Vec<String>,
+    /// The files of its `ipc://` listeners, which are removed when it closes.
+    pub(crate) socket_files: Vec<SocketFile>,
     /// The connections asked for.
     pub(crate) links: Vec<Link>,
     /// How far its links followed the names of this process.
@@ -58,6 +61,7 @@ impl Live {
                 socket,
                 descriptor,
                 bound: Vec::new(),
+                socket_files: Vec::new(),
                 links: Vec::new(),
                 followed: 0,
                 peers: Peers::new(common.tell.is_some()),
@@ -84,10 +88,15 @@ impl Live {
             .is_ok_and(|events| events.contains(zmq::POLLIN))
     }
 
-    /// Whether one of its listeners would collide with this endpoint.
-    pub(crate) fn holds(&self, endpoint: &str) -> bool {
+    /// Which of its listeners would collide with this endpoint.
+    pub(crate) fn holding(&self, endpoint: &str) -> Option<&str> {
         let mut bound = self.bound.iter();
-        bound.any(|bound| address::same_port(bound, endpoint))
+        let same = bound.find(|bound| address::same_port(bound, endpoint));
+        same.map(String::as_str).or_else(|| {
+            let path = endpoint.strip_prefix("ipc://")?;
+            let file = self.socket_files.iter().find(|file| file.is_at(path))?;
+            Some(file.endpoint())
+        })
     }
 
     /// What to watch for reports.
@@ -144,8 +153,10 @@ impl Live {
 }
 
 impl Drop for Live {
-    /// For one that was never in use: its reports end before their reader does.
+    /// Removes its socket files while the sockets are still bound. For one that was never in use: its
+    /// reports end before their reader does.
     fn drop(&mut self) {
+        self.socket_files.iter().for_each(SocketFile::remove);
         if let Some(monitor) = self.monitor.take() {
             sys::stop_monitor(&mut self.socket);
             drop(monitor);

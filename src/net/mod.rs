@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `sys` | the raw calls: every `unsafe` that speaks to libzmq |
 //! | `frame` | one ZeroMQ frame |
-//! | `fork` | how a forked child is recognised |
+//! | `fork` | how a forked child is recognised, and what it closes |
 //! | `context` | the one context of the process, and how it ends |
 //! | `wake`, `wait` | how a waiting thread is woken, how long it may wait |
 //! | `watch` | how event loops wait, which have no thread to spare |
 //! | `live`, `socket` | an open socket; its owner: the lock, the waiters, the end |
-//! | `spare` | descriptors enough for what is asked of libzmq |
+//! | `spare` | descriptors and threads enough for what is asked of libzmq |
+//! | `ipc` | listening at a path without replacing what is there |
 //! | `options` | the settings every socket starts with |
 //! | `address`, `links` | from a typed address to a bound or connected socket |
 //! | `lookup`, `inproc` | links that follow the names of computers, and names within the process |
@@ -43,6 +44,7 @@ mod housekeeping;
 mod inbox;
 mod inproc;
 pub mod interfaces;
+mod ipc;
 mod ledger;
 mod links;
 mod live;

@@ -317,14 +317,15 @@ impl<R: Room> Housed for Owner<R> {
     fn holder_of(&self, endpoint: &str) -> Option<String> {
         let slot = lock(&self.slot);
         let live = slot.live.as_ref()?;
-        live.holds(endpoint)
-            .then(|| format!("another {} of this program", R::NAME))
+        live.holding(endpoint)
+            .map(|_| format!("another {} of this program", R::NAME))
     }
 
     fn give_way(&self, endpoint: &str, origin: &Origin) -> bool {
         let gives_way = |live: &Live| {
             let made_in = live.origin.as_ref();
-            live.holds(endpoint) && made_in.is_some_and(|made_in| made_in.gives_way_to(origin))
+            live.holding(endpoint).is_some()
+                && made_in.is_some_and(|made_in| made_in.gives_way_to(origin))
         };
         let found = lock(&self.slot).live.as_ref().is_some_and(gives_way);
         if found {

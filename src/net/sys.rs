@@ -17,6 +17,7 @@ pub(crate) const XPUB_VERBOSER: c_int = int(zmq_sys::ZMQ_XPUB_VERBOSER);
 pub(crate) const XPUB_MANUAL: c_int = int(zmq_sys::ZMQ_XPUB_MANUAL);
 // In the stable API since 4.3, and not in `zmq_sys`.
 pub(crate) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
+pub(crate) const USE_FD: c_int = int(zmq_sys::ZMQ_USE_FD);
 pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
 // Two draft options, hence not in `zmq_sys`.
 pub(crate) const IN_BATCH_SIZE: c_int = 101;
@@ -293,6 +294,27 @@ pub(crate) fn poll_each(
     poll(descriptors, milliseconds)?;
     ready.extend(descriptors);
     Ok(())
+}
+
+/// Locks an open file or folder against all other processes that do; does not wait.
+#[cfg(unix)]
+pub(crate) fn lock_file(descriptor: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes no pointers.
+    match unsafe { libc::flock(descriptor, libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(()),
+        _ => Err(Errno(
+            std::io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO),
+        )),
+    }
+}
+
+/// Ends that lock.
+#[cfg(unix)]
+pub(crate) fn unlock_file(descriptor: RawFd) {
+    // SAFETY: takes no pointers.
+    unsafe { libc::flock(descriptor, libc::LOCK_UN) };
 }
 
 /// Versions and capabilities of what was linked in.
