@@ -123,11 +123,16 @@ pub fn parse(text: &str, role: Role) -> Result<Endpoint> {
         "tcp" => tcp(rest, role),
         "ipc" => ipc(rest, role),
         "inproc" => inproc(rest),
-        _ => refuse(format!(
-            "{} is no transport that works here: use tcp://, ipc:// or inproc://, for example tcp://{}:{DEFAULT_PORT}",
-            quote(&format!("{transport}://")),
-            role.example()
-        )),
+        _ => {
+            // What was typed, where it can be an address without its transport and path.
+            let address = rest.split('/').next().unwrap_or_default();
+            let example = tcp(address, role).map(|endpoint| endpoint.to_string());
+            refuse(format!(
+                "{} is not a transport that works here: use tcp://, ipc:// or inproc://, for example {}",
+                quote(&format!("{transport}://")),
+                example.unwrap_or_else(|_| format!("tcp://{}:{DEFAULT_PORT}", role.example()))
+            ))
+        }
     }
 }
 

@@ -11,9 +11,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import ZmqChatError, __version__, build_info
+from zmqchat_rs._core import ZmqChatError, __version__, build_info, sanitize
 
-from . import chat, demo, doctor, ip, log, pub, relay, replay, signals, streams, sub
+from . import chat, demo, doctor, ip, log, mistakes, pub, relay, replay, signals, streams, sub
 from .options import UsageError, not_text
 
 if TYPE_CHECKING:
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 OK, ERROR, USAGE, TIMED_OUT = 0, 1, 2, 3
 INTERRUPTED = 128 + signal.SIGINT
 HUNG_UP = 129  # 128 and SIGHUP, which is not known everywhere
+
+#: A module for each command.
+COMMANDS = {
+    "demo": demo,
+    "pub": pub,
+    "sub": sub,
+    "chat": chat,
+    "relay": relay,
+    "ip": ip,
+    "doctor": doctor,
+    "log": log,
+    "replay": replay,
+}
 
 _DESCRIPTION = """\
 Publish and subscribe over ZeroMQ: type in one window, read in the others."""
@@ -91,20 +104,31 @@ def build_parser() -> argparse.ArgumentParser:
     version = f"zmqchat {__version__} (libzmq {build_info()['libzmq']})"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (demo, pub, sub, chat, relay, ip, doctor, log, replay):
+    for command in COMMANDS.values():
         command.add_to(commands)
     return parser
 
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments, strays = parser.parse_known_args(argv)
+        if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+            meant = mistakes.command_meant(words[0], list(COMMANDS))
+            instead = f"type: zmqchat {meant}" if meant else f"choose from {', '.join(COMMANDS)}"
+            parser.error(f"there is no command '{sanitize(words[0])}'; {instead}")
+        arguments, strays = parser.parse_known_args(words)
         if strays:
+            command = words[0] if words[0] in COMMANDS else ""
+            hint = mistakes.hint(command, words[1:], strays) or getattr(arguments, "stray", "")
+            if strays == ["-v"] and not command:
+                hint = "type: zmqchat --version"
+            hint = f" ({hint})" if hint else ""
             # The command's own usage, not that of all of them.
-            hint = f" ({arguments.stray})" if getattr(arguments, "stray", "") else ""
-            words = f"unrecognized arguments: {' '.join(strays)}{hint}"
-            getattr(arguments, "parser", parser).error(words)
+            words_shown = sanitize(" ".join(strays))
+            getattr(arguments, "parser", parser).error(
+                f"unrecognized arguments: {words_shown}{hint}"
+            )
         if not hasattr(arguments, "run"):
             parser.print_help(sys.stderr)
             return USAGE

@@ -126,9 +126,17 @@ class Hearing(Notices):
             self._missed.add(place)
             # One that came while the reason was looked for will say so itself.
             if event.reason != "ok":
-                yield str(event)
+                yield f"{event}{_or_a_topic(event)}"
         else:
             yield str(event)
+
+
+def _or_a_topic(event: Event) -> str:
+    """Say how a topic is typed, where a word that is not a host name was typed as a host."""
+    host = event.address.rpartition(":")[0]
+    if event.reason != "name not found" or "." in host:
+        return ""
+    return f" If '{host}' is a topic, type: -t {host}."
 
 
 class Audience(Notices):

@@ -43,11 +43,11 @@ examples:
   zmqchat pub --wait 2 -t room1 < poem.txt  not before two listen to room1
   zmqchat pub --bind '*:6000' --name alice  another port; says who speaks
 
-What is sent before anybody listens is lost: ZeroMQ keeps nothing for those who
-come later. A notice says when no subscriber takes a topic, once per change (in
-a pipe with --wait 0: never). With a pipe or -m, subscribers that are already waiting get
-up to 2 seconds to connect (--wait 0: none), and nothing is dropped for one that
-reads slowly: the pipe waits for it."""
+What is sent before a subscriber connects is lost: ZeroMQ keeps nothing for
+later. A notice says when no subscriber takes a topic, once per change (in a
+pipe with --wait 0: never). With a pipe or -m, subscribers that are already
+waiting get up to 2 seconds to connect (--wait 0: none), and nothing is dropped
+for one that reads slowly: the pipe waits for it."""
 
 
 def add_to(commands: Commands) -> None:

@@ -85,10 +85,13 @@ pub(super) fn parse_host(text: &str, role: Role) -> Result<Host> {
         return Ok(host);
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What was typed, where it can be a port.
+        let port = text.parse().ok().filter(|port| *port > 0);
         return refuse(format!(
-            "{} is not a host: to name a port, type the host and a ':' before it, for example {}:{DEFAULT_PORT}",
+            "{} is not a host: to name a port, type the host and a ':' before it, for example {}:{}",
             quote(text),
-            role.example()
+            role.example(),
+            port.unwrap_or(DEFAULT_PORT)
         ));
     }
     if text

@@ -133,19 +133,22 @@ const REFUSED: &[(&str, [&str; 2])] = &[
     ("inproc://a\nb", ["control character", "192.168.1.12:5555"]),
     (
         "http://x",
-        ["'http://' is no transport", "tcp://, ipc:// or inproc://"],
+        [
+            "'http://' is not a transport",
+            "tcp://, ipc:// or inproc://",
+        ],
     ),
     (
         "udp://x:1",
-        ["'udp://' is no transport", "tcp://, ipc:// or inproc://"],
+        ["'udp://' is not a transport", "tcp://, ipc:// or inproc://"],
     ),
     (
         "pgm://x:1",
-        ["'pgm://' is no transport", "tcp://, ipc:// or inproc://"],
+        ["'pgm://' is not a transport", "tcp://, ipc:// or inproc://"],
     ),
     (
         "://x",
-        ["'://' is no transport", "tcp://, ipc:// or inproc://"],
+        ["'://' is not a transport", "tcp://, ipc:// or inproc://"],
     ),
     (
         "tcp://10.0.0.1:0;10.0.0.2:5555",
