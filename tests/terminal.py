@@ -73,8 +73,13 @@ def start_script(script: str, *words: str) -> Running:
 
 
 def in_terminal(*words: str, **changes: str) -> Terminal:
-    """Start a command in a terminal of its own."""
+    """Start a command in a terminal of its own, of 80 columns."""
     return Terminal([*_COMMAND, *words], environment(**changes))
+
+
+def in_terminal_of(columns: int, *words: str) -> Terminal:
+    """Start a command in a terminal of so many columns."""
+    return Terminal([*_COMMAND, *words], environment(), columns)
 
 
 @contextlib.contextmanager
@@ -96,7 +101,7 @@ def reading_from(pub: Running, **options: Any) -> Iterator[Subscriber]:
 def told_address(running: Running) -> str:
     """Read the address that others are told to type."""
     notice = running.notice()
-    found = re.search(r"zmqchat (?:sub|pub --connect) (\S+)", notice)
+    found = re.search(r"zmqchat (?:sub|pub --connect) ([^\s\x1b]+)", notice)
     assert found, notice
     return found.group(1)
 
@@ -163,11 +168,13 @@ class Running:
 
 
 class Terminal:
-    """A program whose standard streams are one terminal of 80 columns."""
+    """A program whose standard streams are one terminal."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], columns: int = 80
+    ) -> None:
         self._screen, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.resize(columns)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _TAKE_TERMINAL, *command],

@@ -24,7 +24,7 @@ LONG = "A line that is longer than the screen is wide goes on in the next row, w
 
 def address_of(screen: Screen) -> str:
     """What others are told to type."""
-    told = re.compile(r"zmqchat chat (\S+)")
+    told = re.compile(r"zmqchat chat ([^\s\x1b]+)")
     screen.until(lambda: told.search(screen.text) and WELCOME in screen.text, "the address")
     found = told.search(screen.text)
     assert found

@@ -35,7 +35,7 @@ def piping(*words: str) -> Iterator[tuple[Running, Chat]]:
 
 
 def told_address(alice: Running) -> str:
-    found = re.search(r"zmqchat chat (\S+)", alice.notice())
+    found = re.search(r"zmqchat chat ([^\s\x1b]+)", alice.notice())
     assert found
     return found.group(1)
 

@@ -101,7 +101,7 @@ def test_statistics_come_however_it_ends(publisher: Publisher, number: int, code
 
 
 def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publisher) -> None:
-    with in_terminal("sub", publisher.addresses[0], "--stats") as sub:
+    with in_terminal("sub", publisher.addresses[0], "--stats", NO_COLOR="1") as sub:
         sub.expect(r"Ctrl\+C ends\.")
         assert sub.interrupt() == 130
     assert sub.text.splitlines()[-1].startswith("received 0, bytes 0")
@@ -150,7 +150,7 @@ def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
 def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "2")
     with in_terminal(*words, NO_COLOR="1") as pub:
-        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
         pub.expect("Waiting for 2 to listen")
         with Subscriber(address, topics=["room1"]):
             pub.expect(r"127\.0\.0\.1 joined room1\r\n")
@@ -214,6 +214,6 @@ def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
 
 def prompted(pub: Terminal) -> str:
     """Give the address that others type, once the prompt stands there."""
-    address = pub.expect(r"zmqchat sub (\S+)").group(1)
+    address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
     pub.expect(r"Message> ")
     return address

@@ -216,7 +216,7 @@ def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:
 
 def test_what_is_typed_at_the_prompt_is_read_elsewhere() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
-        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
         words = ("-t", "room1", "-c", "2", "--timestamps", "none")
         with start("sub", address, *words) as sub:
             for text in ("room1:Hello everyone!", "", "room10:others", "room1:Grüße 👋"):
@@ -231,7 +231,7 @@ def test_what_is_typed_at_the_prompt_is_read_elsewhere() -> None:
 
 def test_an_empty_line_at_the_prompt_sends_nothing() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1") as pub:
-        address = pub.expect(r"zmqchat sub (\S+) -t room1").group(1)
+        address = pub.expect(r"zmqchat sub ([^\s\x1b]+) -t room1").group(1)
         with Subscriber(address, topics=["room1"]) as hearer:
             for text in ("", "Hello"):
                 pub.expect("Message> ")
@@ -250,7 +250,7 @@ def test_the_prompt_says_once_that_there_is_no_subscriber() -> None:
 
 def test_the_prompt_names_what_is_subscribed_when_no_subscriber_takes_a_topic() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
-        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
         with Subscriber(address, topics=["room1"]) as hearer:
             pub.expect("Message> ")
             pub.type("room2:Hello\r")
@@ -272,7 +272,7 @@ def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:
 
 def test_several_lines_pasted_at_once_are_several_messages() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
-        address = pub.expect(r"zmqchat sub (\S+)").group(1)
+        address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
         with Subscriber(address) as hearer:
             pub.expect("Message> ")
             pub.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")

@@ -26,10 +26,12 @@ HERE = ("--frontend", "127.0.0.1:0", "--backend", "127.0.0.1:0")
 
 def addresses(relay: Running) -> tuple[str, str]:
     """Read where publishers and subscribers are told to go."""
-    found = re.fullmatch(r"Others publish with:  zmqchat pub --connect (\S+)", relay.notice())
+    found = re.fullmatch(
+        r"Others publish with:  zmqchat pub --connect ([^\s\x1b]+)", relay.notice()
+    )
     assert found
     frontend = found.group(1)
-    found = re.fullmatch(r"Others read with:     zmqchat sub (\S+)", relay.notice())
+    found = re.fullmatch(r"Others read with:     zmqchat sub ([^\s\x1b]+)", relay.notice())
     assert found
     return frontend, found.group(1)
 
@@ -100,7 +102,7 @@ def test_in_a_pipe_it_says_nothing_of_who_comes_and_goes() -> None:
 
 def test_in_a_terminal_ctrl_c_ends_it() -> None:
     with in_terminal("relay", *HERE, "--stats", NO_COLOR="1") as relay:
-        frontend = relay.expect(r"zmqchat pub --connect (\S+)").group(1)
+        frontend = relay.expect(r"zmqchat pub --connect ([^\s\x1b]+)").group(1)
         relay.expect(r"Ctrl\+C ends\.")
         with Publisher(connect=frontend):
             relay.expect("127.0.0.1 connected to publish")
@@ -121,7 +123,7 @@ def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
         tmux("send-keys", f"{sys.executable} -m zmqchat_rs relay {' '.join(HERE)}; echo code $?\r")
         pane = ("capture-pane", "-p")
         until(lambda: "Ctrl+C ends." in tmux(*pane))
-        found = re.search(r"zmqchat pub --connect (\S+)", tmux(*pane))
+        found = re.search(r"zmqchat pub --connect ([^\s\x1b]+)", tmux(*pane))
         assert found
         with Publisher(connect=found.group(1)):
             until(lambda: "127.0.0.1 connected to publish" in tmux(*pane))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from patience import PATIENCE
-from terminal import in_terminal, reading, start_script
+from terminal import CTRL_D, in_terminal, in_terminal_of, reading, start_script, zmqchat
 from zmqchat_rs import Message
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ def test_messages_on_a_terminal_are_wrapped_to_its_width(publisher: Publisher) -
         publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
         publisher.send(WORDS, topic="room1")
         sub.expect(r"\nroom1: the quick [a-z ]{40,65}\r\n {7}[a-z]+ [a-z ]*\r\n {7}[a-z ]*dog\r\n")
-        # A resize counts from the next line on.
+        # The width is read before each batch of messages, so the batch after this one has it.
         sub.resize(30)
+        publisher.send("between", topic="room1")
+        sub.expect(r"room1: between\r\n")
         publisher.send("one two three four five six seven", topic="room1")
         sub.expect(r"room1: one two three four five\r\n {7}six seven\r\n")
         assert sub.interrupt() == 130
@@ -84,3 +86,37 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
 """
     with start_script(script) as program:
         assert program.line() == WORDS
+
+
+@terminals
+def test_notices_are_wrapped_and_dim_where_errors_are_not_dim() -> None:
+    with in_terminal_of(40, "pub", "--bind", "127.0.0.1:0") as pub:
+        pub.expect(r"\x1b\[2mType a message[^\r]*(\r\n  [^\r ][^\r]*)+\x1b\[0m\r\n")
+        pub.expect("Message> ")
+        pub.type(CTRL_D)
+        assert pub.wait() == 0
+    assert all(len(SGR.sub("", line)) <= 40 for line in pub.text.splitlines())
+    with in_terminal_of(40, "sub", "127.0.0.1:99999") as sub:
+        assert sub.wait() == 2
+    first, *others = sub.text.splitlines()
+    assert first.startswith("zmqchat: ")
+    assert others
+    assert all(line.startswith(" " * len("zmqchat: ")) for line in others)
+    assert all(len(line) <= 40 for line in (first, *others))
+
+
+def test_notices_in_a_pipe_are_not_wrapped() -> None:
+    finished = zmqchat("sub", "127.0.0.1:99999", COLUMNS="40")
+    assert finished.stderr.count(b"\n") == 1
+
+
+@terminals
+def test_the_doctor_s_lines_are_wrapped_under_what_was_seen(publisher: Publisher) -> None:
+    with in_terminal_of(80, "doctor", publisher.addresses[0]) as doctor:
+        assert doctor.wait() == 0
+    lines = [SGR.sub("", line) for line in doctor.text.splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    (last,) = (n for n, line in enumerate(lines) if line.split()[1] == "messages")
+    assert lines[last][26:].startswith("come when")
+    assert lines[last + 1 :]
+    assert all(line.startswith(" " * 26) for line in lines[last + 1 :])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._arguments import whole
 from ._core import __version__, build_info, local_addresses, parse_address, sanitize
+from ._listening import wrapped
 from ._port import Holder, holder_of, is_free
 from .probe import Probe, probe
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 5555
 _ENVIRONMENT = "zmqchat"
+# Where a line's detail begins: behind its status and title, as `Check.__str__` sets them.
+DETAIL_COLUMN = 26
 # What probe() does, in its order, and what a person calls it.
 _STEPS = {
     "name": "name",
@@ -85,8 +88,11 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """A line for each check."""
-        return "\n".join(map(str, self.checks))
+        """A line for each check; wrapped at words where ``sys.stdout`` is a terminal."""
+        lines = [str(check) for check in self.checks]
+        if sys.stdout is not None:
+            lines = [wrapped(sys.stdout, line, indent=DETAIL_COLUMN) for line in lines]
+        return "\n".join(lines)
 
     __repr__ = __str__
 

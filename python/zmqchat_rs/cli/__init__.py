@@ -132,6 +132,7 @@ def _run(argv: Sequence[str] | None) -> int:
         if not hasattr(arguments, "run"):
             parser.print_help(sys.stderr)
             return USAGE
+        streams.choose_color(getattr(arguments, "color", "auto"))
         return int(arguments.run(arguments))
     except SystemExit as end:
         # From argparse after --help or a usage error, or from a signal.

@@ -28,7 +28,7 @@ class Connections(Hearing):
             speak, hear = relay_addresses(arguments.via)
             hosts.append(hear)
             self._speak, self._hear = typed_address(speak), typed_address(hear)
-        super().__init__(hosts, color="never", verbose=talk.front.person)
+        super().__init__(hosts, verbose=talk.front.person)
         self._talk = talk
         # Who hears us is worth a word where all should hear all.
         self._mutual = talk.front.person and arguments.via is None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import paint, sanitize
+from zmqchat_rs._core import sanitize
 from zmqchat_rs._listening import wants_color
 
 from . import piped, streams
@@ -34,7 +34,6 @@ class LineFront(Front):
         self.commands = commands
         self.person = streams.is_terminal(sys.stderr)
         self.colored = sys.stdout is not None and wants_color(sys.stdout, color)
-        self._dim = sys.stderr is not None and wants_color(sys.stderr, color)
         self._unread = False
 
     def line(self, text: str, *, own: bool) -> None:
@@ -48,8 +47,7 @@ class LineFront(Front):
 
     def notice(self, text: str) -> None:
         """Print it on stderr."""
-        line = sanitize(text)
-        streams.notice(paint(line, style="dim") if self._dim else line)
+        streams.notice(sanitize(text))
 
     def run(self, talk: Talk) -> int:
         """Say each line until the input ends."""
@@ -83,7 +81,7 @@ class LineFront(Front):
                 f". Others hear you who name your address: zmqchat chat {address}"
                 for address in talk.chat.addresses[:1]
             )
-            self.notice(f"zmqchat: nobody hears you yet; saying it all the same{names}")
+            streams.complain(f"nobody hears you yet; saying it all the same{names}")
 
     def _nobody_reads(self) -> None:
         """End, in silence: the main thread waits for a line that may never come."""

@@ -63,7 +63,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what was found."""
-    from zmqchat_rs._doctor import doctor  # noqa: PLC0415 - the other commands start sooner
+    from zmqchat_rs._doctor import DETAIL_COLUMN, doctor  # noqa: PLC0415 - the other commands start sooner
 
     with as_usage():
         report = doctor(arguments.host, timeout=arguments.timeout)
@@ -77,5 +77,5 @@ def run(arguments: Namespace) -> int:
             if color:
                 word = check.status
                 line = f"\x1b[{_COLORS[word]}m{word}\x1b[0m{line[len(word) :]}"
-            streams.say(line)
+            streams.say(line, indent=DETAIL_COLUMN)
     return 0 if report.ok else 1

@@ -58,7 +58,7 @@ def run(arguments: Namespace) -> int:
     else:
         outward = [each for each in addresses if each["kind"] != "loopback"]
         if not outward:
-            streams.notice("zmqchat: no network; only this laptop itself can reach these")
+            streams.complain("no network; only this laptop itself can reach these")
         for each in outward or addresses:
             streams.say(each["address"])
     return 0

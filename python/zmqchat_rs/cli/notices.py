@@ -9,8 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import paint, parse_address, sanitize
-from zmqchat_rs._listening import wants_color
+from zmqchat_rs._core import parse_address, sanitize
 
 from . import streams
 from .receivers import Changes
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Callable, Iterator
 
     from zmqchat_rs._events import Event
-    from zmqchat_rs._listening import Color
 
 # How many of one peer's subscriptions are announced; some programs have thousands.
 _MOST = 10
@@ -38,7 +36,7 @@ class Notices:
     Inside that block the log's own way to stderr is closed, so that nothing is said twice.
     """
 
-    def __init__(self, connects_to: list[str], *, color: Color, verbose: bool) -> None:
+    def __init__(self, connects_to: list[str], *, verbose: bool) -> None:
         """Take the addresses that were typed; the other peers come by themselves."""
         import logging  # noqa: PLC0415 - the other commands start sooner
 
@@ -48,7 +46,6 @@ class Notices:
         self._verbose = verbose
         # Whoever is cut off tries again, which is no news each time.
         self._cut_off = Seldom(_QUIET, _CROWD)
-        self._colored = sys.stderr is not None and wants_color(sys.stderr, color)
         # A thread that still writes when the interpreter ends would make it abort.
         self._lock = threading.Lock()
         self._open = True
@@ -59,8 +56,7 @@ class Notices:
         with self._lock:
             if self._open and not self._is_repeated(event):
                 for text in self._lines(event):
-                    line = sanitize(text)
-                    self._write(paint(line, style="dim") if self._colored else line)
+                    self._write(sanitize(text))
 
     def _is_repeated(self, event: Event) -> bool:
         place = self._place(event.address)
@@ -109,8 +105,8 @@ class Hearing(Notices):
     missed is.
     """
 
-    def __init__(self, connects_to: list[str], *, color: Color, verbose: bool) -> None:
-        super().__init__(connects_to, color=color, verbose=verbose)
+    def __init__(self, connects_to: list[str], *, verbose: bool) -> None:
+        super().__init__(connects_to, verbose=verbose)
         self._missed: set[str] = set()
 
     def _lines(self, event: Event) -> Iterator[str]:
@@ -146,7 +142,7 @@ class Audience(Notices):
         self, connects_to: list[str], *, verbose: bool, say: Callable[[str], None]
     ) -> None:
         """Take what writes a notice where a person may be typing."""
-        super().__init__(connects_to, color="auto", verbose=verbose)
+        super().__init__(connects_to, verbose=verbose)
         self._person = streams.is_terminal(sys.stderr)
         self._say = say
         # What each connection joined; a dict for the order.
@@ -194,11 +190,9 @@ class Audience(Notices):
 class Passage(Notices):
     """What a relay wants to know: who comes to either side, who goes, and who joins what."""
 
-    def __init__(
-        self, connects_to: list[str], publishes_to: list[str], *, color: Color, verbose: bool
-    ) -> None:
+    def __init__(self, connects_to: list[str], publishes_to: list[str], *, verbose: bool) -> None:
         """Take the addresses that were typed."""
-        super().__init__([*connects_to, *publishes_to], color=color, verbose=verbose)
+        super().__init__([*connects_to, *publishes_to], verbose=verbose)
         self._shows_all = verbose or streams.is_terminal(sys.stderr)
         self._joined: dict[str, int] = {}
 

@@ -139,7 +139,6 @@ def run(arguments: Namespace) -> int:
         notices = Passage(
             arguments.connect,
             arguments.publish_to,
-            color=arguments.color,
             verbose=arguments.verbose,
         )
     with notices:

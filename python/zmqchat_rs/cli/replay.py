@@ -152,7 +152,7 @@ def _publish(arguments: Namespace) -> int:
         _play(arguments, send)
         publisher.close(linger=_LINGER)
     if shortened:
-        streams.notice(f"zmqchat: {shortened} messages had further frames, which were not sent")
+        streams.complain(f"{shortened} messages had further frames, which were not sent")
     return 0
 
 

@@ -10,14 +10,27 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import sanitize
-from zmqchat_rs._listening import write_line
+from zmqchat_rs._core import paint, sanitize
+from zmqchat_rs._listening import wants_color, wrapped, write_line
 
 if TYPE_CHECKING:
     from typing import Callable, TextIO
 
+    from zmqchat_rs._listening import Color
+
 # CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
 _LOOK_AGAIN = 0.2
+# How far the second line of a notice is indented, and under what the second line of an error is.
+_INDENT = 2
+_PROGRAM = "zmqchat: "
+
+_color: Color = "auto"
+
+
+def choose_color(color: Color) -> None:
+    """Take the command's ``--color``, for notices."""
+    global _color  # noqa: PLW0603 - there is one stderr, and one command a process
+    _color = color
 
 
 def wait_until(end: float | None) -> None:
@@ -30,37 +43,49 @@ def wait_until(end: float | None) -> None:
         clock.wait(left)
 
 
-def say(text: str = "") -> None:
-    """Write a line of payload, seen at once."""
+def say(text: str = "", *, indent: int = 0) -> None:
+    """Write a line of payload, seen at once; on a terminal it is wrapped at words."""
     if sys.stdout is not None:
-        write_line(sys.stdout, text)
+        write_line(sys.stdout, wrapped(sys.stdout, text, indent=indent))
         sys.stdout.flush()
 
 
 def notice(text: str, *, being_typed: str = "") -> None:
-    """Write a line of notice; where nobody can read it, nothing happens.
+    """Write a line of notice, dim where there is colour, wrapped where there is a terminal.
+
+    Where stderr cannot be written, nothing happens.
 
     Args:
         text: The line.
         being_typed: What a person has on the line just now; it goes on below the notice.
     """
-    if being_typed:
-        erase = "\n" if os.environ.get("TERM", "dumb") == "dumb" else "\r\x1b[K"
-        text = f"{erase}{text}"
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            write_line(sys.stderr, text)
-            sys.stderr.write(being_typed)
-            sys.stderr.flush()
+    _write_notice(text, indent=_INDENT, dim=True, being_typed=being_typed)
 
 
 def complain(error: BaseException | str) -> None:
-    """Say in one line what went wrong."""
+    """Write what went wrong, in one line, which is not dim."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:
         text = str(error) or type(error).__name__
-    notice(f"zmqchat: {sanitize(text)}")
+    line = f"{_PROGRAM}{sanitize(text)}"
+    _write_notice(line, indent=len(_PROGRAM), dim=False)
+
+
+def _write_notice(text: str, *, indent: int, dim: bool, being_typed: str = "") -> None:
+    stream = sys.stderr
+    if stream is None:
+        return
+    erase = ""
+    if being_typed:
+        erase = "\n" if os.environ.get("TERM", "dumb") == "dumb" else "\r\x1b[K"
+    with suppress(OSError, ValueError):
+        line = wrapped(stream, text, indent=indent)
+        if dim and wants_color(stream, _color):
+            line = paint(line, style="dim")
+        write_line(stream, f"{erase}{line}")
+        stream.write(being_typed)
+        stream.flush()
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -130,14 +130,14 @@ def run(arguments: Namespace) -> int:
     else:
         sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
     with as_usage():
-        notices = Hearing(hosts, color=arguments.color, verbose=arguments.verbose)
+        notices = Hearing(hosts, verbose=arguments.verbose)
     with notices, ExitStack() as opened:
         if arguments.log is not None:
             jsonl = arguments.log.endswith(".jsonl")
             with as_usage():
                 log = Transcript(arguments.log, format="jsonl" if jsonl else "text")
             # The log's own way to stderr is closed meanwhile.
-            sink = Logged(sink, opened.enter_context(log), warn=streams.notice)
+            sink = Logged(sink, opened.enter_context(log), warn=streams.complain)
         with as_usage():
             subscriber = _open(hosts, arguments, notices)
         with subscriber:
