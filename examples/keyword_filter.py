@@ -17,7 +17,8 @@ word = sys.argv[1].lower()
 address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
 
 seen = shown = 0
-with Subscriber(address) as sub:  # no topics: everything
+# No topics: everything. Without split_topics, 'room1:Hello' would be text as a whole.
+with Subscriber(address, split_topics=True) as sub:
     try:
         for message in sub:
             seen += 1

@@ -21,7 +21,8 @@ with Transcript(path) as log, Subscriber(address) as sub:
     sub.listen(log=log)  # until Ctrl+C
     print(f"{log.count} messages were added to {log.path}")
 
+# Messages of publishers without a name are kept whole, for example "room1:Hello".
 topics = {message.topic for message in read_transcript(path)}
 print("Topics in the whole file:", *sorted(topic for topic in topics if topic))
 
-# Try next: zmqchat_rs.to_pandas("chat.log") in a notebook.
+# Try next: read_transcript("chat.log", topics=["room1"]); zmqchat_rs.to_pandas("chat.log").

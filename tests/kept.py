@@ -11,4 +11,6 @@ AT = datetime(2026, 1, 31, 11, 3, 11, 42, timezone.utc)
 
 def numbered(count: int) -> list[Message]:
     """Messages whose texts count from 0."""
-    return [Message([b"room1:%d" % number], received_at=AT) for number in range(count)]
+    return [
+        Message([b"room1:%d" % number], topic="room1", received_at=AT) for number in range(count)
+    ]

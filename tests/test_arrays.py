@@ -64,6 +64,9 @@ def test_what_numpy_makes_an_array_of_is_sent() -> None:
 
 def test_a_camera_s_picture_arrives(pair: Pair) -> None:
     picture = np.random.default_rng(1).integers(0, 255, (48, 64, 3), dtype="uint8")
+    pair.subscriber.subscribe("cam")
+    pair.subscriber.subscribe(prefix=b"")
+    pair.publisher.wait_for_subscribers(1, topic="cam", timeout=PATIENCE)
     pair.publisher.send(pack_array(picture), topic="cam")
     pair.publisher.send(pack_array(picture[::2]))
     first, second = (pair.subscriber.recv(timeout=PATIENCE) for _ in range(2))
@@ -73,7 +76,9 @@ def test_a_camera_s_picture_arrives(pair: Pair) -> None:
 
 
 def test_the_array_is_the_user_s_own_unless_asked_otherwise() -> None:
-    message = Message([b"cam:" + pack_array(np.arange(6, dtype=float).reshape(2, 3).T)])
+    message = Message(
+        [b"cam:" + pack_array(np.arange(6, dtype=float).reshape(2, 3).T)], topic="cam"
+    )
     array = unpack_array(message)
     array += 1
     assert array.flags.f_contiguous
@@ -155,7 +160,18 @@ def test_a_payload_that_lies_is_refused(payload: bytes, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         unpack_array(payload)
     with pytest.raises(ValueError, match=text):
-        unpack_array(Message([b"cam:" + payload]), copy=False)
+        unpack_array(Message([b"cam:" + payload], topic="cam"), copy=False)
+
+
+def test_an_array_of_a_message_without_a_topic_is_refused_with_advice() -> None:
+    message = Message([b"cam:" + pack_array(np.arange(3))])
+    with pytest.raises(ValueError, match="holds no array") as caught:
+        unpack_array(message)
+    for advice in ("topic 'cam'", "topics=['cam']", "split_topics=True"):
+        assert advice in str(caught.value)
+    with pytest.raises(ValueError, match="holds no array") as caught:
+        unpack_array(Message([b"cam:Hello"], topic="cam"))
+    assert "split_topics" not in str(caught.value)
 
 
 def test_no_payload_does_worse_than_a_value_error() -> None:

@@ -210,8 +210,8 @@ def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_who_has_no_presence_is_forgotten_without_a_word() -> None:
     members = Members("me", 1.0)
-    assert members.heard(Message([b"lobby:note: buy milk"]), 0.0) is None
-    assert members.heard(Message([b"lobby:two words: x"]), 0.0) is None
+    assert members.heard(Message([b"lobby:note: buy milk"], topic="lobby"), 0.0) is None
+    assert members.heard(Message([b"lobby:two words: x"], topic="lobby"), 0.0) is None
     assert [(one.name, one.present) for one in members.list()] == [("?", False), ("note", False)]
     assert members.count() == 0
     assert members.sweep(59.0) == []

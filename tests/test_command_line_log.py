@@ -25,8 +25,8 @@ def message(text: str, *, minutes_ago: float = 0, topic: str = "room1", by: str 
     if by:
         frames.append(stamp(7, topic, **{"from": by}))
     # Counted from now, not from when the suite began: `--until 5m` is, too.
-    now = datetime.now(timezone.utc)
-    return Message(frames, received_at=now - timedelta(minutes=minutes_ago))
+    at = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
+    return Message(frames, topic=topic, received_at=at)
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def test_log_takes_a_day_and_a_time_of_day(chat: Path) -> None:
     today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     with Transcript(path) as log:
         for seconds in (-1, 0, 300):
-            text = f"room1:{seconds}".encode()
+            text = f"at {seconds}".encode()
             log.write(Message([text], received_at=today + timedelta(seconds=seconds)))
-    assert found(path, "--since", "0:00", "--until", "00:05:00") == ["room1: 0"]
+    assert found(path, "--since", "0:00", "--until", "00:05:00") == ["at 0"]
 
 
 def test_log_prints_json_for_scripts(chat: Path) -> None:
@@ -110,7 +110,42 @@ def test_log_reads_what_sub_prints_as_json(tmp_path: Path) -> None:
             publisher.wait_for_subscribers(1, timeout=SECONDS)
             publisher.send_many(["one", b"\xff"], topic="room1")
             assert sub.wait() == 0
-    assert found(path) == ["room1: one", "room1: \ufffd"]
+    assert found(path) == ["room1:one", "room1:\ufffd"]
+    assert found(path, "-t", "room1") == ["room1: one", "room1: \ufffd"]
+
+
+def test_log_splits_by_the_topics_that_are_named_and_prints_the_rest_unchanged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "everything.log"
+    texts = ["room1:Hello", "12:30 lunch", "Note: buy", "room10:x", "room2:Hi"]
+    with Transcript(path) as log:
+        log.write_many(Message([text.encode()]) for text in texts)
+        log.write(message("Bye"))
+    assert found(path) == [*texts, "room1: Bye"]
+    assert found(path, "-t", "room1") == ["room1: Hello", "room1: Bye"]
+    assert found(path, "-t", "room1", "-t", "room2") == [
+        "room1: Hello",
+        "room2: Hi",
+        "room1: Bye",
+    ]
+    assert found(path, "-t", "room1", "-n", "1") == ["room1: Bye"]
+
+
+def test_log_of_a_topic_that_no_message_has_is_empty_and_not_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    with Transcript(path) as log:
+        log.write(message("Hello"))
+    with path.open("a", encoding="utf-8") as file:
+        file.write("this line is not a message\n")
+    finished = zmqchat("log", str(path), "-t", "room2")
+    assert (finished.returncode, finished.stdout) == (0, b"")
+
+
+def test_log_refuses_what_cannot_be_a_topic(chat: Path) -> None:
+    finished = zmqchat("log", str(chat), "-t", "room 1")
+    assert finished.returncode == 2
+    assert b"'room 1' cannot be a topic" in finished.stderr
 
 
 def test_log_goes_on_with_older_files_and_with_what_comes(tmp_path: Path) -> None:
@@ -254,4 +289,9 @@ def test_replay_goes_to_a_subscriber_that_is_bound(chat: Path) -> None:
         with start("replay", str(chat), *words) as replay:
             heard = [subscriber.recv(timeout=SECONDS).text for _ in range(4)]
             assert replay.finish()[0] == 0
-    assert heard == ["Good morning", "Lunch?", "good\n\x1b[31mevening", "Bye"]
+    assert heard == [
+        "room1:Good morning",
+        "room2:Lunch?",
+        "room1:good\n\x1b[31mevening",
+        "room2:Bye",
+    ]

@@ -9,6 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from patience import until
+import pytest
+
 from terminal import CTRL_D, SECONDS, in_terminal, reading_from, start, told_address, zmqchat
 from zmqchat_rs import Subscriber
 
@@ -181,12 +183,42 @@ def is_open(host: str, port: int) -> bool:
     return True
 
 
-def test_pub_with_a_name_stamps_and_still_reads_the_topic_of_a_line() -> None:
+@pytest.mark.parametrize(
+    ("topics", "topic", "text"), [(None, None, "room1:Hello"), (["room1"], "room1", "Hello")]
+)
+def test_pub_with_a_name_sends_a_line_whole(
+    topics: list[str] | None, topic: str | None, text: str
+) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--name", "alice")
-    with start("pub", *words, "-m", "room1:Hello") as pub, reading_from(pub) as hearer:
-        message = hearer.recv(timeout=SECONDS)
-        assert (message.sender, message.topic, message.text) == ("alice", "room1", "Hello")
-        assert message.raw == b"room1:Hello"
+    with start("pub", *words, "-m", "room1:Hello") as pub:
+        with reading_from(pub, topics=topics) as subscriber:
+            message = subscriber.recv(timeout=SECONDS)
+    assert (message.sender, message.topic, message.text) == ("alice", topic, text)
+    assert message.raw == b"room1:Hello"
+
+
+@pytest.mark.parametrize("line", ["12:30 lunch", "Note: buy", "2026-01-31T12:30:05,21.5"])
+@pytest.mark.parametrize(
+    ("words", "frame"),
+    [
+        ((), "{}"),
+        (("--name", "alice"), "{}"),
+        (("--name", "alice", "-t", "room1"), "room1:{}"),
+        (("-t", "room1"), "room1:{}"),
+    ],
+)
+def test_pub_never_cuts_a_line(line: str, words: tuple[str, ...], frame: str) -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", *words)
+    with start("pub", *words, "-m", line) as pub, reading_from(pub) as subscriber:
+        message = subscriber.recv(timeout=SECONDS)
+    assert str(message) == frame.format(line)
+    assert message.text == (line if "--name" in words else frame.format(line))
+
+
+def test_pub_in_envelopes_sends_a_line_without_a_topic_whole() -> None:
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope")
+    with start("pub", *words, "-m", "room1:Hello") as pub, reading_from(pub) as subscriber:
+        assert subscriber.recv(timeout=SECONDS).frames == (b"", b"room1:Hello")
 
 
 def test_pub_in_envelopes() -> None:

@@ -23,7 +23,42 @@ def test_sub_prints_a_line_for_each_message(publisher: Publisher) -> None:
     with reading(publisher, "-c", "2", "--timestamps", "none") as sub:
         publisher.send("Hello", topic="room1")
         publisher.send("12 o'clock, Grüße 👋")
-        assert sub.finish() == (0, "room1: Hello\n12 o'clock, Grüße 👋\n", "")
+        assert sub.finish() == (0, "room1:Hello\n12 o'clock, Grüße 👋\n", "")
+
+
+@pytest.mark.parametrize("color", ["never", "always"])
+def test_sub_prints_text_exactly_as_it_was_received(publisher: Publisher, color: str) -> None:
+    texts = ["room1:Hello", "12:30 lunch", "Note: buy", "2026-01-31T12:30:05,21.5", "a:", ":b"]
+    words = ("-c", str(len(texts)), "--timestamps", "none", "--color", color)
+    with reading(publisher, *words) as sub:
+        publisher.send_many(texts)
+        assert sub.finish() == (0, "".join(f"{text}\n" for text in texts), "")
+
+
+def test_sub_splits_topics_if_asked(publisher: Publisher) -> None:
+    words = ("--split-topics", "-c", "3", "--timestamps", "none")
+    with reading(publisher, *words) as sub:
+        publisher.send_many(["room1:Hello", "12:30 lunch", "no topic"])
+        assert sub.finish() == (0, "room1: Hello\n12: 30 lunch\nno topic\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "fields"),
+    [
+        ((), [(None, "room1:Hello"), (None, "12:30 lunch")]),
+        (("-t", "room1", "--prefix", ""), [("room1", "Hello"), (None, "12:30 lunch")]),
+        (("--split-topics",), [("room1", "Hello"), ("12", "30 lunch")]),
+    ],
+)
+def test_the_topic_in_json_is_null_where_none_is_certain(
+    publisher: Publisher, words: tuple[str, ...], fields: list[tuple[str | None, str]]
+) -> None:
+    with reading(publisher, "--json", "-c", "2", *words) as sub:
+        publisher.send_many(["room1:Hello", "12:30 lunch"])
+        code, out, _ = sub.finish()
+    assert code == 0
+    objects = map(json.loads, out.splitlines())
+    assert [(each["topic"], each["text"]) for each in objects] == fields
 
 
 def test_sub_prints_at_once_though_its_output_is_a_pipe(publisher: Publisher) -> None:
@@ -59,7 +94,7 @@ def test_sub_hears_its_topics_exactly_and_its_prefixes(publisher: Publisher) -> 
     with reading(publisher, *words) as sub:
         for text in ("room1:a", "room10:b", "room:c", "news:d", "sensor:e", "sense", "other"):
             publisher.send(text)
-        assert sub.finish() == (0, "room1: a\nnews: d\nsensor: e\nsense\n", "")
+        assert sub.finish() == (0, "room1: a\nnews: d\nsensor:e\nsense\n", "")
 
 
 def test_sub_with_a_prefix_alone_hears_that_prefix_alone(publisher: Publisher) -> None:
@@ -256,7 +291,7 @@ def test_sub_keeps_a_log(publisher: Publisher, tmp_path: Path, name: str) -> Non
     with reading(publisher, "--timestamps", "none", "-c", "2", "--log", str(path)) as sub:
         publisher.send("Hello", topic="room1")
         publisher.send(b"\xff\n")
-        assert sub.finish() == (0, "room1: Hello\n\ufffd\\n\n", "")
+        assert sub.finish() == (0, "room1:Hello\n\ufffd\\n\n", "")
     assert [message.raw for message in read_transcript(path)] == [b"room1:Hello", b"\xff\n"]
     assert path.read_text(encoding="utf-8").startswith("{") is (name == "chat.jsonl")
 

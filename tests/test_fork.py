@@ -286,7 +286,7 @@ def shout(message):
 
 if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        print(pool.map(shout, [Message([b"room1:Hello"])]))
+        print(pool.map(shout, [Message([b"room1:Hello"], topic="room1")]))
 """
     assert run_python(script) == (0, "['room1 HELLO']\n", "")
 

@@ -31,35 +31,75 @@ def stamp(**changes: Any) -> bytes:
     return json.dumps({**plain, "sent_ns": 1_700_000_000_123_456_789, **changes}).encode()
 
 
+# What a guess would split, and what it would not.
+UNSTAMPED = [
+    b"Hello",
+    b"room1:Hello everyone!",
+    b"room1:",
+    b"",
+    b":Hello",
+    b"a:b:c",
+    b"room 1:Hello",
+    b"12:30 lunch",
+    b"2026-01-31T12:30:05,21.5",
+    b"http://example.org",
+    "café:Grüße".encode(),
+    b"x" * 255 + b":y",
+    b"caf\xe9:x",
+    b"\x1b[31mred:x",
+    b"Note: buy milk",
+]
+
+
+@pytest.mark.parametrize("wire", UNSTAMPED)
+def test_a_frame_without_a_stamp_is_never_cut(wire: bytes) -> None:
+    message = Message([wire])
+    text = wire.decode(errors="replace")
+    assert (message.topic, message.text, message.data) == (None, text, wire)
+    assert (message.raw, message.frames, str(message)) == (wire, (wire,), text)
+
+
 @pytest.mark.parametrize(
-    ("wire", "topic", "text"),
+    ("frames", "topic", "text"),
     [
-        (b"Hello", None, "Hello"),
-        (b"room1:Hello everyone!", "room1", "Hello everyone!"),
-        (b"room1:", "room1", ""),
-        (b"", None, ""),
-        (b":Hello", None, ":Hello"),
-        (b"a:b:c", "a", "b:c"),
-        (b"room 1:Hello", None, "room 1:Hello"),
-        (b"12:30 lunch", "12", "30 lunch"),
-        (b"http://example.org", None, "http://example.org"),
-        (b"see http://example.org", None, "see http://example.org"),
-        ("café:Grüße".encode(), "café", "Grüße"),
-        (b"x" * 255 + b":y", "x" * 255, "y"),
-        (b"x" * 256 + b":y", None, "x" * 256 + ":y"),
-        (b"caf\xe9:x", None, "caf\ufffd:x"),
-        (b"a\tb:c", None, "a\tb:c"),
-        (b"\x1b[31mred:x", None, "\x1b[31mred:x"),
-        (b"Note: buy milk", "Note", " buy milk"),
+        ([b"room1:Hello everyone!"], "room1", "Hello everyone!"),
+        ([b"room1:"], "room1", ""),
+        ([b"a:b:c"], "a", "b:c"),
+        ([b"12:30 lunch"], "12", "30 lunch"),
+        ([b"http://example.org"], "http", "//example.org"),
+        (["café:Grüße".encode()], "café", "Grüße"),
+        ([b"x" * 255 + b":y"], "x" * 255, "y"),
+        ([b"room1:Hello", stamp()], "room1", "Hello"),
+        ([b"room1:Hello", stamp(topic=None)], "room1", "Hello"),
+        ([b"room1", b"Hello"], "room1", "Hello"),
+        ([b"room1:x", b"Hello"], "room1", "Hello"),
     ],
 )
-def test_a_frame_has_a_topic_when_it_obeys_the_grammar(
-    wire: bytes, topic: str | None, text: str
+def test_a_topic_that_is_given_is_split_off(frames: list[bytes], topic: str, text: str) -> None:
+    message = Message(frames, topic=topic)
+    assert (message.topic, message.text, message.data) == (topic, text, text.encode())
+    assert message.frames == tuple(frames)
+    assert str(message) == frames[0].decode()
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "remedy"),
+    [
+        ([b"Hello"], {}, "expected the first frame to start with 'room1:'"),
+        ([b"room10:Hello"], {}, "expected the first frame to start with 'room1:'"),
+        ([b"", b"Hello"], {}, "expected the first frame to start with 'room1:'"),
+        ([b"room2", b"Hello"], {}, "its topic is 'room2'"),
+        ([b"room2:Hello", stamp(topic="room2")], {}, "its topic is 'room2'"),
+        ([b"room1:Hello"], {"framing": "raw"}, 'framing="raw" gives a message no topic'),
+    ],
+)
+def test_a_topic_that_the_frames_do_not_have_is_refused(
+    frames: list[bytes], options: Any, remedy: str
 ) -> None:
-    message = Message([wire])
-    assert (message.topic, message.text) == (topic, text)
-    assert (message.raw, message.frames) == (wire, (wire,))
-    assert str(message) == wire.decode(errors="replace")
+    with pytest.raises(ValueError, match=f"does not have the topic 'room1': {remedy}"):
+        Message(frames, topic="room1", **options)
+    with pytest.raises(ValueError, match="cannot be a topic"):
+        Message(frames, topic="room 1", **options)
 
 
 def test_raw_framing_never_splits() -> None:
@@ -169,16 +209,38 @@ def test_a_message_cannot_be_changed() -> None:
             setattr(message, name, "x")
 
 
-def test_messages_compare_hash_pickle_and_copy() -> None:
+def test_messages_are_equal_if_frames_and_topic_are() -> None:
     one = Message([b"room1:Hello", stamp()], received_at=NOON)
-    same = Message([b"room1:Hello", stamp()], received_at=NOON)
-    other = Message([b"room1:Hello"], received_at=NOON)
-    assert one == same
-    assert hash(one) == hash(same)
-    assert one != other
+    later = Message([b"room1:Hello", stamp()], received_at=NOON + timedelta(seconds=1))
+    assert one == later
+    assert hash(one) == hash(later)
+    unsplit = Message([b"room1:Hello"])
+    split = Message([b"room1:Hello"], topic="room1")
+    assert unsplit == Message([b"room1:Hello"])
+    assert unsplit == Message([b"room1:Hello"], framing="raw")
+    assert split == Message([b"room1:Hello"], topic="room1", received_at=NOON)
+    assert split == Message([b"room1:Hello"], topic="room1", framing="envelope")
+    assert len({one, later, unsplit, split}) == 3
+    assert unsplit != split
+    assert one != split
     assert one != "room1:Hello"
-    raw = Message([b"room1:Hello"], framing="raw", received_at=NOON)
-    for message in (one, raw):
+
+
+def test_a_received_message_equals_one_of_its_frames(pair: Pair) -> None:
+    for payload in ("room1:hi", "12:30 lunch"):
+        pair.publisher.send(payload)
+        assert pair.subscriber.recv(timeout=PATIENCE) == Message([payload.encode()])
+
+
+def test_messages_survive_pickle_and_copy() -> None:
+    for message in (
+        Message([b"room1:Hello", stamp()], received_at=NOON),
+        Message([b"room1:Hello"], received_at=NOON),
+        Message([b"room1:Hello"], topic="room1", received_at=NOON),
+        Message([b"room1:Hello", stamp(topic=None)], topic="room1", received_at=NOON),
+        Message([b"room1", b"Hello"], received_at=NOON),
+        Message([b"room1:Hello"], framing="raw", received_at=NOON),
+    ):
         for twin in (
             pickle.loads(pickle.dumps(message)),
             copy.deepcopy(message),
@@ -186,19 +248,47 @@ def test_messages_compare_hash_pickle_and_copy() -> None:
         ):
             assert twin == message
             assert twin.received_at == NOON
-            assert (twin.topic, twin.sender) == (message.topic, message.sender)
+            for name in ("topic", "text", "data", "sender"):
+                assert getattr(twin, name) == getattr(message, name)
 
 
 def test_a_received_message_survives_its_subscriber(pair: Pair) -> None:
     pair.publisher.send("Hello", topic="room1")
     message = pair.subscriber.recv(timeout=PATIENCE)
     pair.subscriber.close()
-    assert (message.topic, message.text) == ("room1", "Hello")
+    assert (message.topic, message.text) == (None, "room1:Hello")
 
 
 def test_json_that_is_none_is_a_value_error() -> None:
     with pytest.raises(ValueError, match=r"(?i)json|expecting"):
-        Message([b"room1:no JSON"]).json()
+        Message([b"room1:no JSON"], topic="room1").json()
+
+
+@pytest.mark.parametrize("payload", [b'room1:{"t": 1}', b"room1:", b"12:30"])
+def test_json_of_a_message_without_a_topic_advises_to_name_it(payload: bytes) -> None:
+    topic = payload.partition(b":")[0].decode()
+    with pytest.raises(json.JSONDecodeError) as caught:
+        Message([payload]).json()
+    text = str(caught.value)
+    assert f"may start with topic '{topic}'" in text
+    assert f"topics=['{topic}']" in text
+    assert "split_topics=True" in text
+    assert "Expecting value" in text or "Extra data" in text
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message([b"room1:no JSON"], topic="room1"),
+        Message([b"no JSON"]),
+        Message([b"{1: 2}"]),
+        Message([b"room1:no JSON"], framing="raw"),
+    ],
+)
+def test_json_advises_nothing_where_a_topic_is_not_the_cause(message: Message) -> None:
+    with pytest.raises(json.JSONDecodeError) as caught:
+        message.json()
+    assert "topic" not in str(caught.value)
 
 
 def test_the_repr_shows_topic_and_text_on_one_line() -> None:
@@ -213,14 +303,24 @@ def test_a_line_shows_time_topic_sender_and_text() -> None:
         return Message(frames, received_at=NOON).render()
 
     assert line(b"room1:Hello", stamp()) == "[12:03:11] room1 alice: Hello"
-    assert line(b"room1:Hello") == "[12:03:11] room1: Hello"
     assert line(b"Hello", stamp(topic=None)) == "[12:03:11] alice: Hello"
     assert line(b"Hello") == "[12:03:11] Hello"
+    split = Message([b"room1:Hello"], topic="room1", received_at=NOON)
+    assert split.render() == "[12:03:11] room1: Hello"
+
+
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize(
+    "text", ["room1:Hello", "12:30 lunch", "Note: buy", "a:  b", "http://example.org"]
+)
+def test_a_message_without_a_topic_is_shown_as_it_was_received(text: str, color: bool) -> None:  # noqa: FBT001
+    shown = Message([text.encode()]).render(color=color, timestamps="none")
+    assert SGR.sub("", shown) == text
 
 
 def test_the_time_is_shown_in_four_ways() -> None:
     earlier = Message([b"x"], received_at=NOON - timedelta(seconds=1.5))
-    message = Message([b"room1:Hello"], received_at=NOON)
+    message = Message([b"room1:Hello"], topic="room1", received_at=NOON)
     assert message.render(timestamps="none") == "room1: Hello"
     assert message.render(timestamps="time") == "[12:03:11] room1: Hello"
     iso = message.render(timestamps="iso")
@@ -241,7 +341,7 @@ def test_colour_changes_no_word() -> None:
 
 
 def test_colour_does_not_leak_into_the_text_or_the_next_line() -> None:
-    colored = Message([b"room1:Hello"], received_at=NOON).render(color=True)
+    colored = Message([b"room1:Hello"], topic="room1", received_at=NOON).render(color=True)
     assert colored.endswith(("\x1b[0m: Hello", "\x1b[0m Hello"))
 
 
@@ -263,7 +363,7 @@ def test_a_name_keeps_its_colour_everywhere(
 
 
 def test_the_colour_of_a_topic_is_the_same_in_every_line() -> None:
-    first = Message([b"room1:Hello"], received_at=NOON).render(color=True, timestamps="none")
+    first = Message([b"room1:Hello"], topic="room1").render(color=True, timestamps="none")
     second = Message([b"room1:Bye", stamp()], received_at=NOON).render(
         color=True, timestamps="none"
     )
@@ -287,6 +387,7 @@ def test_nothing_a_stranger_sends_drives_the_terminal(character: str, color: boo
     for message in (
         Message([wire]),
         Message([b"room1:" + wire]),
+        Message([b"room1:" + wire], topic="room1"),
         Message([wire, b"Hello"]),
         Message([wire + b":x", b"Hello"]),
         Message([b"room1:" + wire, stamp(**{"from": attack})]),
@@ -296,13 +397,14 @@ def test_nothing_a_stranger_sends_drives_the_terminal(character: str, color: boo
         assert character not in plain
         assert not {unicodedata.category(each) for each in plain} & {"Cc", "Zl", "Zp"}
         assert "\x1b[31m" not in plain
-    assert Message([b"room1:" + wire]).data == wire
-    assert Message([b"room1:" + wire]).text == attack
+    assert Message([b"room1:" + wire], topic="room1").data == wire
+    assert Message([b"room1:" + wire], topic="room1").text == attack
     assert character not in sanitize(attack)
 
 
 def test_nobody_forges_a_second_line() -> None:
-    message = Message([b"room1:Hello\n[12:03:11] room1 teacher: no homework"], received_at=NOON)
+    frame = b"room1:Hello\n[12:03:11] room1 teacher: no homework"
+    message = Message([frame], topic="room1", received_at=NOON)
     assert message.render() == r"[12:03:11] room1: Hello\n[12:03:11] room1 teacher: no homework"
 
 

@@ -70,7 +70,7 @@ def pretty(what: Any) -> str:
 
 
 def test_a_message_is_one_line_with_the_colours_of_a_terminal() -> None:
-    message = Message([b"room1:Hello"])
+    message = Message([b"room1:Hello"], topic="room1")
     page = Page(message._repr_html_())
     assert page.text == message.render()
     assert "color:#5f87d7" in message._repr_html_()
@@ -92,8 +92,15 @@ def test_what_a_stranger_sends_is_no_markup(frame: bytes) -> None:
             assert page.text == message.render()
 
 
+def test_a_message_without_a_topic_is_shown_whole_in_a_notebook() -> None:
+    message = Message([b"12:30 lunch"])
+    assert Page(message._repr_html_()).text == message.render()
+    assert message.render().endswith("] 12:30 lunch")
+    assert pretty(message) == repr(message) == "<Message text='12:30 lunch'>"
+
+
 def test_a_huge_message_is_cut() -> None:
-    message = Message([b"room1:" + b"x" * 10_000_000])
+    message = Message([b"room1:" + b"x" * 10_000_000], topic="room1")
     page = Page(message._repr_html_())
     assert page.text.endswith("x… (10000000 bytes in all)")
     assert len(page.text) < 1_100
@@ -116,11 +123,11 @@ def test_a_transcript_shows_its_last_messages(pair: Pair, tmp_path: Path) -> Non
         heading, *lines = pretty(shown).splitlines()
         assert heading == f"{shown!r}: the last 20 messages"
         assert len(lines) == 20
-        assert [line[11:] for line in lines] == [f"room2: <b>{n}</b>" for n in range(30, 50)]
+        assert [line[11:] for line in lines] == [f"room2:<b>{n}</b>" for n in range(30, 50)]
         page = Page(shown._repr_html_())
         assert page.tags <= TAGS
-        assert "room2: <b>49</b>" in page.text
-        assert "room2: <b>29</b>" not in page.text
+        assert "room2:<b>49</b>" in page.text
+        assert "room2:<b>29</b>" not in page.text
 
 
 def test_showing_a_reader_takes_nothing_from_it(tmp_path: Path) -> None:

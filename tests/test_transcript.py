@@ -39,9 +39,10 @@ HARD = [
     Message([b"room1:Hello\nworld\r\n\t\\n"], received_at=AT),
     Message([b""], received_at=AT),
     Message([b"room1:"], received_at=AT),
+    Message([b"room1:"], topic="room1", received_at=AT),
     Message([b"12:30 lunch"], framing="raw", received_at=AT),
     Message(["room1:\x1b[31m\x00\x7f\x9b\u2028\u202e👋 é".encode()], received_at=AT),
-    Message([b"room1:\xff\xfe\x00\x9b"], received_at=AT),
+    Message([b"room1:\xff\xfe\x00\x9b"], topic="room1", received_at=AT),
     Message([b"room1:Hello", NAMED], received_at=AT),
     Message([b"room1", b"Hello", NAMED], received_at=AT, framing="envelope"),
     Message([b"Hello", stamp(0, None, **{"from": "Alice B: #1\n"})], received_at=AT),
@@ -49,7 +50,7 @@ HARD = [
     Message([b"room1", b"a:b"], received_at=AT),
     Message([b"no topic", b"Hello", b"\xff", b"", b"\t\n"], received_at=AT),
     Message([b"room1:Hello", NAMED], framing="raw", received_at=AT),
-    Message([b"a#b\\c:Hello"], received_at=AT),
+    Message([b"a#b\\c:Hello"], topic="a#b\\c", received_at=AT),
 ]
 
 
@@ -231,7 +232,7 @@ def test_threads_may_share_a_transcript(tmp_path: Path) -> None:
 
         def write(name: bytes) -> None:
             for number in range(500):
-                log.write(Message([name + b":%d" % number]))
+                log.write(Message([name + b":%d" % number], topic=name.decode()))
 
         writers = [Background(write, name) for name in (b"a", b"b", b"c")]
         for writer in writers:
@@ -268,7 +269,7 @@ def _write_many(path: Path, name: str, max_bytes: int | None, ready: Barrier) ->
     with Transcript(path, max_bytes=max_bytes, keep=1000) as log:
         ready.wait()
         for number in range(1000):
-            log.write(Message([f"{name}:{number} \n".encode()]))
+            log.write(Message([f"{name}:{number} \n".encode()], topic=name))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

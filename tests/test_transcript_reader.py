@@ -29,7 +29,7 @@ def test_who_follows_hears_what_is_written_later(tmp_path: Path) -> None:
 
         listening = Background(follow)
         for number in range(100):
-            log.write(Message([b"room1:%d" % number]))
+            log.write(Message([b"room1:%d" % number], topic="room1"))
             if number % 10 == 0:
                 until(lambda: heard[-1:] == [str(number)], f"number {number}")  # noqa: B023
         until(lambda: len(heard) == 100, "the last one")

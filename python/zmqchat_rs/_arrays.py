@@ -123,7 +123,8 @@ def unpack_array(source: Message | Buffer, *, copy: bool = True) -> NDArray[Any]
             raise TypeError(
                 f"source is a Message or its bytes, not {type(source).__name__}"
             ) from None
-    start, descr, fortran, shape = _header(data)
+    advice = source._unsplit_advice() if isinstance(source, Message) else None  # noqa: SLF001
+    start, descr, fortran, shape = _header(data, advice)
     try:
         dtype = numpy.dtype(descr)
     except (TypeError, ValueError):
@@ -153,11 +154,12 @@ def unpack_array(source: Message | Buffer, *, copy: bool = True) -> NDArray[Any]
     return array
 
 
-def _header(data: memoryview) -> tuple[int, str, bool, tuple[int, ...]]:
+def _header(data: memoryview, advice: str | None) -> tuple[int, str, bool, tuple[int, ...]]:
     """Read where the values begin, the dtype, whether it is Fortran's order, and the shape."""
     # After the magic bytes come the version and the length of the header.
     if bytes(data[:6]) != _MAGIC or len(data) < _START or data[6] not in {1, 2, 3}:
-        raise ValueError("the payload holds no array: it was not made by pack_array or numpy.save")
+        text = "the payload holds no array: it was not made by pack_array or numpy.save"
+        raise ValueError(f"{text}; {advice}" if advice else text)
     width = 2 if data[6] == 1 else 4
     start = 8 + width
     length = int.from_bytes(data[8:start], "little")

@@ -244,7 +244,7 @@ class Engine:
         """Send; whoever calls holds the lock, so that the stamp is this message's."""
         stamp = self.publisher._send_kind(text, kind, topic=room)  # noqa: SLF001
         frame = f"{room}:{text}".encode()
-        message = Message([frame, stamp] if stamp else [frame])
+        message = Message([frame, stamp] if stamp else [frame], topic=room)
         if message.instance is not None:
             if message.instance not in self._own:
                 self._own.add(message.instance)

@@ -39,8 +39,10 @@ pub use tail::tail;
 pub use transcript::Transcript;
 
 use crate::error::{Error, Result};
-use crate::wire::message::{Framing, Meaning};
+use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::quote;
+use crate::wire::topic::{self, MAX_BYTES};
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -151,8 +153,10 @@ impl Record<'_> {
                 .get(self.meaning.frame + 1..last)
                 .unwrap_or_default(),
             stamp: stamped
-                .and(self.frames.last().copied())
-                .filter(|frame| stamped.is_some_and(|stamp| stamp.encode() != *frame)),
+                .filter(|stamp| {
+                    stamp.topic != self.meaning.topic || stamp.encode() != self.frames[last]
+                })
+                .map(|_| self.frames[last]),
         }
     }
 }
@@ -163,7 +167,7 @@ struct Layout<'a> {
     first: Option<&'a [u8]>,
     /// The frames after the payload's, without a stamp.
     more: &'a [&'a [u8]],
-    /// The stamp, where we would have written it in other bytes.
+    /// The stamp, where the other parts would make another one.
     stamp: Option<&'a [u8]>,
 }
 
@@ -174,11 +178,38 @@ pub struct Entry {
     pub frames: Vec<Vec<u8>>,
     /// How to read them.
     pub framing: Framing,
+    /// The length of the topic that the first frame starts with; 0 where it is not split.
+    pub topic_len: u8,
     /// When it came, in nanoseconds since 1970-01-01 UTC.
     pub at_ns: i64,
 }
 
 impl Entry {
+    /// What its frames mean.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
+        interpret(&self.frames, self.framing, self.topic_len)
+    }
+
+    /// Whether it has one of these topics. A message that was recorded without a topic is split where its
+    /// first frame starts with one of them and `:`.
+    pub fn select(&mut self, topics: &HashSet<String>) -> bool {
+        if let Some(topic) = self.meaning().topic {
+            return topics.contains(&topic);
+        }
+        let first = &self.frames[0];
+        let end = first
+            .iter()
+            .take(MAX_BYTES + 1)
+            .position(|&byte| byte == b':');
+        let topic = end.and_then(|end| std::str::from_utf8(&first[..end]).ok());
+        let Some(topic) = topic.filter(|topic| topics.contains(*topic)) else {
+            return false;
+        };
+        self.topic_len = u8::try_from(topic.len()).unwrap_or(0);
+        self.meaning().topic.is_some()
+    }
+
     /// Reads a line of either format, without its line break; `None` where it is neither.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
@@ -211,7 +242,7 @@ impl Parts {
         match (self.first, &self.topic) {
             (Some(first), _) => frames.extend([first, self.payload]),
             (None, Some(topic)) => {
-                let mut frame = crate::wire::topic::prefix(topic);
+                let mut frame = topic::prefix(topic);
                 frame.extend_from_slice(&self.payload);
                 frames.push(frame);
             }
@@ -219,6 +250,9 @@ impl Parts {
         }
         frames.extend(self.more);
         let (topic, kind) = (self.topic, self.kind);
+        let topic_len = topic
+            .as_deref()
+            .map_or(0, |topic| topic::len_in(&frames[0], topic));
         frames.extend(self.stamp.or_else(|| {
             let (from, seq, id, sent_ns) = self.sender?;
             let stamp = crate::wire::stamp::Stamp {
@@ -234,6 +268,7 @@ impl Parts {
         Entry {
             frames,
             framing: self.framing.unwrap_or(Framing::Plain),
+            topic_len,
             at_ns: self.at_ns,
         }
     }

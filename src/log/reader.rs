@@ -4,7 +4,8 @@ use super::file::{numbers, suffixed, FileId, LONGEST_LINE};
 use super::source::{Source, Took};
 use super::{check_path, failed, shown, Checkpoint, Entry};
 use crate::error::{Error, Result};
-use std::collections::VecDeque;
+use crate::wire::topic;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, Metadata};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ const ATTEMPTS: usize = 100;
 pub struct Reader {
     path: PathBuf,
     follow: bool,
+    /// Messages of other topics are left out; None leaves out none.
+    topics: Option<HashSet<String>>,
     files: VecDeque<(PathBuf, Source)>,
     /// How far into the first of `files`.
     position: u64,
@@ -30,13 +33,22 @@ pub struct Reader {
     /// How far from there it was searched for the end of a line, which may be long.
     searched: usize,
     line: u64,
+    messages: u64,
     skipped: u64,
     first_skipped: Option<(PathBuf, u64)>,
 }
 
 impl Reader {
     /// Opens the file; with `rotated` also those that it was before.
-    pub fn open(path: &Path, follow: bool, rotated: bool) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        follow: bool,
+        rotated: bool,
+        topics: Option<Vec<String>>,
+    ) -> Result<Self> {
+        for topic in topics.iter().flatten() {
+            topic::validate(topic)?;
+        }
         check_path(path)?;
         let wrong = |error: io::Error| failed("read", path, &error);
         let path = std::path::absolute(path).map_err(wrong)?;
@@ -48,12 +60,14 @@ impl Reader {
         Ok(Self {
             path,
             follow,
+            topics: topics.map(HashSet::from_iter),
             files,
             position: 0,
             block: Vec::new(),
             parsed: 0,
             searched: 0,
             line: 0,
+            messages: 0,
             skipped: 0,
             first_skipped: None,
         })
@@ -63,6 +77,12 @@ impl Reader {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How many lines were a message, of whatever topic.
+    #[must_use]
+    pub fn parsed(&self) -> u64 {
+        self.messages
     }
 
     /// How many lines were no message.
@@ -125,7 +145,13 @@ impl Reader {
             let line = &rest[..end];
             self.parsed += end + 1;
             match Entry::parse(line) {
-                Some(entry) => entries.push(entry),
+                Some(mut entry) => {
+                    self.messages += 1;
+                    let topics = self.topics.as_ref();
+                    if topics.is_none_or(|topics| entry.select(topics)) {
+                        entries.push(entry);
+                    }
+                }
                 None if is_blank(line) => {}
                 None => self.skip(),
             }

@@ -5,7 +5,6 @@
 
 use super::{Entry, Record, Transcript};
 use crate::error::{Error, Result};
-use crate::wire::message::interpret;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -173,7 +172,7 @@ impl Shared {
             let Some(entry) = batch.pop_front() else {
                 break;
             };
-            let meaning = interpret(&entry.frames, entry.framing);
+            let meaning = entry.meaning();
             let record = Record {
                 frames: entry.frames.iter().map(Vec::as_slice).collect(),
                 framing: entry.framing,
@@ -223,6 +222,7 @@ mod tests {
         let entry = |number: usize| Entry {
             frames: vec![format!("a:{number}").into_bytes()],
             framing: Framing::Plain,
+            topic_len: 0,
             at_ns: 1,
         };
         (0..count).map(entry).collect()

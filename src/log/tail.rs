@@ -54,7 +54,7 @@ mod tests {
     fn lines(texts: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
         for (at_ns, text) in (0..).zip(texts) {
-            let meaning = interpret(&[*text], Framing::Plain);
+            let meaning = interpret(&[*text], Framing::Plain, 0);
             let record = Record {
                 frames: vec![text],
                 framing: Framing::Plain,

@@ -4,22 +4,31 @@
 
 use super::*;
 use crate::wire::is_unprintable;
-use crate::wire::message::interpret;
 use crate::wire::stamp::Stamp;
 use proptest::prelude::*;
 
 const AT: i64 = 1_769_857_391_000_042_000;
 
 fn entry(frames: &[&[u8]], framing: Framing, at_ns: i64) -> Entry {
-    Entry {
-        frames: frames.iter().map(|frame| frame.to_vec()).collect(),
+    let frames = frames.iter().map(|frame| frame.to_vec()).collect();
+    split(frames, framing, 0, at_ns)
+}
+
+/// An entry as it is read back: the length is 0 where the first frame does not start with the topic.
+fn split(frames: Vec<Vec<u8>>, framing: Framing, topic_len: u8, at_ns: i64) -> Entry {
+    let mut entry = Entry {
+        frames,
         framing,
+        topic_len,
         at_ns,
-    }
+    };
+    let topic = entry.meaning().topic;
+    entry.topic_len = topic.map_or(0, |topic| topic::len_in(&entry.frames[0], &topic));
+    entry
 }
 
 fn line(entry: &Entry, format: Format) -> String {
-    let meaning = interpret(&entry.frames, entry.framing);
+    let meaning = entry.meaning();
     let record = Record {
         frames: entry.frames.iter().map(Vec::as_slice).collect(),
         framing: entry.framing,
@@ -44,12 +53,15 @@ fn stamp(topic: Option<&str>) -> Stamp {
 
 /// What follows the time.
 fn shown(frames: &[&[u8]], framing: Framing) -> String {
-    let entry = entry(frames, framing, AT);
-    let line = line(&entry, Format::Text);
+    shown_entry(&entry(frames, framing, AT))
+}
+
+fn shown_entry(entry: &Entry) -> String {
+    let line = line(entry, Format::Text);
     let line = line.strip_suffix('\n').unwrap();
     assert_eq!(
         Entry::parse(line.as_bytes()).as_ref(),
-        Some(&entry),
+        Some(entry),
         "{line}"
     );
     assert_eq!(
@@ -67,9 +79,18 @@ fn a_line_of_text_is_for_people() {
     assert_eq!(shown(&[b""], plain), ": ");
     assert_eq!(
         shown(&[b"room1:Hello\nworld\t\\"], plain),
-        r" room1: Hello\nworld\t\\"
+        r": room1:Hello\nworld\t\\"
     );
-    assert_eq!(shown(&[b"a#b:\xff: x"], plain), r" a\x23b: \xff: x");
+    let room1 = |frames: &[&[u8]]| {
+        let frames = frames.iter().map(|frame| frame.to_vec()).collect();
+        shown_entry(&split(frames, plain, 5, AT))
+    };
+    assert_eq!(room1(&[b"room1:Hello\nworld"]), r" room1: Hello\nworld");
+    assert_eq!(room1(&[b"a#\\\\b:\xff: x"]), r" a\x23\\\\b: \xff: x");
+    assert_eq!(room1(&[b"room1:x", b"Hi"]), " room1: Hi\tfirst=room1:x");
+    let stamped = room1(&[b"room1:Hello", &none]);
+    assert!(stamped.starts_with(" room1 alice#42: Hello\tid=9f3c\tsent="));
+    assert!(stamped.contains(r#","topic":null,"#), "{stamped}");
     let sent = |line: String| line.split("\tsent=").next().unwrap().to_owned();
     assert_eq!(
         sent(shown(&[b"room1:Hello", &room], plain)),
@@ -160,7 +181,7 @@ fn what_people_type_is_read_as_well() {
             "{line}"
         );
     }
-    let bare = entry(&[b"room1:"], Framing::Plain, AT);
+    let bare = split(vec![b"room1:".to_vec()], Framing::Plain, 5, AT);
     for line in [
         "2026-01-31T11:03:11.000042Z room1:",
         r#"{"received_at":"2026-01-31T11:03:11.000042Z","topic":"room1","text":""}"#,
@@ -261,11 +282,50 @@ fn any_message() -> impl Strategy<Value = Entry> {
         any::<i64>(),
         (0..4_000_000_000_000_i64).prop_map(|ms| ms * 1_000_000)
     ];
-    (prop_oneof![foreign, named], framing, at).prop_map(|(frames, framing, at_ns)| Entry {
-        frames,
-        framing,
-        at_ns,
-    })
+    (prop_oneof![foreign, named], framing, 0..9_u8, at)
+        .prop_map(|(frames, framing, topic_len, at_ns)| split(frames, framing, topic_len, at_ns))
+}
+
+#[test]
+fn messages_are_selected_by_the_topics_that_are_named() {
+    let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let room = stamp(Some("room1")).encode();
+    let message = |frame: &[u8]| entry(&[frame], Framing::Plain, AT);
+    for (message, names, selected) in [
+        (message(b"room1:Hi"), &["room1"][..], Some("room1")),
+        (message(b"room1:Hi"), &["a", "room1"], Some("room1")),
+        (message(b"room10:Hi"), &["room1"], None),
+        (message(b"12:30 lunch"), &["room1"], None),
+        (message(b"12:30 lunch"), &["12"], Some("12")),
+        (message(b"room1"), &["room1"], None),
+        (message(b"room1:Hi"), &[], None),
+        (
+            entry(&[b"room1", b"Hi"], Framing::Plain, AT),
+            &["room1"],
+            Some("room1"),
+        ),
+        (
+            entry(&[b"room1:Hi", &room], Framing::Plain, AT),
+            &["room1"],
+            Some("room1"),
+        ),
+        (
+            entry(&[b"room1:Hi", &room], Framing::Plain, AT),
+            &["a"],
+            None,
+        ),
+        (entry(&[b"room1:Hi"], Framing::Raw, AT), &["room1"], None),
+    ] {
+        let mut chosen = message.clone();
+        assert_eq!(
+            chosen.select(&topics(names)),
+            selected.is_some(),
+            "{message:?}"
+        );
+        if selected.is_some() {
+            assert_eq!(chosen.meaning().topic.as_deref(), selected);
+        }
+    }
 }
 
 proptest! {

@@ -8,6 +8,7 @@ use super::sys::Errno;
 use crate::error::{Error, Result};
 use crate::wire::message::{interpret, Framing};
 use crate::wire::topic;
+use foldhash::fast::RandomState;
 use std::collections::{BTreeSet, HashSet};
 
 /// Our publishers cut off whoever sends more than 8 KiB, and libzmq's table of subscriptions calls
@@ -75,17 +76,23 @@ impl Subscription {
 
 pub(crate) struct Filter {
     framing: Framing,
-    topics: HashSet<String>,
+    /// Whether frames that start with none of `topics` are split at their first `:`.
+    split_topics: bool,
+    topics: HashSet<String, RandomState>,
+    /// The topic that was found last, with its `:`; often the next message has it, too. Empty: none.
+    recent: Vec<u8>,
     prefixes: BTreeSet<Vec<u8>>,
     /// Hears everything because nothing was asked for yet.
     everything: bool,
 }
 
 impl Filter {
-    pub(crate) fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing, split_topics: bool) -> Self {
         Self {
             framing,
-            topics: HashSet::new(),
+            split_topics,
+            topics: HashSet::default(),
+            recent: Vec::new(),
             prefixes: BTreeSet::new(),
             everything: false,
         }
@@ -153,6 +160,7 @@ impl Filter {
             Subscription::Topic(topic) => self.topics.remove(topic),
             Subscription::Prefix(prefix) => self.prefixes.remove(prefix),
         };
+        self.recent.clear();
         if known {
             if !self.has_twin(subscription) {
                 socket.set_unsubscribe(&self.on_the_wire(subscription))?;
@@ -200,21 +208,57 @@ impl Filter {
         if self.everything || self.prefixes.iter().any(|prefix| first.starts_with(prefix)) {
             return true;
         }
+        if self.own_topic(first).is_some() {
+            return true;
+        }
         if self.framing == Framing::Envelope {
             let frames: Vec<&[u8]> = std::iter::once(first)
                 .chain(received.rest.iter().map(super::frame::Frame::bytes))
                 .collect();
-            return interpret(&frames, self.framing)
+            return interpret(&frames, self.framing, 0)
                 .topic
                 .is_some_and(|topic| self.topics.contains(&topic));
         }
-        // As libzmq sees it: the topic and its colon, whatever follows.
-        first
+        false
+    }
+
+    /// The topic of ours that a frame starts with, followed by `:`. libzmq matches in the same way.
+    fn own_topic<'a>(&self, first: &'a [u8]) -> Option<&'a str> {
+        let end = first
             .iter()
             .take(topic::MAX_BYTES + 1)
-            .position(|&byte| byte == b':')
-            .and_then(|end| std::str::from_utf8(&first[..end]).ok())
-            .is_some_and(|topic| self.topics.contains(topic))
+            .position(|&byte| byte == b':')?;
+        let topic = std::str::from_utf8(&first[..end]).ok()?;
+        self.topics.contains(topic).then_some(topic)
+    }
+
+    /// The length of the topic at which a message's first frame is split: one of our own, or, if asked
+    /// for, what precedes the `:` of a message without a stamp. 0: it is not split. Called for each
+    /// received message.
+    #[inline]
+    pub(crate) fn topic_len(&mut self, received: &Received) -> u8 {
+        if self.topics.is_empty() && !self.split_topics {
+            return 0;
+        }
+        self.find_topic(received)
+    }
+
+    fn find_topic(&mut self, received: &Received) -> u8 {
+        let first = received.first.bytes();
+        let length = |topic: &str| u8::try_from(topic.len()).unwrap_or(0);
+        if !self.recent.is_empty() && first.starts_with(&self.recent) {
+            return u8::try_from(self.recent.len() - 1).unwrap_or(0);
+        }
+        if let Some(topic) = self.own_topic(first) {
+            self.recent.clear();
+            self.recent.extend_from_slice(topic.as_bytes());
+            self.recent.push(b':');
+            return length(topic);
+        }
+        if self.split_topics && received.rest.is_empty() {
+            return topic::split(first).map_or(0, |(topic, _)| length(topic));
+        }
+        0
     }
 
     /// Whether every message of a topic is heard, not only some.

@@ -26,6 +26,9 @@ pub struct Received {
     pub first: Frame,
     /// The others; mostly none.
     pub rest: Vec<Frame>,
+    /// The length of the topic that the first frame starts with, by the subscriptions at this moment;
+    /// 0 where it is not to be split.
+    pub topic_len: u8,
     /// When it was taken from libzmq, in Unix nanoseconds.
     pub at_ns: i64,
 }
@@ -174,8 +177,9 @@ impl Inbox {
 
     /// Takes messages back, which were counted when they first came.
     pub(crate) fn put_back(&mut self, messages: Vec<Received>) {
-        for received in messages.into_iter().rev() {
+        for mut received in messages.into_iter().rev() {
             if self.filter.admits(&received) {
+                received.topic_len = self.filter.topic_len(&received);
                 self.queue.push_front(received);
             }
         }
@@ -204,6 +208,7 @@ impl Inbox {
         self.queue.push_back(Received {
             first: Frame::empty(),
             rest: Vec::new(),
+            topic_len: 0,
             at_ns: 0,
         });
         let outcome = self
@@ -226,6 +231,7 @@ impl Inbox {
             self.queue.pop_back();
             return;
         }
+        received.topic_len = self.filter.topic_len(received);
         self.received += 1;
         self.bytes += size as u64;
         // A stamp is the last of several frames.
@@ -255,7 +261,10 @@ impl Inbox {
             self.take_in(size, unix_nanoseconds());
         }
         let outcome = change(&mut self.filter, &mut live.socket);
-        self.queue.retain(|received| self.filter.admits(received));
+        self.queue.retain_mut(|received| {
+            received.topic_len = self.filter.topic_len(received);
+            self.filter.admits(received)
+        });
         let filter = &self.filter;
         self.sequences.keep(|topic| filter.covers(topic));
         outcome.map_err(|errno| errno.during("cannot change the subscriptions"))

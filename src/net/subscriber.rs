@@ -29,6 +29,8 @@ pub struct Config {
     pub prefixes: Vec<Vec<u8>>,
     /// How received frames are read.
     pub framing: Framing,
+    /// Whether frames without a stamp are split at their first `:`.
+    pub split_topics: bool,
     /// Messages queued for each peer; 0 is no limit.
     pub high_water_mark: i32,
     /// A peer that sends a larger frame is cut off; stamps and the handshake always fit.
@@ -116,7 +118,7 @@ impl Subscriber {
                 tell: config.tell,
             },
         )?;
-        let mut filter = Filter::new(config.framing);
+        let mut filter = Filter::new(config.framing, config.split_topics);
         options::apply_subscriber(&mut live.socket, &config.connecting)
             .and_then(|()| filter.begin(&mut live.socket, wanted))
             .map_err(|errno| errno.during("cannot set up a subscriber"))?;

@@ -5,6 +5,7 @@ use crate::show::sanitize as escapes;
 use crate::show::style::{self, Choice, Sink};
 use crate::show::wrap;
 use crate::wire::endpoint::{self, Endpoint, Port, Role};
+use crate::wire::topic;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
@@ -87,6 +88,12 @@ pub(super) fn parse_address(text: &str, bind: bool) -> PyResult<(&'static str, S
         Endpoint::Ipc(path) => ("ipc", path, 0),
         Endpoint::Inproc(name) => ("inproc", name, 0),
     })
+}
+
+/// The topic that a frame may start with: what a subscriber could name to receive it.
+#[pyfunction]
+pub(super) fn _leading_topic(frame: &[u8]) -> Option<&str> {
+    topic::split(frame).map(|(topic, _)| topic)
 }
 
 /// Text made safe for a terminal: control characters, line breaks and bidirectional overrides are

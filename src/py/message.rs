@@ -7,6 +7,7 @@ use crate::net::Received;
 use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
+use crate::wire::{quote, topic};
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -21,20 +22,26 @@ use std::sync::{Arc, OnceLock};
 ///
 /// Made by `Subscriber.recv` and its like. `str(message)` is the first frame's text, topic
 /// included: what pyzmq's `recv_string` would have given. What the frames mean is worked out when
-/// first asked for. May be shared between threads, compared, hashed and pickled.
+/// first asked for. May be shared between threads and pickled. Two messages are equal if their frames
+/// and their topics are; times do not count.
 ///
 /// Args:
 ///     frames: The frames as they came on the wire, at least one.
 ///     framing: How to read them: "plain", "envelope" or "raw" (see `Subscriber`).
+///     topic: The topic that the message has; None for that of the stamp or the envelope, if any. A
+///         single frame is split only if this names the topic that it starts with.
 ///     received_at: When they came; None for now. A naive datetime is taken as local time.
 ///
 /// Raises:
-///     ValueError: There are no frames, or `framing` is none of the three.
+///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not have
+///         this topic.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
 pub(super) struct Message {
     first: Body,
     pub(super) rest: Vec<Py<PyBytes>>,
     framing: Framing,
+    /// The length of the topic that the first frame starts with; 0 where it is not split.
+    topic_len: u8,
     at_ns: i64,
     /// In a box: most messages are read in one way alone, and a small object is made faster.
     meaning: OnceLock<Box<Meaning>>,
@@ -72,9 +79,34 @@ impl Message {
             },
             rest,
             framing,
+            topic_len: received.topic_len,
             at_ns: received.at_ns,
             meaning: OnceLock::new(),
             undecodable: Some(Arc::clone(undecodable)),
+            counted: AtomicBool::new(false),
+            address: None,
+        })
+    }
+
+    /// One of these frames, the first of which is split at this length.
+    pub(super) fn new(
+        frames: Vec<Py<PyBytes>>,
+        framing: Framing,
+        topic_len: u8,
+        at_ns: i64,
+    ) -> PyResult<Self> {
+        let mut frames = frames.into_iter();
+        let first = frames
+            .next()
+            .ok_or_else(|| PyValueError::new_err("a message has at least one frame"))?;
+        Ok(Self {
+            first: first.into(),
+            rest: frames.collect(),
+            framing,
+            topic_len,
+            at_ns,
+            meaning: OnceLock::new(),
+            undecodable: None,
             counted: AtomicBool::new(false),
             address: None,
         })
@@ -89,9 +121,10 @@ impl Message {
     pub(super) fn meaning(&self, py: Python<'_>) -> &Meaning {
         self.meaning.get_or_init(|| {
             Box::new(if self.rest.is_empty() {
-                interpret(&[self.first.as_bytes(py)], self.framing)
+                let frame = self.first.as_bytes(py);
+                interpret(&[frame], self.framing, self.topic_len)
             } else {
-                interpret(&self.bytes(py), self.framing)
+                interpret(&self.bytes(py), self.framing, self.topic_len)
             })
         })
     }
@@ -153,10 +186,12 @@ impl Message {
 #[pymethods]
 impl Message {
     #[new]
-    #[pyo3(signature = (frames, *, framing = "plain", received_at = None))]
-    fn new(
+    #[pyo3(signature = (frames, *, framing = "plain", topic = None, received_at = None))]
+    fn py_new(
+        py: Python<'_>,
         frames: &Bound<'_, PyAny>,
         framing: &str,
+        topic: Option<&str>,
         received_at: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let frames: Vec<Py<PyBytes>> = frames.extract().map_err(|_| {
@@ -176,19 +211,21 @@ impl Message {
                 })?
             }
         };
-        restore(frames, framing, at_ns)
+        restore(py, frames, framing, at_ns, topic)
     }
 
-    /// The topic, or None where there is none.
+    /// The topic, or None where none is certain.
     ///
-    /// A stamp decides; without one it is what stands before the first `:` if that obeys the topic
-    /// grammar (a documented guess: `12:30 lunch` has topic `12`), or the first of several frames.
+    /// It is that of the stamp, or the first of several frames if that obeys the topic grammar, or one
+    /// of the exact topics that the subscriber had subscribed to (`topics=[...]`) when it received the
+    /// message, if the first frame starts with it and `:`. Other frames are not split, so that
+    /// `12:30 lunch` stays as it is, unless the subscriber was created with `split_topics=True`.
     #[getter]
     fn topic(&self, py: Python<'_>) -> Option<&str> {
         self.meaning(py).topic.as_deref()
     }
 
-    /// The payload as text, without the topic; undecodable bytes are replaced by U+FFFD.
+    /// The payload as text: without the topic, or the whole frame where `topic` is None. Undecodable bytes are replaced by U+FFFD.
     #[getter]
     fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         let (text, whole) = text(py, self.payload(py))?;
@@ -198,7 +235,7 @@ impl Message {
         Ok(text)
     }
 
-    /// The payload's bytes, untouched, without the topic.
+    /// The payload's bytes, unchanged: without the topic, or the whole frame where `topic` is None.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let payload = self.payload(py);
@@ -272,10 +309,28 @@ impl Message {
     ///     What the payload holds: dict, list, str, int, float, bool or None.
     ///
     /// Raises:
-    ///     ValueError: The payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
+    ///     ValueError: If the payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        py.import(intern!(py, "json"))?
-            .call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,))
+        let json = py.import(intern!(py, "json"))?;
+        let parsed = json.call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,));
+        parsed.map_err(|error| match self.unsplit_advice(py) {
+            Some(advice) => advised(&json, &error, &advice).unwrap_or(error),
+            None => error,
+        })
+    }
+
+    /// What `json` and `unpack_array` advise where the payload may begin with a topic; otherwise None.
+    #[pyo3(name = "_unsplit_advice")]
+    fn unsplit_advice(&self, py: Python<'_>) -> Option<String> {
+        if self.topic(py).is_some() || self.framing == Framing::Raw {
+            return None;
+        }
+        let (topic, _) = topic::split(self.payload(py))?;
+        let topic = PyString::new(py, topic).repr().ok()?;
+        Some(format!(
+            "the message has no topic, but it may start with topic {topic}: subscribe with \
+             topics=[{topic}], or create the Subscriber with split_topics=True"
+        ))
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
@@ -299,9 +354,7 @@ impl Message {
             return py.NotImplemented();
         };
         let other = other.get();
-        let same = self.at_ns == other.at_ns
-            && self.framing == other.framing
-            && self.bytes(py) == other.bytes(py);
+        let same = self.bytes(py) == other.bytes(py) && self.topic(py) == other.topic(py);
         pyo3::types::PyBool::new(py, same)
             .to_owned()
             .into_any()
@@ -310,7 +363,7 @@ impl Message {
 
     fn __hash__(&self, py: Python<'_>) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.at_ns, self.bytes(py)).hash(&mut hasher);
+        (self.bytes(py), self.topic(py)).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -318,35 +371,74 @@ impl Message {
         let restore = py
             .import(intern!(py, "zmqchat_rs._core"))?
             .getattr(intern!(py, "_restore_message"))?;
-        let arguments = (self.frames(py)?, self.framing.as_str(), self.at_ns);
+        let arguments = (
+            self.frames(py)?,
+            self.framing.as_str(),
+            self.at_ns,
+            self.topic(py),
+        );
         (restore, arguments).into_pyobject(py)
     }
 }
 
+/// The same error of `json.loads`, with advice after its text.
+fn advised(json: &Bound<'_, PyModule>, error: &PyErr, advice: &str) -> Option<PyErr> {
+    let py = json.py();
+    let class = json.getattr(intern!(py, "JSONDecodeError")).ok()?;
+    let value = error.value(py);
+    let text: String = value.getattr(intern!(py, "msg")).ok()?.extract().ok()?;
+    let doc = value.getattr(intern!(py, "doc")).ok()?;
+    let pos = value.getattr(intern!(py, "pos")).ok()?;
+    let advised = class.call1((format!("{advice}. {text}"), doc, pos)).ok()?;
+    Some(PyErr::from_value(advised))
+}
+
 /// Makes a pickled message anew.
 #[pyfunction]
+#[pyo3(signature = (frames, framing, at_ns, topic = None))]
 pub(super) fn _restore_message(
+    py: Python<'_>,
     frames: Vec<Py<PyBytes>>,
     framing: &str,
     at_ns: i64,
+    topic: Option<&str>,
 ) -> PyResult<Message> {
-    restore(frames, framing, at_ns)
+    restore(py, frames, framing, at_ns, topic)
 }
 
-pub(super) fn restore(frames: Vec<Py<PyBytes>>, framing: &str, at_ns: i64) -> PyResult<Message> {
+/// A message that has this topic; None for that of the stamp or the envelope.
+fn restore(
+    py: Python<'_>,
+    frames: Vec<Py<PyBytes>>,
+    framing: &str,
+    at_ns: i64,
+    topic: Option<&str>,
+) -> PyResult<Message> {
     let framing = Framing::parse(framing)?;
-    let mut frames = frames.into_iter();
-    let first = frames.next().ok_or_else(|| {
-        pyo3::exceptions::PyValueError::new_err("a message has at least one frame")
-    })?;
-    Ok(Message {
-        first: first.into(),
-        rest: frames.collect(),
-        framing,
-        at_ns,
-        meaning: OnceLock::new(),
-        undecodable: None,
-        counted: AtomicBool::new(false),
-        address: None,
-    })
+    let Some(topic) = topic else {
+        return Message::new(frames, framing, 0, at_ns);
+    };
+    topic::validate(topic)?;
+    let topic_len = match frames.first() {
+        Some(first) => topic::len_in(first.as_bytes(py), topic),
+        None => 0,
+    };
+    let message = Message::new(frames, framing, topic_len, at_ns)?;
+    if message.topic(py) == Some(topic) {
+        return Ok(message);
+    }
+    let quoted = quote(topic);
+    let remedy = match (framing, message.topic(py)) {
+        (Framing::Raw, _) => {
+            "framing=\"raw\" gives a message no topic; leave out `topic`".to_owned()
+        }
+        (_, Some(own)) => format!("its topic is {}; leave out `topic`", quote(own)),
+        (_, None) => format!(
+            "expected the first frame to start with {}",
+            quote(&format!("{topic}:"))
+        ),
+    };
+    Err(PyValueError::new_err(format!(
+        "the message does not have the topic {quoted}: {remedy}"
+    )))
 }

@@ -65,6 +65,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(information::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(information::local_addresses, module)?)?;
     module.add_function(wrap_pyfunction!(information::sanitize, module)?)?;
+    module.add_function(wrap_pyfunction!(information::_leading_topic, module)?)?;
     module.add_function(wrap_pyfunction!(information::use_color, module)?)?;
     module.add_function(wrap_pyfunction!(information::paint, module)?)?;
     module.add_function(wrap_pyfunction!(information::_wrap, module)?)?;

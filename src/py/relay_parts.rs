@@ -29,6 +29,8 @@ impl Capture for Keeper {
         self.0.push(messages.into_iter().map(|message| Entry {
             frames: message.frames,
             framing: Framing::Plain,
+            // A relay has no topics of its own: they are named when the log is read.
+            topic_len: 0,
             at_ns: message.at_ns,
         }));
     }

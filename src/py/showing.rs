@@ -57,7 +57,7 @@ impl Subscriber {
             for (index, received) in taken.iter().enumerate() {
                 let rest = received.rest.iter().map(Frame::bytes);
                 let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
-                let meaning = interpret(&frames, self.core.framing());
+                let meaning = interpret(&frames, self.core.framing(), received.topic_len);
                 let stamp = meaning.stamp.as_ref();
                 if meaning.is_presence(&frames) {
                     continue;

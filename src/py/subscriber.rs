@@ -31,8 +31,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///     topics: Exact topics to hear, one or several (`room1` does not hear `room10`). None hears
 ///         everything until the first `subscribe` narrows it; `()` hears nothing yet.
 ///     prefixes: Raw prefixes to hear, str or bytes, one or several: ZeroMQ's own filter.
-///     framing: How to read messages: "plain" splits `topic:text`; "envelope" also subscribes to
+///     framing: How to read messages: "plain" reads `topic:text`; "envelope" also subscribes to
 ///         topics that are a frame of their own; "raw" splits nothing.
+///     split_topics: Whether a message without a stamp that starts with none of `topics` is split at
+///         its first `:`, where what precedes it can be a topic. This is a guess: `12:30 lunch`
+///         then has the topic `12`. With False such a message has no topic, and its text is whole.
 ///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. What
 ///         comes beyond that is lost, or waits at the publisher, as the publisher chose.
 ///     max_message_bytes: A publisher that sends a larger frame is cut off, and tried again. Less
@@ -71,9 +74,10 @@ impl Subscriber {
     #[new]
     #[pyo3(
         signature = (connect = None, *others, bind = None, topics = None, prefixes = None,
-                     framing = "plain", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
+                     framing = "plain", split_topics = false, high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
                      keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
+                          split_topics=False, \
                           high_water_mark=10000, max_message_bytes=67108864, \
                           keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
     )]
@@ -86,6 +90,7 @@ impl Subscriber {
         topics: Option<&Bound<'_, PyAny>>,
         prefixes: Option<&Bound<'_, PyAny>>,
         framing: &str,
+        split_topics: bool,
         high_water_mark: Whole,
         max_message_bytes: Whole,
         keepalive: Option<KeepAlive>,
@@ -111,6 +116,7 @@ impl Subscriber {
                 .transpose()?,
             prefixes: prefixes.map_or_else(|| Ok(Vec::new()), arguments::prefixes)?,
             framing: Framing::parse(framing)?,
+            split_topics,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             connecting: arguments::connecting(keepalive, reconnect_max, batch_bytes)?,

@@ -59,7 +59,7 @@ impl MessageTable {
         if let Ok(reader) = source.cast::<TranscriptReader>() {
             reader.get().drain_into(py, &mut builder)?;
         } else if let Some(path) = path_of(source)? {
-            read_transcript(py, path, false, false)?.drain_into(py, &mut builder)?;
+            read_transcript(py, path, false, false, None)?.drain_into(py, &mut builder)?;
         } else {
             collect(source, &mut builder)?;
         }

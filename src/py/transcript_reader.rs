@@ -1,12 +1,11 @@
 //! `TranscriptReader`: messages from a file.
 
-use super::arguments::{seconds, Seconds};
-use super::message::{self, Message};
+use super::arguments::{self, seconds, Seconds};
+use super::message::Message;
 use super::transcript::{warn, working};
 use crate::error::{Error, Result};
 use crate::log::{self, Checkpoint, Entry};
 use crate::table::Builder;
-use crate::wire::message::interpret;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::VecDeque;
@@ -29,6 +28,7 @@ const CHECK: Duration = Duration::from_millis(50);
 pub(super) struct TranscriptReader {
     path: PathBuf,
     state: Mutex<Reading>,
+    messages: AtomicU64,
     skipped: AtomicU64,
     closed: AtomicBool,
 }
@@ -91,6 +91,7 @@ impl TranscriptReader {
             Err(Error::Closed(text)) if text.is_empty() => {}
             Err(error) => return Err(error),
         }
+        self.messages.store(reader.parsed(), Ordering::Relaxed);
         self.skipped.store(reader.skipped(), Ordering::Relaxed);
         Ok(reader.take_first_skipped().map(|(path, line)| {
             format!(
@@ -112,7 +113,7 @@ impl TranscriptReader {
                     return Ok(());
                 }
                 for entry in state.ready.drain(..) {
-                    let meaning = interpret(&entry.frames, entry.framing);
+                    let meaning = entry.meaning();
                     table.push(entry.at_ns, &meaning, meaning.payload(&entry.frames));
                 }
                 // Not each time: to attach may take a while where other threads are busy.
@@ -160,6 +161,12 @@ impl TranscriptReader {
     #[pyo3(signature = (timeout))]
     fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.next(py, seconds("timeout", timeout)?)
+    }
+
+    /// How many messages were read so far, of whatever topic.
+    #[getter]
+    fn _messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
     }
 
     /// How many lines were passed over so far, as they are no whole messages. Empty lines and those
@@ -219,7 +226,12 @@ impl TranscriptReader {
 pub(super) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     let frames = entry.frames.iter();
     let frames = frames.map(|frame| PyBytes::new(py, frame).unbind());
-    message::restore(frames.collect(), entry.framing.as_str(), entry.at_ns)
+    Message::new(
+        frames.collect(),
+        entry.framing,
+        entry.topic_len,
+        entry.at_ns,
+    )
 }
 
 /// Reads what a `Transcript` wrote, in either format.
@@ -232,27 +244,36 @@ pub(super) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
 ///     follow: Whether to wait for what is still to be written at the end of the file, also after
 ///         it was rotated. Ctrl+C ends the wait, and so does `close`.
 ///     rotated: Whether to begin with the oldest of `PATH.1`, `PATH.2` and so on.
+///     topics: Give only messages of these exact topics, one or several (default: all messages). A
+///         message that was recorded without a topic, by a relay or a subscriber to everything, is
+///         included if it starts with one of them and `:`; it is split there.
 ///
 /// Returns:
 ///     An iterator of messages, which reads as it goes.
 ///
 /// Raises:
-///     ZmqChatError: The file cannot be read; the text names it.
+///     ZmqChatError: If the file cannot be read; the text names it.
+///     ValueError: If an item of `topics` cannot be a topic.
 #[pyfunction]
-#[pyo3(signature = (path, *, follow = false, rotated = false))]
+#[pyo3(signature = (path, *, follow = false, rotated = false, topics = None))]
 pub(super) fn read_transcript(
     py: Python<'_>,
     path: PathBuf,
     follow: bool,
     rotated: bool,
+    topics: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<TranscriptReader> {
-    let reader = working(py, |_| log::Reader::open(&path, follow, rotated))?;
+    let topics = topics
+        .map(|topics| arguments::texts("topics", topics))
+        .transpose()?;
+    let reader = working(py, |_| log::Reader::open(&path, follow, rotated, topics))?;
     Ok(TranscriptReader {
         path: reader.path().to_owned(),
         state: Mutex::new(Reading {
             reader: Some(reader),
             ready: VecDeque::new(),
         }),
+        messages: AtomicU64::new(0),
         skipped: AtomicU64::new(0),
         closed: AtomicBool::new(false),
     })

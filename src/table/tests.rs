@@ -9,7 +9,7 @@ fn table<P: AsRef<[u8]>>(payloads: &[P]) -> Table {
     let mut builder = Builder::default();
     for (at, payload) in (0..).zip(payloads) {
         let frames = [payload.as_ref()];
-        let meaning = interpret(&frames, Framing::Raw);
+        let meaning = interpret(&frames, Framing::Raw, 0);
         builder.push(at, &meaning, meaning.payload(&frames));
     }
     builder.finish(true)

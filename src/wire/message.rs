@@ -43,7 +43,11 @@ impl Framing {
     }
 }
 
-/// Where the parts of a message stand; its payload is `frames[frame][start..]`.
+/// The parts of a message; its payload is `frames[frame][start..]`.
+///
+/// The topic comes from the stamp or from the envelope. Where neither has one, the first frame is split
+/// only on request: it cannot be known whether `12:30 lunch` has a topic. The request is the length of
+/// the topic, which a subscriber determines when it receives the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Meaning {
     /// The topic, if there is one.
@@ -66,6 +70,18 @@ impl Meaning {
             .unwrap_or_default()
     }
 
+    /// Splits off the topic of this length, unless there is a topic already or `first` starts with none.
+    fn split(mut self, first: &[u8], topic_len: u8) -> Self {
+        let end = usize::from(topic_len);
+        if self.topic.is_none() && first.get(end) == Some(&b':') {
+            self.topic = topic::is_topic(&first[..end]).map(str::to_owned);
+            if self.topic.is_some() && self.frame == 0 {
+                self.start = end + 1;
+            }
+        }
+        self
+    }
+
     /// Whether it says who is there, and nothing else; `frames` as in [`Self::payload`]. What has
     /// text is there to be read, whatever kind it claims to be of.
     #[must_use]
@@ -74,28 +90,29 @@ impl Meaning {
     }
 }
 
-/// Says what `frames` mean.
+/// Interprets `frames`. `topic_len` is the length of the topic that the first frame is known to start
+/// with (see [`Meaning`]), or 0.
 ///
-/// `Plain` and `Envelope` read alike: the number of frames tells which of the two a sender chose.
+/// `Plain` and `Envelope` are read alike: the number of frames shows which of the two the sender used.
 #[must_use]
-pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing) -> Meaning {
+pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) -> Meaning {
     if framing == Framing::Raw {
         return Meaning::default();
     }
     match frames {
         [] => Meaning::default(),
-        [only] => topic::split(only.as_ref()).map_or_else(Meaning::default, |(topic, _)| Meaning {
-            topic: Some(topic.to_owned()),
-            start: topic.len() + 1,
-            ..Meaning::default()
-        }),
+        [only] => Meaning::default().split(only.as_ref(), topic_len),
         [first, .., last] => {
             let first = first.as_ref();
-            stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| Meaning {
+            if let Some(meaning) = stamped(first, last.as_ref(), frames.len()) {
+                return meaning.split(first, topic_len);
+            }
+            let meaning = Meaning {
                 topic: topic::is_topic(first).map(str::to_owned),
                 frame: 1,
                 ..Meaning::default()
-            })
+            };
+            meaning.split(first, topic_len)
         }
     }
 }
@@ -138,7 +155,7 @@ mod tests {
                 ..stamp(Some("lobby"))
             };
             let frames = [format!("lobby:{text}").into_bytes(), stamp.encode()];
-            interpret(&frames, Framing::Plain).is_presence(&frames)
+            interpret(&frames, Framing::Plain, 0).is_presence(&frames)
         };
         for kind in crate::wire::stamp::PRESENCE {
             assert!(stamped(Some(kind), ""));
@@ -160,31 +177,73 @@ mod tests {
     }
 
     /// Topic, payload and whether a stamp was found.
-    fn read(frames: &[&[u8]], framing: Framing) -> (Option<String>, Vec<u8>, bool) {
-        let meaning = interpret(frames, framing);
+    fn read(frames: &[&[u8]], framing: Framing, topic_len: u8) -> (Option<String>, Vec<u8>, bool) {
+        let meaning = interpret(frames, framing, topic_len);
         let payload = meaning.payload(frames).to_vec();
         (meaning.topic, payload, meaning.stamp.is_some())
     }
 
     fn expect(frames: &[&[u8]], topic: Option<&str>, payload: &[u8], stamped: bool) {
+        expect_split(0, frames, topic, payload, stamped);
+    }
+
+    fn expect_split(
+        topic_len: u8,
+        frames: &[&[u8]],
+        topic: Option<&str>,
+        payload: &[u8],
+        stamped: bool,
+    ) {
         for framing in [Framing::Plain, Framing::Envelope] {
             let expected = (topic.map(str::to_owned), payload.to_vec(), stamped);
-            assert_eq!(read(frames, framing), expected, "{frames:?}");
+            assert_eq!(read(frames, framing, topic_len), expected, "{frames:?}");
         }
         let raw = (None, frames[0].to_vec(), false);
-        assert_eq!(read(frames, Framing::Raw), raw);
+        assert_eq!(read(frames, Framing::Raw, topic_len), raw);
     }
 
     #[test]
-    fn one_frame() {
-        expect(&[b"Hello"], None, b"Hello", false);
-        expect(&[b"room1:Hello"], Some("room1"), b"Hello", false);
-        expect(&[b"http://x"], None, b"http://x", false);
-        expect(&[b""], None, b"", false);
-        let alone = stamp(None).encode();
-        expect(&[b"12:30 lunch"], Some("12"), b"30 lunch", false);
-        // JSON without a topic is text, though a `:` follows its first key.
-        expect(&[&alone], None, &alone, false);
+    fn one_frame_is_never_split_by_a_guess() {
+        let stamp_alone = stamp(None).encode();
+        for frame in [
+            &b"Hello"[..],
+            b"room1:Hello",
+            b"12:30 lunch",
+            b"2026-01-31T12:30:05,21.5",
+            b"http://x",
+            b"",
+            &stamp_alone,
+        ] {
+            expect(&[frame], None, frame, false);
+        }
+    }
+
+    #[test]
+    fn one_frame_is_split_at_the_length_of_its_topic() {
+        expect_split(5, &[b"room1:Hello"], Some("room1"), b"Hello", false);
+        expect_split(5, &[b"room1://x"], Some("room1"), b"//x", false);
+        expect_split(2, &[b"12:30 lunch"], Some("12"), b"30 lunch", false);
+    }
+
+    #[test]
+    fn a_length_that_is_not_that_of_a_topic_is_ignored() {
+        for (topic_len, frame) in [(4, &b"room1:Hi"[..]), (5, b"room1"), (7, b"my room:Hi")] {
+            expect_split(topic_len, &[frame], None, frame, false);
+        }
+    }
+
+    #[test]
+    fn a_stamp_without_a_topic_leaves_the_split_to_the_subscriber() {
+        let none = stamp(None).encode();
+        expect_split(5, &[b"room1:Hi", &none], Some("room1"), b"Hi", true);
+        let room = stamp(Some("a")).encode();
+        expect_split(3, &[b"a:b:Hi", &room], Some("a"), b"b:Hi", true);
+    }
+
+    #[test]
+    fn of_several_frames_the_payload_is_not_split() {
+        expect_split(5, &[b"room1:x", b"Hi"], Some("room1"), b"Hi", false);
+        expect_split(1, &[b"room1", b"a:b"], Some("room1"), b"a:b", false);
     }
 
     #[test]
@@ -226,7 +285,7 @@ mod tests {
     #[test]
     fn no_frames_mean_nothing() {
         for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
-            let meaning = interpret::<&[u8]>(&[], framing);
+            let meaning = interpret::<&[u8]>(&[], framing, 1);
             assert_eq!(meaning, Meaning::default());
             assert_eq!(meaning.payload::<&[u8]>(&[]), b"");
             assert_eq!(Framing::parse(framing.as_str()), Ok(framing));
@@ -250,17 +309,17 @@ mod tests {
     proptest! {
         #[test]
         fn the_payload_always_lies_within_the_frames(
-            frames in proptest::collection::vec(any_frame(), 1..5),
+            frames in proptest::collection::vec(any_frame(), 1..5), topic_len: u8,
         ) {
             for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
-                let meaning = interpret(&frames, framing);
+                let meaning = interpret(&frames, framing, topic_len);
                 prop_assert!(meaning.frame < frames.len());
                 prop_assert!(meaning.start <= frames[meaning.frame].len());
                 if let Some(topic) = &meaning.topic {
                     prop_assert_eq!(topic::validate(topic), Ok(()));
                 }
-                if let Some(stamp) = &meaning.stamp {
-                    prop_assert_eq!(&stamp.topic, &meaning.topic);
+                if let Some(topic) = meaning.stamp.and_then(|stamp| stamp.topic) {
+                    prop_assert_eq!(Some(topic), meaning.topic);
                 }
             }
         }
@@ -277,7 +336,7 @@ mod tests {
                 vec![plain, stamp.encode()],
                 vec![envelope, payload.clone(), stamp.encode()],
             ] {
-                let meaning = interpret(&frames, Framing::Plain);
+                let meaning = interpret(&frames, Framing::Plain, 0);
                 prop_assert_eq!(meaning.payload(&frames), payload.as_slice());
                 prop_assert_eq!(&meaning.topic, &topic);
                 prop_assert_eq!(meaning.stamp.as_ref(), Some(&stamp));

@@ -88,10 +88,11 @@ pub fn is_topic(bytes: &[u8]) -> Option<&str> {
     obeys.then_some(topic)
 }
 
-/// Splits a plain frame at its first `:` into topic and payload; `None` where the whole frame is
-/// text: no topic stands there, or `//` follows the `:`, as in a URL.
+/// Splits a plain frame at its first `:` into topic and payload. Returns `None` where the frame does not
+/// begin with a topic and `:`, or where `//` follows, as in a URL.
 ///
-/// For frames without a stamp this is a guess: `12:30 lunch` has the topic `12`.
+/// This is a guess: it finds the topic `12` in `12:30 lunch`. A message is split so only if its
+/// subscriber asked for that (`split_topics`).
 #[must_use]
 pub fn split(frame: &[u8]) -> Option<(&str, &[u8])> {
     // The longest topic and its `:`, so a long frame costs no more than a short one.
@@ -102,6 +103,17 @@ pub fn split(frame: &[u8]) -> Option<(&str, &[u8])> {
         return None;
     }
     Some((is_topic(&head[..colon])?, payload))
+}
+
+/// The length of `topic` if `frame` starts with it and `:`, otherwise 0.
+#[must_use]
+pub fn len_in(frame: &[u8], topic: &str) -> u8 {
+    let rest = frame.strip_prefix(topic.as_bytes());
+    let begins = rest.is_some_and(|rest| rest.starts_with(b":"));
+    u8::try_from(topic.len())
+        .ok()
+        .filter(|_| begins)
+        .unwrap_or(0)
 }
 
 /// What a plain frame on `topic` starts with, and the prefix that a subscriber to it asks for: `room1:`.

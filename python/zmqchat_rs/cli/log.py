@@ -13,7 +13,7 @@ from zmqchat_rs._core import read_transcript, transcript_line
 from zmqchat_rs._listening import Lines, Sink, write_line
 
 from . import streams
-from .options import add_color, add_command, whole_number
+from .options import add_color, add_command, as_usage, whole_number
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -53,7 +53,12 @@ def add_to(commands: Commands) -> None:
     what = parser.add_argument_group("what to print")
     what.add_argument("--grep", type=_pattern, metavar="PATTERN", help="what matches this regex")
     what.add_argument(
-        "-t", "--topic", action="append", default=[], help="this topic exactly (repeatable)"
+        "-t",
+        "--topic",
+        action="append",
+        default=[],
+        help="this topic exactly; also what was recorded without a topic and begins with 'TOPIC:' "
+        "(repeatable)",
     )
     what.add_argument(
         "--from",
@@ -95,13 +100,17 @@ def run(arguments: Namespace) -> int:
         sink = _Json()
     else:
         sink = Lines(color=arguments.color, timestamps=arguments.timestamps)
-    with read_transcript(arguments.file, follow=arguments.follow, rotated=arguments.all) as reader:
+    with as_usage():
+        reader = read_transcript(
+            arguments.file,
+            follow=arguments.follow,
+            rotated=arguments.all,
+            topics=arguments.topic or None,
+        )
+    with reader:
         streams.on_closed_stdout(reader.close)
-        read = False
 
         def asked_for(message: Message) -> bool:
-            nonlocal read
-            read = True
             return _is_asked_for(message, arguments)
 
         present: Iterator[Message] = filter(asked_for, _present(reader))
@@ -116,14 +125,13 @@ def run(arguments: Namespace) -> int:
                 if asked_for(message):
                     sink.show(message)
                     sink.flush()
-    if not read:
-        check_readable(arguments.file, reader)
+    check_readable(arguments.file, reader)
     return 0
 
 
 def check_readable(path: str, reader: TranscriptReader) -> None:
     """Refuse a file of which nothing could be read; an empty one is no error."""
-    if reader.skipped:
+    if reader.skipped and not reader._messages:  # noqa: SLF001
         raise ValueError(f"'{path}' holds no messages that could be read")
 
 
@@ -139,8 +147,6 @@ def _present(reader: TranscriptReader) -> Iterator[Message]:
 def _is_asked_for(message: Message, arguments: Namespace) -> bool:
     if message._presence:  # noqa: SLF001
         return False  # of a chat, in what a relay kept
-    if arguments.topic and message.topic not in arguments.topic:
-        return False
     if arguments.sender and message.sender not in arguments.sender:
         return False
     at = message.received_at

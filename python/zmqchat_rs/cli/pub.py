@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import Message, Publisher
+from zmqchat_rs._core import Publisher
 
 from . import piped, streams
 from .notices import Audience
@@ -31,8 +31,8 @@ _LINGER = 10.0
 _DESCRIPTION = """\
 Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
 
-A line is sent as it is. Whoever hears room1 gets 'room1:Hello'; with -t room1,
-'Hello' is enough. It binds port 5555 of every network unless told otherwise;
+A line is sent as it is. Subscribers to room1 receive the line 'room1:Hello';
+with -t room1, 'Hello' is enough. It binds port 5555 of every network unless told otherwise;
 others hear it with 'zmqchat sub' and the address that is printed here."""
 
 _EXAMPLES = """\
@@ -78,7 +78,7 @@ def add_to(commands: Commands) -> None:
         "--framing",
         choices=("plain", "envelope"),
         default="plain",
-        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own",
+        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own, given with -t",
     )
     where = parser.add_argument_group("where")
     where.add_argument(
@@ -180,24 +180,14 @@ class _Publishing:
 
     def _send(self, line: bytes) -> None:
         """Send one line, and say when no subscriber receives it."""
-        data, topic = _split(line, self._arguments)
+        topic = self._arguments.topic
         # Before it is sent: a subscriber that received it may have left afterwards.
         missing = ""
         if self._prompt is not None or self._arguments.wait != 0:
-            missing = self._receivers.missing(data, topic)
-        self._publisher.send(data, topic=topic)
+            missing = self._receivers.missing(line, topic)
+        self._publisher.send(line, topic=topic)
         if missing:
             streams.notice(missing)
-
-
-def _split(line: bytes, arguments: Namespace) -> tuple[bytes, str | None]:
-    """Give the payload and the topic of a line."""
-    topic = arguments.topic
-    if topic is None and (arguments.name is not None or arguments.framing == "envelope"):
-        # Where the topic travels apart from the text, `room1:Hello` still names one.
-        message = Message([line])
-        return message.data, message.topic
-    return line, topic
 
 
 def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
@@ -211,8 +201,10 @@ def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> Non
     if arguments.connect:
         streams.notice(f"Publishing to {', '.join(arguments.connect)}.")
     if typed:
-        rooms = f"It goes to {arguments.topic}." if topic else "room1:Hello goes to room1."
-        streams.notice(f"Type a message and press Enter. {rooms} Ctrl+D ends.")
+        rooms = f" It goes to {arguments.topic}." if topic else ""
+        if not topic and arguments.framing == "plain":
+            rooms = " room1:Hello goes to room1."
+        streams.notice(f"Type a message and press Enter.{rooms} Ctrl+D ends.")
 
 
 def _wait(publisher: Publisher, arguments: Namespace) -> None:

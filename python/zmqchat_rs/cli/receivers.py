@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import Message, sanitize
+from zmqchat_rs._core import _leading_topic, sanitize
 
 if TYPE_CHECKING:
     from zmqchat_rs._core import Publisher
@@ -58,7 +58,7 @@ class Receivers:
         """
         shown = topic
         if topic is None and self._framing == "plain":
-            shown = Message([data]).topic
+            shown = _leading_topic(data)
         changes = self._changes.count
         if changes != self._compared_at:
             self._compared_at = changes
@@ -91,7 +91,8 @@ class Receivers:
         listed = ", ".join(shown[:_MOST]) + (f" and {more} more" if more else "")
         if topic is not None:
             return sanitize(f"(no subscriber for {topic}; subscribed: {listed})")
-        hint = f"; type {names[0]}:Hello" if names and self._typed else ""
+        splits = self._typed and self._framing == "plain"
+        hint = f"; type {names[0]}:Hello" if names and splits else ""
         return sanitize(f"(no subscriber for messages without topic; subscribed: {listed}{hint})")
 
 

@@ -175,10 +175,8 @@ def _has_more(message: Message) -> bool:
 def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     """Hand out each message when its time has come."""
     began, elapsed, before = monotonic(), 0.0, None
-    read = False
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
-            read = True
             if message._presence:  # noqa: SLF001
                 continue  # of a chat, in what a relay kept
             now = message.received_at
@@ -189,8 +187,7 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
             if arguments.speed:
                 streams.wait_until(began + elapsed / arguments.speed)
             out(message)
-    if not read:
-        check_readable(arguments.file, reader)
+    check_readable(arguments.file, reader)
 
 
 def _speed(text: str) -> float:

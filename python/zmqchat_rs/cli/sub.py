@@ -37,6 +37,7 @@ examples:
   zmqchat sub                          everything published on this laptop
   zmqchat sub 192.168.1.12 -t room1    room1 of another laptop
   zmqchat sub -t room1 -t room2        two rooms
+  zmqchat sub --split-topics           everything; 'room1:Hello' has topic room1
   zmqchat sub --log chat.log           keeps them, too; zmqchat log chat.log
   zmqchat sub -c 1 -W 10               one message; exit code 3 if none in 10 s
   zmqchat sub --json | jq .text        for scripts
@@ -78,6 +79,12 @@ def add_to(commands: Commands) -> None:
         default="plain",
         help="plain: 'topic:text' (default); envelope: the topic is a frame of its own; "
         "raw: look for no topic",
+    )
+    what.add_argument(
+        "--split-topics",
+        action="store_true",
+        help="Take what precedes the first ':' of a message as its topic, where it can be one "
+        "(default: only topics given with -t)",
     )
     end = parser.add_argument_group("when to end")
     end.add_argument("-c", "--count", type=whole_number, metavar="N", help="end after N messages")
@@ -152,6 +159,7 @@ def _open(hosts: list[str], arguments: Namespace, notices: Hearing) -> Subscribe
         topics=arguments.topic if narrowed else None,
         prefixes=[os.fsencode(prefix) for prefix in arguments.prefix],
         framing=arguments.framing,
+        split_topics=arguments.split_topics,
         on_event=notices,
     )
 

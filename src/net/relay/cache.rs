@@ -3,7 +3,7 @@
 //! Invariant: it holds at most so many topics and so many bytes; what was published longest ago
 //! makes room.
 
-use crate::wire::message::{interpret, Framing};
+use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::topic;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,6 +30,16 @@ pub(super) struct Cache {
     bytes: usize,
 }
 
+/// The topic of the stamp or the envelope, or what precedes the first `:`.
+fn topic_of(frames: &[Vec<u8>]) -> Option<String> {
+    let Meaning { topic, frame, .. } = interpret(frames, Framing::Plain, 0);
+    if topic.is_some() || frame > 0 {
+        return topic;
+    }
+    let (topic, _) = topic::split(frames.first()?)?;
+    Some(topic.to_owned())
+}
+
 fn size(frames: &Frames) -> usize {
     frames.iter().map(Vec::len).sum()
 }
@@ -52,8 +62,11 @@ impl Cache {
     }
 
     /// Keeps a message in place of its topic's last one. One without a topic is not kept.
+    ///
+    /// The topic is the one that a subscriber can ask for. The cache only matches it: subscribers
+    /// receive the frames unchanged, and split them by their own subscriptions.
     pub(super) fn put(&mut self, frames: &[Vec<u8>]) {
-        let Some(topic) = interpret(frames, Framing::Plain).topic else {
+        let Some(topic) = topic_of(frames) else {
             return;
         };
         let topic = match self.topics.remove_entry(topic.as_str()) {
@@ -126,6 +139,14 @@ mod tests {
         assert!(found(&cache, "b:").is_empty());
         assert!(found(&cache, "a:1").is_empty());
         assert_eq!(cache.len(), 2);
+    }
+
+    #[test]
+    fn a_stamp_without_a_topic_leaves_it_to_the_frame() {
+        let stamp = br#"{"zmqchat":1,"from":"alice","id":"9f3c","topic":null,"seq":0,"sent_ns":1}"#;
+        let mut cache = Cache::new(10);
+        cache.put(&[b"room1:Hello".to_vec(), stamp.to_vec()]);
+        assert_eq!(found(&cache, "room1:"), ["room1:Hello"]);
     }
 
     #[test]
