@@ -68,6 +68,16 @@ def pair(publisher: Publisher) -> Iterator[Pair]:
 
 
 @pytest.fixture
+def room(publisher: Publisher) -> Iterator[Pair]:
+    """A publisher and a subscriber to the topic room1 and to everything else, already connected."""
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint, topics=["room1"], prefixes=b"") as subscriber:
+        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        yield Pair(publisher, subscriber)
+
+
+@pytest.fixture
 def free_port() -> Callable[[], int]:
     """A function that names a port which nobody listens on just now."""
 

@@ -47,7 +47,7 @@ def test_a_publisher_and_a_subscriber_talk_in_one_loop(
     async def main() -> list[str]:
         async with Publisher("127.0.0.1:0") as publisher:
             assert publisher.endpoint is not None
-            async with Subscriber(publisher.endpoint) as subscriber:
+            async with Subscriber(publisher.endpoint, split_topics=True) as subscriber:
                 assert await subscriber.await_connected(timeout=PATIENCE) == 1
                 assert await publisher.await_for_subscribers(timeout=PATIENCE) == 1
                 waiting = asyncio.ensure_future(subscriber.arecv())
@@ -340,18 +340,18 @@ def test_a_close_ends_every_other_wait(publisher: Publisher) -> None:
     run(main())
 
 
-def test_a_message_is_the_same_as_by_the_blocking_calls(pair: Pair) -> None:
+def test_a_message_is_the_same_as_by_the_blocking_calls(room: Pair) -> None:
     async def main() -> None:
-        await pair.publisher.asend(bytearray(b"buffer"), topic="t")
-        message = await pair.subscriber.arecv()
+        await room.publisher.asend(bytearray(b"buffer"), topic="room1")
+        message = await room.subscriber.arecv()
         assert isinstance(message, Message)
-        assert (message.topic, message.data, message.raw) == ("t", b"buffer", b"t:buffer")
-        await pair.publisher.asend(b"\xff")
-        assert await pair.subscriber.arecv_text() == "\ufffd"
-        assert pair.subscriber.stats().undecodable == 1
+        assert (message.topic, message.data, message.raw) == ("room1", b"buffer", b"room1:buffer")
+        await room.publisher.asend(b"\xff")
+        assert await room.subscriber.arecv_text() == "\ufffd"
+        assert room.subscriber.stats().undecodable == 1
         large = b"x" * 3_000_000
-        await pair.publisher.asend(large)
-        assert (await pair.subscriber.arecv()).data == large
+        await room.publisher.asend(large)
+        assert (await room.subscriber.arecv()).data == large
 
     run(main())
 

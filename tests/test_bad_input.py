@@ -87,11 +87,11 @@ def test_a_nul_in_an_address_is_refused(address: str) -> None:
             use()
 
 
-def test_a_nul_in_a_topic_is_refused_and_in_text_it_is_text(pair: Pair) -> None:
+def test_a_nul_in_a_topic_is_refused_and_in_text_it_is_text(room: Pair) -> None:
     with pytest.raises(ValueError, match=r"(?i)NUL|control|\\0|\\x00|printable"):
-        pair.publisher.send("Hello", topic="room\0")
-    pair.publisher.send("Hel\0lo", topic="room1")
-    assert pair.subscriber.recv(timeout=PATIENCE).text == "Hel\0lo"
+        room.publisher.send("Hello", topic="room\0")
+    room.publisher.send("Hel\0lo", topic="room1")
+    assert room.subscriber.recv(timeout=PATIENCE).text == "Hel\0lo"
 
 
 @pytest.mark.parametrize(("topic", "what"), [("room:1", ":"), ("room 1", "space")])

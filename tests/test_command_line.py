@@ -253,8 +253,9 @@ while True:
     time.sleep(0.02)
 """
     with start_script(script) as theirs:
-        finished = zmqchat("sub", f"127.0.0.1:{theirs.line()}", "-c", "2", "--timestamps", "none")
-    assert finished.stdout == b"room1: Hello from pyzmq\n" * 2
+        words = ("sub", f"127.0.0.1:{theirs.line()}", "-c", "2", "--timestamps", "none")
+        finished = zmqchat(*words)
+    assert finished.stdout == b"room1:Hello from pyzmq\n" * 2
     assert (finished.returncode, finished.stderr) == (0, b"")
 
 

@@ -8,9 +8,9 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from patience import until
 import pytest
 
+from patience import until
 from terminal import CTRL_D, SECONDS, in_terminal, reading_from, start, told_address, zmqchat
 from zmqchat_rs import Subscriber
 
@@ -190,9 +190,9 @@ def test_pub_with_a_name_sends_a_line_whole(
     topics: list[str] | None, topic: str | None, text: str
 ) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--name", "alice")
-    with start("pub", *words, "-m", "room1:Hello") as pub:
-        with reading_from(pub, topics=topics) as subscriber:
-            message = subscriber.recv(timeout=SECONDS)
+    running = start("pub", *words, "-m", "room1:Hello")
+    with running as pub, reading_from(pub, topics=topics) as subscriber:
+        message = subscriber.recv(timeout=SECONDS)
     assert (message.sender, message.topic, message.text) == ("alice", topic, text)
     assert message.raw == b"room1:Hello"
 

@@ -61,7 +61,7 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
             with Publisher(connect=frontend) as publisher:
                 publisher.wait_for_subscribers(timeout=SECONDS)
                 publisher.send("Hello", topic="room1")
-                assert subscriber.recv(timeout=SECONDS).text == "Hello"
+                assert subscriber.recv(timeout=SECONDS).text == "room1:Hello"
         relay.process.send_signal(number)
         ended, out, errors = relay.finish()
     assert (ended, out) == (code, "")
@@ -73,7 +73,7 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
         re.MULTILINE,
     )
     with read_transcript(log) as reader:
-        assert [message.text for message in reader] == ["Hello"]
+        assert [message.text for message in reader] == ["room1:Hello"]
 
 
 def test_it_says_who_comes_and_goes_when_told_to() -> None:

@@ -273,7 +273,7 @@ if __name__ == "__main__":
             worker.join()
         print([worker.exitcode for worker in workers], own.recv(timeout=30).text)
 """
-    assert run_python(script, deadline=90) == (0, "[0, 0] Hello\n", "")
+    assert run_python(script, deadline=90) == (0, "[0, 0] room1:Hello\n", "")
 
 
 def test_messages_travel_between_processes(run_python: RunPython) -> None:

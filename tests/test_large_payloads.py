@@ -85,12 +85,12 @@ def test_a_changed_buffer_does_not_change_what_was_sent(pair: Pair) -> None:
     assert pair.subscriber.recv_bytes(timeout=PATIENCE) == pattern(1_000_000)
 
 
-def test_a_message_gives_all_its_views_of_a_large_payload(pair: Pair) -> None:
+def test_a_message_gives_all_its_views_of_a_large_payload(room: Pair) -> None:
     data = b"room1:" + pattern(1_000_000)
-    pair.publisher.send_many([data] * 3)
-    message, same, other = (pair.subscriber.recv(timeout=PATIENCE) for _ in range(3))
-    pair.subscriber.close()
-    pair.publisher.close()
+    room.publisher.send_many([data] * 3)
+    message, same, other = (room.subscriber.recv(timeout=PATIENCE) for _ in range(3))
+    room.subscriber.close()
+    room.publisher.close()
     gc.collect()
     # The topic is read from what ZeroMQ holds; the bytes are copied when first asked for.
     assert message.topic == "room1"
@@ -143,10 +143,10 @@ def test_a_program_may_end_with_large_payloads_unsent(run_python: RunPython) -> 
 
 @pytest.mark.parametrize("size", [0, 5, *SIZES])
 @pytest.mark.parametrize("topic", [None, "room1"])
-def test_a_view_shows_the_payload_where_it_is(pair: Pair, size: int, topic: str | None) -> None:
+def test_a_view_shows_the_payload_where_it_is(room: Pair, size: int, topic: str | None) -> None:
     data = pattern(size)
-    pair.publisher.send(data, topic=topic)
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    room.publisher.send(data, topic=topic)
+    message = room.subscriber.recv(timeout=PATIENCE)
     view = message.view
     assert view == data == message.data
     assert (view.readonly, view.nbytes, view.format, view.contiguous) == (True, size, "B", True)
@@ -154,7 +154,7 @@ def test_a_view_shows_the_payload_where_it_is(pair: Pair, size: int, topic: str 
         view[:] = data
     # The message is the view's to keep.
     del message
-    pair.subscriber.close()
+    room.subscriber.close()
     gc.collect()
     assert view.tobytes() == data
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def test_listen_prints_a_line_for_each_message(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
+    room: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pair.publisher.send("Hello", topic="room1")
-    pair.publisher.send("Bye")
-    assert pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none") == 2
+    room.publisher.send("Hello", topic="room1")
+    room.publisher.send("Bye")
+    assert room.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none") == 2
     assert capsys.readouterr() == ("room1: Hello\nBye\n", "")
 
 
@@ -318,14 +318,14 @@ def test_the_exception_of_another_handler_passes_through_listen(run_python: RunP
 
 @pytest.mark.parametrize("kind", ["a path", "a transcript"])
 def test_what_is_printed_can_be_kept_in_a_log(
-    pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    room: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     path = tmp_path / "chat.log"
-    pair.publisher.send("Hello", topic="room1")
-    pair.publisher.send("two\nlines \x1b[31m")
+    room.publisher.send("Hello", topic="room1")
+    room.publisher.send("two\nlines \x1b[31m")
     log = Transcript(path)
     keep = log if kind == "a transcript" else path
-    assert pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=keep) == 2
+    assert room.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=keep) == 2
     assert capsys.readouterr().out == "room1: Hello\ntwo\\nlines \\x1b[31m\n"
     assert log.closed is False
     log.close()

@@ -62,8 +62,10 @@ def test_all_messages_are_kept_though_nobody_listens(tmp_path: Path, name: str) 
 
 def test_a_transcript_stays_open_and_counts(tmp_path: Path) -> None:
     with Transcript(tmp_path / "class.log") as transcript:
-        with relay_here(transcript) as relay, Subscriber(str(relay.backend)) as subscriber:
-            relay.wait_for_subscribers(timeout=PATIENCE)
+        with relay_here(transcript) as relay, Subscriber(
+            str(relay.backend), topics="room1"
+        ) as subscriber:
+            relay.wait_for_subscribers(topic="room1", timeout=PATIENCE)
             publish(relay, 10)
             for number in range(10):
                 assert subscriber.recv(timeout=PATIENCE).text == f"{number}\n\x1b"
@@ -196,4 +198,4 @@ def test_a_killed_relay_leaves_whole_lines(start_python: StartPython, tmp_path: 
     with read_transcript(log) as reader:
         texts = {message.text for message in reader}
         assert reader.skipped == 0
-    assert texts == {"x" * 50}
+    assert texts == {"room1:" + "x" * 50}

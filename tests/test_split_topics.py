@@ -35,7 +35,7 @@ def received(publisher: Publisher, subscriber: Subscriber, *frames: str) -> list
     for frame in frames:
         publisher.send(frame)
     publisher.send("", topic="the-end")
-    arrived = []
+    arrived: list[Any] = []
     while True:
         message = subscriber.recv(timeout=PATIENCE)
         if message.topic == "the-end":
@@ -54,12 +54,12 @@ def test_a_subscriber_to_everything_receives_messages_unchanged(pair: Pair, text
 
 
 def test_a_named_publisher_s_text_is_never_cut() -> None:
-    with Publisher("inproc://named", name="alice") as publisher:
-        with Subscriber("inproc://named", split_topics=True) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
-            publisher.send("12:30 lunch")
-            publisher.send("12:30 lunch", topic="room1")
-            messages = [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
+    publisher = Publisher("inproc://named", name="alice")
+    with publisher, Subscriber("inproc://named", split_topics=True) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.send("12:30 lunch")
+        publisher.send("12:30 lunch", topic="room1")
+        messages = [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
     assert [(m.topic, m.text) for m in messages] == [
         (None, "12:30 lunch"),
         ("room1", "12:30 lunch"),

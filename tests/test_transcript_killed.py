@@ -29,7 +29,7 @@ WRITE_FOR_EVER = """
 
     log = Transcript(sys.argv[1], format=sys.argv[2])
     for number in itertools.count(int(sys.argv[3])):
-        log.write(Message([b"room1:%09d " % number + b"x" * 8_000_000]))
+        log.write(Message([b"%09d " % number + b"x" * 8_000_000]))
         print(number)
 """
 
@@ -78,7 +78,7 @@ WRITE_MANY_FOR_EVER = """
     topic = sys.argv[3]
     for start in itertools.count(int(sys.argv[4]), 500):
         texts = [f"{topic}:{number} é\\n" for number in range(start, start + 500)]
-        log.write_many([Message([text.encode()]) for text in texts])
+        log.write_many([Message([text.encode()], topic=topic) for text in texts])
         print(start, flush=True)
 """
 

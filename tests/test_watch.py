@@ -27,13 +27,13 @@ def watching_threads() -> int:
 
 
 def test_messages_come_while_the_program_does_something_else(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
+    room: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    live = pair.subscriber.watch(timestamps="none")
+    live = room.subscriber.watch(timestamps="none")
     assert isinstance(live, Watch)
     assert live.running
-    pair.publisher.send("Hello", topic="room1")
-    pair.publisher.send("Bye")
+    room.publisher.send("Hello", topic="room1")
+    room.publisher.send("Bye")
     assert live.wait(2, timeout=PATIENCE) == 2
     live.stop()
     assert [message.text for message in live.messages] == ["Hello", "Bye"]

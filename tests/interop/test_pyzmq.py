@@ -255,7 +255,7 @@ def test_our_subscriber_understands_a_pyzmq_script_with_no_option_set(
 
 def test_our_subscriber_keeps_bytes_that_are_no_text(start_python: StartPython) -> None:
     script = start_python(SPEAKS.replace("{send}", r'socket.send(b"room1:caf\xe9")'))
-    with Subscriber(script.line()) as subscriber:
+    with Subscriber(script.line(), topics=["room1"], prefixes=b"") as subscriber:
         subscriber.recv(timeout=PATIENCE)
         script.say("I hear you")
         message = subscriber.recv(timeout=PATIENCE)

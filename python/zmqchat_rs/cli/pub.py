@@ -32,8 +32,8 @@ _DESCRIPTION = """\
 Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
 
 A line is sent as it is. Subscribers to room1 receive the line 'room1:Hello';
-with -t room1, 'Hello' is enough. It binds port 5555 of every network unless told otherwise;
-others hear it with 'zmqchat sub' and the address that is printed here."""
+with -t room1, 'Hello' is enough. It binds port 5555 of every network unless
+told otherwise; 'zmqchat sub' with the address that is printed here receives it."""
 
 _EXAMPLES = """\
 examples:
@@ -78,7 +78,8 @@ def add_to(commands: Commands) -> None:
         "--framing",
         choices=("plain", "envelope"),
         default="plain",
-        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own, given with -t",
+        help="plain: 'topic:text' (default); envelope: the topic, given with -t, is a frame of "
+        "its own",
     )
     where = parser.add_argument_group("where")
     where.add_argument(
