@@ -359,7 +359,7 @@ def test_a_name_keeps_its_colour_everywhere(
         finished = run_python(script)
         assert (finished.code, finished.stderr) == (0, "")
         assert finished.stdout.strip() == str(here)
-    assert len(set(here)) >= 6
+    assert len(set(here)) == 12
 
 
 def test_the_colour_of_a_topic_is_the_same_in_every_line() -> None:
@@ -370,6 +370,16 @@ def test_the_colour_of_a_topic_is_the_same_in_every_line() -> None:
     shown = paint("room1", key="room1")
     assert first.startswith(shown)
     assert second.startswith(shown)
+
+
+def test_a_sender_never_has_the_colour_of_the_topic_beside_it() -> None:
+    for number in range(50):
+        topic = f"room{number}"
+        # A name that is spelt like the topic has the topic's colour everywhere else.
+        message = Message([f"{topic}:Hi".encode(), stamp(**{"from": topic}, topic=topic)])
+        line = message.render(color=True, timestamps="none")
+        first, second = re.findall(r"\x1b\[38;5;(\d+)m", line)
+        assert first != second
 
 
 DANGEROUS = [

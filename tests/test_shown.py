@@ -73,7 +73,7 @@ def test_a_message_is_one_line_with_the_colours_of_a_terminal() -> None:
     message = Message([b"room1:Hello"], topic="room1")
     page = Page(message._repr_html_())
     assert page.text == message.render()
-    assert "color:#5f87d7" in message._repr_html_()
+    assert "color:#005faf" in message._repr_html_()
     assert pretty(message) == repr(message) == "<Message topic='room1' text='Hello'>"
 
 

@@ -26,11 +26,11 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool, bytes: usize
         push_dim(&mut out, &format!("[{time}]"), color);
         out.push(' ');
     }
-    line::push_names_by(&mut out, line, |out, name, key| {
+    line::push_names_by(&mut out, line, |out, name, key, beside| {
         // Right-to-left names and texts turn nothing around but themselves.
         out.push_str("<bdi");
         if color {
-            let hex = hex_of(key);
+            let hex = hex_of(key, beside);
             push(out, format_args!(" style=\"color:{hex};font-weight:600\""));
         }
         out.push('>');
@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(
             render(&hello, Timestamps::Time, true, 5),
             "<span style=\"opacity:.65\">[12:03:11]</span> \
-             <bdi style=\"color:#5f87d7;font-weight:600\">room1</bdi> \
-             <bdi style=\"color:#af87af;font-weight:600\">alice</bdi>: <bdi>Hello</bdi>"
+             <bdi style=\"color:#005faf;font-weight:600\">room1</bdi> \
+             <bdi style=\"color:#8787d7;font-weight:600\">alice</bdi>: <bdi>Hello</bdi>"
         );
         assert_eq!(
             render(&hello, Timestamps::Time, false, 5),

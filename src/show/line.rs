@@ -1,7 +1,7 @@
 //! One message as one line: `[12:03:11] room1 alice: Hello`.
 
 use super::sanitize::sanitize;
-use super::style::{dim, paint};
+use super::style::{dim, paint_beside};
 use super::wrap::{columns, wrap};
 use crate::error::{Error, Result};
 use chrono::{DateTime, FixedOffset, SecondsFormat};
@@ -93,34 +93,35 @@ pub(super) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamp
 
 /// What follows: where, who speaks, and a colon.
 pub(super) fn push_names(out: &mut String, line: &Line<'_>, color: bool) {
-    push_names_by(out, line, |out, name, key| {
+    push_names_by(out, line, |out, name, key, beside| {
         let shown = sanitize(name);
         if color {
-            out.push_str(&paint(&shown, key));
+            out.push_str(&paint_beside(&shown, key, beside));
         } else {
             out.push_str(&shown);
         }
     });
 }
 
-/// The same, with each name, and the key of its colour, put out by somebody else.
+/// The same, with each name written by `push_name`: it gets the name, the key of its colour, and the
+/// topic beside it, whose colour it must not have.
 pub(super) fn push_names_by(
     out: &mut String,
     line: &Line<'_>,
-    push_name: impl Fn(&mut String, &str, &str),
+    push_name: impl Fn(&mut String, &str, &str, Option<&str>),
 ) {
     // A stamp may carry an empty name; that is nobody.
     let topic = line.topic.filter(|topic| !topic.is_empty());
     let sender = line.sender.filter(|sender| !sender.is_empty());
     if let Some(topic) = topic {
-        push_name(out, topic, topic);
+        push_name(out, topic, topic, None);
         out.push_str(if sender.is_some() { " " } else { ": " });
     }
     if let Some(sender) = sender {
         if line.action {
             out.push_str("* ");
         }
-        push_name(out, sender, line.color_of.unwrap_or(sender));
+        push_name(out, sender, line.color_of.unwrap_or(sender), topic);
         out.push_str(if line.action { " " } else { ": " });
     }
 }
@@ -148,6 +149,7 @@ pub(super) fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::style::paint;
     use super::*;
     use crate::wire::is_unprintable;
     use proptest::prelude::*;
@@ -307,8 +309,9 @@ mod tests {
                 for style in ["\x1b[0m", "\x1b[2m"] {
                     bare = bare.replace(style, "");
                 }
-                for name in [&topic, &sender].into_iter().flatten() {
-                    let (start, _) = paint("\0", name).split_once('\0').map(|(s, e)| (s.to_owned(), e.to_owned())).unwrap();
+                for (name, beside) in [(&topic, &None), (&sender, &None), (&sender, &topic)] {
+                    let Some(name) = name else { continue };
+                    let (start, _) = paint_beside("\0", name, beside.as_deref()).split_once('\0').map(|(s, e)| (s.to_owned(), e.to_owned())).unwrap();
                     bare = bare.replace(&start, "");
                 }
                 prop_assert_eq!(bare, plain);

@@ -247,7 +247,7 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     # Coloured: a topic has its colour in both themes, and stands out from the background.
     name = watching.locator("bdi", has_text=re.compile("^room1$")).last
     color = name.evaluate("name => getComputedStyle(name).color")
-    assert color == "rgb(95, 135, 215)"
+    assert color == "rgb(0, 95, 175)"
     text = watching.get_by_text("the newest").evaluate("text => getComputedStyle(text).color")
     background = page.evaluate(
         "getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor"

@@ -74,7 +74,7 @@ def test_lines_stand_in_the_cell_that_began_the_watch(open_pair: Kernel) -> None
     assert later.printed == "printed later\n"
     assert not later.displays
     assert len(first.displays) == 1
-    assert re.search(r'<bdi style="color:#5f87d7;[^"]*">room1</bdi>', first.html)
+    assert re.search(r'<bdi style="color:#005faf;[^"]*">room1</bdi>', first.html)
     assert re.search(r"\[\d\d:\d\d:\d\d\]</span>", first.html)
     assert "● live" in first.html
     assert "room1: Hello" in first.displays[0]["text/plain"]

@@ -73,33 +73,52 @@ fn the_hash_is_the_published_one() {
 #[test]
 fn a_key_keeps_its_colour() {
     let seen: std::collections::BTreeSet<String> =
-        (0..50).map(|n| paint("x", &format!("room{n}"))).collect();
+        (0..100).map(|n| paint("x", &format!("room{n}"))).collect();
     assert_eq!(seen.len(), PALETTE.len());
     // Changing a colour that people know is a change to announce.
-    assert_eq!(paint("x", "room1"), "\x1b[38;5;68mx\x1b[0m");
+    assert_eq!(paint("x", "room1"), "\x1b[38;5;25mx\x1b[0m");
+    assert_eq!(paint("x", "room2"), "\x1b[38;5;64mx\x1b[0m");
     assert_eq!(dim("x"), "\x1b[2mx\x1b[0m");
     assert_eq!(bold("x"), "\x1b[1mx\x1b[0m");
 }
 
 #[test]
+fn a_name_never_has_the_colour_of_the_topic_beside_it() {
+    let topics: Vec<String> = (0..100).map(|n| format!("room{n}")).collect();
+    let mut moved = 0;
+    for topic in &topics {
+        assert_ne!(color_of(topic, Some(topic)), color_of(topic, None));
+        for name in ["alice", "bob", "chloe"] {
+            let beside = color_of(name, Some(topic));
+            assert_ne!(beside, color_of(topic, None), "{name} in {topic}");
+            moved += usize::from(beside != color_of(name, None));
+        }
+    }
+    // A name keeps its colour next to every other topic.
+    assert!((1..75).contains(&moved), "{moved}");
+}
+
+#[test]
 fn html_has_the_same_colours() {
-    // xterm's 172, 68, 35, 24, 160 and 139.
+    // As xterm's table has 138, 25, 60, 93, 64, 99, 196, 137, 105, 59, 139 and 104.
     let known = [
-        "#d78700", "#5f87d7", "#00af5f", "#005f87", "#d70000", "#af87af",
+        "#af8787", "#005faf", "#5f5f87", "#8700ff", "#5f8700", "#875fff", "#ff0000", "#af875f",
+        "#8787ff", "#5f5f5f", "#af87af", "#8787d7",
     ];
-    let seen: std::collections::BTreeSet<String> =
-        (0..50).map(|n| hex_of(&format!("room{n}"))).collect();
+    let seen: std::collections::BTreeSet<String> = (0..100)
+        .map(|n| hex_of(&format!("room{n}"), None))
+        .collect();
     assert_eq!(seen, known.map(str::to_owned).into());
-    assert_eq!(hex_of("room1"), "#5f87d7");
+    assert_eq!(hex_of("room1", None), "#005faf");
+    assert_ne!(hex_of("room1", Some("room1")), "#005faf");
 }
 
 type Rgb = [f64; 3];
 
-/// A colour of the 6 by 6 by 6 cube, as linear light.
+/// A colour as linear light: the transfer function of sRGB (IEC 61966-2-1).
 fn linear(code: u8) -> Rgb {
-    let code = code - 16;
-    [code / 36, code / 6 % 6, code % 6].map(|step| {
-        let level = [0.0, 95.0, 135.0, 175.0, 215.0, 255.0][usize::from(step)] / 255.0;
+    rgb(code).map(|byte| {
+        let level = f64::from(byte) / 255.0;
         if level <= 0.04045 {
             level / 12.92
         } else {
@@ -131,49 +150,80 @@ fn lab(rgb: Rgb) -> Rgb {
 }
 
 #[test]
-fn every_colour_stands_out_on_white_and_on_black() {
+fn every_colour_is_legible_on_white_and_on_black() {
     for code in PALETTE {
         let [r, g, b] = linear(code);
         let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
         // WCAG 2.2, contrast ratio; 3 is what it asks of large text and signs.
-        assert!(1.05 / (luminance + 0.05) > 2.8, "{code} on white");
-        assert!((luminance + 0.05) / 0.05 > 2.8, "{code} on black");
+        assert!(1.05 / (luminance + 0.05) >= 3.0, "{code} on white");
+        assert!((luminance + 0.05) / 0.05 >= 3.0, "{code} on black");
+    }
+}
+
+/// The smallest ΔE of CIE 1976 between any two colours of the palette, and between which.
+fn smallest_difference(vision: [Rgb; 3]) -> (f64, u8, u8) {
+    let mut smallest = (f64::INFINITY, 0, 0);
+    for (n, one) in PALETTE.iter().enumerate() {
+        for other in &PALETTE[n + 1..] {
+            let [one_lab, other_lab] = [one, other].map(|code| lab(times(vision, linear(*code))));
+            let squares = one_lab.iter().zip(other_lab).map(|(p, q)| (p - q).powi(2));
+            let difference = squares.sum::<f64>().sqrt();
+            if difference < smallest.0 {
+                smallest = (difference, *one, *other);
+            }
+        }
+    }
+    smallest
+}
+
+#[test]
+fn any_two_colours_differ_with_and_without_colour_blindness() {
+    // Full deficiency after Machado, Oliveira & Fernandes (2009), doi:10.1109/TVCG.2009.113.
+    let visions = [
+        (
+            "normal",
+            22.0,
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        ),
+        (
+            "protanopic",
+            15.0,
+            [
+                [0.152_286, 1.052_583, -0.204_868],
+                [0.114_503, 0.786_281, 0.099_216],
+                [-0.003_882, -0.048_116, 1.051_998],
+            ],
+        ),
+        (
+            "deuteranopic",
+            15.0,
+            [
+                [0.367_322, 0.860_646, -0.227_968],
+                [0.280_085, 0.672_501, 0.047_413],
+                [-0.011_820, 0.042_940, 0.968_881],
+            ],
+        ),
+    ];
+    for (name, least, vision) in visions {
+        let (difference, one, other) = smallest_difference(vision);
+        assert!(
+            difference >= least,
+            "{name}: {one} and {other} differ by {difference:.1}"
+        );
     }
 }
 
 #[test]
-fn colour_blind_people_tell_any_two_apart() {
-    // Full deficiency after Machado, Oliveira & Fernandes (2009), doi:10.1109/TVCG.2009.113.
-    let eyes = [
-        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-        [
-            [0.152_286, 1.052_583, -0.204_868],
-            [0.114_503, 0.786_281, 0.099_216],
-            [-0.003_882, -0.048_116, 1.051_998],
-        ],
-        [
-            [0.367_322, 0.860_646, -0.227_968],
-            [0.280_085, 0.672_501, 0.047_413],
-            [-0.011_820, 0.042_940, 0.968_881],
-        ],
-        [
-            [1.255_528, -0.076_749, -0.178_779],
-            [-0.078_411, 0.930_809, 0.147_602],
-            [0.004_733, 0.691_367, 0.303_900],
-        ],
-    ];
-    for eye in eyes {
-        for (n, one) in PALETTE.iter().enumerate() {
-            for other in &PALETTE[n + 1..] {
-                let [one_lab, other_lab] = [one, other].map(|code| lab(times(eye, linear(*code))));
-                let square: f64 = one_lab
-                    .iter()
-                    .zip(other_lab)
-                    .map(|(p, q)| (p - q).powi(2))
-                    .sum();
-                // The original palette's six hues come as near as 16.
-                assert!(square.sqrt() > 16.0, "{one} and {other}: {}", square.sqrt());
-            }
+fn the_difference_is_computed_as_published() {
+    // Lab of sRGB's primaries under D65, as Lindbloom's calculator has them (brucelindbloom.com).
+    for (rgb, expected) in [
+        ([1.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
+        ([0.0, 1.0, 0.0], [87.73, -86.18, 83.18]),
+        ([0.0, 0.0, 1.0], [32.30, 79.19, -107.86]),
+        ([1.0, 1.0, 1.0], [100.0, 0.0, 0.0]),
+    ] {
+        for (found, known) in lab(rgb).into_iter().zip(expected) {
+            assert!((found - known).abs() < 0.1, "{rgb:?}: {found} and {known}");
         }
     }
 }
