@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -232,6 +235,17 @@ def test_pub_connects_to_a_subscriber_that_is_bound() -> None:
         finished = zmqchat("pub", "--connect", hearer.addresses[0], stdin=b"Hello\n")
         assert finished.returncode == 0
         assert hearer.recv_text(timeout=SECONDS) == "Hello"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("words", [("pub", "--bind"), ("sub", "--bind"), ("relay", "--backend")])
+def test_the_program_that_holds_a_port_is_named(words: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        finished = zmqchat(*words, address)
+    assert finished.returncode == 1
+    name = Path("/proc/self/comm").read_text().strip()
+    assert f"in use by {name} (pid {os.getpid()}); close that" in finished.stderr.decode()
 
 
 def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -281,6 +282,96 @@ def test_a_shell_that_finds_another_zmqchat_is_in_the_wrong_environment(
     assert str(command) in check.detail
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert _doctor._command().status == "ok"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other folders and scripts there")
+@pytest.mark.parametrize(
+    ("shell", "script"), [("/bin/bash", "activate"), ("/usr/bin/fish", "activate.fish")]
+)
+def test_in_a_virtual_environment_its_own_activation_is_advised(
+    shell: str, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "lab env"
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(sys, "executable", str(prefix / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SHELL", shell)
+    advice = _doctor._command().advice
+    assert f"source '{prefix}/bin/{script}'" in advice
+    assert "conda" not in advice
+    other = tmp_path / "zmqchat"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    check = _doctor._command()
+    assert "wrong environment" in check.detail
+    assert f"source '{prefix}/bin/{script}'" in check.advice
+
+
+def test_in_a_conda_environment_its_own_activation_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "envs" / "course"
+    (prefix / "conda-meta").mkdir(parents=True)
+    for name in ("prefix", "base_prefix"):
+        monkeypatch.setattr(sys, name, str(prefix))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "conda activate course" in _doctor._command().advice
+
+
+@pytest.mark.parametrize("name", ["zmqchat_rs.py", "zmqchat.py", "zmqchat_rs/__init__.py"])
+def test_a_file_that_shadows_the_package_is_a_failure(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("print('mine')\n")
+    monkeypatch.chdir(tmp_path)
+    failure = the_failure(Report(tuple(_doctor._shadows())))
+    assert failure.title == "shadowed import"
+    assert f"{tmp_path / name.partition('/')[0]} is imported in place of the package" in str(
+        failure
+    )
+    assert "Rename it, for example to my_zmqchat" in failure.advice
+
+
+def test_zmqchat_doctor_finds_the_file_beside_a_script_whose_import_fails(tmp_path: Path) -> None:
+    (tmp_path / "zmqchat_rs.py").write_text("print('mine')\n")
+    (tmp_path / "script.py").write_text("from zmqchat_rs import Publisher\n")
+    script = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert b"ImportError" in script.stderr
+    command = Path(sys.executable).parent / "zmqchat"
+    if not command.exists():
+        pytest.skip("the command is not installed beside this interpreter")
+    doctor = subprocess.run([command, "doctor"], cwd=tmp_path, capture_output=True, check=False)
+    assert doctor.returncode == 1
+    (line,) = (line for line in doctor.stdout.decode().splitlines() if "shadowed" in line)
+    assert line.startswith("failed ")
+    assert str(tmp_path / "zmqchat_rs.py") in line
+
+
+def test_a_file_that_shadows_a_module_of_python_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json.py", "zmq.py", "publisher.py", "zmqchat_rs.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    checks = list(_doctor._shadows())
+    assert [check.status for check in checks] == ["warning", "warning"]
+    assert "'json'" in checks[0].detail
+    assert "'zmq'" in checks[1].detail
+
+
+def test_a_folder_without_such_files_is_not_mentioned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zmqchat_rs").mkdir()  # a clone: without __init__.py it shadows nothing
+    monkeypatch.chdir(tmp_path)
+    assert list(_doctor._shadows()) == []
+    monkeypatch.chdir(Path(zmqchat_rs.__file__).parent.parent)
+    assert [check for check in _doctor._shadows() if check.status == "failed"] == []
 
 
 # ---- the other side: the lab's table of troubles, row by row

@@ -7,6 +7,7 @@ other side is `probe`'s; the rest is about this laptop.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._arguments import whole
 from ._core import __version__, build_info, local_addresses, parse_address, sanitize
+from ._isolation import isolation
 from ._listening import wrapped
 from ._port import Holder, holder_of, is_free
 from .probe import Probe, probe
@@ -29,6 +31,16 @@ _DEFAULT_PORT = 5555
 _ENVIRONMENT = "zmqchat"
 # Where a line's detail begins: behind its status and title, as `Check.__str__` sets them.
 DETAIL_COLUMN = 26
+# A script's import of the package finds these first where they are beside the script.
+_OWN_NAMES = {"zmqchat_rs", "zmqchat"}
+# The same of what the package and the lab's scripts import. Python 3.8 and 3.9 have no list.
+_NEEDED_NAMES = {"zmq", "numpy", "pandas", "polars", "prompt_toolkit"} | set(
+    getattr(
+        sys,
+        "stdlib_module_names",
+        ("asyncio", "json", "logging", "queue", "random", "socket", "threading", "time", "typing"),
+    )
+)
 # What probe() does, in its order, and what a person calls it.
 _STEPS = {
     "name": "name",
@@ -147,7 +159,9 @@ def _this_laptop(port: int, *, asked_for_host: bool) -> Iterator[Check]:
     yield _libzmq()
     yield _command()
     yield _conda()
+    yield from _shadows()
     yield _network()
+    yield from _isolation(port, asked_for_host=asked_for_host)
     yield _port(port, asked_for_host=asked_for_host)
 
 
@@ -177,24 +191,47 @@ def _command() -> Check:
             title,
             "warning",
             "a shell does not find zmqchat",
-            f"Activate the environment (conda activate {_ENVIRONMENT}), or type: "
-            "python -m zmqchat_rs.",
+            f"{_activation()}, or type: python -m zmqchat_rs.",
         )
-    folders = {sysconfig.get_path("scripts"), str(Path(sys.executable).parent)}
-    user = f"{os.name}_user"
-    if user in sysconfig.get_scheme_names():
-        folders.add(sysconfig.get_path("scripts", user))
     folder = Path(found).parent
     # pyenv's shims lead to whichever Python is chosen at that moment.
-    if folder.name == "shims" or folder.resolve() in {Path(each).resolve() for each in folders}:
+    if folder.name == "shims" or folder.resolve() in {each.resolve() for each in _script_folders()}:
         return Check(title, "ok", found)
     return Check(
         title,
         "warning",
         f"wrong environment: a shell finds {found}, but this is {sys.executable}",
-        f"Activate the environment that you installed into (conda activate {_ENVIRONMENT}), and "
-        "start Python from the same window.",
+        f"{_activation()}, and start Python from the same window.",
     )
+
+
+def _activation() -> str:
+    """Say how a shell gets this interpreter's commands."""
+    prefix = Path(sys.prefix)
+    if sys.prefix != sys.base_prefix:
+        if os.name == "nt":
+            # PowerShell and cmd each find their own script by this name.
+            return f"Activate the virtual environment: {prefix / 'Scripts' / 'activate'}"
+        shell = Path(os.environ.get("SHELL", "")).name
+        ending = {"fish": ".fish", "csh": ".csh", "tcsh": ".csh"}.get(shell, "")
+        script = shlex.quote(str(prefix / "bin" / f"activate{ending}"))
+        return f"Activate the virtual environment: source {script}"
+    if (prefix / "conda-meta").is_dir():
+        name = prefix.name if prefix.parent.name == "envs" else _ENVIRONMENT
+        return f"Activate the environment: conda activate {name}"
+    folder = next((each for each in _script_folders() if (each / "zmqchat").exists()), None)
+    if folder is not None:
+        return f"Add {folder} to PATH"
+    return f"Activate the environment that you installed into (conda activate {_ENVIRONMENT})"
+
+
+def _script_folders() -> list[Path]:
+    """Give the folders that pip puts this interpreter's commands into."""
+    folders = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
+    user = f"{os.name}_user"
+    if user in sysconfig.get_scheme_names():
+        folders.append(sysconfig.get_path("scripts", user))
+    return [Path(each) for each in folders]
 
 
 def _conda() -> Check:
@@ -221,6 +258,48 @@ def _conda() -> Check:
     return Check(title, "ok", f"conda's '{name}'")
 
 
+def _shadows() -> Iterator[Check]:
+    """Find files here that Python takes in place of the package, or of what it imports.
+
+    A script's own folder comes first on its path. The command ``zmqchat`` has another one, so that
+    it still runs where the script's import fails.
+    """
+    # Those of this program, which may be the student's script.
+    folders = dict.fromkeys((Path.cwd(), Path(sys.path[0] if sys.path else "").absolute()))
+    own = {Path(each).resolve() for each in sysconfig.get_paths().values()}
+    found = [each for folder in folders if folder.resolve() not in own for each in _modules(folder)]
+    for path in found:
+        name = path.name.partition(".")[0]
+        if name in _OWN_NAMES:
+            yield Check(
+                "shadowed import",
+                "failed",
+                f"{path} is imported in place of the package",
+                f"Rename it, for example to my_{path.name}; delete __pycache__ beside it.",
+            )
+        elif name in _NEEDED_NAMES:
+            yield Check(
+                "shadowed import",
+                "warning",
+                f"{path} is imported in place of the module '{name}', which other modules need",
+                f"Rename it, for example to my_{path.name}.",
+            )
+
+
+def _modules(folder: Path) -> list[Path]:
+    """Give the modules and packages in a folder, except this package itself."""
+    here = Path(__file__).resolve().parent
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return []
+    return [
+        entry
+        for entry in entries
+        if (entry.suffix == ".py" or (entry / "__init__.py").is_file()) and entry.resolve() != here
+    ]
+
+
 def _network() -> Check:
     title, mine = "network", local_addresses()
     lan = [each for each in mine if each["kind"] == "lan"]
@@ -237,6 +316,19 @@ def _network() -> Check:
         detail = f"no local network, only virtual ones ({', '.join(virtual)})"
         return Check(title, "warning", detail, join)
     return Check(title, "warning", "not on a network: only this laptop can reach itself", join)
+
+
+def _isolation(port: int, *, asked_for_host: bool) -> Iterator[Check]:
+    """Tell how other hosts reach a port here; a subscriber needs none."""
+    found = isolation()
+    if found is not None:
+        needless = asked_for_host or found.shares
+        yield Check(
+            "port forwarding",
+            "ok" if needless else "warning",
+            f"this is {found.where}",
+            found.advice(port),
+        )
 
 
 def _port(port: int, *, asked_for_host: bool) -> Check:

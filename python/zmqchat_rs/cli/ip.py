@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import local_addresses
+from zmqchat_rs._isolation import isolation
 
 from . import streams
 from .options import add_command
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
     from .options import Commands
 
+_PORT = 5555  # what others connect to unless told otherwise
+
 _DESCRIPTION = """\
 Print this laptop's addresses, best first: what others type after 'zmqchat sub'.
 The first is on the local network as a rule; those of virtual machines,
 containers and VPNs come last. Loopback, which only this laptop itself can
-reach, is printed where there is no other, and with -v or --json."""
+reach, is printed where there is no other, and with -v or --json. In WSL2 and in
+containers a notice says how other hosts reach a port."""
 
 _EXAMPLES = """\
 examples:
@@ -61,4 +65,8 @@ def run(arguments: Namespace) -> int:
             streams.complain("no network; only this laptop itself can reach these")
         for each in outward or addresses:
             streams.say(each["address"])
+    if not arguments.json:
+        found = isolation()
+        if found is not None:
+            streams.notice(f"zmqchat: this is {found.where}. {found.advice(_PORT)}")
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import sys
 import threading
@@ -10,14 +12,17 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import paint, sanitize
+from zmqchat_rs._core import paint, parse_address, sanitize
+from zmqchat_rs._isolation import isolation
 from zmqchat_rs._listening import wants_color, wrapped, write_line
 
 if TYPE_CHECKING:
-    from typing import Callable, TextIO
+    from typing import Callable, Sequence, TextIO
 
     from zmqchat_rs._listening import Color
 
+# The error of a bind whose port another process holds.
+_IN_USE = re.compile(r"cannot bind (?P<address>\S+): .*?in use by (?P<holder>another program)")
 # CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
 _LOOK_AGAIN = 0.2
 # How far the second line of a notice is indented, and under what the second line of an error is.
@@ -66,6 +71,8 @@ def complain(error: BaseException | str) -> None:
     """Write what went wrong, in one line, which is not dim."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
+        if error.errno == errno.EADDRINUSE:
+            text = _with_holder(text)
     else:
         text = str(error) or type(error).__name__
     line = f"{_PROGRAM}{sanitize(text)}"
@@ -86,6 +93,18 @@ def _write_notice(text: str, *, indent: int, dim: bool, being_typed: str = "") -
         write_line(stream, f"{erase}{line}")
         stream.write(being_typed)
         stream.flush()
+
+
+def _with_holder(text: str) -> str:
+    """Name the program that holds the port, in the error of a bind that failed."""
+    found = _IN_USE.search(text)
+    if found is None:
+        return text
+    from zmqchat_rs._port import holder_of  # noqa: PLC0415 - the other commands start sooner
+
+    holder = holder_of(parse_address(found.group("address"), bind=True)[2])
+    start, end = found.span("holder")
+    return text if holder is None else f"{text[:start]}{holder.who}{text[end:]}"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -146,6 +165,18 @@ def on_closed_stdout(callback: Callable[[], object]) -> None:
             callback()
 
     threading.Thread(target=watch, name="zmqchat-stdout", daemon=True).start()
+
+
+def notice_of_isolation(endpoints: Sequence[str]) -> None:
+    """Say how other hosts reach what is bound there, where this host has a network of its own."""
+    ports = [
+        port
+        for transport, host, port in (parse_address(each, bind=True) for each in endpoints)
+        if transport == "tcp" and not (host.startswith("127.") or host == "[::1]")
+    ]
+    found = isolation() if ports else None
+    if found is not None:
+        notice(f"This is {found.where}. {found.advice(ports[0])}")
 
 
 def has_free_port(addresses: list[str]) -> bool:
