@@ -73,6 +73,16 @@ def texts(one: Chat, count: int) -> list[str]:
     return [one.recv(timeout=PATIENCE).text for _ in range(count)]
 
 
+#: Our relay, in a process of its own: first "ready". What publishes and what subscribes connect to
+#: its two addresses.
+RELAY = """
+    import sys
+    from zmqchat_rs import Relay
+    relay = Relay(frontend=sys.argv[1], backend=sys.argv[2])
+    print("ready")
+    sys.stdin.readline()
+"""
+
 #: libzmq's own proxy, which stands in for any relay: first "ready", then its two addresses. In a
 #: process of its own, as it ends no sooner than its context, which now and then takes for ever.
 PROXY = """

@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 import zmq
 
-from chatting import PROXY, Noticed, chat, proxied, texts
+from chatting import PROXY, RELAY, Noticed, chat, proxied, texts
 from patience import PATIENCE, until
 from stamps import hand_made
 from zmqchat_rs import Chat, _chat_relay
 
 if TYPE_CHECKING:
     from interpreters import StartPython
-
-#: How a relay of either make is started: what speaks and what hears connect to its two addresses.
-RELAY = """
-    import sys
-    from zmqchat_rs import Relay
-    relay = Relay(frontend=sys.argv[1], backend=sys.argv[2])
-    print("ready")
-    sys.stdin.readline()
-"""
 
 
 def test_who_goes_through_a_relay_hears_all_others_and_not_himself(

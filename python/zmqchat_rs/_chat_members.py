@@ -99,8 +99,10 @@ class ChatStats:
     Attributes:
         said: Messages said.
         heard: Messages of others.
-        lost: Messages of others that are missing, by the numbers in their stamps; presence counts.
-        dropped: Messages that made room for newer ones because nobody read them: 10,000 are kept.
+        lost: Messages of others that are missing, by the numbers in their stamps. Presence does not
+            count; it shows that the last messages before it are missing.
+        dropped: Messages that were dropped for newer ones because they were not read: 10,000 are
+            kept.
     """
 
     said: int

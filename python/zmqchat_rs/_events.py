@@ -27,6 +27,13 @@ _starting = threading.Lock()
 _reader: threading.Thread | None = None
 # Reasons for silence although something listens there.
 _SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
+# Whose messages were lost, where there are many.
+_SEVERAL = "several publishers"
+# Why messages were lost.
+_INTERRUPTED = "a connection of this subscriber was interrupted"
+_NOT_INTERRUPTED = (
+    "this subscriber is too slow, or a connection between the publisher and a relay was interrupted"
+)
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
@@ -76,16 +83,17 @@ class Event:
             "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
             messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
             and loses messages), "not logged" (relays: the capture cannot write).
-        address: The peer as a person would type it; for "lost" the publisher's name; where nobody
-            came, and for "no room", what they would type.
+        address: The peer as a person would type it; for "lost" the publisher's name, "" where
+            those of several are summed up; where nobody came, and for "no room", what they would
+            type.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
         count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
         reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
             "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
             addresses that it listens at), "not connected" (it neither connects nor listens), "not a
-            subscriber" (a publisher waits for one); for "not logged": what the system says; "" for
-            other kinds.
+            subscriber" (a publisher waits for one); for "not logged": what the system says; for
+            "lost": whether a connection of this subscriber was interrupted; "" for other kinds.
         advice: For "silent": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -123,10 +131,7 @@ class Event:
             )
         if self.kind == "lost":
             plural = "" if self.count == 1 else "s"
-            return (
-                f"{self.count} message{plural} of {address} lost: this subscriber was too slow, or "
-                "the connection broke"
-            )
+            return f"{self.count} message{plural} of {address or _SEVERAL} lost: {self.reason}"
         what = self.subscription
         if isinstance(what, bytes):
             what = what.decode(errors="backslashreplace") + "*"
@@ -200,6 +205,7 @@ def deliver(  # noqa: PLR0913
     dropped: bool = False,
     side: str = "",
     why: str = "",
+    interrupted: bool = False,
 ) -> None:
     """Log one event and call its callback.
 
@@ -216,10 +222,13 @@ def deliver(  # noqa: PLR0913
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
         why: What cannot be logged, and why.
+        interrupted: Whether a connection ended since the last message that was not lost.
     """
     reason, advice = (
         _why_silent(address, awaited, publishes=publishes) if kind == "silent" else (why, "")
     )
+    if kind == "lost":
+        reason = _INTERRUPTED if interrupted else _NOT_INTERRUPTED
     event = Event(
         kind,
         address,

@@ -45,8 +45,13 @@ pub enum Kind {
     Subscribed(super::Subscription),
     /// A peer's subscription ended.
     Unsubscribed(super::Subscription),
-    /// So many messages are missing, by their sequence numbers.
-    Lost(u64),
+    /// Messages are missing, by their sequence numbers.
+    Lost {
+        /// How many.
+        count: u64,
+        /// Whether a connection of the subscriber ended in between.
+        interrupted: bool,
+    },
     /// A relay's subscriber is too slow: its queue ran full so many times, each time with loss.
     Overflow(u64),
     /// What a relay passes on cannot be logged; the text says why.

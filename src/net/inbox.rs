@@ -4,15 +4,16 @@
 //! Invariant: what was unsubscribed is not handed out any more. libzmq checks what it hands over
 //! against its own list; what we hold already, and what it holds ready, is checked here.
 
+use super::events::Kind;
 use super::filter::Filter;
 use super::frame::Frame;
 use super::live::{uninterrupted, Live};
 use super::outbox::unix_nanoseconds;
-use super::sequences::Sequences;
+use super::sequences::{Loss, Sequences};
 use super::socket::Room;
 use super::sys::Errno;
 use crate::error::{Error, Result};
-use crate::wire::stamp::Glimpse;
+use crate::wire::stamp::{self, Glimpse};
 use std::collections::VecDeque;
 
 /// How much is taken from libzmq in one go.
@@ -52,11 +53,11 @@ impl Room for Inbox {
         if run_commands {
             live.run_commands();
         }
-        self.warn(live);
         let mut reported = false;
         while live.next_happening().is_some() {
             reported = true;
         }
+        self.warn(live);
         reported
     }
 
@@ -138,7 +139,7 @@ impl Inbox {
     pub(crate) fn next(&mut self, live: &mut Live) -> Result<Option<Received>> {
         while self.queue.is_empty() {
             let Some(size) = self.pull(live)? else { break };
-            self.take_in(size, unix_nanoseconds());
+            self.take_in(live, size, unix_nanoseconds());
         }
         if self.sequences.lost > 0 {
             self.warn(live);
@@ -193,7 +194,7 @@ impl Inbox {
             if at_ns == 0 {
                 at_ns = unix_nanoseconds();
             }
-            self.take_in(size, at_ns);
+            self.take_in(live, size, at_ns);
             bytes += size;
         }
         if self.sequences.lost > 0 {
@@ -222,7 +223,7 @@ impl Inbox {
     }
 
     /// Dates and counts the message at the end of the queue, or drops one that was not asked for.
-    fn take_in(&mut self, size: usize, at_ns: i64) {
+    fn take_in(&mut self, live: &Live, size: usize, at_ns: i64) {
         let Some(received) = self.queue.back_mut() else {
             return;
         };
@@ -238,15 +239,24 @@ impl Inbox {
         if let Some(last) = received.rest.last() {
             if let Some(stamp) = Glimpse::of(last.bytes()) {
                 if self.filter.covers(stamp.topic.as_deref()) {
-                    self.sequences.take(&stamp);
+                    let presence = is_presence(&stamp, received);
+                    let interruptions = live.peers.interruptions;
+                    self.sequences.take(&stamp, presence, interruptions);
                 }
             }
         }
     }
 
-    fn warn(&mut self, live: &Live) {
-        if let Some((sender, lost)) = self.sequences.warning() {
-            live.lost(&sender, lost);
+    fn warn(&mut self, live: &mut Live) {
+        if !self.sequences.is_warning_due() {
+            return;
+        }
+        // Messages may have been read before the report that their connection was interrupted.
+        while live.next_happening().is_some() {}
+        for loss in self.sequences.warnings() {
+            let Loss { sender, count, .. } = loss;
+            let interrupted = live.peers.interruptions > loss.interruptions;
+            live.tell(Kind::Lost { count, interrupted }, &sender);
         }
     }
 
@@ -258,7 +268,7 @@ impl Inbox {
     ) -> Result<()> {
         // libzmq may hold one message ready that passed the old list.
         if let Some(size) = self.pull(live)? {
-            self.take_in(size, unix_nanoseconds());
+            self.take_in(live, size, unix_nanoseconds());
         }
         let outcome = change(&mut self.filter, &mut live.socket);
         self.queue.retain_mut(|received| {
@@ -269,6 +279,20 @@ impl Inbox {
         self.sequences.keep(|topic| filter.covers(topic));
         outcome.map_err(|errno| errno.during("cannot change the subscriptions"))
     }
+}
+
+/// Whether a stamped message is a chat's presence, see [`stamp::is_presence`].
+fn is_presence(stamp: &Glimpse<'_>, received: &Received) -> bool {
+    let Some(kind) = stamp.kind.as_deref() else {
+        return false;
+    };
+    let topic = stamp.topic.as_deref();
+    let has_text = match received.rest.as_slice() {
+        [_stamp] => received.first.bytes().len() > topic.map_or(0, |topic| topic.len() + 1),
+        [payload, _stamp] => !payload.bytes().is_empty(),
+        _ => true,
+    };
+    stamp::is_presence(Some(kind), has_text)
 }
 
 /// One message whole, in place of the empty one; its size, or `None` when there is none.

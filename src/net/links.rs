@@ -312,7 +312,8 @@ pub(crate) fn disconnect(live: &mut Live, text: &str) -> Result<()> {
         )));
     };
     detach(live, place)?;
-    live.links.swap_remove(place);
+    let link = live.links.swap_remove(place);
+    live.peers.interruptions += u64::from(link.peer.state == State::Connected);
     Ok(())
 }
 

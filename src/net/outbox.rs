@@ -50,7 +50,8 @@ impl Signer {
         &self.frame
     }
 
-    fn sent(&mut self, topic: Option<&str>) {
+    /// The last stamp went out with a message that counts.
+    fn advance(&mut self, topic: Option<&str>) {
         let topic = topic.unwrap_or_default();
         match self.next.get_mut(topic) {
             Some(next) => *next += 1,
@@ -200,7 +201,9 @@ impl Outbox {
         }
         let sent = send_frames(live, &mut frames)?;
         if let (true, Some(signer)) = (sent, &mut self.signer) {
-            signer.sent(topic);
+            if !stamp::is_presence(payload.kind, !payload.bytes.is_empty()) {
+                signer.advance(topic);
+            }
         }
         Ok(sent)
     }

@@ -102,6 +102,8 @@ pub(crate) struct Peers {
     tell_all: bool,
     /// Of an object that connects to nobody; links have their own.
     silence: Silence,
+    /// How many connections have ended so far.
+    pub(crate) interruptions: u64,
     /// When it was said last that there is no room for more.
     no_room: Option<Instant>,
 }
@@ -175,6 +177,7 @@ impl Live {
                 if let Some(Peer { address, .. }) =
                     gone.filter(|peer| peer.state == State::Connected)
                 {
+                    self.peers.interruptions += 1;
                     self.tell_if_asked(Kind::Disconnected, &address);
                     if witness.is_some_and(|witness| witness.saw_a_cut()) {
                         self.cut_off(&address);
@@ -229,6 +232,7 @@ impl Live {
         let link = &mut self.links[place];
         if link.fell() {
             let address = link.peer.address.clone();
+            self.peers.interruptions += 1;
             self.tell_if_asked(Kind::Disconnected, &address);
         }
     }
@@ -337,10 +341,5 @@ impl Live {
     /// Says that a peer broke a rule.
     pub(crate) fn cut_off(&self, address: &str) {
         self.tell(Kind::CutOff, address);
-    }
-
-    /// Says that messages are missing.
-    pub(crate) fn lost(&self, sender: &str, count: u64) {
-        self.tell(Kind::Lost(count), sender);
     }
 }

@@ -128,8 +128,9 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("subscription", subscription(py, what))?;
             "unsubscribed"
         }
-        Kind::Lost(count) => {
+        Kind::Lost { count, interrupted } => {
             details.set_item("count", count)?;
+            details.set_item("interrupted", interrupted)?;
             "lost"
         }
         Kind::Overflow(count) => {

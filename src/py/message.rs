@@ -287,7 +287,8 @@ impl Message {
         )
     }
 
-    /// The number that its instance gave it within its topic, from 0, from the stamp.
+    /// The number that its instance gave it within its topic, from 0, from the stamp. A `Chat`'s
+    /// presence is not counted: it has the number of the chat's next message.
     #[getter]
     fn sequence(&self, py: Python<'_>) -> Option<u64> {
         Some(self.stamp(py)?.seq)

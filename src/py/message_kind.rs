@@ -1,7 +1,7 @@
 //! `Message`: of what kind it is, and where it came from; what a chat asks for.
 
 use super::message::Message;
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp;
 use pyo3::prelude::*;
 
 impl Message {
@@ -29,9 +29,8 @@ impl Message {
     /// Whether it is a chat's presence, which no listener shows.
     #[getter]
     fn _presence(&self, py: Python<'_>) -> bool {
-        !self.rest.is_empty()
-            && self.stamp(py).is_some_and(Stamp::is_presence)
-            && self.payload(py).is_empty()
+        let kind = self.kind(py);
+        kind.is_some() && stamp::is_presence(kind, !self.payload(py).is_empty())
     }
 
     /// The IP address that it came from, which is a relay's where there is one. Known of what a

@@ -3,7 +3,7 @@
 //! This is where the wire format's table stands in code. Interpreting copies no payload, and never
 //! refuses: frames that fit no case are a topic-less message.
 
-use super::stamp::Stamp;
+use super::stamp::{self, Stamp};
 use super::topic;
 use crate::error::{Error, Result};
 
@@ -82,11 +82,11 @@ impl Meaning {
         self
     }
 
-    /// Whether it says who is there, and nothing else; `frames` as in [`Self::payload`]. What has
-    /// text is there to be read, whatever kind it claims to be of.
+    /// Whether it is presence, see [`stamp::is_presence`]; `frames` as in [`Self::payload`].
     #[must_use]
     pub fn is_presence<F: AsRef<[u8]>>(&self, frames: &[F]) -> bool {
-        self.stamp.as_ref().is_some_and(Stamp::is_presence) && self.payload(frames).is_empty()
+        let kind = self.stamp.as_ref().and_then(|stamp| stamp.kind.as_deref());
+        kind.is_some() && stamp::is_presence(kind, !self.payload(frames).is_empty())
     }
 }
 

@@ -17,6 +17,13 @@ pub const MAX_KIND_BYTES: usize = 32;
 pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// What somebody does, as in `alice waves`.
 pub const ACTION: &str = "action";
+/// Whether a message of this kind only says that somebody comes, is there or goes. What has text is
+/// there to be read, whatever kind it claims to be of.
+#[must_use]
+pub fn is_presence(kind: Option<&str>, has_text: bool) -> bool {
+    kind.is_some_and(|kind| PRESENCE.contains(&kind)) && !has_text
+}
+
 /// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
 /// shorter, even where JSON writes each byte as `\u0000`.
 pub const MAX_BYTES: usize = 4096;
@@ -30,7 +37,8 @@ pub struct Stamp {
     pub id: String,
     /// The message's topic.
     pub topic: Option<String>,
-    /// The message's number, from 0 for each instance and topic.
+    /// The message's number, from 0 for each instance and topic. Presence has the number of the next
+    /// message and does not advance it, so that it shows whether a message before it is missing.
     pub seq: u64,
     /// The sending time in nanoseconds since 1970-01-01 UTC.
     pub sent_ns: i64,
@@ -216,14 +224,6 @@ impl Stamp {
     #[must_use]
     pub fn is_action(&self) -> bool {
         self.kind.as_deref() == Some(ACTION)
-    }
-
-    /// Whether it is of a kind that says who is there; presence is such a message without text.
-    #[must_use]
-    pub fn is_presence(&self) -> bool {
-        self.kind
-            .as_deref()
-            .is_some_and(|kind| PRESENCE.contains(&kind))
     }
 
     /// The frame: compact JSON, its keys in a fixed order.
