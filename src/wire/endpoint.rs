@@ -116,6 +116,7 @@ pub fn parse(text: &str, role: Role) -> Result<Endpoint> {
             role.example()
         ));
     }
+    check_full_width(text)?;
     let Some((transport, rest)) = text.split_once("://") else {
         return tcp(text, role);
     };
@@ -138,6 +139,31 @@ pub fn parse(text: &str, role: Role) -> Result<Endpoint> {
 
 fn refuse<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::Value(text.into()))
+}
+
+/// Refuses full-width forms, which keyboards for Chinese and Japanese type in place of ASCII. Paths
+/// and names within the process may hold them.
+fn check_full_width(text: &str) -> Result<()> {
+    let ascii = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        '\u{3002}' | '\u{ff61}' => Some('.'),
+        '\u{3000}' => Some(' '),
+        _ => None,
+    };
+    let free = ["ipc", "inproc"].iter().any(|transport| {
+        text.split_once("://")
+            .is_some_and(|(typed, _)| typed.eq_ignore_ascii_case(transport))
+    });
+    let found = text.chars().find_map(|c| Some((c, ascii(c)?)));
+    let Some((wide, narrow)) = found.filter(|_| !free) else {
+        return Ok(());
+    };
+    let meant: String = text.chars().map(|c| ascii(c).unwrap_or(c)).collect();
+    refuse(format!(
+        "{} holds the full-width character '{wide}': type the ASCII character '{narrow}' instead, for example {}",
+        quote(text),
+        quote(&meant)
+    ))
 }
 
 fn ipc(path: &str, role: Role) -> Result<Endpoint> {

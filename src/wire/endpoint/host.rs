@@ -105,8 +105,13 @@ pub(super) fn parse_host(text: &str, role: Role) -> Result<Host> {
             ))
         });
     }
-    check_name(text).map_or_else(
-        || Ok(Host::Name(text.to_owned())),
+    // The dot of a fully qualified name, which files of hosts do not have.
+    let name = match text.strip_suffix('.') {
+        Some(name) if !name.is_empty() => name,
+        _ => text,
+    };
+    check_name(name).map_or_else(
+        || Ok(Host::Name(name.to_owned())),
         |why| {
             refuse(format!(
                 "{} is not a host: {why}; type a name such as lab-pc, or an IP address such as 192.168.1.12",
