@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 
 from patience import PATIENCE, until
-from zmqchat_rs import Publisher, Subscriber, ZmqChatError
+from zmqchat_rs import Publisher, Relay, Subscriber, ZmqChatError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,33 @@ def test_what_another_laptop_can_type_leads_here(address: str) -> None:
     meet(publisher, publisher.addresses[0])
 
 
+@pytest.mark.parametrize("address", ["*:0", "0.0.0.0:0", "[::]:0"])
+def test_the_endpoint_of_a_wildcard_connects_on_this_host(address: str) -> None:
+    try:
+        publisher = Publisher(address)
+    except ZmqChatError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    assert publisher.endpoint is not None
+    assert publisher.endpoints == [publisher.endpoint]
+    meet(publisher, publisher.endpoint)
+    with Subscriber(bind=address) as subscriber:
+        assert subscriber.endpoint is not None
+        with Publisher(connect=subscriber.endpoint) as sender:
+            sender.wait_for_subscribers(timeout=PATIENCE)
+
+
+def test_the_endpoints_of_a_relay_on_wildcards_connect_on_this_host() -> None:
+    with Relay("*:0", backend="*:0") as relay:
+        assert relay.frontend is not None
+        assert relay.backend is not None
+        with Publisher(connect=relay.frontend) as publisher, Subscriber(
+            relay.backend
+        ) as subscriber:
+            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.send("Hello")
+            assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+
+
 def test_without_a_port_it_is_5555() -> None:
     try:
         publisher = Publisher("127.0.0.77")
@@ -67,6 +94,12 @@ def test_localhost_is_an_address_to_bind_and_to_connect_to() -> None:
     publisher = Publisher("localhost:0")
     port = str(publisher.endpoint).rpartition(":")[2]
     meet(publisher, f"localhost:{port}")
+
+
+def test_a_host_name_may_end_with_the_root_dot() -> None:
+    publisher = Publisher("localhost.:0")
+    port = str(publisher.endpoint).rpartition(":")[2]
+    meet(publisher, f"localhost.:{port}")
 
 
 def test_ipv6_addresses_stand_in_brackets() -> None:
@@ -215,6 +248,7 @@ def test_any_port_is_no_port_to_connect_to(address: str) -> None:
         ("192.168.1.300", r"192\.168\.1\.300"),
         ("192.168.1", r"192\.168\.1"),
         ("lab pc:5555", "space|name"),
+        ("lab-pc：5555", "full-width character '：'.*'lab-pc:5555'"),  # noqa: RUF001
         ("http://127.0.0.1:5555", "tcp://"),
         ("udp://127.0.0.1:5555", "tcp://"),
         ("tcp://", "address|host"),

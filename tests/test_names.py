@@ -189,6 +189,81 @@ with Publisher("127.0.0.3:6000") as pub, Subscriber(bind="127.0.0.3:6001") as su
 
 
 @alone
+def test_each_address_of_a_name_is_tried_until_one_works(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    script = """
+# Of the first nothing comes back, the second refuses.
+for command in (
+    "link add here type veth peer name there",
+    "address add 10.9.0.1/24 dev here",
+    "link set here up",
+    "link set there up",
+    "neighbour add 10.9.0.7 lladdr 02:00:00:00:00:07 dev here",
+):
+    subprocess.run(["ip", *command.split()], check=True)
+names = "10.9.0.7 lab-pc\\n127.0.0.2 lab-pc\\n127.0.0.3 lab-pc\\n::1 lab-pc\\n"
+put("hosts", names + "127.0.0.2 two-pc\\n127.0.0.3 two-pc\\n")
+
+def meet(address, name):
+    with Publisher(address + ":6000") as pub, Subscriber(bind=address + ":6001") as sub:
+        pub.wait_for_subscribers(len(hearing), timeout=PATIENCE)
+        sending.wait_for_subscribers(timeout=PATIENCE)
+        pub.send("Hello " + name)
+        print(*(each.recv_text(timeout=PATIENCE) for each in hearing))
+        # Nothing is connected twice.
+        assert pub.subscriber_count == len(hearing), pub.peers
+        sending.send("Hi " + name)
+        print(sub.recv_text(timeout=PATIENCE))
+        assert sub.stats().duplicates == 0
+        until(lambda: len(sub.peers) == 1)
+    until(lambda: all(each.peers[0].state == "reconnecting" for each in [*hearing, sending]))
+
+hearing = [Subscriber("two-pc:6000"), Subscriber("lab-pc:6000", topics=[], prefixes=[b""])]
+sending = Publisher(connect="two-pc:6001")
+meet("127.0.0.3", "three")
+# The address that worked dies, and the other one lives.
+meet("127.0.0.2", "two")
+hearing.pop(0).close()
+sending.close()
+sending = Publisher(connect="lab-pc:6001")
+meet("[::1]", "six")
+"""
+    finished = run_python(ALONE + script, str(tmp_path), deadline=3 * PATIENCE)
+    assert finished.code == 0, finished.stderr
+    assert finished.stdout.splitlines() == [
+        "Hello three Hello three",
+        "Hi three",
+        "Hello two Hello two",
+        "Hi two",
+        "Hello six",
+        "Hi six",
+    ]
+
+
+@alone
+def test_messages_of_a_lost_connection_are_kept_when_the_next_address_is_tried(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    script = """
+put("hosts", "127.0.0.2 lab-pc\\n127.0.0.3 lab-pc\\n")
+sub = Subscriber("lab-pc:6000")
+with Publisher("127.0.0.2:6000", on_full="block") as pub:
+    pub.wait_for_subscribers(timeout=PATIENCE)
+    pub.send_many([str(number) for number in range(5000)])
+    pub.close(linger=PATIENCE)
+with Publisher("127.0.0.3:6000") as pub:
+    pub.wait_for_subscribers(timeout=PATIENCE)
+    pub.send("last")
+    received = [sub.recv_text(timeout=PATIENCE) for _ in range(5001)]
+    print(received == [*map(str, range(5000)), "last"])
+"""
+    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * PATIENCE)
+    assert finished.code == 0, finished.stderr
+    assert finished.stdout == "True\n"
+
+
+@alone
 @pytest.mark.parametrize("what", ["Publisher('slow-pc:0')", "Subscriber(bind='slow-pc:0')"])
 def test_ctrl_c_ends_the_search_for_a_name_to_bind(
     run_python: RunPython, tmp_path: Path, what: str

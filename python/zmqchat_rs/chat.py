@@ -305,7 +305,7 @@ class Chat:
 
     @property
     def endpoint(self) -> str | None:
-        """The first bound endpoint as ZeroMQ writes it; None where nothing is bound."""
+        """The first bound endpoint, by which this host connects; None where nothing is bound."""
         return self._engine.publisher.endpoint
 
     @property

@@ -10,7 +10,7 @@ use super::{context, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::quote;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -101,9 +101,17 @@ fn reported(live: &mut Live) -> Option<Errno> {
         .last()
 }
 
-/// Connects `live` to an address whose host is no name.
-pub(crate) fn connect(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
+/// How long a peer may take for its handshake, in milliseconds: libzmq's own limit, and where its
+/// name has other addresses to try.
+const HANDSHAKE_MS: [i32; 2] = [30_000, 5_000];
+
+/// Connects `live` to an address whose host is not a name. A peer that does not answer is given up
+/// early where there are `others` to try.
+pub(crate) fn connect(live: &mut Live, endpoint: &Endpoint, others: bool) -> Result<()> {
     use_ipv6(live, endpoint)?;
+    live.socket
+        .set_handshake_ivl(HANDSHAKE_MS[usize::from(others)])
+        .map_err(|error| Errno::from(error).during("cannot limit the handshake"))?;
     let address = endpoint.to_string();
     uninterrupted(|| sys::attach(&mut live.socket, Attach::Connect, &address))
         .map_err(|errno| errno.during(&format!("cannot connect to {}", endpoint.typed())))
@@ -170,14 +178,15 @@ pub(crate) fn look_up(name: &str) -> Vec<Host> {
     let Ok(found) = (name, 0_u16).to_socket_addrs() else {
         return Vec::new();
     };
-    let mut all: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    all.sort_by_key(IpAddr::is_ipv6);
+    let mut all: Vec<SocketAddr> = found.collect();
+    all.sort_by_key(SocketAddr::is_ipv6);
     all.into_iter()
-        .map(|ip| match ip {
-            IpAddr::V4(address) => Host::V4(address),
-            IpAddr::V6(address) => Host::V6 {
-                address,
-                zone: None,
+        .map(|found| match found {
+            SocketAddr::V4(found) => Host::V4(*found.ip()),
+            SocketAddr::V6(found) => Host::V6 {
+                address: *found.ip(),
+                // Link-local addresses, which names on a local network have (mDNS), need it.
+                zone: (found.scope_id() != 0).then(|| interfaces::zone(found.scope_id())),
             },
         })
         .collect()
@@ -314,6 +323,20 @@ pub(crate) fn same_port(one: &str, other: &str) -> bool {
     }
 }
 
+/// The endpoint by which this host connects to a bound one: a wildcard becomes loopback.
+#[must_use]
+pub fn connectable(bound: &str) -> String {
+    for (wildcard, loopback) in [
+        ("tcp://0.0.0.0:", "tcp://127.0.0.1:"),
+        ("tcp://[::]:", "tcp://[::1]:"),
+    ] {
+        if let Some(port) = bound.strip_prefix(wildcard) {
+            return format!("{loopback}{port}");
+        }
+    }
+    bound.to_owned()
+}
+
 /// What somebody else can type to reach a bound endpoint: for a wildcard, each address of this
 /// machine that leads somewhere, best first.
 pub(crate) fn reachable(bound: &str) -> Vec<String> {
@@ -341,7 +364,7 @@ pub(crate) fn reachable(bound: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{reachable, same_port};
+    use super::{connectable, reachable, same_port};
 
     #[test]
     fn listeners_collide_by_port() {
@@ -353,6 +376,14 @@ mod tests {
         assert!(!same_port("tcp://0.0.0.0:5555", "tcp://0.0.0.0:5556"));
         assert!(same_port("inproc://a", "inproc://a"));
         assert!(!same_port("inproc://a", "tcp://127.0.0.1:1"));
+    }
+
+    #[test]
+    fn this_host_connects_to_a_wildcard_through_loopback() {
+        assert_eq!(connectable("tcp://0.0.0.0:6000"), "tcp://127.0.0.1:6000");
+        assert_eq!(connectable("tcp://[::]:6000"), "tcp://[::1]:6000");
+        assert_eq!(connectable("tcp://10.0.0.1:6000"), "tcp://10.0.0.1:6000");
+        assert_eq!(connectable("ipc:///tmp/x"), "ipc:///tmp/x");
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub enum Kind {
     },
     /// Peers are turned away, or soon will be: this process has hardly any descriptor left.
     NoRoom,
+    /// A peer connected, and its handshake failed.
+    HandshakeFailed {
+        /// Whether this side is a publisher's.
+        publishes: bool,
+        /// "version" (an old one, or another socket type), "mechanism" or "protocol".
+        why: &'static str,
+    },
     /// The peer broke a rule, such as the size of a message; it is tried again.
     CutOff,
     /// A peer subscribed to messages that begin with this.

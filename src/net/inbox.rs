@@ -20,6 +20,10 @@ use std::collections::VecDeque;
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
 
+/// How much is taken over from libzmq before a connection is made anew: publishers that keep sending
+/// must not hold that up.
+const MOST_UNREAD: usize = 20_000;
+
 /// A message as it came. It may keep a connection's whole read buffer alive: copy what is kept.
 #[derive(Debug)]
 pub struct Received {
@@ -67,6 +71,16 @@ impl Room for Inbox {
 
     fn has_untold(&self) -> bool {
         self.sequences.untold()
+    }
+
+    fn take_unread(&mut self, live: &mut Live) {
+        let at_ns = unix_nanoseconds();
+        for _ in 0..MOST_UNREAD {
+            let Ok(Some(size)) = self.pull(live) else {
+                return;
+            };
+            self.take_in(size, at_ns);
+        }
     }
 
     fn last_words(&mut self, live: &mut Live) {

@@ -81,7 +81,7 @@ pub(crate) fn follow_one(live: &mut Live, place: usize, name: &str) -> Result<bo
     }
     let endpoint = live.links[place].wanted().clone();
     let outcome = match owner {
-        Some(_) => address::connect(live, &endpoint),
+        Some(_) => address::connect(live, &endpoint, false),
         None => Ok(()),
     };
     drop(bound);

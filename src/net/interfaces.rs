@@ -104,6 +104,13 @@ pub fn local() -> Vec<Local> {
     found
 }
 
+/// The zone of an IPv6 address by the number of its interface: the name, as libzmq reports it.
+pub(crate) fn zone(index: u32) -> String {
+    let mut all = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    all.find(|interface| interface.index == Some(index))
+        .map_or_else(|| index.to_string(), |interface| interface.name)
+}
+
 /// The first IPv4 address of the interface with this name, as libzmq would choose; `None` when no
 /// interface is called so.
 pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {

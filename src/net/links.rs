@@ -3,11 +3,16 @@
 //! Two names may lead to one address. Two connections there would bring every message twice, so
 //! links to one address share a connection, which ends with the last of them.
 //!
-//! libzmq reconnects by itself, except after a breach of protocol, to which it counts a message
-//! above the limit: then it falls silent for ever. Such a connection is made anew here.
+//! libzmq reconnects by itself, except after a handshake that failed and after a breach of protocol,
+//! to which it counts a message above the limit. Such a connection is made anew here, with pauses
+//! that grow until one lasts.
+//!
+//! A name may have several addresses. One of them is connected to at a time; when an attempt fails,
+//! the next one is tried.
 
 use super::live::Live;
 use super::lookup::{judge, Lookup, Verdict};
+use super::options::RECONNECT;
 use super::peers::{Peer, Silence, State};
 use super::socket::{Owner, Room};
 use super::{address, inproc};
@@ -20,6 +25,9 @@ use std::time::{Duration, Instant};
 /// libzmq says at once that it will try again; after this time it will not.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// A connection that lasted for so long ends the count of failed attempts.
+const LASTING: Duration = Duration::from_secs(2);
+
 /// One wish to be connected.
 pub(crate) struct Link {
     /// Tells it from one that was taken back and asked for again.
@@ -27,16 +35,22 @@ pub(crate) struct Link {
     wanted: Endpoint,
     /// What libzmq was told; `None` while the name is not found, or has no owner (`inproc`).
     pub(crate) connected: Option<Endpoint>,
+    /// The addresses of its name; the one typed where it is not a name. Tried in turn.
+    candidates: Vec<Endpoint>,
+    /// How many attempts failed since a connection lasted.
+    failures: u32,
+    /// When to make the next attempt, where libzmq does not.
+    retry: Option<Instant>,
+    /// It was lost, and libzmq's next attempt is the first since.
+    resuming: bool,
+    /// Since when it is connected, if it is, or was at this address.
+    stood: Option<Instant>,
     /// How it stands.
     pub(crate) peer: Peer,
     /// While it stands: its descriptor, by which notices name it.
     pub(crate) descriptor: Option<i32>,
     /// When the connection was lost, until libzmq says that it tries again.
     pub(crate) lost: Option<Instant>,
-    /// Whether it stood when it was lost.
-    broke: bool,
-    /// That libzmq gave it up was told.
-    given_up: bool,
     /// What was said of waiting for it in vain.
     pub(crate) silence: Silence,
     /// How its name is looked up, if it has one.
@@ -63,12 +77,15 @@ impl Link {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             peer,
+            candidates: vec![wanted.clone()],
             wanted,
             connected: None,
+            failures: 0,
+            retry: None,
+            resuming: false,
+            stood: None,
             descriptor: None,
             lost: None,
-            broke: false,
-            given_up: false,
             silence: Silence::default(),
             lookup: None,
             binding: None,
@@ -95,7 +112,8 @@ impl Link {
     /// It stands.
     pub(crate) fn stands(&mut self) {
         self.lost = None;
-        self.given_up = false;
+        self.retry = None;
+        self.stood = Some(Instant::now());
         self.peer.turn(State::Connected);
         self.peer.attempts = 0;
     }
@@ -103,16 +121,55 @@ impl Link {
     /// Its connection is gone. Says whether it stood.
     pub(crate) fn fell(&mut self) -> bool {
         self.descriptor = None;
-        self.broke = self.peer.state == State::Connected;
-        if !self.broke {
+        if self.peer.state != State::Connected {
             return false;
         }
+        if self.stood.is_some_and(|since| since.elapsed() >= LASTING) {
+            self.failures = 0;
+        }
+        self.resuming = true;
         self.peer.turn(State::Reconnecting);
         if let Some(lookup) = &mut self.lookup {
             lookup.lost();
         }
         true
     }
+
+    /// libzmq is about to try again: the attempt before, if there was one, failed.
+    pub(crate) fn retries(&mut self, longest: Duration) {
+        self.lost = None;
+        self.peer.attempts += 1;
+        if !std::mem::take(&mut self.resuming) && self.candidates.len() > 1 {
+            self.failed(longest);
+        }
+    }
+
+    /// An attempt failed. The next address of the name is due at once; after all of them, there is a
+    /// pause.
+    pub(crate) fn failed(&mut self, longest: Duration) {
+        if self.retry.is_none() {
+            self.failures = self.failures.saturating_add(1);
+            let count = u32::try_from(self.candidates.len()).unwrap_or(u32::MAX);
+            self.retry = Instant::now().checked_add(pause(self.failures, count, longest));
+        }
+    }
+
+    /// Where the next attempt goes.
+    fn next(&self) -> Option<Endpoint> {
+        let mut tried = self.candidates.iter();
+        let current = tried.position(|one| Some(one) == self.connected.as_ref());
+        let next = current.map_or(0, |place| (place + 1) % self.candidates.len());
+        self.candidates.get(next).cloned()
+    }
+}
+
+/// How long to wait after so many failed attempts in a row, at `count` addresses in turn.
+fn pause(failures: u32, count: u32, longest: Duration) -> Duration {
+    if count == 0 || failures % count != 0 {
+        return Duration::ZERO;
+    }
+    let doublings = (failures / count).saturating_sub(1).min(16);
+    (RECONNECT * 2_u32.pow(doublings)).min(longest.max(RECONNECT))
 }
 
 /// Connects to all of them, or gives the whole object up.
@@ -169,7 +226,8 @@ fn sharing(live: &Live, place: usize, endpoint: &Endpoint) -> Option<usize> {
 /// Connects a link that is not, or lets it share the connection that is there.
 fn attach(live: &mut Live, place: usize, endpoint: Endpoint) -> Result<()> {
     let Some(other) = sharing(live, place, &endpoint) else {
-        address::connect(live, &endpoint)?;
+        let others = live.links[place].candidates.len() > 1;
+        address::connect(live, &endpoint, others)?;
         let link = &mut live.links[place];
         link.connected = Some(endpoint);
         if link.peer.state == State::Resolving {
@@ -211,18 +269,28 @@ pub(crate) fn detach(live: &mut Live, place: usize) -> Result<()> {
     link.connected = None;
     link.descriptor = None;
     link.lost = None;
+    link.retry = None;
+    link.resuming = false;
+    link.stood = None;
     Ok(())
 }
 
 /// Takes in what became of looking up a link's name. Says whether there is nothing more to do.
-pub(crate) fn settle(live: &mut Live, number: u64, found: &[Host]) -> bool {
+pub(crate) fn settle<R: Room>(live: &mut Live, room: &mut R, number: u64, found: &[Host]) -> bool {
     let Some(place) = live.links.iter().position(|link| link.number == number) else {
         return true;
     };
-    let link = &live.links[place];
+    let link = &mut live.links[place];
     let Endpoint::Tcp { port, .. } = link.wanted else {
         return true;
     };
+    let at = |host: &Host| Endpoint::Tcp {
+        host: host.clone(),
+        port,
+    };
+    if !found.is_empty() {
+        link.candidates = found.iter().map(at).collect();
+    }
     let current = match &link.connected {
         Some(Endpoint::Tcp { host, .. }) => Some(host),
         _ => None,
@@ -231,13 +299,7 @@ pub(crate) fn settle(live: &mut Live, number: u64, found: &[Host]) -> bool {
         || match judge(current, found) {
             Verdict::Stay => true,
             Verdict::Wait => false,
-            Verdict::Move(host) => {
-                let endpoint = Endpoint::Tcp {
-                    host: host.clone(),
-                    port,
-                };
-                detach(live, place).is_ok() && attach(live, place, endpoint).is_ok()
-            }
+            Verdict::Move(host) => move_to(live, room, place, at(host)).is_ok(),
         };
     if settled {
         if let Some(lookup) = &mut live.links[place].lookup {
@@ -247,51 +309,84 @@ pub(crate) fn settle(live: &mut Live, number: u64, found: &[Host]) -> bool {
     settled
 }
 
-/// Makes connections anew that libzmq gave up, and has names looked up again. Says whether it made
-/// one, and whether one may have to be made later.
-pub(crate) fn mend(live: &mut Live) -> (bool, bool) {
+/// Connects a link to another address.
+fn move_to<R: Room>(live: &mut Live, room: &mut R, place: usize, endpoint: Endpoint) -> Result<()> {
+    if live.links[place].stood.is_some() {
+        room.take_unread(live);
+    }
+    detach(live, place)?;
+    attach(live, place, endpoint)
+}
+
+/// Connects anew to the address of a link, which others may share.
+fn renew<R: Room>(live: &mut Live, room: &mut R, endpoint: &Endpoint, others: bool) -> Result<()> {
+    let shared = |link: &&mut Link| link.connected.as_ref() == Some(endpoint);
+    if live
+        .links
+        .iter_mut()
+        .any(|link| shared(&link) && link.stood.is_some())
+    {
+        room.take_unread(live);
+    }
+    // The old one may be gone already, which is no harm.
+    let _ = address::disconnect(live, endpoint);
+    address::connect(live, endpoint, others)?;
+    for link in live.links.iter_mut().filter(shared) {
+        link.lost = None;
+        link.retry = None;
+        link.resuming = false;
+        link.stood = None;
+        link.peer.attempts += 1;
+    }
+    Ok(())
+}
+
+/// Makes the attempts that libzmq does not make, and has names looked up again. Says whether it
+/// made one, and whether one may have to be made later.
+pub(crate) fn mend<R: Room>(live: &mut Live, room: &mut R) -> (bool, bool) {
+    let longest = live.reconnect_max;
+    let mut given_up = Vec::new();
     for link in &mut live.links {
         let away = link.connected.is_some() && link.peer.state != State::Connected;
         if let (true, Some(lookup)) = (away, &mut link.lookup) {
             lookup.again_if_due();
         }
+        // It was connected, and libzmq does not try again: the peer broke a rule.
+        if link.lost.is_some_and(|lost| lost.elapsed() >= SILENCE) {
+            link.lost = None;
+            link.failed(longest);
+            given_up.push(link.peer.address.clone());
+        }
     }
-    let mut given_up: Vec<Endpoint> = Vec::new();
-    for link in &mut live.links {
-        if link.lost.is_none_or(|lost| lost.elapsed() < SILENCE) {
+    for address in given_up {
+        live.cut_off(&address);
+    }
+    let mut mended = false;
+    for place in 0..live.links.len() {
+        let link = &mut live.links[place];
+        if link.retry.is_none_or(|due| due > Instant::now()) {
             continue;
         }
-        // In vain, it is tried again after the same time.
-        link.lost = Some(Instant::now());
-        if let Some(endpoint) = &link.connected {
-            if !given_up.contains(endpoint) {
-                given_up.push(endpoint.clone());
+        mended = true;
+        let others = link.candidates.len() > 1;
+        let (current, next) = (link.connected.clone(), link.next());
+        let outcome = match (current, next) {
+            (Some(current), Some(next)) if current != next => {
+                move_to(live, room, place, next).map(|()| live.links[place].peer.attempts += 1)
             }
+            (Some(current), _) => renew(live, room, &current, others),
+            (None, Some(next)) => attach(live, place, next),
+            (None, None) => Ok(()),
+        };
+        let link = &mut live.links[place];
+        link.retry = None;
+        if outcome.is_err() {
+            link.failed(longest);
         }
     }
-    let mended = !given_up.is_empty();
-    for endpoint in given_up {
-        // The old one may be gone already, which is no harm.
-        let _ = address::disconnect(live, &endpoint);
-        let made = address::connect(live, &endpoint).is_ok();
-        let mut tell = Vec::new();
-        for link in &mut live.links {
-            if link.connected.as_ref() == Some(&endpoint) {
-                if made {
-                    link.lost = None;
-                }
-                // One that never stood broke no rule: whoever is there speaks otherwise, which is told as
-                // waiting in vain.
-                if !std::mem::replace(&mut link.given_up, !made) && link.broke {
-                    tell.push(link.peer.address.clone());
-                }
-            }
-        }
-        for address in tell {
-            live.cut_off(&address);
-        }
-    }
-    (mended, live.links.iter().any(|link| link.lost.is_some()))
+    let mut links = live.links.iter();
+    let pending = links.any(|link| link.lost.is_some() || link.retry.is_some());
+    (mended, pending)
 }
 
 /// Takes back what `connect` was asked for.
@@ -325,36 +420,115 @@ pub(crate) fn typed(live: &Live) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{mend, Instant, Link, Live, SILENCE};
-    use crate::net::options::{Common, Connecting};
-    use crate::wire::endpoint::Endpoint;
+    use super::{mend, pause, settle, Instant, Link, Live, State, LASTING};
+    use crate::net::filter::Filter;
+    use crate::net::inbox::Inbox;
+    use crate::net::options::{Common, Connecting, RECONNECT};
+    use crate::wire::endpoint::{self, Endpoint, Host, Role};
+    use crate::wire::message::Framing;
     use std::time::Duration;
 
-    #[test]
-    fn a_connection_that_cannot_be_made_anew_is_tried_again() {
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn open() -> (Live, Inbox) {
         let common = Common {
             high_water_mark: 1,
             max_inbound_bytes: 1,
             linger: Duration::ZERO,
             connecting: Connecting {
                 keepalive: None,
-                reconnect_max: Duration::from_secs(1),
+                reconnect_max: LONGEST,
                 batch_bytes: 8_192,
             },
             tell: None,
         };
-        let mut live = Live::open(zmq::SUB, &common).unwrap();
+        let live = Live::open(zmq::SUB, &common).unwrap();
+        (live, Inbox::new(Filter::new(Framing::Plain)))
+    }
+
+    fn due(link: &mut Link) {
+        link.retry = Some(Instant::now());
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_made_anew_is_tried_again() {
+        let (mut live, mut inbox) = open();
         // libzmq refuses it: no path of a socket is so long.
         let mut link = Link::new(Endpoint::Ipc("x".repeat(200)));
         link.connected = Some(link.wanted.clone());
         live.links.push(link);
-        for _ in 0..3 {
-            live.links[0].lost = Instant::now().checked_sub(SILENCE);
-            assert_eq!(mend(&mut live), (true, true));
-            assert!(live.links[0].lost.unwrap().elapsed() < SILENCE);
+        for failures in 1..4 {
+            due(&mut live.links[0]);
+            assert_eq!(mend(&mut live, &mut inbox), (true, true));
+            assert_eq!(live.links[0].failures, failures);
         }
-        live.links[0].connected = Some(Endpoint::Ipc("links-test".into()));
-        live.links[0].lost = Instant::now().checked_sub(SILENCE);
-        assert_eq!(mend(&mut live), (true, false));
+        let good = Endpoint::Ipc("links-test".into());
+        live.links[0].candidates = vec![good.clone()];
+        live.links[0].connected = Some(good);
+        due(&mut live.links[0]);
+        assert_eq!(mend(&mut live, &mut inbox), (true, false));
+    }
+
+    #[test]
+    fn pauses_grow_to_the_longest() {
+        let milliseconds = |failures| pause(failures, 1, LONGEST).as_millis();
+        assert_eq!(
+            [1, 2, 3, 4, 5, 6, 1_000_000, u32::MAX].map(milliseconds),
+            [100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000]
+        );
+        assert_eq!(pause(7, 1, Duration::ZERO), RECONNECT);
+        // Of three addresses, each is tried before a pause.
+        let of_three = |failures| pause(failures, 3, LONGEST).as_millis();
+        assert_eq!([1, 2, 3, 4, 5, 6].map(of_three), [0, 0, 100, 0, 0, 200]);
+    }
+
+    #[test]
+    fn a_lasting_connection_ends_the_count_of_failures() {
+        let mut link = Link::new(Endpoint::Ipc("links-test".into()));
+        link.failed(LONGEST);
+        link.stands();
+        assert_eq!(link.retry, None);
+        link.fell();
+        assert_eq!(link.failures, 1);
+        link.stands();
+        link.stood = Instant::now().checked_sub(LASTING);
+        link.fell();
+        assert_eq!(link.failures, 0);
+    }
+
+    #[test]
+    fn failed_attempts_go_through_the_addresses_of_a_name() {
+        let (mut live, mut inbox) = open();
+        let wanted = endpoint::parse("lab-pc:1", Role::Connect).unwrap();
+        live.links.push(Link::new(wanted));
+        let number = live.links[0].number;
+        let hosts = [1, 2, 3].map(|last| Host::V4([127, 0, 0, last].into()));
+        assert!(settle(&mut live, &mut inbox, number, &hosts));
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(live.links[0].connected.as_ref().unwrap().typed());
+            assert_eq!(live.links[0].peer.state, State::Connecting);
+            live.links[0].retries(LONGEST);
+            due(&mut live.links[0]);
+            mend(&mut live, &mut inbox);
+        }
+        assert_eq!(
+            seen,
+            ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1", "127.0.0.1:1"]
+        );
+        // The address that worked is tried first after a loss, then the next one.
+        live.links[0].stands();
+        live.links[0].fell();
+        live.links[0].retries(LONGEST);
+        assert_eq!(live.links[0].retry, None);
+        live.links[0].retries(LONGEST);
+        assert!(live.links[0].retry.is_some());
+        // A name that leads elsewhere by now.
+        let moved = [Host::V4([127, 0, 0, 9].into())];
+        assert!(settle(&mut live, &mut inbox, number, &moved));
+        assert_eq!(
+            live.links[0].connected.as_ref().unwrap().typed(),
+            "127.0.0.9:1"
+        );
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) peers: Peers,
     /// Tells this object from all others of the process.
     pub(crate) number: u64,
+    /// The longest pause between two attempts to connect.
+    pub(crate) reconnect_max: Duration,
     /// A publisher's.
     pub(crate) publishes: bool,
     /// Which side of a relay it is; empty for all else.
@@ -66,6 +68,7 @@ impl Live {
                 followed: 0,
                 peers: Peers::new(common.tell.is_some()),
                 number: common.tell.unwrap_or_else(events::number),
+                reconnect_max: common.connecting.reconnect_max,
                 publishes: kind == zmq::XPUB,
                 side: "",
                 linger: common.linger,

@@ -105,7 +105,7 @@ fn find<R: Room>(owner: &Weak<Owner<R>>, number: u64, name: &str, wanted: &Recei
             };
             // The connection may have come back meanwhile.
             room.tidy(live, true);
-            if links::settle(live, number, &hosts) {
+            if links::settle(live, room, number, &hosts) {
                 return;
             }
         }

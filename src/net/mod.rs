@@ -68,6 +68,7 @@ mod wake;
 mod watch;
 mod witness;
 
+pub use address::connectable;
 pub use context::{about_to_wait, ended, shut_down, Waiting};
 pub use filter::Subscription;
 pub use fork::generation as fork_generation;

@@ -19,6 +19,9 @@ pub(crate) enum Happening {
     Opened(Connection),
     /// Both sides have agreed on the protocol: messages can flow.
     Ready(String),
+    /// The handshake with this peer failed. A connection that is gone without it, and was never ready,
+    /// failed as well: libzmq does not report a peer of an old version or of another socket type.
+    Failed(String, Failure),
     /// A connection is gone.
     Gone(Connection),
     /// libzmq is going to try again to connect to this endpoint.
@@ -34,6 +37,20 @@ pub(crate) enum Happening {
     /// Anything else.
     Other,
 }
+
+/// Why a handshake failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The connection ended, or nothing came.
+    Ended,
+    /// The two sides have different security mechanisms.
+    Mechanism,
+    /// The peer broke the protocol.
+    Protocol,
+}
+
+// Not in `zmq_sys`.
+const MECHANISM_MISMATCH: u64 = 0x1100_0002;
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +134,16 @@ impl Monitor {
         Some(match u32::try_from(event).unwrap_or(0) {
             zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => Happening::Opened(peer),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Happening::Ready(peer.remote),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
+                Happening::Failed(peer.remote, Failure::Ended)
+            }
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL if value == MECHANISM_MISMATCH => {
+                Happening::Failed(peer.remote, Failure::Mechanism)
+            }
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+            | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => {
+                Happening::Failed(peer.remote, Failure::Protocol)
+            }
             zmq_sys::ZMQ_EVENT_DISCONNECTED => Happening::Gone(peer),
             // A connection attempt that is given up has no local address.
             zmq_sys::ZMQ_EVENT_CLOSED | zmq_sys::ZMQ_EVENT_CLOSE_FAILED

@@ -3,6 +3,9 @@
 use super::sys::{self, Errno};
 use std::time::Duration;
 
+/// The pause before the first attempt to connect again.
+pub(crate) const RECONNECT: Duration = Duration::from_millis(100);
+
 /// How connections are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connecting {
@@ -55,9 +58,12 @@ pub(crate) fn apply(socket: &mut zmq::Socket, common: &Common) -> Result<(), Err
     socket.set_zap_domain("zmqchat")?;
     // An attempt that nobody answers ends after 5 s, where the system's own limit is about two
     // minutes.
-    socket.set_reconnect_ivl(100)?;
+    socket.set_reconnect_ivl(milliseconds(RECONNECT))?;
     socket.set_reconnect_ivl_max(milliseconds(common.connecting.reconnect_max))?;
     socket.set_connect_timeout(5_000)?;
+    // libzmq starts its pauses anew at each TCP connection, so that a port that accepts and hangs
+    // up would be tried ten times a second. `links` makes these attempts.
+    sys::set_int(socket, sys::RECONNECT_STOP, sys::STOP_HANDSHAKE_FAILED)?;
     // A whole classroom may connect in the same second.
     socket.set_backlog(1_024)?;
     Ok(())

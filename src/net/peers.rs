@@ -2,7 +2,7 @@
 
 use super::events::{Awaited, Event, Kind};
 use super::live::Live;
-use super::monitor::Happening;
+use super::monitor::{Failure, Happening};
 use super::outbox::unix_nanoseconds;
 use super::witness::Witness;
 use super::{address, context, spare};
@@ -31,6 +31,10 @@ impl Silence {
         std::mem::take(self).told
     }
 }
+
+/// How long failed handshakes of one host are not reported again, and of how many hosts they are.
+const FAILED: Duration = Duration::from_secs(60);
+const FAILED_HOSTS: usize = 16;
 
 /// How long it is not said again that there is no room for more.
 const FULL: Duration = Duration::from_secs(60);
@@ -106,6 +110,10 @@ pub(crate) struct Peers {
     pub(crate) interruptions: u64,
     /// When it was said last that there is no room for more.
     no_room: Option<Instant>,
+    /// Why handshakes failed of which libzmq said so, until their connections are gone.
+    failures: HashMap<String, Failure>,
+    /// When the failed handshakes of a host were reported last.
+    reported: HashMap<String, Instant>,
 }
 
 impl Peers {
@@ -168,26 +176,48 @@ impl Live {
                 for place in self.links_to(&connection.remote) {
                     // Or it is the predecessor's end.
                     if self.links[place].descriptor == Some(connection.descriptor) {
-                        self.links[place].lost = Some(Instant::now());
+                        if self.links[place].peer.state == State::Connected {
+                            self.links[place].lost = Some(Instant::now());
+                        } else {
+                            // libzmq does not try again.
+                            self.links[place].failed(self.reconnect_max);
+                        }
                         self.fell(place);
                     }
                 }
+                let failure = self.peers.failures.remove(typed(&connection.remote));
                 let gone = self.peers.accepted.remove(&connection.descriptor);
                 let witness = self.peers.witnesses.remove(&connection.descriptor);
-                if let Some(Peer { address, .. }) =
-                    gone.filter(|peer| peer.state == State::Connected)
-                {
-                    self.peers.interruptions += 1;
-                    self.tell_if_asked(Kind::Disconnected, &address);
-                    if witness.is_some_and(|witness| witness.saw_a_cut()) {
-                        self.cut_off(&address);
+                match gone {
+                    Some(Peer {
+                        address,
+                        state: State::Connected,
+                        ..
+                    }) => {
+                        self.peers.interruptions += 1;
+                        self.tell_if_asked(Kind::Disconnected, &address);
+                        if witness.is_some_and(|witness| witness.saw_a_cut()) {
+                            self.cut_off(&address);
+                        }
                     }
+                    Some(Peer { address, .. }) => self.handshake_failed(&address, failure),
+                    None => {}
+                }
+            }
+            Happening::Failed(remote, failure) => {
+                let remote = typed(remote);
+                if self
+                    .peers
+                    .accepted
+                    .values()
+                    .any(|peer| peer.address == remote)
+                {
+                    self.peers.failures.insert(remote.to_owned(), *failure);
                 }
             }
             Happening::Retrying(remote) => {
                 for place in self.links_to(remote) {
-                    self.links[place].lost = None;
-                    self.links[place].peer.attempts += 1;
+                    self.links[place].retries(self.reconnect_max);
                 }
             }
             Happening::NoRoom => self.no_room(),
@@ -196,6 +226,32 @@ impl Live {
             | Happening::Stopped
             | Happening::Other => {}
         }
+    }
+
+    /// Reports a peer that connected here and whose handshake failed, unless it merely hung up, as a
+    /// port scanner does.
+    fn handshake_failed(&mut self, address: &str, failure: Option<Failure>) {
+        let why = match failure {
+            Some(Failure::Ended) => return,
+            Some(Failure::Mechanism) => "mechanism",
+            Some(Failure::Protocol) => "protocol",
+            // What libzmq does not report.
+            None => "version",
+        };
+        // That no peer has connected would be wrong.
+        self.peers.silence.told = true;
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let reported = &mut self.peers.reported;
+        if reported.len() >= FAILED_HOSTS {
+            reported.retain(|_, at| at.elapsed() < FAILED);
+        }
+        let known = reported.get(host).is_some_and(|at| at.elapsed() < FAILED);
+        if known || reported.len() >= FAILED_HOSTS {
+            return;
+        }
+        reported.insert(host.to_owned(), Instant::now());
+        let publishes = self.publishes;
+        self.tell(Kind::HandshakeFailed { publishes, why }, address);
     }
 
     fn ready(&mut self, remote: &str) {

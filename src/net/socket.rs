@@ -42,6 +42,9 @@ pub(crate) trait Room: Send + 'static {
         None
     }
 
+    /// Takes messages over that a connection would drop when it is made anew.
+    fn take_unread(&mut self, _live: &mut Live) {}
+
     /// Tells what must be told before the close.
     fn last_words(&mut self, _live: &mut Live) {}
 }
@@ -296,7 +299,7 @@ impl<R: Room> Housed for Owner<R> {
             };
         *seen = *uses;
         let reported = room.tidy(live, !waited_on && !attended);
-        let (mended, pending) = links::mend(live);
+        let (mended, pending) = links::mend(live, room);
         live.watch_silence(in_use, waited_on);
         let busy = pending || in_use || room.has_untold();
         let descriptors = [

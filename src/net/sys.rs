@@ -22,6 +22,9 @@ pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
 // Two draft options, hence not in `zmq_sys`.
 pub(crate) const IN_BATCH_SIZE: c_int = 101;
 pub(crate) const OUT_BATCH_SIZE: c_int = 102;
+// Draft, too: after a handshake that failed, libzmq leaves it to us to connect again.
+pub(crate) const RECONNECT_STOP: c_int = 109;
+pub(crate) const STOP_HANDSHAKE_FAILED: c_int = 2;
 pub(crate) const DONTWAIT: c_int = int(zmq_sys::ZMQ_DONTWAIT);
 pub(crate) const SNDMORE: c_int = int(zmq_sys::ZMQ_SNDMORE);
 

@@ -119,6 +119,11 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             "silent"
         }
         Kind::NoRoom => "no room",
+        Kind::HandshakeFailed { publishes, why } => {
+            details.set_item("publishes", publishes)?;
+            details.set_item("why", why)?;
+            "handshake failed"
+        }
         Kind::CutOff => "cut off",
         Kind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what))?;

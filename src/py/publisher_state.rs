@@ -2,7 +2,7 @@
 
 use super::publisher::Publisher;
 use super::state::{Peer, PublisherStats};
-use crate::net::Subscription;
+use crate::net::{connectable, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -37,17 +37,21 @@ impl Publisher {
         Ok(topics)
     }
 
-    /// The first bound endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`; None if it only
-    /// connects.
+    /// The first bound endpoint, by which this host connects, such as `tcp://127.0.0.1:5555`; for
+    /// other hosts there is `addresses`. None if it only connects.
     #[getter]
-    fn endpoint(&self) -> Option<&str> {
-        self.core.endpoints().first().map(String::as_str)
+    fn endpoint(&self) -> Option<String> {
+        self.core
+            .endpoints()
+            .first()
+            .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints as ZeroMQ writes them.
+    /// All bound endpoints, by which this host connects.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
-        self.core.endpoints().to_vec()
+        let bound = self.core.endpoints().iter();
+        bound.map(|bound| connectable(bound)).collect()
     }
 
     /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.

@@ -3,7 +3,7 @@
 use super::relay::Relay;
 use super::state::Peer;
 use crate::log::recorder::Progress;
-use crate::net::{relay, Subscription};
+use crate::net::{connectable, relay, Subscription};
 use chrono::{DateTime, FixedOffset, Local, TimeZone};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -78,18 +78,18 @@ impl RelayStats {
 
 #[pymethods]
 impl Relay {
-    /// Where publishers come: the first endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5556`;
-    /// None without one.
+    /// The first endpoint for publishers, by which this host connects, such as
+    /// `tcp://127.0.0.1:5556`; for other hosts there is `frontend_addresses`. None without one.
     #[getter]
-    fn frontend(&self) -> Option<&str> {
-        self.core.frontend().first().map(String::as_str)
+    fn frontend(&self) -> Option<String> {
+        self.core.frontend().first().map(|bound| connectable(bound))
     }
 
-    /// Where subscribers come: the first endpoint as ZeroMQ writes it, such as `tcp://0.0.0.0:5555`;
-    /// None without one.
+    /// The first endpoint for subscribers, by which this host connects, such as
+    /// `tcp://127.0.0.1:5555`; for other hosts there is `backend_addresses`. None without one.
     #[getter]
-    fn backend(&self) -> Option<&str> {
-        self.core.backend().first().map(String::as_str)
+    fn backend(&self) -> Option<String> {
+        self.core.backend().first().map(|bound| connectable(bound))
     }
 
     /// What a publisher on another laptop can type to connect, best first.

@@ -4,7 +4,7 @@ use super::arguments::{self, Seconds, Whole};
 use super::state::{Peer, SubscriberStats};
 use super::subscriber::Subscriber;
 use super::waiting::detached;
-use crate::net::Subscription;
+use crate::net::{connectable, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -110,16 +110,21 @@ impl Subscriber {
         Ok(py.detach(|| self.core.pass_over(instance))?)
     }
 
-    /// The first bound endpoint as ZeroMQ writes it; None if it only connects.
+    /// The first bound endpoint, by which this host connects, such as `tcp://127.0.0.1:5555`; for
+    /// other hosts there is `addresses`. None if it only connects.
     #[getter]
-    fn endpoint(&self) -> Option<&str> {
-        self.core.endpoints().first().map(String::as_str)
+    fn endpoint(&self) -> Option<String> {
+        self.core
+            .endpoints()
+            .first()
+            .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints as ZeroMQ writes them.
+    /// All bound endpoints, by which this host connects.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
-        self.core.endpoints().to_vec()
+        let bound = self.core.endpoints().iter();
+        bound.map(|bound| connectable(bound)).collect()
     }
 
     /// What a publisher on another laptop can type to connect; empty if it is not bound.

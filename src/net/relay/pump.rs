@@ -152,8 +152,8 @@ impl Hub {
             *looked = Instant::now();
             outlet.tidy(to, false);
             intake.tidy(from, false);
-            links::mend(to);
-            links::mend(from);
+            links::mend(to, outlet);
+            links::mend(from, intake);
         }
         let turned = outlet.audience.ledger.turned();
         if !self.hears_all {
