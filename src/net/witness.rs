@@ -34,8 +34,13 @@ impl Witness {
         None
     }
 
-    /// Whether the other side was still there, or something of it unread, when libzmq hung up.
+    /// Whether the other side was still there, or something of it unread, when libzmq hung up. A
+    /// connection that was reset has no peer any more. What it left unread proves nothing: libzmq
+    /// does not read while the receiver is full.
     pub(crate) fn saw_a_cut(&self) -> bool {
+        if self.0.peer_addr().is_err() {
+            return false;
+        }
         match self.0.peek(&mut [0]) {
             Ok(count) => count > 0,
             // libzmq made it a descriptor that does not block.

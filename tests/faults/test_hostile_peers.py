@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -154,6 +156,34 @@ def test_who_sends_too_much_to_a_bound_subscriber_is_cut_off_and_named(
         until(lambda: sum(event.kind == "disconnected" for event in events) == 2, "both to be gone")
         assert [event.address for event in events if event.kind == "cut off"] == [offender]
         until(lambda: f"cut off {offender}" in caplog.text, "the log's line")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is known of ends there")
+def test_a_publisher_that_resets_with_messages_unread_was_not_cut_off(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events: list[Event] = []
+    with caplog.at_level(logging.WARNING, "zmqchat_rs"), Subscriber(
+        bind="127.0.0.1:0", high_water_mark=10, on_event=events.append
+    ) as subscriber:
+        assert subscriber.endpoint is not None
+        with socket.create_connection(("127.0.0.1", port_of(subscriber.endpoint))) as connection:
+            introduce(connection, b"PUB")
+            connection.settimeout(1)
+            # Valid frames until nothing more fits: the subscriber is full and does not read.
+            with contextlib.suppress(socket.timeout):
+                while True:
+                    connection.sendall(frame(b"x" * 200) * 1_000)
+            reset = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        # libzmq notices when it reads on.
+        gone = Background(until, lambda: any(event.kind == "disconnected" for event in events))
+        while gone.thread.is_alive():
+            with contextlib.suppress(TimeoutError):
+                subscriber.recv(timeout=0.1)
+        gone.result()
+    assert "cut off" not in {event.kind for event in events}
+    assert "cut off" not in caplog.text
 
 
 def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
