@@ -78,8 +78,6 @@ def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
     ("data", "version", "kind"),
     [
         (greeting(b"\x03\x00") + ready(b"PUB"), "3.0", "PUB"),
-        (SIGNATURE + b"\x01\x09\0\0", "2.0", "XPUB"),
-        (SIGNATURE + b"\x01\x01\0\0", "2.0", "PUB"),
     ],
 )
 def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
@@ -140,6 +138,42 @@ def test_of_a_name_s_addresses_the_one_that_a_subscriber_takes_comes_first(
     found = look(f"lab-pc:{port}")
     assert found.ok
     assert found.addresses == ("127.0.0.1", "2001:db8::1")
+
+
+def test_each_address_of_a_name_is_tried_until_one_works(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    found = look(f"lab-pc:{port}")
+    assert found.ok
+    assert found.addresses == ("127.0.0.8", "127.0.0.1", "127.0.0.9")
+    assert found.tried == "127.0.0.1"
+    assert found.others == ("127.0.0.8: refused",)
+
+
+def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
+        found = look(f"lab-pc:{address.rpartition(':')[2]}")
+    assert (found.reason, found.tried) == ("handshake failed", "127.0.0.1")
+    assert found.others == ("127.0.0.8: refused", "127.0.0.9: refused")
+
+
+def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    """Give the name `lab-pc` these addresses."""
+    genuine = socket.getaddrinfo
+
+    def several(host: str, port: int, **kwargs: Any) -> Any:
+        if host != "lab-pc":
+            return genuine(host, port, **kwargs)
+        if kwargs.get("flags"):
+            raise socket.gaierror(socket.EAI_NONAME, "not a literal")
+        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
 
 
 # ---- others than publishers
@@ -215,8 +249,9 @@ def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "stage", "why"),
     [
-        (SIGNATURE + b"\x00", "greeting", "from before 2012"),  # ZMTP 1.0
-        (SIGNATURE + b"\x01\x63", "greeting", "no known socket type"),
+        (SIGNATURE + b"\x00", "greeting", "The peer speaks ZMTP 1.0; ZeroMQ 4.0 or later is"),
+        (SIGNATURE + b"\x01\x01\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
+        (SIGNATURE + b"\x02\x09\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
         (greeting() + error(b"Access denied"), "handshake", "it says 'Access denied'"),
         (greeting() + error(b"\x1b]0;mine\x07"), "handshake", r"it says '\x1b]0;mine\x07'"),
         (greeting() + b"\x00\x05Hello", "handshake", "makes no sense"),

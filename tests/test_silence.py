@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Coroutine
 import pytest
 import zmq
 
+import strangers
 from patience import PATIENCE, Background, until
 from told import Told
 from zmqchat_rs import Chat, Publisher, Subscriber
@@ -137,6 +138,114 @@ def test_what_speaks_otherwise_was_not_cut_off() -> None:
             told.until("silent")
             assert told.events[0].reason == "not ZeroMQ"
     greets.join(PATIENCE)
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_a_port_that_accepts_and_hangs_up_is_tried_less_and_less_often(publishes: bool) -> None:  # noqa: FBT001
+    accepted: list[float] = []
+
+    def hang_up(_: socket.socket) -> None:
+        accepted.append(time.monotonic())
+
+    told = Told()
+    with strangers.server(hang_up) as address, (
+        Publisher(connect=address, on_event=told, reconnect_max=1)
+        if publishes
+        else Subscriber(address, on_event=told, reconnect_max=1)
+    ) as tried:
+        until(lambda: len(accepted) >= 6, "six attempts")
+        first, *_, last = accepted[:6]
+        # 0.1 + 0.2 + 0.4 + 0.8 + 1 s; libzmq alone makes one attempt each 0.1 s.
+        assert last - first >= 2.4
+        assert tried.peers[0].state == "connecting"
+        assert tried.peers[0].attempts >= 6
+        with contextlib.suppress(TimeoutError):
+            if isinstance(tried, Publisher):
+                tried.wait_for_subscribers(timeout=4)
+            else:
+                tried.recv(timeout=4)
+        until(lambda: "silent" in told.kinds())
+        if not publishes:
+            (silent,) = [event for event in told.events if event.kind == "silent"]
+            assert silent.reason == "not ZeroMQ"
+            assert "port forwarding" in silent.advice
+
+
+def test_a_publisher_behind_a_port_that_hung_up_is_connected_to(free_port: FreePort) -> None:
+    port, accepted = free_port(), 0
+    with Subscriber(f"127.0.0.1:{port}", reconnect_max=1) as subscriber:
+        with socket.create_server(("127.0.0.1", port)) as server:
+            server.settimeout(PATIENCE)
+            while accepted < 4:
+                server.accept()[0].close()
+                accepted += 1
+        with Publisher(f"127.0.0.1:{port}") as publisher:
+            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.send("Hello")
+            assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+
+
+OLD = strangers.SIGNATURE + b"\x01"
+NEEDED = "ZeroMQ 4.0 or later is needed"
+
+
+@pytest.mark.parametrize("publishes", [False, True])
+def test_an_old_peer_that_is_connected_to_is_named_as_such(publishes: bool) -> None:  # noqa: FBT001
+    told = Told()
+    kind = b"\x02" if publishes else b"\x01"
+    with strangers.server(strangers.says(OLD + kind + b"\0\0")) as address:
+        if publishes:
+            with Publisher(connect=address, on_event=told) as publisher:
+                with pytest.raises(TimeoutError):
+                    publisher.wait_for_subscribers(timeout=4)
+                told.until("silent")
+        else:
+            with Subscriber(address, on_event=told) as subscriber:
+                with pytest.raises(TimeoutError):
+                    subscriber.recv(timeout=4)
+                told.until("silent")
+    assert told.events[0].reason == "handshake failed"
+    text = f"{address}: handshake failed: the peer speaks ZMTP 2.0; {NEEDED}."
+    assert text in str(told.events[0])
+
+
+def test_an_old_subscriber_that_connects_is_reported_once(
+    publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    publisher.close()
+    with Publisher(f"127.0.0.1:{port}", on_event=told) as bound:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as old:
+                old.sendall(OLD + b"\x02\0\0")
+                strangers.until_hung_up(old)
+        with pytest.raises(TimeoutError):
+            bound.wait_for_subscribers(timeout=4)
+        told.until("handshake failed")
+        # A peer that hangs up by itself is not reported.
+        socket.create_connection(("127.0.0.1", port)).close()
+        with Subscriber(f"127.0.0.1:{port}"):
+            bound.wait_for_subscribers(timeout=PATIENCE)
+    assert (told.events[0].reason, told.kinds().count("handshake failed")) == ("version", 1)
+    assert "silent" not in told.kinds()
+    text = f"the peer speaks ZMTP 2.0 or older, or is not a subscriber; {NEEDED}"
+    assert text in str(told.events[0])
+    assert text in caplog.text
+
+
+def test_a_subscriber_that_wants_curve_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    with Publisher("127.0.0.1:0", on_event=told) as bound, zmq.Context() as context, context.socket(
+        zmq.SUB
+    ) as encrypted:
+        encrypted.linger = 0
+        encrypted.curve_publickey, encrypted.curve_secretkey = zmq.curve_keypair()
+        encrypted.curve_serverkey = zmq.curve_keypair()[0]
+        encrypted.connect(str(bound.endpoint))
+        told.until("handshake failed")
+    assert told.events[0].reason == "mechanism"
+    until(lambda: "another security mechanism (CURVE or PLAIN on one side only)" in caplog.text)
 
 
 def _greet_as_ssh(server: socket.socket) -> None:

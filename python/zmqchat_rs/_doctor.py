@@ -377,9 +377,14 @@ def _other_side(seen: Probe) -> Iterator[Check]:
         yield Check("address", "warning", f"{seen.address}: {seen.reason}", seen.advice)
         return
     literal = seen.addresses == (seen.host,)
+    at = f" ({seen.tried})" if len(seen.addresses) > 1 else ""
+    failure = f"{seen.address}{at}: {seen.reason}"
+    advice = seen.advice
+    if seen.reason == "handshake failed":
+        failure, advice = f"{failure}: {advice[:1].lower()}{advice[1:].rstrip('.')}", ""
     details = {
         "name": f"{seen.host} is {'an IP address' if literal else ', '.join(seen.addresses)}",
-        "connect": f"{seen.address} in {_milliseconds(seen.connect_seconds)}",
+        "connect": f"{seen.address}{at} in {_milliseconds(seen.connect_seconds)}",
         "greeting": f"ZMTP {seen.version}",
         "security": f"{seen.mechanism}: nothing is encrypted",
         "handshake": "completed",
@@ -388,11 +393,13 @@ def _other_side(seen: Probe) -> Iterator[Check]:
     }
     for stage, title in _STEPS.items():
         if stage == seen.stage:
-            yield Check(title, "failed", f"{seen.address}: {seen.reason}", seen.advice)
+            yield Check(title, "failed", failure, advice)
             return
         if stage == "name" and not seen.addresses:
             continue  # ipc:// has none
         yield Check(title, "ok", details[stage])
+        if stage == "name":
+            yield from _other_addresses(seen)
     if seen.round_trip_seconds is not None:
         yield Check("round trip", "ok", _milliseconds(seen.round_trip_seconds))
     elif seen.version == "3.1":
@@ -411,6 +418,13 @@ def _other_side(seen: Probe) -> Iterator[Check]:
         f"If none comes you may not be subscribed to what is sent: try zmqchat sub {seen.address} "
         "without -t.",
     )
+
+
+def _other_addresses(seen: Probe) -> Iterator[Check]:
+    """Make a line of each address of the name that does not work."""
+    for other in seen.others:
+        advice = "A subscriber tries the next address of the name." if seen.ok else ""
+        yield Check("other address", "warning" if seen.ok else "failed", other, advice)
 
 
 def _milliseconds(seconds: float | None) -> str:

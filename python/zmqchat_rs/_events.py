@@ -34,6 +34,19 @@ _INTERRUPTED = "a connection of this subscriber was interrupted"
 _NOT_INTERRUPTED = (
     "this subscriber is too slow, or a connection between the publisher and a relay was interrupted"
 )
+# What is logged as a warning each time; "cut off" is limited.
+_WARNINGS = ("silent", "no room", "handshake failed", "lost", "overflow", "not logged")
+# libzmq does not report which of the causes of "version" it was.
+_FAILED_HANDSHAKES = {
+    "version": (
+        "the peer speaks ZMTP 2.0 or older, or is not a {other}; ZeroMQ 4.0 or later is needed"
+    ),
+    "mechanism": (
+        "the peer uses another security mechanism (CURVE or PLAIN on one side only); use the same "
+        "on both sides"
+    ),
+    "protocol": "the peer broke the protocol; check what program it is",
+}
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
@@ -79,6 +92,8 @@ class Event:
         kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
             "no room" (peers are turned away for want of descriptors, or soon will be; told once a
             minute at most),
+            "handshake failed" (a peer connected to an address bound here, and the two could not
+            agree; reported once a minute for each host),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
             "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
             messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
@@ -92,9 +107,11 @@ class Event:
         reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
             "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
             addresses that it listens at), "not connected" (it neither connects nor listens), "not a
-            subscriber" (a publisher waits for one); for "not logged": what the system says; for
-            "lost": whether a connection of this subscriber was interrupted; "" for other kinds.
-        advice: For "silent": what to check; "" for other kinds.
+            subscriber" (a publisher waits for one); for "handshake failed": "version" (an old one,
+            or an unsuitable socket type), "mechanism" (other security) or "protocol"; for "not
+            logged": what the system says; for "lost": whether a connection of this subscriber was
+            interrupted; "" for other kinds.
+        advice: For "silent" and "handshake failed": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
 
@@ -117,7 +134,9 @@ class Event:
         if self.kind == "disconnected":
             return f"lost the connection to {address}"
         if self.kind == "silent":
-            return f"{self._silence(address)}. {self.advice}".rstrip()
+            return self._with_advice(self._silence(address))
+        if self.kind == "handshake failed":
+            return f"handshake failed: {self.advice} (peer {address})"
         if self.kind == "no room":
             return (
                 f"hardly any room for more peers at {address}: this program may open hardly any "
@@ -137,6 +156,11 @@ class Event:
             what = what.decode(errors="backslashreplace") + "*"
         verb = "joined" if self.kind == "subscribed" else "left"
         return f"{address} {verb} {_core.sanitize(what or '')}"
+
+    def _with_advice(self, silence: str) -> str:
+        if self.reason == "handshake failed":
+            return f"{silence}: {self.advice[:1].lower()}{self.advice[1:]}"
+        return f"{silence}. {self.advice}".rstrip()
 
     def _silence(self, address: str) -> str:
         if self.reason == "not connected":
@@ -221,13 +245,15 @@ def deliver(  # noqa: PLR0913
             "nobody" (it neither connects nor listens).
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
-        why: What cannot be logged, and why.
+        why: What cannot be logged, and why; for "handshake failed" the reason.
         interrupted: Whether a connection ended since the last message that was not lost.
     """
-    reason, advice = (
-        _why_silent(address, awaited, publishes=publishes) if kind == "silent" else (why, "")
-    )
-    if kind == "lost":
+    reason, advice = why, ""
+    if kind == "silent":
+        reason, advice = _why_silent(address, awaited, publishes=publishes)
+    elif kind == "handshake failed":
+        advice = _FAILED_HANDSHAKES[why].format(other="subscriber" if publishes else "publisher")
+    elif kind == "lost":
         reason = _INTERRUPTED if interrupted else _NOT_INTERRUPTED
     event = Event(
         kind,
@@ -244,9 +270,7 @@ def deliver(  # noqa: PLR0913
             _logger().warning(
                 "events were dropped, now and perhaps again: an on_event is slower than they come"
             )
-        if kind in ("silent", "no room", "lost", "overflow", "not logged") or (
-            kind == "cut off" and _cut_off.is_news(address)
-        ):
+        if kind in _WARNINGS or (kind == "cut off" and _cut_off.is_news(address)):
             _logger().warning("%s", event)
         elif callback is None:
             _logger().info("%s", event)
@@ -282,6 +306,8 @@ def _as_a_publisher_sees(seen: Probe) -> tuple[str, str]:
             "A publisher is there; publishers connect to a relay at its frontend, port 5556, or to "
             "a subscriber that listens."
         )
+    if seen.reason == "handshake failed":
+        return seen.reason, seen.advice
     if seen.socket_type or seen.reason in _SOMEBODY:
         what = f"A {seen.socket_type} socket" if seen.socket_type else "Something else"
         return "not a subscriber", (

@@ -38,7 +38,7 @@ class StoppedError(Exception):
 def look_up(host: str, port: int, deadline: float) -> list[Any]:
     """Find a host's addresses, as `socket.getaddrinfo` gives them.
 
-    The first is the one that a subscriber takes: of IPv4 if there is one.
+    They are in the order in which a subscriber tries them: IPv4 first.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)

@@ -1,8 +1,8 @@
 """As much of ZMTP as `probe` speaks: greeting, frames and commands over one socket.
 
-The format is that of ZMTP 3.1 (https://rfc.zeromq.org/spec/37/); of 2.0
-(https://rfc.zeromq.org/spec/15/) only the greeting is understood. All reading is bounded, in bytes
-and in time.
+The format is that of ZMTP 3.1 (https://rfc.zeromq.org/spec/37/). Of 2.0
+(https://rfc.zeromq.org/spec/15/) only the version is read: no connection is made with it. All
+reading is bounded, in bytes and in time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 # security, a client's role, and zeros up to 64 bytes.
 _MAJOR = b"\x03"
 _REST_OF_GREETING = b"\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-# RFC 15, "Socket Types"; its revisions 1 and 2 stand where 3.x has the major version.
-_TYPES_OF_2_0 = ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB")
+# RFC 15, "Revision", in the place of the major version: 1 and 2 are both ZMTP 2.0 there.
+_OLD_VERSIONS = {0: "1.0", 1: "2.0", 2: "2.0"}
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
 # While a PONG is awaited, this much of other things may come first, in bytes.
@@ -39,6 +39,14 @@ class BrokenError(ConnectionAbortedError):
     def __init__(self, why: str) -> None:
         super().__init__(errno.ECONNABORTED, why)
         self.why = why
+
+
+class OldVersionError(BrokenError):
+    """The peer speaks a version of ZMTP that no connection is made with."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f"the peer speaks ZMTP {version}; ZeroMQ 4.0 or later is needed")
+        self.version = version
 
 
 class Connection:
@@ -88,23 +96,21 @@ class Connection:
         """Say that this is ZeroMQ."""
         self.send(SIGNATURE + _MAJOR)
 
-    def read_greeting(self) -> tuple[str, bytes, str | None]:
-        """Take what follows the signature, and finish our side.
+    def read_greeting(self) -> tuple[str, bytes]:
+        """Read what follows the signature, and finish our side.
 
         Returns:
-            The version, the security mechanism, and the socket type if it is told here.
+            The version and the security mechanism.
+
+        Raises:
+            OldVersionError: If the version is below 3.0.
         """
         major = self.read(1)[0]
-        if major >= _MAJOR[0]:
-            self.send(_REST_OF_GREETING)
-            rest = self.read(53)
-            return f"{major}.{rest[0]}", rest[1:21].rstrip(b"\0"), None
-        if major == 0:
-            raise BrokenError("it speaks a ZeroMQ from before 2012")
-        kind = self.read(1)[0]
-        if kind >= len(_TYPES_OF_2_0):
-            raise BrokenError("it is of no known socket type")
-        return "2.0", b"NULL", _TYPES_OF_2_0[kind]
+        if major in _OLD_VERSIONS:
+            raise OldVersionError(_OLD_VERSIONS[major])
+        self.send(_REST_OF_GREETING)
+        rest = self.read(53)
+        return f"{major}.{rest[0]}", rest[1:21].rstrip(b"\0")
 
     def read_frame(self, limit: int) -> tuple[bytes | None, bytes]:
         """Take one frame of at most `limit` bytes.

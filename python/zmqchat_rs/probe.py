@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import socket
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import _reach, _zmtp
 from ._arguments import number
 from ._core import parse_address, sanitize
 from ._reach import StoppedError
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What is subscribed to. No topic has a space in it, so hardly a message begins like this.
 SUBSCRIPTION = b"zmqchat doctor"
@@ -29,6 +32,11 @@ _LONGEST_QUOTE = 60
 _INPROC = (
     "An inproc:// address joins objects of one program and cannot be seen from outside: check that "
     "both use the same name in the same process."
+)
+# In the order in which a look reaches them.
+_STAGES = (
+    *("address", "name", "connect", "greeting", "security", "handshake", "socket type"),
+    *("subscription", "done"),
 )
 _SPOKEN = {
     b"SSH-": "an SSH server",
@@ -46,7 +54,7 @@ class Probe(NamedTuple):
         address: Where it looked, as a person types it: "192.168.1.12:5555".
         host: The host, or what follows ``ipc://`` or ``inproc://``.
         port: The port; 0 where there is none.
-        addresses: The IP addresses of the host; the first is the one that was tried.
+        addresses: The IP addresses of the host, in the order in which they were tried.
         stage: The step at which it ended: "address", "name", "connect", "greeting", "security",
             "handshake", "socket type", "subscription", or "done".
         reason: "ok", "name not found", "refused", "filtered", "unreachable", "not ZeroMQ",
@@ -58,6 +66,9 @@ class Probe(NamedTuple):
         subscribed: Whether it took a subscription; None when that could not be seen.
         connect_seconds: How long TCP took to connect.
         round_trip_seconds: From a ZMTP PING to its PONG; None before ZMTP 3.1.
+        tried: The IP address that all this is about: the first that works, else the one where the
+            look got furthest.
+        others: Why the other addresses that were tried do not work: ("10.0.0.1: refused",).
     """
 
     address: str
@@ -73,6 +84,8 @@ class Probe(NamedTuple):
     subscribed: bool | None = None
     connect_seconds: float | None = None
     round_trip_seconds: float | None = None
+    tried: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -82,6 +95,8 @@ class Probe(NamedTuple):
 
 def probe(address: str, *, timeout: float = 2.0, subscribe: bool = True) -> Probe:
     """Look at one address and say why a connection stands or does not.
+
+    Of a host with several IP addresses, each is tried until one works.
 
     A publisher sees a connection that comes and goes and, with `subscribe`, for that moment a
     subscriber to `SUBSCRIPTION`, to which it sends nothing.
@@ -105,9 +120,36 @@ def probe(address: str, *, timeout: float = 2.0, subscribe: bool = True) -> Prob
     if transport == "inproc":
         return Probe(typed, host, port, advice=_INPROC)
     host = host[1:-1] if host.startswith("[") else host
-    look = _Look(Probe(typed, host, port), monotonic() + timeout)
+    found = Probe(typed, host, port)
+    deadline = monotonic() + timeout
+    if transport == "ipc":
+        return _look_at(found, None, deadline, subscribe=subscribe)
     try:
-        with look.ipc() if transport == "ipc" else look.tcp() as connection:
+        answers = _reach.look_up(host, port, deadline)
+    except StoppedError as end:
+        return found._replace(stage="name", reason=end.reason, advice=end.advice)
+    places = {str(place[0]): (family, place) for family, _, _, _, place in answers}
+    found = found._replace(addresses=tuple(places))
+    seen: list[Probe] = []
+    for tried, place in places.items():
+        # A silent address leaves the others their share of the time.
+        share = (deadline - monotonic()) / (len(places) - len(seen))
+        one = found._replace(tried=tried)
+        seen.append(_look_at(one, place, monotonic() + share, subscribe=subscribe))
+        if seen[-1].ok:
+            break
+    best = max(seen, key=lambda one: _STAGES.index(one.stage))
+    others = (f"{one.tried}: {one.reason}" for one in seen if one is not best)
+    return best._replace(others=tuple(others))
+
+
+def _look_at(
+    found: Probe, place: tuple[int, Any] | None, deadline: float, *, subscribe: bool
+) -> Probe:
+    """Look at one IP address, a pair of family and socket address; None for a Unix socket."""
+    look = _Look(found, deadline)
+    try:
+        with look.connect(place) as connection:
             look.greet(connection)
             look.shake_hands(connection)
             look.try_out(connection, subscribe=subscribe)
@@ -123,24 +165,14 @@ class _Look:
         self.found = found
         self._deadline = deadline
 
-    def ipc(self) -> _zmtp.Connection:
-        """Connect through a file."""
+    def connect(self, place: tuple[int, Any] | None) -> _zmtp.Connection:
+        """Connect to an IP address, or through a file."""
         self._at("connect")
         began = monotonic()
-        return self._connected(_reach.connect_ipc(self.found.host, self._deadline), began)
-
-    def tcp(self) -> _zmtp.Connection:
-        """Look the name up and connect."""
-        self._at("name")
-        answers = _reach.look_up(self.found.host, self.found.port, self._deadline)
-        addresses = dict.fromkeys(str(answer[4][0]) for answer in answers)
-        self.found = self.found._replace(addresses=tuple(addresses))
-        self._at("connect")
-        family, place = answers[0][0], answers[0][4]
-        began = monotonic()
-        return self._connected(_reach.connect_tcp(family, place, self._deadline), began)
-
-    def _connected(self, sock: socket.socket, began: float) -> _zmtp.Connection:
+        if place is None:
+            sock = _reach.connect_ipc(self.found.host, self._deadline)
+        else:
+            sock = _reach.connect_tcp(*place, self._deadline)
         self.found = self.found._replace(connect_seconds=monotonic() - began)
         return _zmtp.Connection(sock, self._deadline)
 
@@ -164,15 +196,19 @@ class _Look:
             ) from None
         except OSError:
             raise StoppedError(
-                "not ZeroMQ", f"{peer} hangs up without a greeting: {check}"
+                "not ZeroMQ",
+                f"{peer} accepts a connection and closes it without a greeting: {check}. Where a "
+                "port forwarding listens there (docker, ssh -L, WSL), check that the publisher "
+                "runs behind it, bound to '*'",
             ) from None
         try:
-            version, mechanism, kind = connection.read_greeting()
+            version, mechanism = connection.read_greeting()
+        except _zmtp.OldVersionError as error:
+            self.found = self.found._replace(version=error.version)
+            raise StoppedError("handshake failed", error.why) from None
         except OSError as error:
             raise _failed(error) from None
-        self.found = self.found._replace(
-            version=version, mechanism=_quote(mechanism), socket_type=kind
-        )
+        self.found = self.found._replace(version=version, mechanism=_quote(mechanism))
         self._at("security")
         if self.found.mechanism != "NULL":
             raise StoppedError(
@@ -184,25 +220,22 @@ class _Look:
     def shake_hands(self, connection: _zmtp.Connection) -> None:
         """Exchange READY; its socket type must be a publisher's."""
         self._at("handshake")
-        owed = False
-        if self.found.socket_type is None:  # ZMTP 2.0 told it in the greeting, and has no READY
-            # A libzmq that dislikes our READY hangs up without one of its own, so ours comes
-            # second, unless the other side waits for it.
-            owed = connection.comes_within(min(_FIRST_WORD, (self._deadline - monotonic()) / 2))
-            try:
-                if not owed:
-                    connection.send(_READY)
-                name, body = connection.read_frame(_LONGEST_READY)
-            except OSError as error:
-                raise _failed(error) from None
-            if name == b"ERROR":
-                raise _failed(f"it says '{_quote(body[1:])}'")
-            if name != b"READY":
-                raise _failed("it makes no sense")
-            kind = _quote(_zmtp.properties(body).get(b"socket-type", b""))
-            self.found = self.found._replace(socket_type=kind)
+        # A libzmq that dislikes our READY hangs up without one of its own, so ours comes second,
+        # unless the other side waits for it.
+        owed = connection.comes_within(min(_FIRST_WORD, (self._deadline - monotonic()) / 2))
+        try:
+            if not owed:
+                connection.send(_READY)
+            name, body = connection.read_frame(_LONGEST_READY)
+        except OSError as error:
+            raise _failed(error) from None
+        if name == b"ERROR":
+            raise _failed(f"it says '{_quote(body[1:])}'")
+        if name != b"READY":
+            raise _failed("it makes no sense")
+        kind = _quote(_zmtp.properties(body).get(b"socket-type", b""))
+        self.found = self.found._replace(socket_type=kind)
         self._at("socket type")
-        kind = self.found.socket_type or ""
         if kind not in ("PUB", "XPUB"):
             hears = kind in ("SUB", "XSUB")
             too = ", which subscribes like this one" if hears else ""

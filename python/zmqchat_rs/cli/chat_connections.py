@@ -57,7 +57,10 @@ class Connections(Hearing):
             self._hears_us(event.address)
         elif event.kind == "unsubscribed":
             pass
-        elif event.kind in ("lost", "no room", "cut off") or event.address in self._connects_to:
+        elif (
+            event.kind in ("lost", "no room", "handshake failed", "cut off")
+            or event.address in self._connects_to
+        ):
             yield from super()._lines(event)
 
     def _is_connected(self, address: str) -> bool:

@@ -98,6 +98,10 @@ class Notices:
             self._lock.release()
 
 
+# What both a publisher and a relay report, whatever the terminal.
+_TROUBLE = ("silent", "no room", "handshake failed", "cut off")
+
+
 class Hearing(Notices):
     """What a subscriber wants to know: whom it hears, and whom no longer.
 
@@ -156,7 +160,7 @@ class Audience(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "no room", "cut off"):
+        if event.kind in _TROUBLE:
             yield from self._trouble(event)
         elif not (self._person or self._verbose):
             return
@@ -198,7 +202,7 @@ class Passage(Notices):
 
     def _lines(self, event: Event) -> Iterator[str]:
         place = self._place(event.address)
-        if event.kind in ("silent", "no room", "cut off", "overflow", "not logged"):
+        if event.kind in (*_TROUBLE, "overflow", "not logged"):
             yield from self._trouble(event)
         elif event.address in self._connects_to and event.kind in ("connected", "disconnected"):
             came = event.kind == "connected"
