@@ -166,9 +166,9 @@ def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     """Give the name `lab-pc` these addresses."""
     genuine = socket.getaddrinfo
 
-    def several(host: str, port: int, **kwargs: Any) -> Any:
+    def several(host: str, port: int, family: int = 0, kind: int = 0, **kwargs: Any) -> Any:
         if host != "lab-pc":
-            return genuine(host, port, **kwargs)
+            return genuine(host, port, family, **{"type": kind, **kwargs})
         if kwargs.get("flags"):
             raise socket.gaierror(socket.EAI_NONAME, "not a literal")
         return [(socket.AF_INET, 1, 6, "", (address, port)) for address in addresses]

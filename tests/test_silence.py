@@ -234,6 +234,18 @@ def test_an_old_subscriber_that_connects_is_reported_once(
     assert text in caplog.text
 
 
+def test_a_peer_with_other_security_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    with Publisher("127.0.0.1:0", on_event=told) as bound:
+        port = int(str(bound.endpoint).rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as encrypted:
+            encrypted.sendall(strangers.greeting(mechanism=b"CURVE"))
+            strangers.until_hung_up(encrypted)
+        told.until("handshake failed")
+    assert told.events[0].reason == "mechanism"
+    until(lambda: "another security mechanism (CURVE or PLAIN on one side only)" in caplog.text)
+
+
 def test_a_subscriber_that_wants_curve_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
     with Publisher("127.0.0.1:0", on_event=told) as bound, zmq.Context() as context, context.socket(
@@ -243,9 +255,13 @@ def test_a_subscriber_that_wants_curve_is_reported(caplog: pytest.LogCaptureFixt
         encrypted.curve_publickey, encrypted.curve_secretkey = zmq.curve_keypair()
         encrypted.curve_serverkey = zmq.curve_keypair()[0]
         encrypted.connect(str(bound.endpoint))
-        told.until("handshake failed")
-    assert told.events[0].reason == "mechanism"
-    until(lambda: "another security mechanism (CURVE or PLAIN on one side only)" in caplog.text)
+        # Whichever side notices first ends the connection.
+        with pytest.raises(TimeoutError):
+            bound.wait_for_subscribers(timeout=4)
+        until(lambda: len(told.events) == 1)
+    assert "handshake failed" in (told.events[0].kind, told.events[0].reason)
+    assert "handshake failed: the peer" in str(told.events[0])
+    until(lambda: "CURVE or PLAIN" in caplog.text)
 
 
 def _greet_as_ssh(server: socket.socket) -> None:

@@ -171,6 +171,8 @@ class Event:
             return f"no subscriber at {address}"
         if self.reason == "ok":
             return f"not connected to {address} yet, though it answers now"
+        if self.reason == "handshake failed":
+            return f"no connection with {address}: {self.reason}"
         whom = "no publisher" if self.reason in _SOMEBODY else "nobody"
         return f"{whom} at {address}: {self.reason}"
 
@@ -241,8 +243,9 @@ def deliver(  # noqa: PLR0913
         subscription: As in `Event`.
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
-        awaited: For whom: "link" (who is at that address), "anybody" (who connects to it) or
-            "nobody" (it neither connects nor listens).
+        awaited: For whom: "link" (who is at that address), "anybody" (who connects to it),
+            "nobody" (it neither connects nor listens) or "refused" (who connects; that address did,
+            and hung up).
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
         why: What cannot be logged, and why; for "handshake failed" the reason.
@@ -285,6 +288,11 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
     if awaited == "nobody":
         return "not connected", "Call connect with the address of a publisher."
     others = "subscriber" if publishes else "publisher"
+    if awaited == "refused":
+        return "handshake failed", (
+            "the peer ended the connection; check that both sides use the same security (CURVE or "
+            f"PLAIN), and that the program is a {others}."
+        )
     if awaited == "anybody":
         return "nobody came", (
             f"Have a {others} connect to one of these addresses; check what was typed there, and "

@@ -21,6 +21,8 @@ pub enum Awaited {
     Anybody,
     /// It neither connects nor listens.
     Nobody,
+    /// Whoever may connect; the connection of the peer named ended during its handshake.
+    Refused,
 }
 
 /// What happened.

@@ -112,6 +112,10 @@ pub(crate) struct Peers {
     no_room: Option<Instant>,
     /// Why handshakes failed of which libzmq said so, until their connections are gone.
     failures: HashMap<String, Failure>,
+    /// A peer whose connection ended during its handshake, while none is connected.
+    hung_up: Option<String>,
+    /// It was reported that no peer has connected.
+    said_nobody: bool,
     /// When the failed handshakes of a host were reported last.
     reported: HashMap<String, Instant>,
 }
@@ -228,11 +232,18 @@ impl Live {
         }
     }
 
-    /// Reports a peer that connected here and whose handshake failed, unless it merely hung up, as a
-    /// port scanner does.
+    /// Reports a peer that connected here and whose handshake failed. One that merely hung up may be a
+    /// port scanner: it is named only when silence is reported.
     fn handshake_failed(&mut self, address: &str, failure: Option<Failure>) {
         let why = match failure {
-            Some(Failure::Ended) => return,
+            Some(Failure::Ended) => {
+                self.peers.hung_up = Some(address.to_owned());
+                if std::mem::take(&mut self.peers.said_nobody) {
+                    // More is known by now.
+                    self.peers.silence = Silence::default();
+                }
+                return;
+            }
             Some(Failure::Mechanism) => "mechanism",
             Some(Failure::Protocol) => "protocol",
             // What libzmq does not report.
@@ -270,6 +281,8 @@ impl Live {
         peer.turn(State::Connected);
         peer.attempts = 0;
         let address = peer.address.clone();
+        self.peers.hung_up = None;
+        self.peers.said_nobody = false;
         let missed = self.peers.silence.ends();
         self.tell_connected(&address, missed);
     }
@@ -369,12 +382,14 @@ impl Live {
                 .iter()
                 .flat_map(|bound| address::reachable(bound));
             let addresses: Vec<String> = reachable.collect();
-            let awaited = if addresses.is_empty() {
-                Awaited::Nobody
-            } else {
-                Awaited::Anybody
-            };
-            silent.push((awaited, addresses.join(", ")));
+            silent.push(match &self.peers.hung_up {
+                Some(peer) => (Awaited::Refused, peer.clone()),
+                None if addresses.is_empty() => (Awaited::Nobody, String::new()),
+                None => {
+                    self.peers.said_nobody = true;
+                    (Awaited::Anybody, addresses.join(", "))
+                }
+            });
         }
         let publishes = self.publishes;
         for (awaited, address) in silent {

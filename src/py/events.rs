@@ -114,6 +114,7 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
                 Awaited::Link => "link",
                 Awaited::Anybody => "anybody",
                 Awaited::Nobody => "nobody",
+                Awaited::Refused => "refused",
             };
             details.set_item("awaited", awaited)?;
             "silent"
