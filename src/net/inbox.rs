@@ -79,7 +79,7 @@ impl Room for Inbox {
             let Ok(Some(size)) = self.pull(live) else {
                 return;
             };
-            self.take_in(size, at_ns);
+            self.take_in(live, size, at_ns);
         }
     }
 

@@ -443,7 +443,7 @@ mod tests {
             tell: None,
         };
         let live = Live::open(zmq::SUB, &common).unwrap();
-        (live, Inbox::new(Filter::new(Framing::Plain)))
+        (live, Inbox::new(Filter::new(Framing::Plain, false)))
     }
 
     fn due(link: &mut Link) {
