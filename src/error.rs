@@ -35,6 +35,22 @@ pub enum Error {
     Interrupted,
 }
 
+impl Error {
+    /// No thread could be started, for what its purpose says.
+    #[must_use]
+    pub fn no_thread(purpose: &str, error: &std::io::Error) -> Self {
+        let text = error.to_string();
+        let words = text.split(" (os error").next().unwrap_or(&text);
+        Self::Os {
+            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
+            message: format!(
+                "cannot start a thread {purpose}: {words}; close what you no longer need, or raise \
+                 the limit (ulimit -u, or the container's limit of pids)"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

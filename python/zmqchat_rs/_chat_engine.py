@@ -23,6 +23,7 @@ from ._chat_members import Members
 from ._chat_presence import Pulse
 from ._chat_relay import relay_addresses
 from ._core import ClosedError, Message, Publisher, Subscriber, ZmqChatError, _ending
+from ._threads import start_thread
 
 if TYPE_CHECKING:
     from typing import Callable, Iterator, Sequence
@@ -112,8 +113,16 @@ class Engine:
             threading.Thread(target=work, name=name, daemon=True) for name, work in works.items()
         ]
         _all.add(self)
-        for thread in self._threads:
-            thread.start()
+        started = []
+        try:
+            for thread in self._threads:
+                start_thread(thread)
+                started.append(thread)
+        except ZmqChatError:
+            # It never spoke, so that it does not say good-bye.
+            self._threads, self.closed = started, True
+            self.close(linger=0)
+            raise
 
     def check_fork(self) -> None:
         """Raise where it is another process's, before a lock is taken that may be held for ever."""

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import _core
+from ._threads import start_thread
 
 if TYPE_CHECKING:
     import logging
@@ -183,7 +184,7 @@ def start() -> None:
     with _starting:
         if _reader is None or not _reader.is_alive():
             _reader = threading.Thread(target=_run, name="zmqchat-events", daemon=True)
-            _reader.start()
+            start_thread(_reader)
 
 
 def _run() -> None:

@@ -162,6 +162,11 @@ async def enter(this: Either) -> Either:
 
 
 async def close(this: Publisher | Subscriber, **arguments: float | None) -> None:
-    """Close in a thread: it may take a moment."""
+    """Close in a thread, because it may take a moment; in this one where none can be started."""
     close = functools.partial(this.close, **arguments)
-    await asyncio.get_running_loop().run_in_executor(None, close)
+    try:
+        closing = asyncio.get_running_loop().run_in_executor(None, close)
+    except RuntimeError:
+        close()
+    else:
+        await closing

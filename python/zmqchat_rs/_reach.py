@@ -8,6 +8,8 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ._core import ZmqChatError
+from ._threads import start_thread
 from ._zmtp import time_left
 
 if TYPE_CHECKING:
@@ -60,9 +62,9 @@ def _ask_for(host: str, port: int, deadline: float) -> list[Any]:
 
     thread = threading.Thread(target=ask, name="zmqchat-probe", daemon=True)
     try:
-        thread.start()
-    except RuntimeError as error:
-        raise StoppedError("not checked", f"no name can be looked up: {error}") from error
+        start_thread(thread)
+    except ZmqChatError as error:
+        raise StoppedError("not checked", f"no name can be looked up: {error.strerror}") from error
     thread.join(max(0.0, deadline - monotonic()))
     if answers:
         return answers[0]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from . import _cells
 from ._arguments import seconds
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
+from ._threads import start_thread
 from ._views import CellView, TerminalView
 
 if TYPE_CHECKING:
@@ -108,7 +109,12 @@ class Watch:
         with _changing:
             _running.append(self)
         view.begin(self._heading())
-        self._thread.start()
+        try:
+            start_thread(self._thread)
+        except ZmqChatError:
+            self._why = "not started"
+            self._finish()
+            raise
 
     @property
     def running(self) -> bool:

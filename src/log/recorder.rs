@@ -65,10 +65,7 @@ impl Recorder {
         std::thread::Builder::new()
             .name("zmqchat-record".into())
             .spawn(move || in_thread.run(&tell))
-            .map_err(|error| Error::Os {
-                errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-                message: format!("cannot start the thread that logs: {error}"),
-            })?;
+            .map_err(|error| Error::no_thread("that logs", &error))?;
         Ok(Self(shared))
     }
 

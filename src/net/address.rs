@@ -203,10 +203,7 @@ fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<H
             // Nobody listens any more if the wait was interrupted.
             let _ = tell.send(look_up(&asked));
         })
-        .map_err(|error| Error::Os {
-            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-            message: format!("cannot start a thread to look up '{name}': {error}"),
-        })?;
+        .map_err(|error| Error::no_thread(&format!("to look up '{name}'"), &error))?;
     loop {
         match told.recv_timeout(SLICE) {
             Ok(found) => return Ok(found),

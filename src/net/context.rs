@@ -155,10 +155,10 @@ impl Process {
         if let Some(running) = &*housekeeping {
             running.look();
         } else {
-            *housekeeping = Some(Housekeeping::start().map_err(|error| Error::Os {
-                errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-                message: format!("cannot start the housekeeping thread: {error}"),
-            })?);
+            *housekeeping = Some(
+                Housekeeping::start()
+                    .map_err(|error| Error::no_thread("for maintenance", &error))?,
+            );
         }
         Ok(())
     }

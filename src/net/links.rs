@@ -195,10 +195,8 @@ pub(crate) fn connect<R: Room>(owner: &Arc<Owner<R>>, text: &str) -> Result<()> 
         ..
     } = &wanted
     {
-        let lookup = Lookup::start(owner, link.number, name).map_err(|error| Error::Os {
-            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-            message: format!("cannot start a thread to look up '{text}': {error}"),
-        })?;
+        let lookup = Lookup::start(owner, link.number, name)
+            .map_err(|error| Error::no_thread(&format!("to look up '{text}'"), &error))?;
         link.lookup = Some(lookup);
         live.links.push(link);
         return Ok(());

@@ -9,7 +9,7 @@ use super::origin::{self, Origin};
 use super::peers::Peers;
 use super::sys::{self, Errno};
 use super::{address, context, events};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
@@ -76,6 +76,10 @@ impl Live {
             })
         };
         retrying(open).map_err(|errno| {
+            // Nothing else in there gives this one.
+            if errno.would_block() {
+                return Error::no_thread("of ZeroMQ", &std::io::Error::from_raw_os_error(errno.0));
+            }
             let what = if errno.0 == libc::EMFILE {
                 "cannot open another socket; close those you no longer need, or raise the limit (ulimit -n)"
             } else {

@@ -148,7 +148,10 @@ impl<R: Room> Owner<R> {
             }),
         });
         let weak = Arc::downgrade(&owner);
-        context::process().house(weak)?;
+        if let Err(error) = context::process().house(weak) {
+            owner.shut(Some(Duration::ZERO), Some(live::LISTENER_PATIENCE));
+            return Err(error);
+        }
         Ok(owner)
     }
 

@@ -174,10 +174,7 @@ impl Watcher {
                 wake::block_signals();
                 thread.run();
             })
-            .map_err(|error| Error::Os {
-                errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-                message: format!("cannot start the thread that waits for event loops: {error}"),
-            })?;
+            .map_err(|error| Error::no_thread("for event loops", &error))?;
         Ok(this)
     }
 

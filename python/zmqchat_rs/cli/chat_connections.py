@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._chat_relay import relay_addresses
+from zmqchat_rs._core import ZmqChatError
+from zmqchat_rs._threads import start_thread
 
 from .notices import Hearing, typed_address
 
@@ -76,7 +79,9 @@ class Connections(Hearing):
             # By then those whom we hear have said that they are here.
             timer = threading.Timer(self._patience, self._look_for, [host])
             timer.daemon = True
-            timer.start()
+            # Where no thread starts, the hint is missing.
+            with suppress(ZmqChatError):
+                start_thread(timer)
 
     def _look_for(self, host: str) -> None:
         if self._open and host not in {one.address for one in self._talk.chat.members}:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import paint, parse_address, sanitize
+from zmqchat_rs._core import ZmqChatError, paint, parse_address, sanitize
 from zmqchat_rs._isolation import isolation
 from zmqchat_rs._listening import wants_color, wrapped, write_line
+from zmqchat_rs._threads import start_thread
 
 if TYPE_CHECKING:
     from typing import Callable, Sequence, TextIO
@@ -164,7 +165,9 @@ def on_closed_stdout(callback: Callable[[], object]) -> None:
         if any(events & (POLLERR | POLLHUP) for _, events in poller.poll()):
             callback()
 
-    threading.Thread(target=watch, name="zmqchat-stdout", daemon=True).start()
+    # Where no thread starts, the next write notices.
+    with suppress(ZmqChatError):
+        start_thread(threading.Thread(target=watch, name="zmqchat-stdout", daemon=True))
 
 
 def notice_of_isolation(endpoints: Sequence[str]) -> None:

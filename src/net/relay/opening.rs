@@ -85,11 +85,8 @@ pub(super) fn start(hub: &Arc<Hub>) -> Result<()> {
             running.run();
         });
     started.map(drop).map_err(|error| {
-        hub.backend.end();
-        Error::Os {
-            errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
-            message: format!("cannot start a thread for the relay: {error}"),
-        }
+        let _ = hub.backend.close(Some(Duration::ZERO));
+        Error::no_thread("for the relay", &error)
     })
 }
 
