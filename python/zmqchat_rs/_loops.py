@@ -14,6 +14,7 @@ import functools
 import threading
 import weakref
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Optional, TypeVar
 
 if TYPE_CHECKING:
@@ -164,9 +165,13 @@ async def enter(this: Either) -> Either:
 async def close(this: Publisher | Subscriber, **arguments: float | None) -> None:
     """Close in a thread, because it may take a moment; in this one where none can be started."""
     close = functools.partial(this.close, **arguments)
+    # Not the loop's own executor: `asyncio.run` ends that with one thread more.
+    executor = ThreadPoolExecutor(1)
     try:
-        closing = asyncio.get_running_loop().run_in_executor(None, close)
+        closing = asyncio.get_running_loop().run_in_executor(executor, close)
     except RuntimeError:
         close()
     else:
         await closing
+    finally:
+        executor.shutdown(wait=False)
