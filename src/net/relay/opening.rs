@@ -3,7 +3,7 @@
 use super::super::live::Live;
 use super::super::options::{self, Common};
 use super::super::publisher::{OnFull, MAX_INBOUND_BYTES};
-use super::super::socket::{Housed, Owner};
+use super::super::socket::Owner;
 use super::super::wait::Checkpoint;
 use super::super::wake::{self, Wake};
 use super::super::{address, interfaces, sys};
