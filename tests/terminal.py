@@ -8,6 +8,8 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -22,6 +24,7 @@ from zmqchat_rs import Publisher, Subscriber
 SECONDS = 60.0  # far above what any of these takes
 CTRL_C = "\x03"
 CTRL_D = "\x04"
+CTRL_Z = "\x1a"
 
 _COMMAND = [sys.executable, "-m", "zmqchat_rs"]
 _COLOR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHON_COLORS")
@@ -80,6 +83,15 @@ def in_terminal(*words: str, **changes: str) -> Terminal:
 def in_terminal_of(columns: int, *words: str) -> Terminal:
     """Start a command in a terminal of so many columns."""
     return Terminal([*_COMMAND, *words], environment(), columns)
+
+
+def in_shell(*words: str, **changes: str) -> Terminal:
+    """Start a command in an interactive shell, whose job control stops and continues it."""
+    shell = shutil.which("sh")
+    assert shell is not None
+    terminal = Terminal([shell, "-i"], environment(PS1="$ ", ENV="", **changes))
+    terminal.type(f"{shlex.join([*_COMMAND, *words])}\r")
+    return terminal
 
 
 @contextlib.contextmanager

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from . import streams
 
 if TYPE_CHECKING:
-    from types import ModuleType
-    from typing import Iterator
+    from types import FrameType, ModuleType
+    from typing import Any, Iterator, TextIO
 
 _PROMPT = "Message> "
+# How long a redraw waits for a notice that is being written, in seconds.
+_PATIENCE = 0.5
+# How often a program in the background looks whether the terminal is its own again, in seconds.
+_LOOK_AGAIN = 0.2
+_CHUNK = 1_024
 
 
 class Prompt:
@@ -24,6 +32,12 @@ class Prompt:
         self._writing = threading.Lock()
         self._asked = False
         self._readline: ModuleType | None = None
+        # Where the prompt is drawn, and the terminal's settings while a line is edited and before:
+        # readline makes its own.
+        self._stream: TextIO | None = None
+        self._settings: list[Any] | None = None
+        self._unedited: list[Any] | None = None
+        self._was_continued = False
 
     def notice(self, text: str) -> None:
         """Write a notice, from any thread; what is being typed goes on below it."""
@@ -43,13 +57,96 @@ class Prompt:
                 import readline  # noqa: PLC0415 - arrow keys and history for `input`
 
                 self._readline = readline
-        while True:
-            text = self._edited() if editing else self._plain()
-            if text is None:
-                break
-            # Several lines can be pasted in one go.
-            yield from filter(None, (_encode(line) for line in text.split("\n")))
+        with self._redrawn_after_a_stop(sys.stdout if editing else sys.stderr):
+            while True:
+                text = self._edited() if editing else self._plain()
+                if text is None:
+                    break
+                # Several lines can be pasted in one go.
+                yield from filter(None, (_encode(line) for line in text.split("\n")))
         streams.end_prompt_line()
+
+    @contextmanager
+    def _redrawn_after_a_stop(self, stream: TextIO | None) -> Iterator[None]:
+        """Draw the prompt again when a shell continues this program: after Ctrl+Z and ``fg``.
+
+        Readline leaves these signals to Python, so that its settings of the terminal are undone and
+        made again here, too: not every shell does. A thread draws, because Python runs no handler
+        while readline waits in a read, which a program in the background does.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if not main or not hasattr(signal, "SIGCONT") or stream is None:
+            yield
+            return
+        self._stream = stream
+        self._unedited = _settings()
+        ended = threading.Event()
+        reads, writes = socket.socketpair()
+        writes.settimeout(0)
+        before = [
+            (signal.SIGCONT, signal.signal(signal.SIGCONT, self._continued)),
+            (signal.SIGTSTP, signal.signal(signal.SIGTSTP, self._stopped)),
+        ]
+        woken_before = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
+        threading.Thread(
+            target=self._draw_when_continued,
+            args=(reads, ended),
+            name="zmqchat-prompt",
+            daemon=True,
+        ).start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(woken_before)
+            for number, handler in before:
+                signal.signal(number, handler)
+            ended.set()
+            writes.close()  # the end of the thread
+
+    def _draw_when_continued(self, signals: socket.socket, ended: threading.Event) -> None:
+        """Draw after each SIGCONT, once the terminal is ours; after `bg` it is the shell's."""
+        with signals:
+            while True:
+                numbers = signals.recv(_CHUNK)
+                if not numbers:
+                    return
+                if signal.SIGCONT not in numbers:
+                    continue
+                while not _in_foreground():
+                    if ended.wait(_LOOK_AGAIN):
+                        return
+                self._redraw()
+
+    def _continued(self, _number: int, _frame: FrameType | None) -> None:
+        self._was_continued = True
+
+    def _stopped(self, number: int, _frame: FrameType | None) -> None:
+        """Stop as the shell asks (Ctrl+Z), with the terminal as the shell left it."""
+        if self._asked:
+            _apply(self._unedited)
+        self._was_continued = False
+        before = signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, before)
+        if not self._was_continued:
+            # It never stopped: no shell is there that could continue it.
+            self._redraw()
+
+    def _redraw(self) -> None:
+        """Set the terminal as it was, and draw the prompt and what was typed."""
+        if not self._asked or not self._writing.acquire(timeout=_PATIENCE):
+            return
+        try:
+            typed = ""
+            if self._readline is not None:
+                typed = self._readline.get_line_buffer()
+                _apply(self._settings)
+            if self._stream is not None:
+                with suppress(OSError, ValueError):
+                    self._stream.write(f"\r{_PROMPT}{typed}")
+                    self._stream.flush()
+        finally:
+            self._writing.release()
 
     def _edited(self) -> str | None:
         """Ask through readline, which writes the prompt by itself; None at the end of the input."""
@@ -60,7 +157,7 @@ class Prompt:
             if hook is None:
                 self._stands()
             else:
-                hook(self._stands)
+                hook(self._is_edited)
             return input(_PROMPT)
         except EOFError:
             return None
@@ -70,6 +167,11 @@ class Prompt:
             if not self._asked:
                 self._writing.release()
             self._asked = False
+
+    def _is_edited(self) -> None:
+        """Remember the settings that readline has made; called once it has drawn the prompt."""
+        self._settings = _settings()
+        self._stands()
 
     def _stands(self) -> None:
         """Let notices through: they find the prompt there."""
@@ -87,6 +189,35 @@ class Prompt:
             return sys.stdin.readline() or None
         finally:
             self._asked = False
+
+
+def _settings() -> list[Any] | None:
+    """Read the terminal's settings; None where there is none."""
+    try:
+        import termios  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return None
+    try:
+        return termios.tcgetattr(sys.stdin.fileno())
+    except (OSError, ValueError, termios.error):
+        return None
+
+
+def _apply(settings: list[Any] | None) -> None:
+    """Set the terminal; nothing happens without settings."""
+    if settings is not None:
+        import termios  # noqa: PLC0415 - there are settings, so there is the module
+
+        with suppress(OSError, ValueError, termios.error):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, settings)
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal is ours, and not a shell's that runs us in the background."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return True
 
 
 def _encode(text: str) -> bytes:
