@@ -6,6 +6,7 @@ text: a line that is called back and run again.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -91,4 +92,6 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
 def _port(address: str) -> object:
     """What two listeners cannot share: a TCP port, a path or a name."""
     transport, host, port = parse_address(address, bind=True)
-    return port if transport == "tcp" else (transport, host)
+    if transport == "tcp":
+        return port
+    return (transport, os.path.realpath(host) if transport == "ipc" else host)

@@ -180,6 +180,19 @@ def test_a_publisher_of_the_same_cell_makes_room(
     assert jupyter.run("old.closed, pub.closed").result == "(True, False)"
 
 
+def test_an_ipc_path_of_the_same_cell_is_bound_again(jupyter: Kernel, tmp_path: Path) -> None:
+    jupyter.run(f"import os, zmqchat_rs\nos.chdir({str(tmp_path)!r})", cell="a")
+    code = "radio = zmqchat_rs.Publisher('ipc://s')"
+    jupyter.run(code, cell="b")
+    jupyter.run("old = radio", cell="c")
+    jupyter.run(code, cell="b")
+    assert jupyter.run("old.closed, radio.closed").result == "(True, False)"
+    # However another cell spells it.
+    refused = jupyter.finish(jupyter.start("zmqchat_rs.Publisher('ipc://./s')", cell="d"))
+    assert "in use by another Publisher of this program" in refused.error
+    assert "Here that is radio: radio.close() frees it" in refused.error
+
+
 def test_a_chat_of_the_same_cell_makes_room(jupyter: Kernel, free_port: Callable[[], int]) -> None:
     code = (
         "from zmqchat_rs import Chat\n"
