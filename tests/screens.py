@@ -15,7 +15,7 @@ import subprocess
 import sys
 import termios
 import time
-from typing import Callable
+from typing import Callable, Sequence
 
 import pyte
 
@@ -29,10 +29,20 @@ _TAKE_TERMINAL = (
 )
 
 
+_ZMQCHAT = (sys.executable, "-m", "zmqchat_rs")
+
+
 class Screen:
     """A command whose three streams are one terminal of this size."""
 
-    def __init__(self, *words: str, columns: int = 80, lines: int = 24, **changes: str) -> None:
+    def __init__(
+        self,
+        *words: str,
+        columns: int = 80,
+        lines: int = 24,
+        program: Sequence[str] = _ZMQCHAT,
+        **changes: str,
+    ) -> None:
         self._terminal, theirs = pty.openpty()
         self._resize(theirs, columns, lines)
         self._screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1.0)
@@ -42,7 +52,7 @@ class Screen:
             kept.pop(name, None)
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, "-m", "zmqchat_rs", *words],
+                [sys.executable, "-c", _TAKE_TERMINAL, *program, *words],
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

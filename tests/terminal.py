@@ -36,6 +36,13 @@ _TAKE_TERMINAL = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
+# A module `readline` that never calls a hook and does not know what is typed.
+LIBEDIT = """
+__doc__ = "Importing this module enables command line editing using libedit readline."
+def __getattr__(name):
+    return lambda *_: ""
+"""
+
 # A shell that starts pytest in the background makes all its children deaf to Ctrl+C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

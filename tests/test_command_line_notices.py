@@ -11,6 +11,7 @@ import pytest
 from stamps import hand_made
 from terminal import (
     CTRL_D,
+    LIBEDIT,
     SECONDS,
     in_terminal,
     reading,
@@ -23,6 +24,8 @@ from zmqchat_rs import Publisher, Subscriber
 from zmqchat_rs.probe import probe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from terminal import Running, Terminal
 
     FreePort = Callable[[], int]
@@ -145,6 +148,23 @@ def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
         pub.type(CTRL_D)
         assert pub.wait() == 0
     assert "Traceback" not in pub.text
+
+
+def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path) -> None:
+    (tmp_path / "readline.py").write_text(LIBEDIT, encoding="utf-8")
+    words = ("pub", "--bind", "127.0.0.1:0")
+    with in_terminal(*words, NO_COLOR="1", PYTHONPATH=str(tmp_path)) as pub:
+        address = prompted(pub)
+        pub.type("room1:Hello ev")
+        pub.expect("Hello ev")
+        with Subscriber(address, topics=["room1"]) as subscriber:
+            # The notice is a line of its own; the terminal keeps what was typed.
+            pub.expect(r"\r\n127\.0\.0\.1 joined room1\r\n")
+            pub.type("eryone!\r")
+            assert subscriber.recv(timeout=SECONDS).text == "Hello everyone!"
+        pub.expect(r"127\.0\.0\.1 left room1\r\n")
+        pub.type(CTRL_D)
+        assert pub.wait() == 0
 
 
 def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:

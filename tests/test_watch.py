@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from patience import PATIENCE, until
-from terminal import CTRL_D, Terminal, environment
+from screens import Screen
+from terminal import CTRL_D, LIBEDIT, Terminal, environment
 from zmqchat_rs import ClosedError, Publisher, Subscriber, Transcript, Watch, read_transcript
 
 if TYPE_CHECKING:
@@ -271,6 +272,89 @@ def test_lines_stand_above_the_prompt_of_python(publisher: Publisher, tmp_path: 
         python.expect(r"\ngo\r\n")
         publisher.send("meanwhile")
         python.expect(r"meanwhile\r\n2\r\n>>> ")
+        python.type(CTRL_D)
+        assert python.wait() == 0
+
+
+def python_screen(tmp_path: Path, *words: str, basic: str = "") -> Screen:
+    """Python's interpreter in a terminal; modules in the folder come before the system's."""
+    return Screen(
+        "-q",
+        *words,
+        program=(sys.executable,),
+        columns=120,
+        PYTHON_HISTORY=str(tmp_path / "history"),
+        PYTHON_BASIC_REPL=basic,
+        PYTHONPATH=str(tmp_path),
+        NO_COLOR="1",
+    )
+
+
+def begin_watching(python: Screen, publisher: Publisher) -> None:
+    python.type(watching(publisher, "print('it watches')"))
+    python.until(lambda: python.rows[-2:] == ["it watches", ">>>"], "the prompt")
+    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    python.type("6 * ")
+    python.bottom(">>> 6 *")
+
+
+@terminals
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="that editor came with 3.13")
+def test_lines_stand_above_what_is_typed_at_the_editor_of_python_3_13(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    with python_screen(tmp_path) as python:
+        python.bottom(">>>")
+        begin_watching(python, publisher)
+        publisher.send("from afar")
+        python.until(lambda: python.rows[-2:] == ["from afar", ">>> 6 *"], "the line above")
+        python.type("7\r")
+        python.until(lambda: python.rows[-2:] == ["42", ">>>"], "the result")
+        # A statement of several lines is drawn anew as a whole.
+        python.type("for n in range(2):\rprint(n)")
+        python.bottom("...     print(n)")
+        publisher.send("into the block")
+        block = [">>> for n in range(2):", "...     print(n)"]
+        python.until(lambda: python.rows[-3:] == ["into the block", *block], "the line above")
+        python.type("\r\r")
+        python.until(lambda: python.rows[-3:] == ["0", "1", ">>>"], "the result")
+        # While a statement runs no prompt is drawn.
+        python.type("print('go') or live.wait(3)\r")
+        python.shows("\ngo")
+        publisher.send("meanwhile")
+        python.until(lambda: python.rows[-3:] == ["meanwhile", "3", ">>>"], "the line below")
+        python.type(CTRL_D)
+        assert python.wait() == 0
+
+
+@terminals
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="that editor came with 3.13")
+def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_path: Path) -> None:
+    # Such as a later Python's, whose inside differs.
+    with python_screen(tmp_path) as python:
+        python.bottom(">>>")
+        python.type("import zmqchat_rs._repl; zmqchat_rs._repl._Pyrepl = None\r")
+        begin_watching(python, publisher)
+        publisher.send("from afar")
+        python.until(lambda: python.rows[-2:] == [">>> 6 *", "from afar"], "the line below")
+        python.type("7\r")
+        python.shows("42")
+        python.type(CTRL_D)
+        assert python.wait() == 0
+
+
+@terminals
+def test_with_libedit_lines_do_not_touch_what_is_typed(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    (tmp_path / "readline.py").write_text(LIBEDIT, encoding="utf-8")
+    with python_screen(tmp_path, "-i", "-c", "import readline", basic="1") as python:
+        python.bottom(">>>")
+        begin_watching(python, publisher)
+        publisher.send("from afar")
+        python.until(lambda: python.rows[-2:] == [">>> 6 *", "from afar"], "the line below")
+        python.type("7\r")
+        python.until(lambda: "42" in python.rows, "the result")
         python.type(CTRL_D)
         assert python.wait() == 0
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 from ._listening import Lines
+from ._repl import print_above_prompt
 from ._showing import Rows, bundle
 
 if TYPE_CHECKING:
@@ -93,15 +92,11 @@ class TerminalView(View):
 
     def add(self, messages: list[Message]) -> None:
         """Print messages."""
-        typed = _being_typed()
-        if typed is not None:
-            # IPython's own prompt needs no such help: its stdout writes above it.
-            plain = os.environ.get("TERM", "dumb") == "dumb"
-            sys.stdout.write("\n" if plain else "\r\x1b[K")
+        print_above_prompt(lambda: self._print(messages))
+
+    def _print(self, messages: list[Message]) -> None:
         for message in messages:
             self._lines.show(message)
-        if typed is not None:
-            sys.stdout.write(typed)
         self._lines.flush()
 
     def draw(self, heading: str, *, sharing: int) -> float:  # noqa: ARG002 - lines need none
@@ -116,15 +111,3 @@ class TerminalView(View):
         """Print what went wrong, if anything did."""
         if details and sys.stderr is not None:
             sys.stderr.write(details)
-
-
-def _being_typed() -> str | None:
-    """The prompt and what stands behind it while Python's own interpreter waits for a line."""
-    readline: Any = sys.modules.get("readline")
-    prompt = getattr(sys, "ps1", None)
-    if prompt is None or readline is None or not sys.stdout.isatty():
-        return None
-    # At its prompt the interpreter runs no Python code in its main thread.
-    if threading.main_thread().ident in sys._current_frames():  # noqa: SLF001
-        return None
-    return f"{prompt}{readline.get_line_buffer()}"

@@ -10,6 +10,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from zmqchat_rs._repl import is_libedit
+
 from . import streams
 
 if TYPE_CHECKING:
@@ -42,10 +44,13 @@ class Prompt:
     def notice(self, text: str) -> None:
         """Write a notice, from any thread; what is being typed goes on below it."""
         with self._writing:
-            typed = ""
-            if self._asked:
-                typed = _PROMPT + (self._readline.get_line_buffer() if self._readline else "")
-            streams.notice(text, being_typed=typed)
+            streams.notice(text, being_typed=self._typed() if self._asked else "")
+
+    def _typed(self) -> str | None:
+        """The prompt and the text behind it; None where only the terminal knows that text."""
+        if self._readline is None or is_libedit(self._readline):
+            return None
+        return f"{_PROMPT}{self._readline.get_line_buffer()}"
 
     def lines(self) -> Iterator[bytes]:
         """Read lines until Ctrl+D; an empty one is a slip of the finger."""
@@ -150,8 +155,10 @@ class Prompt:
 
     def _edited(self) -> str | None:
         """Ask through readline, which writes the prompt by itself; None at the end of the input."""
-        # Not everywhere can readline tell when it has written it.
-        hook = getattr(self._readline, "set_pre_input_hook", None)
+        # Where readline does not call back once the prompt is written, a notice may precede it.
+        hook = None
+        if not is_libedit(self._readline):
+            hook = getattr(self._readline, "set_pre_input_hook", None)
         self._writing.acquire()
         try:
             if hook is None:

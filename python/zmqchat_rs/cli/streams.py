@@ -56,14 +56,16 @@ def say(text: str = "", *, indent: int = 0) -> None:
         sys.stdout.flush()
 
 
-def notice(text: str, *, being_typed: str = "") -> None:
+def notice(text: str, *, being_typed: str | None = "") -> None:
     """Write a line of notice, dim where there is colour, wrapped where there is a terminal.
 
     Where stderr cannot be written, nothing happens.
 
     Args:
         text: The line.
-        being_typed: What a person has on the line just now; it goes on below the notice.
+        being_typed: The prompt and the text that a person types there just now; they are written
+            again below the notice. None where that text is not known: the notice begins on a line
+            of its own, and what was typed stays valid.
     """
     _write_notice(text, indent=_INDENT, dim=True, being_typed=being_typed)
 
@@ -80,19 +82,20 @@ def complain(error: BaseException | str) -> None:
     _write_notice(line, indent=len(_PROGRAM), dim=False)
 
 
-def _write_notice(text: str, *, indent: int, dim: bool, being_typed: str = "") -> None:
+def _write_notice(text: str, *, indent: int, dim: bool, being_typed: str | None = "") -> None:
     stream = sys.stderr
     if stream is None:
         return
     erase = ""
-    if being_typed:
-        erase = "\n" if os.environ.get("TERM", "dumb") == "dumb" else "\r\x1b[K"
+    if being_typed != "":
+        redrawn = being_typed and os.environ.get("TERM", "dumb") != "dumb"
+        erase = "\r\x1b[K" if redrawn else "\n"
     with suppress(OSError, ValueError):
         line = wrapped(stream, text, indent=indent)
         if dim and wants_color(stream, _color):
             line = paint(line, style="dim")
         write_line(stream, f"{erase}{line}")
-        stream.write(being_typed)
+        stream.write(being_typed or "")
         stream.flush()
 
 
