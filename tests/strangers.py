@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import Any, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
 
 from patience import PATIENCE
 from zmqchat_rs.probe import Probe, probe
+
+if TYPE_CHECKING:
+    import pytest
 
 #: Seconds for a look that waits in vain, after the other side did its part.
 BRIEF = 1.0
@@ -112,6 +115,20 @@ def pyzmq(kind: int, **options: Any) -> Iterator[tuple[zmq.Socket[bytes], str]]:
             setattr(theirs, name, value)
         port = theirs.bind_to_random_port("tcp://127.0.0.1")
         yield theirs, f"127.0.0.1:{port}"
+
+
+def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    """Give the name `lab-pc` these addresses."""
+    genuine = socket.getaddrinfo
+
+    def several(host: str, port: int, family: int = 0, kind: int = 0, **kwargs: Any) -> Any:
+        if host != "lab-pc":
+            return genuine(host, port, family, **{"type": kind, **kwargs})
+        if kwargs.get("flags"):
+            raise socket.gaierror(socket.EAI_NONAME, "not a literal")
+        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
 
 
 def look(address: str, timeout: float = PATIENCE, **options: Any) -> Probe:

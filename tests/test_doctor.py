@@ -15,7 +15,7 @@ import zmq
 
 import zmqchat_rs
 from patience import PATIENCE
-from strangers import BRIEF
+from strangers import BRIEF, SIGNATURE, resolves, says, server
 from zmqchat_rs import Check, Publisher, Report, Subscriber, _doctor, _port
 
 if TYPE_CHECKING:
@@ -446,3 +446,27 @@ def test_an_ipc_publisher_has_no_name_to_look_up(tmp_path: Path) -> None:
         report = doctor(f"ipc://{path}")
     assert report.ok
     assert "name" not in [check.title for check in report.checks]
+
+
+def test_each_address_of_a_name_has_a_line(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1"])
+    report = doctor(f"lab-pc:{port}")
+    assert report.ok
+    lines = {check.title: check for check in report.checks}
+    assert lines["name"].status == "warning"
+    assert lines["name"].detail == "lab-pc is 127.0.0.8, 127.0.0.1: only this host"
+    other = lines["other address"]
+    assert (other.status, other.detail) == ("warning", "127.0.0.8: refused")
+    assert lines["TCP connection"].detail.startswith(f"lab-pc:{port} (127.0.0.1) in ")
+
+
+def test_an_old_peer_fails_the_handshake() -> None:
+    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
+        report = doctor(address)
+    assert not report.ok
+    assert (
+        f"{address}: handshake failed: the peer speaks ZMTP 2.0; ZeroMQ 4.0 or later is needed"
+    ) in str(report)

@@ -21,6 +21,7 @@ from strangers import (
     look,
     pyzmq,
     ready,
+    resolves,
     says,
     server,
     until_hung_up,
@@ -160,20 +161,6 @@ def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
         found = look(f"lab-pc:{address.rpartition(':')[2]}")
     assert (found.reason, found.tried) == ("handshake failed", "127.0.0.1")
     assert found.others == ("127.0.0.8: refused", "127.0.0.9: refused")
-
-
-def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
-    """Give the name `lab-pc` these addresses."""
-    genuine = socket.getaddrinfo
-
-    def several(host: str, port: int, family: int = 0, kind: int = 0, **kwargs: Any) -> Any:
-        if host != "lab-pc":
-            return genuine(host, port, family, **{"type": kind, **kwargs})
-        if kwargs.get("flags"):
-            raise socket.gaierror(socket.EAI_NONAME, "not a literal")
-        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in addresses]
-
-    monkeypatch.setattr(socket, "getaddrinfo", several)
 
 
 # ---- others than publishers

@@ -397,7 +397,15 @@ def _other_side(seen: Probe) -> Iterator[Check]:
             return
         if stage == "name" and not seen.addresses:
             continue  # ipc:// has none
-        yield Check(title, "ok", details[stage])
+        if stage == "name" and _is_surprising_loopback(seen):
+            yield Check(
+                title,
+                "warning",
+                f"{details[stage]}: only this host",
+                "For another host, type its IP address (there: zmqchat ip).",
+            )
+        else:
+            yield Check(title, "ok", details[stage])
         if stage == "name":
             yield from _other_addresses(seen)
     if seen.round_trip_seconds is not None:
@@ -418,6 +426,13 @@ def _other_side(seen: Probe) -> Iterator[Check]:
         f"If none comes you may not be subscribed to what is sent: try zmqchat sub {seen.address} "
         "without -t.",
     )
+
+
+def _is_surprising_loopback(seen: Probe) -> bool:
+    """Whether a name that should lead to another host leads to this one alone."""
+    if seen.addresses == (seen.host,) or seen.host.lower().startswith("localhost"):
+        return False
+    return all(each.startswith("127.") or each == "::1" for each in seen.addresses)
 
 
 def _other_addresses(seen: Probe) -> Iterator[Check]:

@@ -36,7 +36,10 @@ _NOT_INTERRUPTED = (
     "this subscriber is too slow, or a connection between the publisher and a relay was interrupted"
 )
 # What is logged as a warning each time; "cut off" is limited.
-_WARNINGS = ("silent", "no room", "handshake failed", "lost", "overflow", "not logged")
+_WARNINGS = (
+    *("silent", "no room", "handshake failed", "loopback"),
+    *("lost", "overflow", "not logged"),
+)
 # libzmq does not report which of the causes of "version" it was.
 _FAILED_HANDSHAKES = {
     "version": (
@@ -95,6 +98,7 @@ class Event:
             minute at most),
             "handshake failed" (a peer connected to an address bound here, and the two could not
             agree; reported once a minute for each host),
+            "loopback" (the name that was bound leads to an address that only this host reaches),
             "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
             "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
             messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
@@ -109,9 +113,9 @@ class Event:
             "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
             addresses that it listens at), "not connected" (it neither connects nor listens), "not a
             subscriber" (a publisher waits for one); for "handshake failed": "version" (an old one,
-            or an unsuitable socket type), "mechanism" (other security) or "protocol"; for "not
-            logged": what the system says; for "lost": whether a connection of this subscriber was
-            interrupted; "" for other kinds.
+            or an unsuitable socket type), "mechanism" (other security) or "protocol"; for
+            "loopback": the name; for "not logged": what the system says; for "lost": whether a
+            connection of this subscriber was interrupted; "" for other kinds.
         advice: For "silent" and "handshake failed": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -136,8 +140,8 @@ class Event:
             return f"lost the connection to {address}"
         if self.kind == "silent":
             return self._with_advice(self._silence(address))
-        if self.kind == "handshake failed":
-            return f"handshake failed: {self.advice} (peer {address})"
+        if self.kind in ("handshake failed", "loopback"):
+            return self._at_a_bound_address(address)
         if self.kind == "no room":
             return (
                 f"hardly any room for more peers at {address}: this program may open hardly any "
@@ -157,6 +161,15 @@ class Event:
             what = what.decode(errors="backslashreplace") + "*"
         verb = "joined" if self.kind == "subscribed" else "left"
         return f"{address} {verb} {_core.sanitize(what or '')}"
+
+    def _at_a_bound_address(self, address: str) -> str:
+        if self.kind == "handshake failed":
+            return f"handshake failed: {self.advice} (peer {address})"
+        name, port = _core.sanitize(self.reason), address.rpartition(":")[2]
+        return (
+            f"only this host can connect to {address}: the name '{name}' leads to a loopback "
+            f"address here; bind '*:{port}' or an IP address of this host (zmqchat ip)"
+        )
 
     def _with_advice(self, silence: str) -> str:
         if self.reason == "handshake failed":
@@ -249,7 +262,8 @@ def deliver(  # noqa: PLR0913
             and hung up).
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
-        why: What cannot be logged, and why; for "handshake failed" the reason.
+        why: What cannot be logged, and why; for "handshake failed" the reason; for "loopback" the
+            name.
         interrupted: Whether a connection ended since the last message that was not lost.
     """
     reason, advice = why, ""

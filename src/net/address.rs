@@ -6,7 +6,7 @@ use super::live::{self, uninterrupted, Live};
 use super::monitor::Happening;
 use super::sys::{self, Attach, Errno};
 use super::wait::{Checkpoint, SLICE};
-use super::{context, origin, socket, wake};
+use super::{context, events, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::quote;
@@ -83,12 +83,29 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
         Err(error) => return Err(Errno::from(error).during("cannot read the bound address")),
     };
     live.bound.push(resolved);
+    warn_of_loopback(live, &wanted, &endpoint);
     if matches!(endpoint, Endpoint::Inproc(_)) {
         // Those who wait for the name connect now, so that what is sent next reaches them.
         process.look_here();
         live.run_commands();
     }
     Ok(())
+}
+
+/// Warns where a name that should mean this host to others leads to loopback, as the host's own name
+/// does on Debian (127.0.1.1).
+fn warn_of_loopback(live: &Live, wanted: &Endpoint, endpoint: &Endpoint) {
+    let (Endpoint::Tcp { host: typed, .. }, Endpoint::Tcp { host, .. }) = (wanted, endpoint) else {
+        return;
+    };
+    let Host::Name(name) = typed else { return };
+    let is_interface = || matches!(interfaces::of_interface(name), Ok(Some(_)));
+    if host.is_loopback() && !typed.is_localhost() && !is_interface() {
+        if let Some(bound) = live.bound.last() {
+            let address = bound.trim_start_matches("tcp://");
+            live.tell(events::Kind::Loopback(name.clone()), address);
+        }
+    }
 }
 
 /// Why binding failed last, by the report of it: sending that may leave another errno behind.
@@ -156,7 +173,9 @@ fn resolve_for_bind(endpoint: &Endpoint, checkpoint: Checkpoint<'_>) -> Result<E
         Some(address) => vec![Host::V4(address)],
         None => look_up_interruptibly(name, checkpoint)?,
     };
-    match found.into_iter().next() {
+    // The host's own name may lead to loopback and to the network; others come from the network.
+    let reachable = found.iter().find(|host| !host.is_loopback());
+    match reachable.or(found.first()).cloned() {
         Some(host) => Ok(Endpoint::Tcp { host, port: *port }),
         None => Err(Error::Os {
             errno: libc::ENODEV,

@@ -48,6 +48,8 @@ pub enum Kind {
         /// "version" (an old one, or another socket type), "mechanism" or "protocol".
         why: &'static str,
     },
+    /// It is bound to the loopback address that this name leads to: only this host connects.
+    Loopback(String),
     /// The peer broke a rule, such as the size of a message; it is tried again.
     CutOff,
     /// A peer subscribed to messages that begin with this.

@@ -1,6 +1,12 @@
 //! The addresses of this machine, best first: what another laptop on the network can type.
 
+#[cfg(unix)]
+use std::collections::HashMap;
+#[cfg(unix)]
+use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+#[cfg(unix)]
+use std::path::Path;
 
 /// What kind of interface an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,26 +42,23 @@ pub struct Local {
     pub kind: Kind,
 }
 
-/// How the names of interfaces begin that lead to no neighbour.
-const VIRTUAL: [&str; 14] = [
-    "docker",
-    "br-",
-    "veth",
-    "virbr",
-    "vmnet",
-    "vboxnet",
+/// On Windows the system tells no flags: how the names of adapters begin that lead to no neighbour.
+#[cfg(windows)]
+const VIRTUAL: [&str; 8] = [
     "vethernet",
-    "tun",
+    "vmware",
+    "virtualbox",
     "tap",
-    "wg",
-    "utun",
+    "openvpn",
+    "wireguard",
     "tailscale",
-    "zt",
-    "cni",
+    "zerotier",
 ];
 
-fn kind(interface: &str, address: Ipv4Addr) -> Kind {
-    let name = interface.to_lowercase();
+/// The kind of an interface by its name, on Windows.
+#[cfg(windows)]
+fn kind(name: &str, address: Ipv4Addr) -> Kind {
+    let name = name.to_lowercase();
     if address.is_loopback() {
         Kind::Loopback
     } else if VIRTUAL.iter().any(|start| name.starts_with(start)) {
@@ -63,6 +66,81 @@ fn kind(interface: &str, address: Ipv4Addr) -> Kind {
     } else {
         Kind::Lan
     }
+}
+
+/// The kind of an interface by the kernel's flags. A tunnel (VPN) has one other end, and needs no
+/// ARP to find it. `physical` says whether it leads to a network card, where that is known.
+#[cfg(unix)]
+fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> Kind {
+    #[allow(clippy::cast_sign_loss)] // two bits, far from the sign
+    const TUNNEL: u32 = (libc::IFF_POINTOPOINT | libc::IFF_NOARP) as u32;
+    if address.is_loopback() {
+        Kind::Loopback
+    } else if flags & TUNNEL != 0 || physical == Some(false) {
+        Kind::Virtual
+    } else {
+        Kind::Lan
+    }
+}
+
+/// Where Linux describes the interfaces.
+#[cfg(unix)]
+const DESCRIPTIONS: &str = "/sys/class/net";
+
+/// Whether an interface leads to a network card: it is one, or it stands on one (a bridge, a VLAN,
+/// a bond), or it is a container's end of a pair. A bridge of containers or virtual machines and a
+/// TAP device do not. `None` where the kernel does not describe it.
+#[cfg(unix)]
+fn is_physical(descriptions: &Path, name: &str) -> Option<bool> {
+    let folder = descriptions.join(name);
+    if !folder.is_dir() {
+        return None;
+    }
+    let number = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
+    let (index, link) = (number("ifindex"), number("iflink"));
+    Some(stands_on_a_card(descriptions, name, 0) || index != link)
+}
+
+#[cfg(unix)]
+fn stands_on_a_card(descriptions: &Path, name: &str, depth: u8) -> bool {
+    const DEEPEST: u8 = 5;
+    let folder = descriptions.join(name);
+    if folder.join("device").exists() {
+        return true;
+    }
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let entry = entry.file_name();
+        let lower = entry
+            .to_str()
+            .and_then(|entry| entry.strip_prefix("lower_"));
+        depth < DEEPEST
+            && lower.is_some_and(|lower| stands_on_a_card(descriptions, lower, depth + 1))
+    })
+}
+
+/// The flags of each interface.
+#[cfg(unix)]
+fn all_flags() -> HashMap<String, u32> {
+    let mut found = HashMap::new();
+    let mut first = std::ptr::null_mut();
+    // SAFETY: the call sets the pointer to a list that belongs to us.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return found;
+    }
+    let mut next = first;
+    // SAFETY: each entry is valid until the list is freed, and so is its name.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        // SAFETY: as above.
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) };
+        found.insert(name.to_string_lossy().into_owned(), entry.ifa_flags);
+        next = entry.ifa_next;
+    }
+    // SAFETY: the list came from `getifaddrs`, and is freed once.
+    unsafe { libc::freeifaddrs(first) };
+    found
 }
 
 /// The address that packets to the outside would come from. A UDP socket that is connected but
@@ -81,6 +159,13 @@ fn outward() -> Option<Ipv4Addr> {
 #[must_use]
 pub fn local() -> Vec<Local> {
     let outward = outward();
+    #[cfg(unix)]
+    let flags = all_flags();
+    #[cfg(unix)]
+    let kind = |name: &str, address| {
+        let physical = is_physical(Path::new(DESCRIPTIONS), name);
+        kind(flags.get(name).copied().unwrap_or(0), physical, address)
+    };
     let mut found: Vec<Local> = if_addrs::get_if_addrs()
         .unwrap_or_default()
         .into_iter()
@@ -121,18 +206,76 @@ pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {
     }))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, clippy::cast_sign_loss)]
 mod tests {
-    use super::{kind, local, Kind};
+    use super::{all_flags, is_physical, kind, local, Kind};
     use std::net::Ipv4Addr;
+    use std::path::{Path, PathBuf};
+
+    const LAN: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 12);
 
     #[test]
-    fn kinds_are_told_by_name_and_address() {
-        let lan = Ipv4Addr::new(192, 168, 1, 12);
-        assert_eq!(kind("eth0", lan), Kind::Lan);
-        assert_eq!(kind("wlp3s0", lan), Kind::Lan);
-        assert_eq!(kind("docker0", lan), Kind::Virtual);
-        assert_eq!(kind("lo", Ipv4Addr::LOCALHOST), Kind::Loopback);
+    fn kinds_follow_from_flags_and_address() {
+        let ordinary = (libc::IFF_UP | libc::IFF_BROADCAST) as u32;
+        assert_eq!(kind(ordinary, None, LAN), Kind::Lan);
+        assert_eq!(kind(ordinary, Some(true), LAN), Kind::Lan);
+        assert_eq!(kind(ordinary, Some(false), LAN), Kind::Virtual);
+        for tunnel in [libc::IFF_POINTOPOINT, libc::IFF_NOARP] {
+            let flags = ordinary | tunnel as u32;
+            assert_eq!(kind(flags, Some(true), LAN), Kind::Virtual);
+            assert_eq!(kind(flags, None, Ipv4Addr::LOCALHOST), Kind::Loopback);
+        }
+    }
+
+    /// What a kernel describes: each interface with its link and what it stands on.
+    fn described(mark: &str, interfaces: &[(&str, u32, u32, &[&str])]) -> PathBuf {
+        let all = std::env::temp_dir().join(format!("zmqchat-{}-{mark}", std::process::id()));
+        for (name, index, link, entries) in interfaces {
+            let folder = all.join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("ifindex"), format!("{index}\n")).unwrap();
+            std::fs::write(folder.join("iflink"), format!("{link}\n")).unwrap();
+            for entry in *entries {
+                std::fs::create_dir(folder.join(entry)).unwrap();
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn an_interface_is_physical_by_what_it_stands_on() {
+        let all = described(
+            "cards",
+            &[
+                ("enp3s0", 2, 2, &["device"]),
+                ("bond0", 3, 3, &["lower_enp3s0"]),
+                ("bond0.7", 4, 3, &["lower_bond0"]),
+                ("br0", 5, 5, &["lower_enp3s0", "lower_veth1"]),
+                ("docker0", 6, 6, &["lower_veth1"]),
+                ("lxdbr0", 7, 7, &[]),
+                ("veth1", 8, 20, &["upper_docker0"]),
+                ("tap0", 9, 9, &[]),
+                // A container's end of a pair, all that it has.
+                ("eth0", 10, 11, &[]),
+                ("loop1", 12, 12, &["lower_loop1"]),
+            ],
+        );
+        let physical = |name: &str| is_physical(Path::new(&all), name);
+        for name in ["enp3s0", "bond0", "bond0.7", "br0", "eth0"] {
+            assert_eq!(physical(name), Some(true), "{name}");
+        }
+        for name in ["docker0", "lxdbr0", "tap0", "loop1"] {
+            assert_eq!(physical(name), Some(false), "{name}");
+        }
+        assert_eq!(physical("nothing"), None);
+        std::fs::remove_dir_all(all).unwrap();
+    }
+
+    #[test]
+    fn the_flags_of_loopback_are_known() {
+        let loopback = libc::IFF_LOOPBACK as u32;
+        assert!(all_flags().values().any(|flags| flags & loopback != 0));
     }
 
     #[test]

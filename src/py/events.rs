@@ -125,6 +125,10 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("why", why)?;
             "handshake failed"
         }
+        Kind::Loopback(name) => {
+            details.set_item("why", name)?;
+            "loopback"
+        }
         Kind::CutOff => "cut off",
         Kind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what))?;

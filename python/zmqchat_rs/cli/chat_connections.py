@@ -61,7 +61,7 @@ class Connections(Hearing):
         elif event.kind == "unsubscribed":
             pass
         elif (
-            event.kind in ("lost", "no room", "handshake failed", "cut off")
+            event.kind in ("lost", "no room", "handshake failed", "loopback", "cut off")
             or event.address in self._connects_to
         ):
             yield from super()._lines(event)

@@ -99,7 +99,7 @@ class Notices:
 
 
 # What both a publisher and a relay report, whatever the terminal.
-_TROUBLE = ("silent", "no room", "handshake failed", "cut off")
+_TROUBLE = ("silent", "no room", "handshake failed", "loopback", "cut off")
 
 
 class Hearing(Notices):

@@ -45,6 +45,29 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Whether only this host reaches it.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self {
+            Self::V4(address) => address.is_loopback(),
+            Self::V6 { address, .. } => {
+                let mapped = address.to_ipv4_mapped();
+                address.is_loopback() || mapped.is_some_and(|address| address.is_loopback())
+            }
+            Self::Any | Self::Name(_) => false,
+        }
+    }
+
+    /// Whether it is a name that means this host alone (RFC 6761, and Debian's names for IPv6).
+    pub(crate) fn is_localhost(&self) -> bool {
+        let Self::Name(name) = self else { return false };
+        let name = name.to_ascii_lowercase();
+        name.starts_with("localhost")
+            || name.ends_with(".localhost")
+            || matches!(name.as_str(), "ip6-localhost" | "ip6-loopback")
+    }
+}
+
 impl fmt::Display for Host {
     /// Ready for a `:` and a port: an IPv6 address stands in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
