@@ -247,7 +247,7 @@ FAMILY = """
     if __name__ == "__main__":
         context = multiprocessing.get_context(sys.argv[1])
         with Publisher("127.0.0.1:0", on_full="block") as publisher:
-            with Subscriber(bind="127.0.0.1:0", high_water_mark=0) as subscriber:
+            with Subscriber(bind="127.0.0.1:0", high_water_mark=0, split_topics=True) as subscriber:
                 names = ["child%d" % number for number in range(CHILDREN)]
                 children = [
                     context.Process(target=child, args=(n, publisher.endpoint, subscriber.endpoint))
