@@ -21,12 +21,13 @@ TEXT, BYTES, TOPIC = "x" * SIZE, b"x" * SIZE, "room1"
 
 
 class Pair:
-    """A publisher, and a subscriber who hears everything."""
+    """A publisher, and a subscriber to these topics, or to everything."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, topics: list[str] | None = None) -> None:
         self.publisher = Publisher(f"inproc://{name}", high_water_mark=0)
-        self.subscriber = Subscriber(f"inproc://{name}", high_water_mark=0)
-        self.publisher.wait_for_subscribers(1, timeout=60)
+        self.subscriber = Subscriber(f"inproc://{name}", topics=topics, high_water_mark=0)
+        topic = topics[0] if topics else None
+        self.publisher.wait_for_subscribers(1, topic=topic, timeout=60)
 
     def fill(self, count: int) -> None:
         """Queues messages to receive."""
@@ -123,7 +124,7 @@ def reads(subscriber: Subscriber) -> Callable[[int], None]:
     return call
 
 
-def paths(alone: Publisher, pair: Pair) -> list[Path]:
+def paths(alone: Publisher, pair: Pair, room: Pair) -> list[Path]:
     """What `PATHS` names."""
     publisher, subscriber = pair.publisher, pair.subscriber
     return [
@@ -135,7 +136,7 @@ def paths(alone: Publisher, pair: Pair) -> list[Path]:
         Path(sends_with_topic(publisher), after=pair.empty),
         Path(receives(subscriber.recv_text), before=pair.fill),
         Path(receives(subscriber.recv_bytes), before=pair.fill),
-        Path(reads(subscriber), before=pair.fill_topic),
+        Path(reads(room.subscriber), before=room.fill_topic),
     ]
 
 
@@ -143,13 +144,14 @@ def main() -> None:
     """Two stretches for each repetition: the difference is free of what comes once."""
     gc.disable()
     with Publisher("inproc://alone", high_water_mark=0) as alone:
-        pair = Pair("pair")
-        for path in paths(alone, pair):
+        pair, room = Pair("pair"), Pair("room", topics=[TOPIC])
+        for path in paths(alone, pair, room):
             for _ in range(REPEATS):
                 path.count(CALLS)
                 path.count(2 * CALLS)
-        pair.subscriber.close()
-        pair.publisher.close()
+        for each in (pair, room):
+            each.subscriber.close()
+            each.publisher.close()
 
 
 if __name__ == "__main__":

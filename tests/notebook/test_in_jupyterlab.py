@@ -45,7 +45,7 @@ if not SCREENSHOTS:
 DEMO = r"""
 from zmqchat_rs import Publisher, Subscriber
 pub = Publisher("127.0.0.1:0", name="alice")
-sub = Subscriber(pub.endpoint)
+sub = Subscriber(pub.endpoint, split_topics=True)
 pub.wait_for_subscribers(1, timeout=60)
 # %%
 live = sub.watch()
