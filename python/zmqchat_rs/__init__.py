@@ -24,6 +24,8 @@ one frame ``room1:Hello everyone!``. Any object may be used from any thread. Tim
 
 from __future__ import annotations
 
+import sys
+
 from . import _ending
 from ._core import (
     ClosedError,
@@ -90,6 +92,9 @@ if TYPE_CHECKING:
     from ._watching import Watch
     from .chat import Chat, ChatStats, Member, Notice
     from .probe import Probe
+
+if "gevent.monkey" in sys.modules:
+    from . import _imports as _imports
 
 # What is queued gets its linger; then the process ends, whatever is still open.
 _ending.watch()

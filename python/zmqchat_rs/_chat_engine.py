@@ -11,13 +11,13 @@ import atexit
 import errno
 import logging
 import os
-import threading
 import weakref
 from collections import deque
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from . import _threads
 from ._arguments import seconds
 from ._chat_members import Members
 from ._chat_presence import Pulse
@@ -72,7 +72,7 @@ class Engine:
         self.on_message, self._on_notice, self._on_event = on_message, on_notice, on_event
         # One for all: whoever waits for a message, a member or the next heartbeat waits here. It
         # can be taken twice, as when a signal's handler closes what its thread is using.
-        self.changed = threading.Condition(threading.RLock())
+        self.changed = _threads.Condition()
         now = monotonic()
         self._heartbeat = heartbeat
         self.members = Members(name, heartbeat)
@@ -109,9 +109,7 @@ class Engine:
         works = {"zmqchat-chat": self._read}
         if not plain:
             works["zmqchat-chat-pulse"] = self._beat
-        self._threads = [
-            threading.Thread(target=work, name=name, daemon=True) for name, work in works.items()
-        ]
+        self._threads = [_threads.make(work, name) for name, work in works.items()]
         _all.add(self)
         started = []
         try:
@@ -171,7 +169,7 @@ class Engine:
                 left = None if deadline is None else deadline - monotonic()
                 if left is not None and left <= 0:
                     raise TimeoutError(why)
-                slices = [one for one in (left, _SLICE, threading.TIMEOUT_MAX) if one is not None]
+                slices = [one for one in (left, _SLICE, _threads.TIMEOUT_MAX) if one is not None]
                 self.changed.wait(min(slices))
 
     # ---- what the user does
@@ -240,7 +238,7 @@ class Engine:
         self.publisher.close(linger)
         self.subscriber.close()
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if not _threads.is_current(thread):
                 thread.join(_PATIENCE)
 
     def let_go(self) -> None:

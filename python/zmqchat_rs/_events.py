@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 import traceback
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import _core
+from . import _core, _threads
 from ._threads import start_thread
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     from .probe import Probe
 
-_starting = threading.Lock()
-_reader: threading.Thread | None = None
+_starting = _threads.allocate_lock()
+_reader: _threads.AnyThread | None = None
 # Reasons for silence although something listens there.
 _SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
 # Whose messages were lost, where there are many.
@@ -196,7 +195,7 @@ def start() -> None:
     global _reader  # noqa: PLW0603
     with _starting:
         if _reader is None or not _reader.is_alive():
-            _reader = threading.Thread(target=_run, name="zmqchat-events", daemon=True)
+            _reader = _threads.make(_run, "zmqchat-events")
             start_thread(_reader)
 
 
@@ -218,7 +217,7 @@ def _run() -> None:
     finally:
         # Should it end all the same, the next event starts another one.
         with _starting:
-            if _reader is threading.current_thread():
+            if _threads.is_current(_reader):
                 _reader = None
         _core._stop_reading()  # noqa: SLF001
 
@@ -352,7 +351,7 @@ def _forget_thread() -> None:
     """In a forked child the thread is not there."""
     global _reader, _starting  # noqa: PLW0603
     _reader = None
-    _starting = threading.Lock()
+    _starting = _threads.allocate_lock()
 
 
 if sys.platform != "win32":

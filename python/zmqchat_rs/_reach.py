@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from . import _threads
 from ._core import ZmqChatError
 from ._threads import start_thread
 from ._zmtp import time_left
@@ -60,7 +60,7 @@ def _ask_for(host: str, port: int, deadline: float) -> list[Any]:
         except (OSError, UnicodeError) as error:
             errors.append(error)
 
-    thread = threading.Thread(target=ask, name="zmqchat-probe", daemon=True)
+    thread = _threads.make(ask, "zmqchat-probe")
     try:
         start_thread(thread)
     except ZmqChatError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import sys
-import threading
 import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
@@ -17,7 +16,7 @@ from errno import EBADF
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import _cells
+from . import _cells, _threads
 from ._arguments import seconds
 from ._core import ClosedError, Message, Transcript, ZmqChatError, use_color
 from ._threads import start_thread
@@ -39,7 +38,7 @@ _HEADING = 0.5
 _FAREWELL = 1.0
 
 _running: list[Watch] = []
-_changing = threading.Lock()
+_changing = _threads.allocate_lock()
 
 
 def watch(  # noqa: PLR0913
@@ -102,10 +101,10 @@ class Watch:
         elif log is not None:
             self._log = self._opened.enter_context(Transcript(log))
         # Guards what other threads read, and tells them of news.
-        self._news = threading.Condition()
-        self._stopping = threading.Event()
+        self._news = _threads.Condition()
+        self._stopping = False
         self._why = ""
-        self._thread = threading.Thread(target=self._run, name="zmqchat-watch", daemon=True)
+        self._thread = _threads.make(self._run, "zmqchat-watch")
         with _changing:
             _running.append(self)
         view.begin(self._heading())
@@ -119,7 +118,7 @@ class Watch:
     @property
     def running(self) -> bool:
         """Whether it still receives."""
-        return self._thread.is_alive() and not self._stopping.is_set()
+        return self._thread.is_alive() and not self._stopping
 
     @property
     def messages(self) -> list[Message]:
@@ -199,8 +198,8 @@ class Watch:
 
     def _end(self, why: str, *, within: float | None = None) -> None:
         self._why = self._why or why
-        self._stopping.set()
-        if self._thread is not threading.current_thread():
+        self._stopping = True
+        if not _threads.is_current(self._thread):
             self._thread.join(within)
 
     def _run(self) -> None:
@@ -220,7 +219,7 @@ class Watch:
         due = 0.0
         heading, looked = "", 0.0
         fresh = True
-        while not self._stopping.is_set():
+        while not self._stopping:
             now = monotonic()
             wait = min(_SLICE, max(0.0, due - now)) if fresh else _SLICE
             messages = self._take(wait)
@@ -270,7 +269,7 @@ class Watch:
 
     def _heading(self) -> str:
         """One line on how it stands."""
-        parts = ["● live"] if self.running or not self._stopping.is_set() else []
+        parts = ["● live"] if self.running or not self._stopping else []
         subscriber = self._subscriber
         lost = 0
         if subscriber is not None:
@@ -296,7 +295,7 @@ class Watch:
         with _changing, suppress(ValueError):
             _running.remove(self)
         self._subscriber = None
-        self._stopping.set()
+        self._stopping = True
         try:
             self._opened.close()
         except ZmqChatError as error:
@@ -334,7 +333,7 @@ def _farewell() -> None:
     with _changing:
         left = list(_running)
     for one in left:
-        one._stopping.set()  # noqa: SLF001 - all at once, then one after the other
+        one._stopping = True  # noqa: SLF001 - all at once, then one after the other
     for one in left:
         one._end("the program ended", within=max(0.0, deadline - monotonic()))  # noqa: SLF001
 
@@ -346,7 +345,7 @@ atexit.register(_farewell)
 def _forget() -> None:
     """In a forked child no thread of these is there."""
     global _changing  # noqa: PLW0603
-    _changing = threading.Lock()
+    _changing = _threads.allocate_lock()
     _running.clear()
 
 

@@ -1,0 +1,39 @@
+"""Every module that native code, or a thread of this package, imports when it is first needed.
+
+Programs that freeze a package, such as PyInstaller, search Python files for imports and do not see
+those of native code: this file names them. Under gevent it is imported with the package, because a
+thread of the system that imports a module while greenlets do so can deadlock on gevent's locks.
+"""
+
+import asyncio
+import atexit
+import builtins
+import datetime  # noqa: ICN001 - named as native code names it
+import json
+import logging
+import sys
+import threading
+import weakref
+
+from . import _cells, _core, _events, _listening, _loops, _showing, _tables, _watching, probe
+
+__all__ = [
+    "_cells",
+    "_core",
+    "_events",
+    "_listening",
+    "_loops",
+    "_showing",
+    "_tables",
+    "_watching",
+    "asyncio",
+    "atexit",
+    "builtins",
+    "datetime",
+    "json",
+    "logging",
+    "probe",
+    "sys",
+    "threading",
+    "weakref",
+]
