@@ -26,6 +26,9 @@ from __future__ import annotations
 
 import sys
 
+from . import _main_interpreter  # noqa: F401 - raises before anything is loaded
+
+# isort: split
 from . import _ending
 from ._core import (
     ClosedError,
