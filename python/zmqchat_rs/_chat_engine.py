@@ -384,7 +384,8 @@ def _publisher(
     try:
         return Publisher(bind or None, connect=connect, name=name, linger=linger, on_event=on_event)
     except ZmqChatError as error:
-        if error.errno != errno.EADDRINUSE:
+        # A path is no port: another chat takes none of its own by default.
+        if error.errno != errno.EADDRINUSE or "ipc://" in (error.strerror or ""):
             raise
         raise ZmqChatError(
             errno.EADDRINUSE,

@@ -10,7 +10,9 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from zmqchat_rs._core import ZmqChatError
 from zmqchat_rs._repl import is_libedit
+from zmqchat_rs._threads import start_thread
 
 from . import streams
 
@@ -93,12 +95,15 @@ class Prompt:
             (signal.SIGTSTP, signal.signal(signal.SIGTSTP, self._stopped)),
         ]
         woken_before = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
-        threading.Thread(
+        thread = threading.Thread(
             target=self._draw_when_continued,
             args=(reads, ended),
             name="zmqchat-prompt",
             daemon=True,
-        ).start()
+        )
+        # Where no thread starts, the prompt is not drawn again.
+        with suppress(ZmqChatError):
+            start_thread(thread)
         try:
             yield
         finally:
