@@ -316,7 +316,10 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
     from .probe import probe  # noqa: PLC0415
 
     seen = probe(address, subscribe=False)
-    return _as_a_publisher_sees(seen) if publishes else (seen.reason, seen.advice)
+    reason, advice = _as_a_publisher_sees(seen) if publishes else (seen.reason, seen.advice)
+    if seen.others and not seen.ok:
+        advice += f" Other addresses of the name: {', '.join(seen.others)}."
+    return reason, advice
 
 
 def _as_a_publisher_sees(seen: Probe) -> tuple[str, str]:

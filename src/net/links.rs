@@ -154,6 +154,11 @@ impl Link {
         }
     }
 
+    /// Whether the next attempt is to be made here.
+    pub(crate) fn awaits_attempt(&self) -> bool {
+        self.retry.is_some()
+    }
+
     /// Where the next attempt goes.
     fn next(&self) -> Option<Endpoint> {
         let mut tried = self.candidates.iter();

@@ -185,6 +185,7 @@ impl Live {
                         } else {
                             // libzmq does not try again.
                             self.links[place].failed(self.reconnect_max);
+                            self.attempt_if_due(place);
                         }
                         self.fell(place);
                     }
@@ -209,19 +210,14 @@ impl Live {
                 }
             }
             Happening::Failed(remote, failure) => {
-                let remote = typed(remote);
-                if self
-                    .peers
-                    .accepted
-                    .values()
-                    .any(|peer| peer.address == remote)
-                {
-                    self.peers.failures.insert(remote.to_owned(), *failure);
-                }
+                // Its end follows, which takes this away.
+                let failures = &mut self.peers.failures;
+                failures.insert(typed(remote).to_owned(), *failure);
             }
             Happening::Retrying(remote) => {
                 for place in self.links_to(remote) {
                     self.links[place].retries(self.reconnect_max);
+                    self.attempt_if_due(place);
                 }
             }
             Happening::NoRoom => self.no_room(),
@@ -229,6 +225,14 @@ impl Live {
             | Happening::ListenerClosed
             | Happening::Stopped
             | Happening::Other => {}
+        }
+    }
+
+    /// Wakes the housekeeping thread, which makes the attempts that libzmq does not: another thread may
+    /// have read the report for which it would wake.
+    fn attempt_if_due(&self, place: usize) {
+        if self.links[place].awaits_attempt() {
+            context::process().look();
         }
     }
 
