@@ -386,6 +386,25 @@ worker.kill()
 
 
 @on_linux
+@pytest.mark.parametrize("start", ["close_fds=False", "close_fds=False, preexec_fn=int"])
+def test_a_program_that_is_executed_inherits_no_socket(run_python: RunPython, start: str) -> None:
+    script = f"""
+import os, subprocess
+from zmqchat_rs import Publisher, Subscriber
+
+with Publisher(["127.0.0.1:0", "ipc://@zmqchat-test-%d" % os.getpid()]) as publisher:
+    with Subscriber(publisher.endpoints) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=30)
+        subscriber.wait_connected(2, timeout=30)
+        listed = subprocess.check_output(["ls", "-l", "/proc/self/fd"], text=True, {start})
+        publisher.send("still here")
+        subscriber.recv_many(timeout=30)
+print("pipe:[" in listed, "socket:[" in listed, "anon_inode:" in listed)
+"""
+    assert run_python(script) == (0, "True False False\n", "")
+
+
+@on_linux
 def test_subscribers_notice_the_end_of_a_parent_whose_child_lives_on(
     start_python: StartPython,
 ) -> None:
