@@ -100,6 +100,14 @@ class Screen:
         """Wait until all of these are on the screen."""
         self.until(lambda: all(text in "\n".join(self.rows) for text in texts), repr(texts))
 
+    def shows_wrapped(self, *texts: str) -> None:
+        """Wait until all of these are on the screen, wrapped or not; blanks do not count."""
+
+        def packed(text: str) -> str:
+            return "".join(text.split())
+
+        self.until(lambda: all(packed(text) in packed(self.text) for text in texts), repr(texts))
+
     def bottom(self, text: str) -> None:
         """Wait until this is the last line of the screen."""
         self.until(lambda: self.rows and self.rows[-1] == text, f"{text!r} at the bottom")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,9 @@ from chatting import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
 from patience import PATIENCE, until
 from stamps import hand_made, stamp
 from zmqchat_rs import Message, Subscriber, _chat_members
-from zmqchat_rs._chat_members import Members
+from zmqchat_rs._chat_members import Members, Notice
 from zmqchat_rs._chat_presence import Pulse
+from zmqchat_rs.cli.chat_lost import LostMembers
 
 if TYPE_CHECKING:
     from interpreters import StartPython
@@ -270,3 +272,27 @@ def test_two_hundred_who_come_at_once_are_answered_within_bounds() -> None:
     calm = sum(now >= 20 for now in sent) / 40
     assert 38 < calm < 42  # a message a heartbeat of each
     assert crowded < 2.2 * calm
+
+
+def test_members_that_were_lost_are_named_until_they_return() -> None:
+    lost = LostMembers()
+
+    def take(kind: str, name: str, room: str = "lobby") -> None:
+        at = datetime.now(timezone.utc)
+        lost.take(Notice(kind, name, f"{name}#1", room, "?", at, None))
+
+    assert lost.to_warn_of("lobby", alone=True) == ""
+    take("lost", "bob")
+    take("lost", "dave", "team1")
+    # While others are present, the first line has the warning; in an empty room every line has it.
+    assert lost.to_warn_of("lobby", alone=False) == "bob#1"
+    assert lost.to_warn_of("lobby", alone=False) == ""
+    assert lost.to_warn_of("lobby", alone=True) == "bob#1"
+    take("lost", "carol")
+    assert lost.to_warn_of("lobby", alone=False) == "carol#1"
+    assert lost.to_warn_of("lobby", alone=True) == "bob#1 and carol#1"
+    take("here", "bob")
+    assert lost.to_warn_of("lobby", alone=True) == "carol#1"
+    for number in range(200):
+        take("lost", str(number))
+    assert lost.to_warn_of("lobby", alone=True) == "100#1, 101#1, 102#1 and 97 others"

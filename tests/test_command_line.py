@@ -24,6 +24,7 @@ from terminal import (
     zmqchat,
 )
 from zmqchat_rs import __version__, build_info, local_addresses
+from zmqchat_rs.cli import COMMANDS
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -328,7 +329,7 @@ def test_the_version_is_the_packages() -> None:
     assert finished.stdout.decode() == f"zmqchat {__version__} (libzmq {build_info()['libzmq']})\n"
 
 
-@pytest.mark.parametrize("words", [(), ("demo",), ("pub",), ("sub",), ("ip",)])
+@pytest.mark.parametrize("words", [(), *((command,) for command in COMMANDS)])
 def test_the_help_has_an_example_and_fits_80_columns(words: tuple[str, ...]) -> None:
     finished = zmqchat(*words, "--help")
     assert (finished.returncode, finished.stderr) == (0, b"")

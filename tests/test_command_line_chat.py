@@ -8,10 +8,13 @@ import signal
 from typing import TYPE_CHECKING, Callable, ContextManager, Iterator, Tuple
 
 import pytest
+import zmq
 
-from chatting import chat, texts
+from chatting import HEARTBEAT, chat, texts
 from patience import PATIENCE, until
 from screens import Screen
+from stamps import hand_made
+from strangers import pyzmq
 from terminal import CTRL_C, CTRL_D
 from zmqchat_rs import Chat, read_transcript
 
@@ -162,13 +165,13 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         alice.type("//etc is a folder\r")
         assert texts(bob, 1) == ["/etc is a folder"]
         alice.type(f"/log {log}\r")
-        alice.shows("logged in ")
+        alice.shows_wrapped(f"logging to {log}; /log off stops it")
         alice.type("kept\r")
         assert texts(bob, 1) == ["kept"]
         bob.say("this, too")
         alice.shows("lobby bob: this, too")
         alice.type("/log off\r")
-        alice.shows("nothing is logged")
+        alice.shows_wrapped(f"stopped logging to {log}")
         alice.type("not kept\r")
         alice.shows("lobby alice: not kept")
         alice.type("/room team1\r")
@@ -187,6 +190,85 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         assert alice.wait() == 0
     kept = [(one.sender, one.text) for one in read_transcript(log)]
     assert kept == [("alice", "kept"), ("bob", "this, too")]
+
+
+def test_commands_that_do_nothing_say_why(talking: Talking) -> None:
+    with talking() as (alice, _):
+        alice.type("/who team1\r")
+        alice.shows("you are not in team1: type /room team1 to join it")
+        alice.type("/log off\r")
+        alice.shows("not logging; /log FILE starts it")
+
+
+def test_long_lines_and_notices_wrap_at_words_under_the_text(talking: Talking) -> None:
+    with talking(columns=40) as (alice, bob):
+        bob.say("one two three four five six seven eight nine")
+        alice.shows(
+            "lobby bob: one two three four five six\n           seven eight nine",
+        )
+        alice.type("ten eleven twelve thirteen fourteen\r")
+        alice.shows("lobby alice: ten eleven twelve thirteen\n             fourteen")
+        alice.type("/who not-my-room\r")
+        alice.shows("you are not in not-my-room: type /room\n  not-my-room to join it")
+        alice.resize(60, 24)
+        bob.say("one two three four five six seven eight nine")
+        alice.shows("lobby bob: one two three four five six seven eight nine")
+
+
+def test_a_plain_line_has_its_name_once() -> None:
+    words = ("--plain", "--bind", "127.0.0.1:0", "--timestamps", "none")
+    with Screen("chat", "--name", "alice", *words, NO_COLOR="1") as alice:
+        address = address_of(alice)
+        with pyzmq(zmq.SUB) as (reader, _):
+            reader.connect(f"tcp://{address}")
+            reader.subscribe("lobby:")
+            while not reader.poll(200):
+                alice.type("hello\r")
+            assert reader.recv_string() == "lobby:alice: hello"
+            alice.shows("\nlobby: alice: hello\n")
+            alice.type("/me waves\r")
+            alice.shows("\nlobby: * alice waves\n")
+        assert "alice: alice" not in alice.text
+        assert "alice: *" not in alice.text
+
+
+def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
+    free_port: Callable[[], int],
+) -> None:
+    ours, theirs = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    words = ("--heartbeat", str(2 * HEARTBEAT), "--timestamps", "none")
+    warning = "(no presence of bob: this line may not arrive there)"
+    with Screen("chat", "--name", "alice", theirs, "--bind", ours, *words) as alice, Screen(
+        "chat", "--name", "bob", ours, "--bind", theirs, *words
+    ) as bob:
+        bob.until(lambda: re.search(r"alice (came to|is in) lobby", bob.text), "alice")
+        alice.until(lambda: re.search(r"bob (came to|is in) lobby", alice.text), "bob")
+        alice.type("one\r")
+        bob.shows("lobby alice: one")
+        # Its connection stays, as after a cable was cut.
+        bob.process.send_signal(signal.SIGSTOP)
+        alice.shows("bob is lost")
+        for line in ("two", "three"):
+            alice.type(f"{line}\r")
+            alice.shows(f"alice: {line}\n{warning}")
+        bob.process.send_signal(signal.SIGCONT)
+        alice.shows("bob is in lobby")
+        alice.type("four\r")
+        alice.type("five\r")
+        bob.shows("lobby alice: five")
+        alice.shows("lobby alice: four\nlobby alice: five")
+
+
+def test_lost_lines_are_reported_with_the_member_and_the_cause() -> None:
+    with hand_made() as bob:
+        words = ("--bind", "127.0.0.1:0")
+        with Screen("chat", "--name", "alice", bob.address, *words, columns=120) as alice:
+            bob.wait()
+            bob.send(0, 2, topic="lobby", **{"from": "bob"})
+            alice.shows(
+                "1 line of bob lost: read too slowly, or a connection between the "
+                "publisher and a relay was interrupted"
+            )
 
 
 def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Talking) -> None:
@@ -321,7 +403,7 @@ def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
     with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
         alice.shows(f"nobody at {nowhere}: refused.")
         alice.type("Hello\r")
-        alice.shows("(nobody hears you here yet: this one is lost)")
+        alice.shows("(no subscriber in lobby yet: this line was not delivered)")
         with chat("bob", bind=nowhere) as bob:
             alice.shows(f"connected to {nowhere}", "bob came to lobby")
             bob.say("Hi")

@@ -30,9 +30,9 @@ _SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
 # Whose messages were lost, where there are many.
 _SEVERAL = "several publishers"
 # Why messages were lost.
-_INTERRUPTED = "a connection of this subscriber was interrupted"
+_INTERRUPTED = "a connection was interrupted"
 _NOT_INTERRUPTED = (
-    "this subscriber is too slow, or a connection between the publisher and a relay was interrupted"
+    "read too slowly, or a connection between the publisher and a relay was interrupted"
 )
 # What is logged as a warning each time; "cut off" is limited.
 _WARNINGS = (

@@ -43,7 +43,7 @@ examples:
   zmqchat chat --room team1 --log team1.log ..  another room than lobby, logged
   zmqchat chat --bind '*:5557' 127.0.0.1        a second chat on this laptop
   uptime | zmqchat chat --via teacher-pc        says a line and ends
-  zmqchat chat --plain ..                       for company that reads with pyzmq
+  zmqchat chat --plain ..                       for readers that use pyzmq
 
 type /help there for what can be typed. The lines that you typed are kept in
 memory, for the arrow keys, and nowhere else, unless you say --log."""

@@ -32,6 +32,9 @@ class Command(NamedTuple):
 
 
 def _who(talk: Talk, rest: str) -> bool:
+    if rest and rest not in talk.chat.rooms:
+        talk.front.notice(f"you are not in {rest}: type /room {rest} to join it")
+        return True
     members = [one for one in talk.chat.members if rest in ("", one.room)]
     if not members:
         where = f" in {rest}" if rest else ""
@@ -78,11 +81,19 @@ def _me(talk: Talk, rest: str) -> bool:
 
 
 def _log(talk: Talk, rest: str) -> bool:
-    if rest:
-        talk.log_to(None if rest == "off" else rest)
+    before = talk.log_path
+    if rest == "off":
+        talk.log_to(None)
+    elif rest:
+        talk.log_to(rest)
     path = talk.log_path
-    kept = "nothing is logged: /log FILE does" if path is None else f"logged in {path}; /log off"
-    talk.front.notice(sanitize(kept))
+    if path is not None:
+        answer = f"logging to {path}; /log off stops it"
+    elif before is not None:
+        answer = f"stopped logging to {before}"
+    else:
+        answer = "not logging; /log FILE starts it"
+    talk.front.notice(sanitize(answer))
     return True
 
 
@@ -121,7 +132,7 @@ COMMANDS = {
     "connect": Command(
         "/connect [HOST]", "hear one more; without HOST, tell who is heard", _connect
     ),
-    "log": Command("/log [FILE]", "keep what is said in a file; /log off ends that", _log),
+    "log": Command("/log [FILE]", "log what is said to a file; /log off stops it", _log),
     "quit": Command("/quit", "leave, as Ctrl+D does", _quit),
     "help": Command("/help", "show this", _help),
 }

@@ -60,8 +60,12 @@ class Connections(Hearing):
             self._hears_us(event.address)
         elif event.kind == "unsubscribed":
             pass
+        elif event.kind == "lost":
+            lines = "line" if event.count == 1 else "lines"
+            member = event.address or "several members"
+            yield f"{event.count} {lines} of {member} lost: {event.reason}"
         elif (
-            event.kind in ("lost", "no room", "handshake failed", "loopback", "cut off")
+            event.kind in ("no room", "handshake failed", "loopback", "cut off")
             or event.address in self._connects_to
         ):
             yield from super()._lines(event)

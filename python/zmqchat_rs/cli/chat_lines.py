@@ -41,7 +41,7 @@ class LineFront(Front):
         if own:
             return
         try:
-            streams.say(text)
+            streams.say(text, indent=None)  # wrapped already
         except BrokenPipeError:
             self._nobody_reads()
 

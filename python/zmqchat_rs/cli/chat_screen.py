@@ -21,8 +21,9 @@ from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 
 from zmqchat_rs._core import ClosedError, paint, sanitize
-from zmqchat_rs._listening import wants_color
+from zmqchat_rs._listening import wants_color, wrapped
 
+from . import streams
 from .chat_commands import COMMANDS
 from .chat_talk import Front
 from .signals import told_of_the_end
@@ -81,7 +82,7 @@ class ScreenFront(Front):
 
     def notice(self, text: str) -> None:
         """Show a notice above the line that is typed."""
-        line = sanitize(text)
+        line = wrapped(sys.stdout, sanitize(text), indent=streams.INDENT)
         self.line(paint(line, style="dim") if self.colored else line, own=True)
 
     def run(self, talk: Talk) -> int:
@@ -189,7 +190,7 @@ class ScreenFront(Front):
     def _write(self) -> None:
         output = self._session.output
         with self._lock:
-            text = "".join(f"{line}\r\n" for line in self._waiting)
+            text = "".join(f"{line}\n" for line in self._waiting).replace("\n", "\r\n")
             self._waiting.clear()
             # Over what was typed before there was an editor, which shows it once more.
             output.write_raw("\r")

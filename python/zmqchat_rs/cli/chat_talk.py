@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from zmqchat_rs.chat import Chat
 from . import streams
 from .chat_commands import COMMANDS
 from .chat_connections import Connections
+from .chat_lost import LostMembers
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,6 +36,11 @@ class Front:
     colored = False
     person = False
     commands = False
+
+    @property
+    def columns(self) -> int | None:
+        """The width to which `line` is given its text wrapped; None for one piece."""
+        return streams.columns(sys.stdout)
 
     def line(self, text: str, *, own: bool) -> None:
         """Show what was said, by us or another; from any thread."""
@@ -66,6 +73,7 @@ class Talk:
         self._previous: Message | None = None
         self._log: Transcript | None = None
         self._log_fails = False
+        self._lost = LostMembers()
         self._connections = Connections(arguments, self)
         with ExitStack() as opened:
             opened.enter_context(self._connections)
@@ -82,7 +90,7 @@ class Talk:
                     plain=arguments.plain,
                     heartbeat=arguments.heartbeat,
                     on_message=self._heard,
-                    on_notice=None if arguments.quiet else self._noticed,
+                    on_notice=self._noticed,
                     on_event=self._connections,
                 )
             )
@@ -120,9 +128,24 @@ class Talk:
             heard = self.chat.wait_for_listeners(timeout=0)
         except TimeoutError:
             heard = 0
-        self._show((self.chat.me if action else self.chat.say)(text), self.chat.name, own=True)
-        if self.front.person and not heard:
-            self.front.notice("(nobody hears you here yet: this one is lost)")
+        # A plain line has the name in its text.
+        label = None if self._arguments.plain else self.chat.name
+        self._show((self.chat.me if action else self.chat.say)(text), label, own=True)
+        if not self.front.person:
+            return
+        if heard:
+            self._warn_of_lost_members()
+        else:
+            room = self.chat.room
+            self.front.notice(f"(no subscriber in {room} yet: this line was not delivered)")
+
+    def _warn_of_lost_members(self) -> None:
+        """Their connections may still count as connected."""
+        room = self.chat.room
+        alone = not any(one.present and one.room == room for one in self.chat.members)
+        names = self._lost.to_warn_of(room, alone=alone)
+        if names:
+            self.front.notice(f"(no presence of {names}: this line may not arrive there)")
 
     def connect(self, host: str) -> None:
         """Hear one more, and tell of the connection."""
@@ -157,7 +180,9 @@ class Talk:
 
     def _noticed(self, notice: Notice) -> None:
         self.ready.wait()
-        self.front.notice(str(notice))
+        self._lost.take(notice)
+        if not self._arguments.quiet:
+            self.front.notice(str(notice))
 
     def _show(self, message: Message, label: str | None, *, own: bool) -> None:
         failed = None
@@ -169,6 +194,7 @@ class Talk:
                 timestamps=self._arguments.timestamps,
                 previous=self._previous,
                 sender=label,
+                width=self.front.columns,
             )
             self._previous = message
             self.front.line(line, own=own)

@@ -35,10 +35,10 @@ again by themselves; what is sent meanwhile is lost."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat relay                          ports 5556 (publishers), 5555 (subscribers)
+  zmqchat relay                          publishers: 5556, subscribers: 5555
   zmqchat relay --log class.log          keeps all of it; zmqchat log class.log
-  zmqchat relay --last-value             who comes late gets each topic's latest
-  zmqchat relay --connect 192.168.1.12   also what the relay over there passes on
+  zmqchat relay --last-value             late subscribers get the latest message
+  zmqchat relay --connect 192.168.1.12   also messages of another relay
   zmqchat relay --frontend '*:7001' --backend '*:7000'
                                          other ports
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, paint, parse_address, sanitize
 from zmqchat_rs._isolation import isolation
-from zmqchat_rs._listening import wants_color, wrapped, write_line
+from zmqchat_rs._listening import columns_of, wants_color, wrapped, write_line
 from zmqchat_rs._threads import start_thread
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _IN_USE = re.compile(r"cannot bind (?P<address>\S+): .*?in use by (?P<holder>another program)")
 # CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
 _LOOK_AGAIN = 0.2
-# How far the second line of a notice is indented, and under what the second line of an error is.
-_INDENT = 2
+# How far the second line of a notice is indented , and under what the second line of an error is.
+INDENT = 2
 _PROGRAM = "zmqchat: "
 
 _color: Color = "auto"
@@ -49,10 +49,17 @@ def wait_until(end: float | None) -> None:
         clock.wait(left)
 
 
-def say(text: str = "", *, indent: int = 0) -> None:
-    """Write a line of payload, seen at once; on a terminal it is wrapped at words."""
+def say(text: str = "", *, indent: int | None = 0) -> None:
+    """Write a line of payload, seen at once.
+
+    Args:
+        text: The line.
+        indent: On a terminal the line is wrapped at words, and this is how far its continuation is
+            indented. None writes the text as it is.
+    """
     if sys.stdout is not None:
-        write_line(sys.stdout, wrapped(sys.stdout, text, indent=indent))
+        line = text if indent is None else wrapped(sys.stdout, text, indent=indent)
+        write_line(sys.stdout, line)
         sys.stdout.flush()
 
 
@@ -67,7 +74,7 @@ def notice(text: str, *, being_typed: str | None = "") -> None:
             again below the notice. None where that text is not known: the notice begins on a line
             of its own, and what was typed stays valid.
     """
-    _write_notice(text, indent=_INDENT, dim=True, being_typed=being_typed)
+    _write_notice(text, indent=INDENT, dim=True, being_typed=being_typed)
 
 
 def complain(error: BaseException | str) -> None:
@@ -114,6 +121,11 @@ def _with_holder(text: str) -> str:
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person sits at the other end."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def columns(stream: TextIO | None) -> int | None:
+    """The width of the terminal that `stream` writes to; None where it is not a terminal."""
+    return None if stream is None else columns_of(stream)
 
 
 def end_prompt_line() -> None:
