@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import sys
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
@@ -379,3 +380,72 @@ def test_a_stranger_that_speaks_no_zeromq_harms_nobody(pair: Pair) -> None:
     assert pair.publisher.subscriber_count == 1
     pair.publisher.send("Hello")
     assert pair.subscriber.recv_text(timeout=PATIENCE) == "Hello"
+
+
+def test_a_number_of_numpy_is_refused_with_what_to_send(pair: Pair) -> None:
+    """Its buffer is 8 raw bytes, which no reader expects; a `float` is refused as well."""
+    numpy = pytest.importorskip("numpy")
+    numbers = [
+        numpy.float64(21.5),
+        numpy.array([20.0, 21.5]).mean(),
+        numpy.int32(3),
+        numpy.bool_(True),  # noqa: FBT003
+        numpy.complex128(1j),
+        numpy.array(21.5),
+    ]
+    for number in numbers:
+        for use in (pair.publisher.send, lambda one: pair.publisher.send_many([one])):
+            with pytest.raises(TypeError, match=r"str\(x\).*send_json.*pack_array"):
+                use(number)
+
+
+def test_buffers_without_dimensions_that_are_not_numbers_are_sent(pair: Pair) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Reading(ctypes.Structure):
+        _fields_ = [("sensor", ctypes.c_int32), ("O", ctypes.c_double)]
+
+    record = numpy.array((1, 2.0), dtype=[("O", "<i4"), ("x", "<f8")])
+    payloads = [Reading(1, 2.0), ctypes.c_double(2.0), numpy.void(b"abc"), record]
+    for payload in payloads:
+        pair.publisher.send(payload)
+        assert pair.subscriber.recv(timeout=PATIENCE).raw == bytes(payload)
+
+
+def test_addresses_of_memory_are_not_sent(pair: Pair) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    class Node(ctypes.Structure):
+        _fields_ = [("next", ctypes.c_void_p)]
+
+    payloads = [
+        numpy.array([object()]),
+        numpy.array([(1, object())], dtype=[("a", "i4"), ("b", "O")]),
+        ctypes.py_object(3),
+        ctypes.c_char_p(b"text"),
+        ctypes.pointer(ctypes.c_int(3)),
+        Node(),
+    ]
+    for payload in payloads:
+        with pytest.raises(TypeError, match="objects or pointers"):
+            pair.publisher.send(payload)
+
+
+def test_send_json_names_how_to_convert_a_number_of_numpy(pair: Pair) -> None:
+    numpy = pytest.importorskip("numpy")
+    for value in (numpy.float32(1), numpy.zeros(2)):
+        with pytest.raises(TypeError, match=r"float\(x\).*tolist\(\)"):
+            pair.publisher.send_json({"t": value})
+
+
+@pytest.mark.parametrize("at", [3, 3.5, "2026-01-31", date(2026, 1, 31)])
+def test_a_message_time_that_is_not_a_datetime_is_refused(at: Any) -> None:
+    with pytest.raises(TypeError, match=r"received_at is a datetime.*not (int|float|str|date)"):
+        Message([b"Hello"], received_at=at)
+
+
+@pytest.mark.parametrize("at", [datetime.min, datetime.max])  # noqa: DTZ901
+def test_a_message_time_beyond_the_range_is_refused(at: datetime) -> None:
+    for each in (at, at.replace(tzinfo=timezone.utc)):
+        with pytest.raises(ValueError, match="1678"):
+            Message([b"Hello"], received_at=each)

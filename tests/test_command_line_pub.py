@@ -374,3 +374,16 @@ def test_several_lines_pasted_at_once_are_several_messages() -> None:
             pub.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
             heard = [hearer.recv_text(timeout=SECONDS) for _ in range(3)]
     assert heard == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("options", [(), ("--raw",)], ids=["text", "raw"])
+def test_pub_removes_cr_and_byte_order_mark_unless_raw(options: tuple[str, ...]) -> None:
+    """A CR inside a line, or at an end without newline, is text; so is a mark further on."""
+    sent = [b"\xef\xbb\xbf21.5\r", b"a\rb", b"\xef\xbb\xbfc\r", b"end\r"]
+    words = ("--bind", "127.0.0.1:0", "--wait", "1", *options)
+    with start("pub", *words) as pub, reading_from(pub) as subscriber:
+        pub.type(b"\n".join(sent))
+        assert pub.finish() == (0, "", "")
+        received = [subscriber.recv_bytes(timeout=SECONDS) for _ in sent]
+    text = [b"21.5", b"a\rb", b"\xef\xbb\xbfc", b"end\r"]
+    assert received == (sent if options else text)

@@ -4,33 +4,16 @@
 //! longer than all the rest of the line. The calendar is Howard Hinnant's, "chrono-Compatible
 //! Low-Level Date Algorithms" (<https://howardhinnant.github.io/date_algorithms.html>).
 
-use chrono::{Local, Offset, TimeZone};
-use std::cell::Cell;
+use crate::local_time;
 
 const NANOS: i64 = 1_000_000_000;
 const DAY: i64 = 86_400;
-/// The changes of all of today's time zones fall on multiples of this.
-const QUARTER: i64 = 900;
 
-/// How many seconds local time is ahead of UTC at that moment, in whole minutes.
+/// Seconds that local time is ahead of UTC at that moment, in whole minutes.
 pub(super) fn offset(at_ns: i64) -> i64 {
-    thread_local! {
-        /// A quarter of an hour, and its offset: looking it up takes longer than writing the line.
-        static LAST: Cell<(i64, i64)> = const { Cell::new((i64::MIN, 0)) };
-    }
-    let quarter = at_ns.div_euclid(QUARTER * NANOS);
-    LAST.with(|last| {
-        let (of, offset) = last.get();
-        if of == quarter {
-            return offset;
-        }
-        let local = Local.timestamp_nanos(at_ns).offset().fix();
-        // A zone of long ago may have seconds, which the format has no place for. Any offset is
-        // right that the time beside it was made with.
-        let offset = i64::from(local.local_minus_utc()) / 60 * 60;
-        last.set((quarter, offset));
-        offset
-    })
+    // A zone of long ago may have seconds, which the format has no place for. Any offset is right
+    // that the time beside it was made with.
+    i64::from(local_time::offset(at_ns)) / 60 * 60
 }
 
 /// Appends the moment in a zone so many seconds ahead of UTC: with microseconds, and with
@@ -221,12 +204,6 @@ mod tests {
                 written(at_ns, offset, false),
                 theirs.to_rfc3339_opts(SecondsFormat::Micros, false)
             );
-        }
-
-        #[test]
-        fn the_local_offset_is_that_of_the_moment(at_s in 0_i64..4_000_000_000) {
-            let theirs = Local.timestamp_opt(at_s, 0).unwrap().offset().fix().local_minus_utc();
-            prop_assert_eq!(offset(at_s * NANOS), i64::from(theirs) / 60 * 60);
         }
 
         #[test]

@@ -312,6 +312,60 @@ pub(super) fn subscription(
     }
 }
 
+/// The error of `json.dumps`, with what to write instead.
+#[cold]
+pub(super) fn not_json(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyTypeError>(py) {
+        return error;
+    }
+    let advised = PyTypeError::new_err(format!(
+        "{}: convert it first, for example float(x), array.tolist() for a NumPy array, or str(x)",
+        error.value(py)
+    ));
+    advised.set_cause(py, Some(error));
+    advised
+}
+
+/// Refuses buffers whose bytes are not what the caller means: a number of NumPy's, and addresses in
+/// this process's memory.
+fn refuse_numbers_and_pointers(object: &Bound<'_, PyAny>, view: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = object.py();
+    let format = view.getattr(pyo3::intern!(py, "format"))?;
+    let format = format.extract::<&str>()?;
+    let name = type_name(object);
+    if holds_pointers(format) {
+        return Err(PyTypeError::new_err(format!(
+            "this {name} holds Python objects or pointers (format {format:?}), which only this \
+             process can read: convert it to numbers, for example array.astype(float), or use \
+             send_json"
+        )));
+    }
+    // A number of ctypes is not a number in Python, and a record has fields.
+    let is_number = view
+        .getattr(pyo3::intern!(py, "ndim"))?
+        .extract::<usize>()?
+        == 0
+        && !format.contains(['{', 'x'])
+        && object.hasattr(pyo3::intern!(py, "__float__"))?;
+    if is_number {
+        return Err(PyTypeError::new_err(format!(
+            "a payload is str, bytes or a buffer, not a number ({name}): pass str(x) for text, use \
+             send_json(x.item()), or pack_array(x) to keep its type"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a buffer's format (PEP 3118, and that of ctypes) has an item that is an address.
+fn holds_pointers(format: &str) -> bool {
+    // `T{d:name:O:other:}`: names stand between colons.
+    format.split(':').step_by(2).any(|types| {
+        types.contains(['O', '&', 'P', 'X', 'z'])
+            // ctypes' `wchar_t *`; before a letter it is a complex number.
+            || types.ends_with('Z')
+    })
+}
+
 /// A payload's bytes.
 pub(super) enum Payload<'a, 'py> {
     /// Borrowed from a `str`, which cannot change.
@@ -355,6 +409,7 @@ impl<'a, 'py> Payload<'a, 'py> {
                     name = type_name(object)
                 ))
             })?;
+        refuse_numbers_and_pointers(object, &view)?;
         let bytes = view.call_method0(pyo3::intern!(py, "tobytes"))?;
         Ok(Self::Owned(bytes.cast_into::<PyBytes>()?))
     }

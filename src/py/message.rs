@@ -1,18 +1,20 @@
 //! `Message`.
 
+use super::arguments::type_name;
 use super::body::Body;
 use super::copies::{bytes, copy, text};
+use crate::local_time;
 use crate::log::Record;
 use crate::net::Received;
 use crate::table::Builder;
 use crate::wire::message::{interpret, Framing, Meaning};
 use crate::wire::stamp::Stamp;
 use crate::wire::{quote, topic};
-use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use chrono::{DateTime, FixedOffset, Local};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDateTime, PyString, PyTuple};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,7 +165,7 @@ impl Message {
     }
 
     pub(super) fn at(&self) -> DateTime<FixedOffset> {
-        Local.timestamp_nanos(self.at_ns).fixed_offset()
+        local_time::at(self.at_ns)
     }
 
     fn count_undecodable(&self) {
@@ -181,6 +183,24 @@ impl Message {
         }
         text
     }
+}
+
+/// A `received_at`, in seconds since 1970 UTC.
+fn timestamp(at: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if !at.is_instance_of::<PyDateTime>() {
+        return Err(PyTypeError::new_err(format!(
+            "received_at is a datetime, such as datetime.now(timezone.utc), or None for now; not {}",
+            type_name(at)
+        )));
+    }
+    // A naive one near the first or the last year has no local time.
+    at.call_method0(intern!(at.py(), "timestamp"))
+        .map_err(|_| out_of_range())?
+        .extract()
+}
+
+fn out_of_range() -> PyErr {
+    PyValueError::new_err("received_at is a time between the years 1678 and 2261")
 }
 
 #[pymethods]
@@ -202,13 +222,11 @@ impl Message {
         let at_ns = match received_at {
             None => Local::now().timestamp_nanos_opt().unwrap_or(0),
             Some(at) => {
-                let seconds: f64 = at.call_method0(intern!(at.py(), "timestamp"))?.extract()?;
+                let seconds = timestamp(at)?;
                 // Python's times have microseconds; the float has no more.
                 #[allow(clippy::cast_possible_truncation)]
                 let microseconds = (seconds * 1e6).round() as i64;
-                microseconds.checked_mul(1_000).ok_or_else(|| {
-                    PyValueError::new_err("received_at is a time between the years 1678 and 2261")
-                })?
+                microseconds.checked_mul(1_000).ok_or_else(out_of_range)?
             }
         };
         restore(py, frames, framing, at_ns, topic)
@@ -280,11 +298,7 @@ impl Message {
     /// When it was sent, by the sender's clock, from its stamp: an aware datetime in local time.
     #[getter]
     fn sent_at(&self, py: Python<'_>) -> Option<DateTime<FixedOffset>> {
-        Some(
-            Local
-                .timestamp_nanos(self.stamp(py)?.sent_ns)
-                .fixed_offset(),
-        )
+        Some(local_time::at(self.stamp(py)?.sent_ns))
     }
 
     /// The number that its instance gave it within its topic, from 0, from the stamp. A `Chat`'s

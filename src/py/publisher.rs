@@ -257,11 +257,10 @@ impl Publisher {
         how.set_item(intern!(py, "ensure_ascii"), false)?;
         how.set_item(intern!(py, "allow_nan"), false)?;
         how.set_item(intern!(py, "separators"), (",", ":"))?;
-        let text = py.import(intern!(py, "json"))?.call_method(
-            intern!(py, "dumps"),
-            (obj,),
-            Some(&how),
-        )?;
+        let text = py
+            .import(intern!(py, "json"))?
+            .call_method(intern!(py, "dumps"), (obj,), Some(&how))
+            .map_err(|error| arguments::not_json(py, error))?;
         self.send_one(py, &text, topic, || arguments::deadline(timeout))
     }
 

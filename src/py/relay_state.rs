@@ -2,9 +2,10 @@
 
 use super::relay::Relay;
 use super::state::Peer;
+use crate::local_time;
 use crate::log::recorder::Progress;
 use crate::net::{connectable, relay, Subscription};
-use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -50,7 +51,7 @@ impl RelayStats {
             captured: capture.written,
             capture_skipped: capture.skipped,
             paused: stats.paused,
-            since: Local.timestamp_nanos(stats.since_ns).fixed_offset(),
+            since: local_time::at(stats.since_ns),
         }
     }
 }

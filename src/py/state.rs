@@ -1,7 +1,8 @@
 //! `Peer`, `PublisherStats`, `SubscriberStats`: what is known at one moment.
 
+use crate::local_time;
 use crate::net::{peers, publisher, subscriber};
-use chrono::{DateTime, FixedOffset, Local, TimeZone};
+use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -25,7 +26,7 @@ impl From<peers::Peer> for Peer {
         Self {
             address: peer.address,
             state: peer.state.as_str(),
-            since: Local.timestamp_nanos(peer.since_ns).fixed_offset(),
+            since: local_time::at(peer.since_ns),
             attempts: peer.attempts,
         }
     }

@@ -4,7 +4,7 @@
 use super::line::{self, Line, Timestamps};
 use super::sanitize::sanitize;
 use super::wrap::{columns, wrap};
-use chrono::{Local, TimeZone};
+use crate::local_time;
 use std::borrow::Cow;
 
 const NANOS: i64 = 1_000_000_000;
@@ -53,7 +53,7 @@ impl Lines {
             Timestamps::Iso => Some(at_ns),
             Timestamps::Delta => None,
         };
-        let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
+        let local = local_time::at;
         let line = || Line {
             at: local(at_ns),
             previous: self.previous.map(local),
@@ -132,7 +132,7 @@ mod tests {
                     let at_ns = seconds * NANOS + micros * 1000;
                     let said = Said { topic: *topic, sender: *sender, action: *action, text };
                     lines.push(&mut found, at_ns, &said);
-                    let local = |at_ns| Local.timestamp_nanos(at_ns).fixed_offset();
+                    let local = local_time::at;
                     let line = Line {
                         at: local(at_ns),
                         previous: previous.map(local),

@@ -1,4 +1,4 @@
-"""Lines of standard input that is no terminal.
+"""Lines of standard input that is not a terminal.
 
 Python looks for signals between two steps and when a system call is interrupted. A signal that
 comes just before a read of an empty pipe would go unnoticed until the next line, perhaps for ever:
@@ -18,10 +18,32 @@ from typing import Iterator
 #: More than any message may have: such a line is handed on in pieces, and refused as too long.
 _LONGEST = 64 * 1024 * 1024 + 2
 _CHUNK = 64 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def lines() -> Iterator[bytes]:
-    """Read lines as bytes, each without its end."""
+def lines(*, raw: bool = False) -> Iterator[bytes]:
+    """Read lines as bytes, each without its newline.
+
+    Args:
+        raw: Keep a carriage return before the newline, and a byte order mark before the first
+            line; both are removed otherwise, on every system.
+    """
+    first = True
+    for line, ended in _pieces():
+        text = line
+        if not raw:
+            if first and text.startswith(_BYTE_ORDER_MARK):
+                text = text[len(_BYTE_ORDER_MARK) :]
+                if not text and not ended:
+                    return
+            if ended and text.endswith(b"\r"):
+                text = text[:-1]
+        first = False
+        yield text
+
+
+def _pieces() -> Iterator[tuple[bytes, bool]]:
+    """Read lines without their newlines, and whether there was one."""
     if sys.stdin is None:
         return
     begun: list[bytes] = []
@@ -33,17 +55,13 @@ def lines() -> Iterator[bytes]:
             begun.append(first)
             size += len(first)
             for other in others:
-                yield _without_return(b"".join(begun))
+                yield b"".join(begun), True
                 begun, size = [other], len(other)
             if size > _LONGEST or (not chunk and size):
-                yield b"".join(begun)
+                yield b"".join(begun), False
                 begun, size = [], 0
             if not chunk:
                 return
-
-
-def _without_return(line: bytes) -> bytes:
-    return line[:-1] if os.name == "nt" and line.endswith(b"\r") else line
 
 
 def _read(woken: socket.socket | None) -> bytes:

@@ -81,6 +81,12 @@ def add_to(commands: Commands) -> None:
         help="plain: 'topic:text' (default); envelope: the topic, given with -t, is a frame of "
         "its own",
     )
+    what.add_argument(
+        "--raw",
+        action="store_true",
+        help="send each line of a pipe unchanged (default: remove the CR of CRLF line ends, and a "
+        "byte order mark before the first line)",
+    )
     where = parser.add_argument_group("where")
     where.add_argument(
         "--bind",
@@ -172,7 +178,11 @@ class _Publishing:
             for line in prompt.lines():
                 self._send(line)
             return
-        lines = map(os.fsencode, arguments.message) if arguments.message else piped.lines()
+        lines = (
+            map(os.fsencode, arguments.message)
+            if arguments.message
+            else piped.lines(raw=arguments.raw)
+        )
         for number, line in enumerate(lines):
             if number == 0 and arguments.wait is None:
                 _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
