@@ -44,7 +44,7 @@ pub(crate) fn bind_all(
 /// Binds `live` to what was typed, and notes the endpoint that came of it.
 fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     let wanted = endpoint::parse(text, Role::Bind)?;
-    let endpoint = resolve_for_bind(&wanted, checkpoint)?;
+    let (endpoint, host_name) = resolve_for_bind(&wanted, checkpoint)?;
     let address = match &endpoint {
         // As libzmq will report it.
         Endpoint::Tcp {
@@ -83,7 +83,9 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
         Err(error) => return Err(Errno::from(error).during("cannot read the bound address")),
     };
     live.bound.push(resolved);
-    warn_of_loopback(live, &wanted, &endpoint);
+    if let Some(name) = host_name {
+        warn_of_loopback(live, name, &endpoint);
+    }
     if matches!(endpoint, Endpoint::Inproc(_)) {
         // Those who wait for the name connect now, so that what is sent next reaches them.
         process.look_here();
@@ -94,17 +96,13 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
 
 /// Warns where a name that should mean this host to others leads to loopback, as the host's own name
 /// does on Debian (127.0.1.1).
-fn warn_of_loopback(live: &Live, wanted: &Endpoint, endpoint: &Endpoint) {
-    let (Endpoint::Tcp { host: typed, .. }, Endpoint::Tcp { host, .. }) = (wanted, endpoint) else {
+fn warn_of_loopback(live: &Live, name: &str, endpoint: &Endpoint) {
+    let (Endpoint::Tcp { host, .. }, Some(bound)) = (endpoint, live.bound.last()) else {
         return;
     };
-    let Host::Name(name) = typed else { return };
-    let is_interface = || matches!(interfaces::of_interface(name), Ok(Some(_)));
-    if host.is_loopback() && !typed.is_localhost() && !is_interface() {
-        if let Some(bound) = live.bound.last() {
-            let address = bound.trim_start_matches("tcp://");
-            live.tell(events::Kind::Loopback(name.clone()), address);
-        }
+    if host.is_loopback() && !endpoint::is_localhost(name) {
+        let address = bound.trim_start_matches("tcp://");
+        live.tell(events::Kind::Loopback(name.to_owned()), address);
     }
 }
 
@@ -156,27 +154,32 @@ fn use_ipv6(live: &mut Live, endpoint: &Endpoint) -> Result<()> {
         .map_err(|error| Errno::from(error).during("cannot choose the IP version"))
 }
 
-/// An address in place of the name of an interface, or of a host: libzmq knows neither here.
-fn resolve_for_bind(endpoint: &Endpoint, checkpoint: Checkpoint<'_>) -> Result<Endpoint> {
+/// An address in place of the name of an interface, or of a host: libzmq knows neither here. Also the
+/// name, if it is a host's.
+fn resolve_for_bind<'a>(
+    endpoint: &'a Endpoint,
+    checkpoint: Checkpoint<'_>,
+) -> Result<(Endpoint, Option<&'a str>)> {
     let Endpoint::Tcp {
         host: Host::Name(name),
         port,
     } = endpoint
     else {
-        return Ok(endpoint.clone());
+        return Ok((endpoint.clone(), None));
     };
     let interface = interfaces::of_interface(name).map_err(|error| Error::Os {
         errno: error.raw_os_error().unwrap_or(libc::EIO),
         message: format!("cannot list the interfaces to bind '{name}': {error}"),
     })?;
-    let found = match interface {
-        Some(address) => vec![Host::V4(address)],
-        None => look_up_interruptibly(name, checkpoint)?,
-    };
+    let at = |host: Host| Endpoint::Tcp { host, port: *port };
+    if let Some(address) = interface {
+        return Ok((at(Host::V4(address)), None));
+    }
+    let found = look_up_interruptibly(name, checkpoint)?;
     // The host's own name may lead to loopback and to the network; others come from the network.
-    let reachable = found.iter().find(|host| !host.is_loopback());
-    match reachable.or(found.first()).cloned() {
-        Some(host) => Ok(Endpoint::Tcp { host, port: *port }),
+    let outside = |host: &&Host| matches!(host, Host::V4(_)) && !host.is_loopback();
+    match found.iter().find(outside).or(found.first()) {
+        Some(host) => Ok((at(host.clone()), Some(name))),
         None => Err(Error::Os {
             errno: libc::ENODEV,
             message: format!(

@@ -5,6 +5,7 @@
 
 mod host;
 
+pub(crate) use host::is_localhost;
 pub use host::Host;
 
 use super::quote;

@@ -57,15 +57,14 @@ impl Host {
             Self::Any | Self::Name(_) => false,
         }
     }
+}
 
-    /// Whether it is a name that means this host alone (RFC 6761, and Debian's names for IPv6).
-    pub(crate) fn is_localhost(&self) -> bool {
-        let Self::Name(name) = self else { return false };
-        let name = name.to_ascii_lowercase();
-        name.starts_with("localhost")
-            || name.ends_with(".localhost")
-            || matches!(name.as_str(), "ip6-localhost" | "ip6-loopback")
-    }
+/// Whether it is a name that means this host alone (RFC 6761, and Debian's names for IPv6).
+pub(crate) fn is_localhost(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("localhost")
+        || name.ends_with(".localhost")
+        || matches!(name.as_str(), "ip6-localhost" | "ip6-loopback")
 }
 
 impl fmt::Display for Host {
