@@ -219,3 +219,73 @@ def test_a_bad_link_loses_nothing_under_block(start_python: StartPython, quality
         sent, numbers, lost = finish(speaks, hears)
     assert numbers == list(range(sent))
     assert lost == 0
+
+
+#: A chat that reports its notices, its events and, after each line of input, what it lost. An empty
+#: line is not sent.
+CHATS = """
+    import json, sys
+    from faults.namespaces import enter
+
+    host, name, bind, peer = sys.argv[1:]
+    enter(host)
+    from zmqchat_rs import Chat
+
+    def say(**words):
+        # In one piece: two threads speak.
+        sys.stdout.write(json.dumps(words) + "\\n")
+
+    def notice(notice):
+        say(event=notice.kind)
+
+    def tell(event):
+        say(event="event", kind=event.kind, text=str(event))
+
+    with Chat(name, bind=bind, peers=peer, heartbeat=0.5, on_notice=notice, on_event=tell) as chat:
+        say(event="ready")
+        for line in sys.stdin:
+            if line.strip():
+                chat.say(line.strip())
+            say(event="stats", lost=chat.stats().lost)
+"""
+
+
+def present(chat: Told, times: int) -> None:
+    """Wait until the other chat was found present this often."""
+    until(lambda: len(chat.of("come")) + len(chat.of("here")) == times, f"presence {times}")
+
+
+def say(chat: Told, line: str) -> int:
+    """Have it send a line, or nothing; give how many messages it lost."""
+    answers = len(chat.of("stats")) + 1
+    chat.script.say(line)
+    return int(chat.until("stats", answers)["lost"])
+
+
+@only_long
+def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
+    start_python: StartPython, hosts: Hosts
+) -> None:
+    left, right = (f"{host.address}:{PORT}" for host in hosts)
+    alice = Told(start_python(CHATS, hosts.left.name, "alice", left, right))
+    bob = Told(start_python(CHATS, hosts.right.name, "bob", right, left))
+
+    def disconnections() -> int:
+        return sum(line["kind"] == "disconnected" for line in bob.of("event"))
+
+    for times, lines in ((1, 0), (2, 2)):
+        for one in (alice, bob):
+            present(one, times)
+        say(alice, "before")
+        before = disconnections()
+        hosts.cut()
+        for one in (alice, bob):
+            one.until("lost", times)
+        until(lambda: disconnections() > before, "bob to notice it")  # noqa: B023
+        for number in range(lines):
+            say(alice, f"lost {number}")
+        hosts.restore()
+        present(bob, times + 1)
+        assert say(bob, "") == lines
+    texts = [line["text"] for line in bob.of("event") if line["kind"] == "lost"]
+    assert texts == ["2 messages of alice lost: a connection was interrupted"]
