@@ -69,3 +69,16 @@ with Subscriber(sys.argv[1], on_event=seen.append) as sub:
     assert finished.stdout.splitlines() == ["('alice', 1)"]
     assert finished.stderr.startswith("1 message of alice lost: ")
     assert finished.code == 0
+
+
+def test_the_losses_of_several_publishers_are_logged_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with hand_made() as relay, Subscriber(relay.address) as subscriber:
+        relay.wait()
+        # The first loss is logged at once, the others together when the subscriber closes.
+        for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
+            hear(relay, subscriber, *seqs, id=name, **{"from": name})
+    text = " lost: read too slowly, or a connection between the publisher and a relay"
+    for loss in ("1 message of anna", "3 messages of anna", "2 messages of berta"):
+        until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023
