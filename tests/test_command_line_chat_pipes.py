@@ -54,6 +54,13 @@ def test_each_line_of_a_pipe_is_said_as_it_is() -> None:
         assert alice.wait() == 0
 
 
+def test_a_long_line_stays_in_one_piece_in_a_pipe() -> None:
+    with piping() as (alice, bob):
+        text = " ".join(["word"] * 50)
+        bob.say(text)
+        assert alice.line() == f"lobby bob: {text}"
+
+
 def test_what_others_say_is_on_stdout_and_who_comes_and_goes_on_stderr() -> None:
     with piping() as (alice, bob):
         assert re.fullmatch("bob (came to|is in) lobby", alice.notice())
