@@ -48,9 +48,11 @@ const BACKEND: &str = "*:5555";
 ///     capture: Where to keep all messages: a `Transcript`, which stays open, or the path of one
 ///         (JSON lines if it ends with .jsonl); None for nowhere. Publishers are then asked for
 ///         everything. It never holds up the relay: what it cannot write is told once, as a
-///         warning, and counted.
+///         warning, and counted. Plain frames are recorded whole: `read_transcript(path, topics=[…])`
+///         splits them.
 ///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
 ///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
+///         The topic of a plain frame is what precedes its first `:`; the frame is sent unchanged.
 ///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
 ///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
 ///         keeps none. Publishers are asked for everything.

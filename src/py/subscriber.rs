@@ -28,8 +28,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Args:
 ///     connect: Publishers to hear, one address or several.
 ///     bind: Where to listen for publishers that connect themselves, one address or several.
-///     topics: Exact topics to hear, one or several (`room1` does not hear `room10`). None hears
-///         everything until the first `subscribe` narrows it; `()` hears nothing yet.
+///     topics: Exact topics to receive, one or several (`room1` does not receive `room10`). A message
+///         that starts with one of them and `:` has this topic; the subscriptions at the moment when
+///         it is received decide. None receives everything until the first `subscribe` narrows it;
+///         `()` receives nothing yet.
 ///     prefixes: Raw prefixes to hear, str or bytes, one or several: ZeroMQ's own filter.
 ///     framing: How to read messages: "plain" reads `topic:text`; "envelope" also subscribes to
 ///         topics that are a frame of their own; "raw" splits nothing.
