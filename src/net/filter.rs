@@ -232,18 +232,15 @@ impl Filter {
         self.topics.contains(topic).then_some(topic)
     }
 
-    /// The length of the topic at which a message's first frame is split: one of our own, or, if asked
-    /// for, what precedes the `:` of a message without a stamp. 0: it is not split. Called for each
-    /// received message.
+    /// Whether a message may have a topic of ours, or is to be split anyway.
     #[inline]
-    pub(crate) fn topic_len(&mut self, received: &Received) -> u8 {
-        if self.topics.is_empty() && !self.split_topics {
-            return 0;
-        }
-        self.find_topic(received)
+    pub(crate) fn splits(&self) -> bool {
+        !self.topics.is_empty() || self.split_topics
     }
 
-    fn find_topic(&mut self, received: &Received) -> u8 {
+    /// The length of the topic at which a message's first frame is split: one of our own, or, if asked
+    /// for, what precedes the `:` of a message without a stamp. 0: it is not split.
+    pub(crate) fn topic_len(&mut self, received: &Received) -> u8 {
         let first = received.first.bytes();
         let length = |topic: &str| u8::try_from(topic.len()).unwrap_or(0);
         if !self.recent.is_empty() && first.starts_with(&self.recent) {

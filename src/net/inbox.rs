@@ -246,7 +246,9 @@ impl Inbox {
             self.queue.pop_back();
             return;
         }
-        received.topic_len = self.filter.topic_len(received);
+        if self.filter.splits() {
+            received.topic_len = self.filter.topic_len(received);
+        }
         self.received += 1;
         self.bytes += size as u64;
         // A stamp is the last of several frames.

@@ -70,18 +70,6 @@ impl Meaning {
             .unwrap_or_default()
     }
 
-    /// Splits off the topic of this length, unless there is a topic already or `first` starts with none.
-    fn split(mut self, first: &[u8], topic_len: u8) -> Self {
-        let end = usize::from(topic_len);
-        if self.topic.is_none() && first.get(end) == Some(&b':') {
-            self.topic = topic::is_topic(&first[..end]).map(str::to_owned);
-            if self.topic.is_some() && self.frame == 0 {
-                self.start = end + 1;
-            }
-        }
-        self
-    }
-
     /// Whether it is presence, see [`stamp::is_presence`]; `frames` as in [`Self::payload`].
     #[must_use]
     pub fn is_presence<F: AsRef<[u8]>>(&self, frames: &[F]) -> bool {
@@ -101,20 +89,40 @@ pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) 
     }
     match frames {
         [] => Meaning::default(),
-        [only] => Meaning::default().split(only.as_ref(), topic_len),
+        [only] => match known_topic(only.as_ref(), topic_len) {
+            Some(topic) => Meaning {
+                topic: Some(topic.to_owned()),
+                start: topic.len() + 1,
+                ..Meaning::default()
+            },
+            None => Meaning::default(),
+        },
         [first, .., last] => {
             let first = first.as_ref();
-            if let Some(meaning) = stamped(first, last.as_ref(), frames.len()) {
-                return meaning.split(first, topic_len);
+            let mut meaning =
+                stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| Meaning {
+                    topic: topic::is_topic(first).map(str::to_owned),
+                    frame: 1,
+                    ..Meaning::default()
+                });
+            if let (None, Some(topic)) = (&meaning.topic, known_topic(first, topic_len)) {
+                meaning.topic = Some(topic.to_owned());
+                if meaning.frame == 0 {
+                    meaning.start = topic.len() + 1;
+                }
             }
-            let meaning = Meaning {
-                topic: topic::is_topic(first).map(str::to_owned),
-                frame: 1,
-                ..Meaning::default()
-            };
-            meaning.split(first, topic_len)
+            meaning
         }
     }
+}
+
+/// The topic of this length that a frame starts with, if there is one.
+fn known_topic(frame: &[u8], topic_len: u8) -> Option<&str> {
+    let end = usize::from(topic_len);
+    if end == 0 || frame.get(end) != Some(&b':') {
+        return None;
+    }
+    topic::is_topic(&frame[..end])
 }
 
 /// The meaning of `count` frames from `first` to `last`, if `last` is a stamp that fits them. A
