@@ -239,8 +239,18 @@ impl Filter {
     }
 
     /// The length of the topic at which a message's first frame is split: one of our own, or, if asked
-    /// for, what precedes the `:` of a message without a stamp. 0: it is not split.
+    /// for, what precedes the `:` of a message without a stamp. 0: it is not split. Called for each
+    /// message that is handed out.
+    #[inline]
     pub(crate) fn topic_len(&mut self, received: &Received) -> u8 {
+        if self.splits() {
+            self.find_topic(received)
+        } else {
+            0
+        }
+    }
+
+    fn find_topic(&mut self, received: &Received) -> u8 {
         let first = received.first.bytes();
         let length = |topic: &str| u8::try_from(topic.len()).unwrap_or(0);
         if !self.recent.is_empty() && first.starts_with(&self.recent) {

@@ -14,6 +14,7 @@ use super::socket::Room;
 use super::sys::Errno;
 use crate::error::{Error, Result};
 use crate::wire::stamp::{self, Glimpse};
+use std::collections::vec_deque::Drain;
 use std::collections::VecDeque;
 
 /// How much is taken from libzmq in one go.
@@ -31,8 +32,8 @@ pub struct Received {
     pub first: Frame,
     /// The others; mostly none.
     pub rest: Vec<Frame>,
-    /// The length of the topic that the first frame starts with, by the subscriptions at this moment;
-    /// 0 where it is not to be split.
+    /// The length of the topic that the first frame starts with, by the subscriptions at the moment when
+    /// it is handed out; 0 where it is not to be split.
     pub topic_len: u8,
     /// When it was taken from libzmq, in Unix nanoseconds.
     pub at_ns: i64,
@@ -101,25 +102,24 @@ impl Inbox {
         }
     }
 
-    /// The next message, draining what libzmq has when we hold none. It stays in the queue, where
-    /// it is read in place; `pop_front` takes it.
-    pub(crate) fn front(&mut self, live: &mut Live) -> Result<Option<&Received>> {
-        if self.queue.is_empty() {
-            self.drain(live)?;
-        }
-        Ok(self.queue.front())
-    }
-
     /// Reads the next message in place and drops it; leaves it where `read` finds no memory.
+    /// `wants_topic`: whether to determine its topic first.
     #[inline]
     pub(crate) fn read_next<T>(
         &mut self,
         live: &mut Live,
+        wants_topic: bool,
         read: impl FnOnce(&Received) -> Option<T>,
     ) -> Result<Option<T>> {
-        let Some(front) = self.front(live)? else {
+        if self.queue.is_empty() {
+            self.drain(live)?;
+        }
+        let Some(front) = self.queue.front_mut() else {
             return Ok(None);
         };
+        if wants_topic {
+            front.topic_len = self.filter.topic_len(front);
+        }
         let found = read(front).ok_or(Error::NoMemory)?;
         self.queue.pop_front();
         Ok(Some(found))
@@ -135,10 +135,14 @@ impl Inbox {
         taken: &mut Vec<Received>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> Result<usize> {
-        if self.front(live)?.is_none() {
+        if self.queue.is_empty() {
+            self.drain(live)?;
+        }
+        if self.queue.is_empty() {
             return Ok(0);
         }
         let before = found.len();
+        self.determine_topics(most);
         found.extend(self.queue.iter().take(most).map_while(read));
         let count = found.len() - before;
         taken.extend(self.queue.drain(..count));
@@ -158,7 +162,24 @@ impl Inbox {
         if self.sequences.lost > 0 {
             self.warn(live);
         }
+        self.determine_topics(1);
         Ok(self.queue.pop_front())
+    }
+
+    /// Takes what is in the queue, at most this many messages.
+    pub(crate) fn take_queued(&mut self, most: usize) -> Drain<'_, Received> {
+        let count = self.queue.len().min(most);
+        self.determine_topics(count);
+        self.queue.drain(..count)
+    }
+
+    /// Determines the topics of the first messages in the queue, which are about to be handed out.
+    fn determine_topics(&mut self, count: usize) {
+        if self.filter.splits() {
+            for received in self.queue.iter_mut().take(count) {
+                received.topic_len = self.filter.topic_len(received);
+            }
+        }
     }
 
     /// Takes up to `max_count` messages that are there.
@@ -171,8 +192,8 @@ impl Inbox {
                     break;
                 }
             }
-            let count = self.queue.len().min(max_count - taken.len());
-            taken.extend(self.queue.drain(..count));
+            let most = max_count - taken.len();
+            taken.extend(self.take_queued(most));
         }
         Ok(taken)
     }
@@ -192,9 +213,8 @@ impl Inbox {
 
     /// Takes messages back, which were counted when they first came.
     pub(crate) fn put_back(&mut self, messages: Vec<Received>) {
-        for mut received in messages.into_iter().rev() {
+        for received in messages.into_iter().rev() {
             if self.filter.admits(&received) {
-                received.topic_len = self.filter.topic_len(&received);
                 self.queue.push_front(received);
             }
         }
@@ -246,9 +266,6 @@ impl Inbox {
             self.queue.pop_back();
             return;
         }
-        if self.filter.splits() {
-            received.topic_len = self.filter.topic_len(received);
-        }
         self.received += 1;
         self.bytes += size as u64;
         // A stamp is the last of several frames.
@@ -287,10 +304,7 @@ impl Inbox {
             self.take_in(live, size, unix_nanoseconds());
         }
         let outcome = change(&mut self.filter, &mut live.socket);
-        self.queue.retain_mut(|received| {
-            received.topic_len = self.filter.topic_len(received);
-            self.filter.admits(received)
-        });
+        self.queue.retain(|received| self.filter.admits(received));
         let filter = &self.filter;
         self.sequences.keep(|topic| filter.covers(topic));
         outcome.map_err(|errno| errno.during("cannot change the subscriptions"))

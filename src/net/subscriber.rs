@@ -152,11 +152,12 @@ impl Subscriber {
 
     /// Reads the next message in place, if there is one and no other thread is inside. Takes it,
     /// unless `read` finds no memory. `read` must not come back to this subscriber. Whoever `waits`
-    /// next gets in line where there is none.
+    /// next gets in line where there is none. The topic is determined only if `read` `wants_topic`.
     #[inline]
     pub fn try_read<T>(
         &self,
         waits: bool,
+        wants_topic: bool,
         read: impl FnOnce(&Received) -> Option<T>,
     ) -> Result<Look<'_, T>> {
         let Some(entered) = self.owner.try_enter() else {
@@ -165,7 +166,7 @@ impl Subscriber {
         let mut entered = entered?;
         entered.only_took();
         let (live, inbox) = entered.parts()?;
-        match inbox.read_next(live, read)? {
+        match inbox.read_next(live, wants_topic, read)? {
             Some(found) => Ok(Look::Found(found)),
             None => self.nothing(&mut entered, waits),
         }
@@ -271,8 +272,7 @@ impl Subscriber {
         if inbox.queue.is_empty() {
             inbox.drain(live)?;
         }
-        let count = inbox.queue.len().min(max_count);
-        Ok(inbox.queue.drain(..count).collect())
+        Ok(inbox.take_queued(max_count).collect())
     }
 
     /// Adds a subscription; nothing changes when it is there already.

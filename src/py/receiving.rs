@@ -48,7 +48,7 @@ impl Subscriber {
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<Option<T>> {
-        self.next_or_count(timeout, py, read, &mut 0)
+        self.next_or_count(timeout, true, py, read, &mut 0)
     }
 
     /// The same; on a timeout `taken` counts the messages that other consumers took meanwhile.
@@ -56,13 +56,14 @@ impl Subscriber {
     fn next_or_count<T>(
         &self,
         timeout: Option<Seconds>,
+        wants_topic: bool,
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
         taken: &mut u64,
     ) -> PyResult<Option<T>> {
         arguments::check_seconds("timeout", timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
-        match self.core.try_read(waits, &read)? {
+        match self.core.try_read(waits, wants_topic, &read)? {
             Look::Found(found) => Ok(Some(found)),
             Look::Nothing(None) => Ok(None),
             Look::Nothing(place) => self.wait(place, timeout, py, read, taken),
@@ -171,11 +172,12 @@ impl Subscriber {
     pub(super) fn expect<T>(
         &self,
         timeout: Option<Seconds>,
+        wants_topic: bool,
         py: Python<'_>,
         read: impl Fn(&Received) -> Option<T>,
     ) -> PyResult<T> {
         let mut taken = 0;
-        match self.next_or_count(timeout, py, read, &mut taken)? {
+        match self.next_or_count(timeout, wants_topic, py, read, &mut taken)? {
             Some(found) => Ok(found),
             None => Err(self.nothing_came(timeout, taken, true, py)),
         }
@@ -210,17 +212,17 @@ impl Subscriber {
             Form::Message | Form::Next => {
                 let look = self
                     .core
-                    .try_read(false, |received| self.made(py, received))?;
+                    .try_read(false, true, |received| self.made(py, received))?;
                 Quickly::of(look, |message| Ok(message.into_any()))?
             }
             Form::Text => {
                 let read = |received: &Received| copies::decode(py, received.first.bytes());
-                let look = self.core.try_read(false, read)?;
+                let look = self.core.try_read(false, false, read)?;
                 Quickly::of(look, |text| Ok(self.counted(text)))?
             }
             Form::Bytes => {
                 let read = |received: &Received| copies::copy(py, received.first.bytes());
-                let look = self.core.try_read(false, read)?;
+                let look = self.core.try_read(false, false, read)?;
                 Quickly::of(look, |bytes| Ok(bytes.into_any().unbind()))?
             }
         })

@@ -152,7 +152,7 @@ impl Subscriber {
     ///     ClosedError: The subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<Message>> {
-        self.expect(timeout, py, |received| self.made(py, received))
+        self.expect(timeout, true, py, |received| self.made(py, received))
     }
 
     /// Why no message arrived, and what to do, for `zmqchat sub`.
@@ -196,7 +196,7 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let (text, whole) = self.expect(timeout, py, |received| {
+        let (text, whole) = self.expect(timeout, false, py, |received| {
             copies::decode(py, received.first.bytes())
         })?;
         if !whole {
@@ -223,7 +223,7 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        self.expect(timeout, py, |received| {
+        self.expect(timeout, false, py, |received| {
             copies::copy(py, received.first.bytes())
         })
     }
