@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import builtins
 import datetime  # noqa: ICN001 - named as native code names it
+import difflib
 import json
 import logging
 import sys
@@ -30,6 +31,7 @@ __all__ = [
     "atexit",
     "builtins",
     "datetime",
+    "difflib",
     "json",
     "logging",
     "probe",

@@ -22,9 +22,25 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
                 let sign = if object.lt(0)? { -1.0 } else { 1.0 };
                 Ok(Self(f64::INFINITY * sign))
             }
+            Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => {
+                Err(not_seconds(&object))
+            }
             Err(error) => Err(error),
         }
     }
+}
+
+#[cold]
+fn not_seconds(object: &Bound<'_, PyAny>) -> PyErr {
+    let kind = type_name(object);
+    let advice = match kind.as_str() {
+        "str" => "pass a number without quotes, as in timeout=5",
+        "timedelta" => "pass its seconds, as in timeout=delta.total_seconds()",
+        _ => "pass a number, as in timeout=5",
+    };
+    PyTypeError::new_err(format!(
+        "a time is a number of seconds, not {kind}: {advice}"
+    ))
 }
 
 /// Refuses a number of seconds that makes no sense. Cheap: every send and receive asks.
@@ -200,9 +216,28 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Whole {
             Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
                 Ok(Self(if object.lt(0)? { i64::MIN } else { i64::MAX }))
             }
+            Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => {
+                Err(not_whole(&object))
+            }
             Err(error) => Err(error),
         }
     }
+}
+
+#[cold]
+fn not_whole(object: &Bound<'_, PyAny>) -> PyErr {
+    let is_word = object
+        .extract::<&str>()
+        .is_ok_and(|text| text.parse::<f64>().is_err());
+    let advice = if is_word {
+        "; topics and times go by name, as in topic=\"room1\""
+    } else {
+        ""
+    };
+    PyTypeError::new_err(format!(
+        "a count is a whole number, such as 1, not {}{advice}",
+        type_name(object)
+    ))
 }
 
 /// How many: of what, at least this.
@@ -232,6 +267,19 @@ pub(super) fn type_name(object: &Bound<'_, PyAny>) -> String {
         .map_or_else(|_| "object".into(), |name| name.to_string())
 }
 
+/// What to pass where an address or a topic is a `str`.
+#[cold]
+fn example(what: &str, object: &Bound<'_, PyAny>) -> String {
+    if what == "topics" {
+        return "text, as in topics=[\"room1\"]".to_owned();
+    }
+    let port = object
+        .extract::<u16>()
+        .map_or_else(|_| "5555".to_owned(), |port| port.to_string());
+    let host = if what == "bind" { "*" } else { "192.168.1.12" };
+    format!("an address, as in \"{host}:{port}\"")
+}
+
 /// One text or several: `"a"`, `["a", "b"]`.
 pub(super) fn texts(what: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(text) = object.cast::<PyString>() {
@@ -239,8 +287,9 @@ pub(super) fn texts(what: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<Strin
     }
     let wrong = |object: &Bound<'_, PyAny>| {
         PyTypeError::new_err(format!(
-            "{what} takes a str or several, not {}",
-            type_name(object)
+            "{what} takes a str or several, not {}: pass {}",
+            type_name(object),
+            example(what, object)
         ))
     };
     if object.is_instance_of::<PyBytes>() {

@@ -1,6 +1,7 @@
 //! What `send_many` sends: several payloads, with one topic for all of them or one for each.
 
 use super::arguments::type_name;
+use super::near_miss::not_a_topic;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -30,7 +31,7 @@ impl Batch {
         }
         let Some(topics) = topics else {
             return Ok(Self {
-                payloads: payloads.try_iter()?.unbind(),
+                payloads: several(payloads)?,
                 topics: None,
             });
         };
@@ -53,7 +54,7 @@ impl Batch {
             }
         }
         Ok(Self {
-            payloads: payloads.try_iter()?.unbind(),
+            payloads: several(payloads)?,
             topics: Some(topics.try_iter()?.unbind()),
         })
     }
@@ -96,7 +97,7 @@ fn with_topic<'py>(
             Ok(topic) => Ok(Some((payload, Some(topic)))),
             Err(error) => match error.into_inner() {
                 none if none.is_none() => Ok(Some((payload, None))),
-                other => Err(no_topic(&other)),
+                other => Err(not_a_topic(&other)),
             },
         },
     }
@@ -109,12 +110,14 @@ fn unlike(which: &str) -> PyErr {
     ))
 }
 
-#[cold]
-fn no_topic(object: &Bound<'_, PyAny>) -> PyErr {
-    PyTypeError::new_err(format!(
-        "a topic is a str, or None for none, not {}",
-        type_name(object)
-    ))
+fn several(payloads: &Bound<'_, PyAny>) -> PyResult<Py<PyIterator>> {
+    let Ok(payloads) = payloads.try_iter() else {
+        return Err(PyTypeError::new_err(format!(
+            "send_many takes a list of payloads, not {}; for a single one use send",
+            type_name(payloads)
+        )));
+    };
+    Ok(payloads.unbind())
 }
 
 /// Whether it is one payload or topic, whose characters or bytes are not what was meant.

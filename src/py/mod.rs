@@ -18,6 +18,7 @@ mod lending;
 mod line;
 mod message;
 mod message_kind;
+mod near_miss;
 mod notebook;
 mod publisher;
 mod publisher_async;

@@ -4,13 +4,15 @@ use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::batch::Batch;
 use super::cell;
 use super::events::Callback;
+use super::near_miss::{self, Instead, Topic};
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
 use crate::wire::message::Framing;
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
@@ -63,6 +65,23 @@ pub(super) struct Publisher {
     on_event: Callback,
 }
 
+/// What to type instead of what else is called so.
+const INSTEAD: &Instead = &[
+    (
+        &["port"],
+        "the port is part of the address, as in Publisher(\"*:5555\")",
+    ),
+    (
+        &["host", "address", "addr", "ip", "url", "endpoint"],
+        "use bind=\"*:5555\", or connect=\"192.168.1.12:5555\"",
+    ),
+    (
+        &["topic", "topics"],
+        "each message has its own topic, as in pub.send(\"Hello\", topic=\"room1\")",
+    ),
+    (&["hwm", "sndhwm", "rcvhwm"], "use high_water_mark=10000"),
+];
+
 impl Drop for Publisher {
     /// Closing takes locks, and may wait for a moment.
     fn drop(&mut self) {
@@ -74,18 +93,20 @@ impl Drop for Publisher {
 #[pymethods]
 impl Publisher {
     #[new]
+    #[classmethod]
     #[pyo3(
-        signature = (bind = None, *, connect = None, name = None, framing = "plain", on_full = "drop",
+        signature = (bind = None, *others, connect = None, name = None, framing = "plain", on_full = "drop",
                      high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some(KeepAlive::DEFAULT),
-                     reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None),
+                     reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None, **unknown),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
                           reconnect_max=2.0, batch_bytes=262144, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
-        py: Python<'_>,
+        class: &Bound<'_, PyType>,
         bind: Option<&Bound<'_, PyAny>>,
+        others: &Bound<'_, PyTuple>,
         connect: Option<&Bound<'_, PyAny>>,
         name: Option<String>,
         framing: &str,
@@ -97,7 +118,16 @@ impl Publisher {
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
+        unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        let py = class.py();
+        near_miss::unknown(class, unknown, INSTEAD)?;
+        if !others.is_empty() {
+            return Err(PyTypeError::new_err(
+                "only the address goes without a name, with its port, several in a list; the rest \
+                 is named, as in Publisher(\"*:5555\", name=\"alice\")",
+            ));
+        }
         let connecting = arguments::connecting(keepalive, reconnect_max, batch_bytes)?;
         let connect = connect.map_or_else(
             || Ok(Vec::new()),
@@ -161,14 +191,20 @@ impl Publisher {
     ///     TimeoutError: No room in time, under "block".
     ///     QueueFullError: No room, under "raise".
     ///     ClosedError: The publisher is closed.
-    #[pyo3(signature = (payload, *, topic = None, timeout = None))]
+    #[pyo3(
+        signature = (payload, unnamed = None, *, topic = None, timeout = None),
+        text_signature = "($self, payload, *, topic=None, timeout=None)"
+    )]
     fn send(
         &self,
         py: Python<'_>,
         payload: &Bound<'_, PyAny>,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
+        near_miss::unnamed(unnamed, "send", "payload")?;
+        let topic = topic.map(|Topic(topic)| topic);
         arguments::check_seconds("timeout", timeout)?;
         self.send_one(py, payload, topic, || arguments::deadline(timeout))
     }
@@ -195,15 +231,21 @@ impl Publisher {
     ///     TimeoutError: No room in time, under "block"; what came before was sent.
     ///     QueueFullError: No room, under "raise"; `.sent` tells how many went out before.
     ///     ClosedError: The publisher is closed.
-    #[pyo3(signature = (payloads, *, topic = None, topics = None, timeout = None))]
+    #[pyo3(
+        signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
+        text_signature = "($self, payloads, *, topic=None, topics=None, timeout=None)"
+    )]
     fn send_many(
         &self,
         py: Python<'_>,
         payloads: &Bound<'_, PyAny>,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         topics: Option<&Bound<'_, PyAny>>,
         timeout: Option<Seconds>,
     ) -> PyResult<usize> {
+        near_miss::unnamed(unnamed, "send_many", "payloads")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let batch = Batch::new(payloads, topic, topics)?;
         let deadline = arguments::deadline(timeout)?;
         let mut sent = 0;
@@ -244,14 +286,20 @@ impl Publisher {
     ///     TimeoutError: No room in time, under "block".
     ///     QueueFullError: No room, under "raise".
     ///     ClosedError: The publisher is closed.
-    #[pyo3(signature = (obj, *, topic = None, timeout = None))]
+    #[pyo3(
+        signature = (obj, unnamed = None, *, topic = None, timeout = None),
+        text_signature = "($self, obj, *, topic=None, timeout=None)"
+    )]
     fn send_json(
         &self,
         py: Python<'_>,
         obj: &Bound<'_, PyAny>,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<()> {
+        near_miss::unnamed(unnamed, "send_json", "obj")?;
+        let topic = topic.map(|Topic(topic)| topic);
         arguments::check_seconds("timeout", timeout)?;
         let how = PyDict::new(py);
         how.set_item(intern!(py, "ensure_ascii"), false)?;
@@ -283,16 +331,19 @@ impl Publisher {
     ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
     ///     ClosedError: The publisher is closed.
     #[pyo3(
-        signature = (count = Whole(1), *, topic = None, timeout = None),
+        signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
     )]
     fn wait_for_subscribers(
         &self,
         py: Python<'_>,
         count: Whole,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<usize> {
+        near_miss::unnamed(unnamed, "wait_for_subscribers", "count")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let count = arguments::count("count", count, 0)?;
         let deadline = arguments::deadline(timeout)?;
         detached(py, |checkpoint| {

@@ -5,6 +5,7 @@ use super::batch::Batch;
 use super::coroutine::Coroutine;
 use super::deed::{Count, Deed, Sending};
 use super::line::{self, LineWatch};
+use super::near_miss::{self, Topic};
 use super::publisher::Publisher;
 use crate::net::Want;
 use crate::wire::topic::validate;
@@ -19,13 +20,19 @@ impl Publisher {
     /// Without "block" it never waits, and `send` does as well. When it is cancelled, the message was
     /// not sent. Where there is room it does not go round the loop, except every 5 ms, so that other
     /// tasks get their turn.
-    #[pyo3(signature = (payload, *, topic = None, timeout = None))]
+    #[pyo3(
+        signature = (payload, unnamed = None, *, topic = None, timeout = None),
+        text_signature = "($self, payload, *, topic=None, timeout=None)"
+    )]
     fn asend(
         slf: &Bound<'_, Self>,
         payload: &Bound<'_, PyAny>,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<Coroutine> {
+        near_miss::unnamed(unnamed, "asend", "payload")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let timeout = arguments::waits("timeout", timeout)?;
         let sending = Sending {
             payload: Some(slf.get().payload(payload, topic)?),
@@ -41,14 +48,20 @@ impl Publisher {
     ///
     /// When it is cancelled, each payload that it took from `payloads` was sent, but for the last,
     /// which waited for room.
-    #[pyo3(signature = (payloads, *, topic = None, topics = None, timeout = None))]
+    #[pyo3(
+        signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
+        text_signature = "($self, payloads, *, topic=None, topics=None, timeout=None)"
+    )]
     fn asend_many(
         slf: &Bound<'_, Self>,
         payloads: &Bound<'_, PyAny>,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         topics: Option<&Bound<'_, PyAny>>,
         timeout: Option<Seconds>,
     ) -> PyResult<Coroutine> {
+        near_miss::unnamed(unnamed, "asend_many", "payloads")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let timeout = arguments::waits("timeout", timeout)?;
         if let Some(topic) = topic {
             validate(topic)?;
@@ -66,15 +79,18 @@ impl Publisher {
 
     /// `wait_for_subscribers` for asyncio.
     #[pyo3(
-        signature = (count = Whole(1), *, topic = None, timeout = None),
+        signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
     )]
     fn await_for_subscribers(
         slf: Py<Self>,
         count: Whole,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<Coroutine> {
+        near_miss::unnamed(unnamed, "await_for_subscribers", "count")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let wanted = arguments::count("count", count, 0)?;
         let timeout = arguments::waits("timeout", timeout)?;
         if let Some(topic) = topic {

@@ -3,6 +3,7 @@
 use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::cell;
 use super::events::Callback;
+use super::near_miss::{self, Instead, Topic};
 use super::relay_parts::{end, end_at_exit, Addresses, Keeper, Topics};
 use super::waiting::detached;
 use crate::error::Error;
@@ -11,6 +12,7 @@ use crate::net::events;
 use crate::net::publisher::OnFull;
 use crate::net::relay::{Capture, Config, Relay as Core};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
 use std::sync::Arc;
 
 /// What is bound when nothing else is said.
@@ -92,20 +94,30 @@ impl Drop for Relay {
     }
 }
 
+/// What to type instead of what else is called so.
+const INSTEAD: &Instead = &[
+    (
+        &["port", "host", "address", "bind"],
+        "use frontend=\"*:5556\" for publishers and backend=\"*:5555\" for subscribers",
+    ),
+    (&["hwm", "sndhwm", "rcvhwm"], "use high_water_mark=10000"),
+];
+
 #[pymethods]
 impl Relay {
     #[new]
+    #[classmethod]
     #[pyo3(
         signature = (frontend = Addresses::from(FRONTEND), *, backend = Addresses::from(BACKEND), connect = Addresses(Vec::new()), publish_to = Addresses(Vec::new()),
                      on_full = "drop", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), capture = None, last_value_cache = Topics(0),
-                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None, **unknown),
         text_signature = "(frontend='*:5556', *, backend='*:5555', connect=(), publish_to=(), on_full='drop', \
                           high_water_mark=10000, max_message_bytes=67108864, linger=1.0, capture=None, last_value_cache=False, \
                           keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
-        py: Python<'_>,
+        class: &Bound<'_, PyType>,
         frontend: Addresses,
         backend: Addresses,
         connect: Addresses,
@@ -120,7 +132,10 @@ impl Relay {
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
+        unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        let py = class.py();
+        near_miss::unknown(class, unknown, INSTEAD)?;
         let connecting = arguments::connecting(keepalive, reconnect_max, batch_bytes)?;
         for (bind, connect, text) in [
             (&frontend, &connect, "nothing comes in: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),
@@ -240,16 +255,19 @@ impl Relay {
     ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
     ///     ClosedError: The relay is closed.
     #[pyo3(
-        signature = (count = Whole(1), *, topic = None, timeout = None),
+        signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
     )]
     fn wait_for_subscribers(
         &self,
         py: Python<'_>,
         count: Whole,
-        topic: Option<&str>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
         timeout: Option<Seconds>,
     ) -> PyResult<usize> {
+        near_miss::unnamed(unnamed, "wait_for_subscribers", "count")?;
+        let topic = topic.map(|Topic(topic)| topic);
         let count = arguments::count("count", count, 0)?;
         let deadline = arguments::deadline(timeout)?;
         detached(py, |checkpoint| {

@@ -5,13 +5,14 @@ use super::cell;
 use super::copies;
 use super::events::Callback;
 use super::message::Message;
+use super::near_miss::{self, Instead};
 use super::waiting::detached;
 use crate::net::subscriber::{Config, Subscriber as Core};
 use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Hears what publishers send.
@@ -63,6 +64,21 @@ pub(super) struct Subscriber {
     steps: AtomicU32,
 }
 
+/// What to type instead of what else is called so.
+const INSTEAD: &Instead = &[
+    (
+        &["port", "host", "address", "addr", "ip", "url", "endpoint"],
+        "the address is the first argument, as in Subscriber(\"192.168.1.12:5555\")",
+    ),
+    (&["topic"], "use topics=[\"room1\"]"),
+    (&["prefix"], "use prefixes=[b\"room\"]"),
+    (
+        &["timeout"],
+        "each call that waits has its own, as in sub.recv(timeout=5)",
+    ),
+    (&["hwm", "sndhwm", "rcvhwm"], "use high_water_mark=10000"),
+];
+
 impl Drop for Subscriber {
     /// Closing takes locks, and may wait for a moment.
     fn drop(&mut self) {
@@ -74,10 +90,11 @@ impl Drop for Subscriber {
 #[pymethods]
 impl Subscriber {
     #[new]
+    #[classmethod]
     #[pyo3(
         signature = (connect = None, *others, bind = None, topics = None, prefixes = None,
                      framing = "plain", split_topics = false, high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
-                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None),
+                     keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None, **unknown),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
                           split_topics=False, \
                           high_water_mark=10000, max_message_bytes=67108864, \
@@ -85,7 +102,7 @@ impl Subscriber {
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
     fn new(
-        py: Python<'_>,
+        class: &Bound<'_, PyType>,
         connect: Option<&Bound<'_, PyAny>>,
         others: &Bound<'_, PyTuple>,
         bind: Option<&Bound<'_, PyAny>>,
@@ -99,10 +116,13 @@ impl Subscriber {
         reconnect_max: Seconds,
         batch_bytes: Whole,
         on_event: Option<Py<PyAny>>,
+        unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
+        let py = class.py();
+        near_miss::unknown(class, unknown, INSTEAD)?;
         if !others.is_empty() {
             return Err(PyTypeError::new_err(
-                "only whom to hear goes without a name, several in a list; the rest is named, as in \
+                "only the address goes without a name, several in a list; the rest is named, as in \
                  Subscriber(\"192.168.1.12\", topics=[\"room1\"])",
             ));
         }

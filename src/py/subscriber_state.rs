@@ -1,6 +1,7 @@
 //! `Subscriber`: what it hears, from whom, and what it has seen.
 
 use super::arguments::{self, Seconds, Whole};
+use super::near_miss::{AddressText, Topic};
 use super::state::{Peer, SubscriberStats};
 use super::subscriber::Subscriber;
 use super::waiting::detached;
@@ -27,9 +28,10 @@ impl Subscriber {
     fn subscribe(
         &self,
         py: Python<'_>,
-        topic: Option<&str>,
+        topic: Option<Topic<'_>>,
         prefix: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let topic = topic.map(|Topic(topic)| topic);
         let subscription = arguments::subscription(topic, prefix)?;
         Ok(py.detach(|| self.core.subscribe(subscription))?)
     }
@@ -51,9 +53,10 @@ impl Subscriber {
     fn unsubscribe(
         &self,
         py: Python<'_>,
-        topic: Option<&str>,
+        topic: Option<Topic<'_>>,
         prefix: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        let topic = topic.map(|Topic(topic)| topic);
         let subscription = arguments::subscription(topic, prefix)?;
         Ok(py.detach(|| self.core.unsubscribe(&subscription))?)
     }
@@ -83,7 +86,8 @@ impl Subscriber {
     /// Raises:
     ///     ValueError: The address cannot work; the text says what to type instead.
     ///     ClosedError: The subscriber is closed.
-    fn connect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
+    fn connect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
+        let AddressText(address) = address;
         Ok(py.detach(|| self.core.connect(address))?)
     }
 
@@ -96,7 +100,8 @@ impl Subscriber {
     /// Raises:
     ///     ValueError: It is not connected to this address; the text lists those it is connected to.
     ///     ClosedError: The subscriber is closed.
-    fn disconnect(&self, py: Python<'_>, address: &str) -> PyResult<()> {
+    fn disconnect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
+        let AddressText(address) = address;
         Ok(py.detach(|| self.core.disconnect(address))?)
     }
 
