@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from patience import PATIENCE
-from zmqchat_rs import Message, Transcript, read_transcript
+from zmqchat_rs import Message, MessageTable, Transcript, read_transcript
+from zmqchat_rs._doctor import Check, Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from conftest import Pair
 
 TAGS = {"pre", "bdi", "span", "div"}
+TABLE = {"table", "thead", "tbody", "tr", "th", "td", "code"}
 HOSTILE = [
     b"<script>alert(1)</script>",
     b"</pre><img src=x onerror=alert(1)>",
@@ -160,3 +163,55 @@ def test_a_name_of_a_file_is_no_markup(tmp_path: Path) -> None:
         page = Page(transcript._repr_html_())
     assert page.tags <= TAGS
     assert "<b>chat.log" in page.text
+
+
+def test_a_table_shows_its_first_and_last_rows() -> None:
+    table = MessageTable([Message([f"line {n}".encode()]) for n in range(1_000)])
+    html = table._repr_html_()
+    page = Page(html)
+    assert page.tags <= TAGS | TABLE
+    assert "MessageTable: 1,000 messages" in page.text
+    for name in table.column_names:
+        assert f">{name}<" in html
+    shown = re.findall(r">line (\d+)<", html)
+    assert shown == [str(n) for n in (*range(10), *range(990, 1_000))]
+    assert html.count(">…<") == len(table.column_names)
+    # Few rows are all shown.
+    few = MessageTable([Message([b"one"]), Message([b"two"])])._repr_html_()
+    assert "2 messages" in few
+    assert "…" not in few
+    assert "0 messages" in MessageTable([])._repr_html_()
+
+
+def test_a_table_shows_values_of_every_type() -> None:
+    payload = b'{"n": -3, "x": 21.5, "ok": true, "name": "lab", "long": "' + b"y" * 500 + b'"}'
+    html = MessageTable([Message([payload]), Message([b"\xff\x00"])], json=True)._repr_html_()
+    for value in ("-3", "21.5", "True", "lab", f"{'y' * 80}…", r"b&#x27;\xff\x00&#x27;"):
+        assert f">{value}<" in html, value
+    assert ">None</span>" in html
+    many = json.dumps({f"key{n}": n for n in range(100)}).encode()
+    assert "more</code></th>" in MessageTable([Message([many])], json=True)._repr_html_()
+
+
+@pytest.mark.parametrize("frame", HOSTILE, ids=lambda frame: repr(frame[:20]))
+def test_what_a_peer_sends_is_not_markup_in_a_table_or_a_report(frame: bytes) -> None:
+    text = frame.decode(errors="replace")
+    column = json.dumps({text: text}).encode()
+    report = Report((Check(text, "failed", text, text),))
+    for html in (
+        MessageTable([Message([frame]), Message([column])], json=True)._repr_html_(),
+        report._repr_html_(),
+    ):
+        page = Page(html)
+        assert page.tags <= TAGS | TABLE
+        assert page.attributes <= {"class", "style"}
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]", html)
+        assert '<table class="mathjax_ignore ' in html
+
+
+def test_a_report_shows_a_row_for_each_check() -> None:
+    checks = (Check("Python", "ok", "3.11"), Check("port 5555", "failed", "in use", "End it."))
+    html = Report(checks)._repr_html_()
+    assert html.count("<tr") == 2
+    page = Page(html)
+    assert page.text == "okPython3.11failedport 5555in use. End it."

@@ -20,6 +20,7 @@ from ._core import __version__, build_info, local_addresses, parse_address, sani
 from ._isolation import isolation
 from ._listening import wrapped
 from ._port import Holder, holder_of, is_free
+from ._showing import report_html
 from .probe import Probe, probe
 
 if TYPE_CHECKING:
@@ -107,6 +108,10 @@ class Report:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: a row for each check."""
+        return report_html(self)
 
 
 def doctor(host: str | None = None, *, port: int | None = None, timeout: float = 4.0) -> Report:

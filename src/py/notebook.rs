@@ -1,20 +1,26 @@
-//! `Message` as people read it, a line; and, with transcripts, as notebooks show it: IPython calls these
-//! methods.
+//! `Message` as people read it, a line; and, with transcripts and tables, as notebooks show it: IPython
+//! calls these methods.
 
 use super::message::Message;
+use super::table::MessageTable;
 use super::transcript::{working, Transcript};
 use super::transcript_reader::{restored, TranscriptReader};
 use crate::log;
 use crate::show::html;
 use crate::show::line::{self, Line, Timestamps};
 use crate::show::sanitize::sanitize;
+use crate::table::{Column, Values};
 use crate::wire::stamp::Stamp;
+use chrono::{SecondsFormat, TimeZone, Utc};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
 /// How many characters of a text stand in a cell's `Out`.
 const PRETTY_CHARS: usize = 200;
+
+/// How many characters of a value stand in a cell of a table.
+const CELL_CHARS: usize = 80;
 
 impl Message {
     /// What a line says of it.
@@ -192,6 +198,55 @@ impl TranscriptReader {
     ) -> PyResult<()> {
         let _ = cycle;
         shown_pretty(slf, p)
+    }
+}
+
+#[pymethods]
+impl MessageTable {
+    /// How a notebook shows it: its first and last rows.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "table_html")
+    }
+
+    /// The values of a row as text, of the first columns; None where the row has none.
+    fn _row(&self, row: usize, columns: usize) -> Vec<Option<String>> {
+        let columns = self.table.columns.iter().take(columns);
+        columns.map(|column| cell(column, row)).collect()
+    }
+}
+
+/// A value as text, cut at [`CELL_CHARS`].
+fn cell(column: &Column, row: usize) -> Option<String> {
+    if column.valid.as_ref().is_some_and(|valid| !valid.get(row)) {
+        return None;
+    }
+    Some(match &column.values {
+        Values::Moment(values) => Utc
+            .timestamp_nanos(values[row])
+            .to_rfc3339_opts(SecondsFormat::Micros, true),
+        Values::Int(values) => values[row].to_string(),
+        Values::UInt(values) => values[row].to_string(),
+        Values::Float(values) => values[row].to_string(),
+        Values::Bool(values) => if values.get(row) { "True" } else { "False" }.into(),
+        Values::Text(values) => {
+            let bytes = values.get(row);
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * CELL_CHARS + 4)]);
+            cut(&text, CELL_CHARS, "")
+        }
+        Values::Bytes(values) => {
+            let bytes = values.get(row);
+            let start = &bytes[..bytes.len().min(CELL_CHARS)];
+            let text = format!("b'{}'", start.escape_ascii());
+            cut(&text, CELL_CHARS, "'")
+        }
+    })
+}
+
+/// The first characters of a text, and `end` where there are more.
+fn cut(text: &str, chars: usize, end: &str) -> String {
+    match text.char_indices().nth(chars) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}…{end}", &text[..at]),
     }
 }
 

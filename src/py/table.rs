@@ -46,7 +46,7 @@ const WORDS: usize = 256;
 ///     ZmqChatError: The file cannot be read; the text names it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(super) struct MessageTable {
-    table: Arc<Table>,
+    pub(super) table: Arc<Table>,
 }
 
 #[pymethods]

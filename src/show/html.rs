@@ -68,9 +68,10 @@ pub fn push_escaped(out: &mut String, text: &str) {
 /// Finished lines as one element, which can stand anywhere.
 #[must_use]
 pub fn block<T: AsRef<str>>(lines: &[T]) -> String {
-    // MathJax passes `<pre>` by in its default configuration, and both classes in any.
+    // MathJax passes `<pre>` by in its default configuration, and both classes in any. JupyterLab, whose
+    // variable `--jp-code-padding` is, indents text output by 1ch; other notebooks do not.
     let mut out = String::from(
-        "<pre class=\"mathjax_ignore tex2jax_ignore\" style=\"margin:0;padding:0;border:0;background:none;\
+        "<pre class=\"mathjax_ignore tex2jax_ignore\" style=\"margin:0;padding:0 0 0 min(1ch,calc(9*var(--jp-code-padding,0px)));border:0;background:none;\
          color:inherit;white-space:pre-wrap;overflow:visible;overflow-wrap:anywhere;font-size:var(--jp-code-font-size,13px);\
          line-height:1.45;font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,monospace))\">",
     );

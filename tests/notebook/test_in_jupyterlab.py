@@ -63,6 +63,28 @@ live.wait(109, timeout=60)
 print("printed by a later cell")
 """
 
+SHOWN = r"""
+from zmqchat_rs import Message, MessageTable, Publisher, Subscriber, doctor
+print("printed text")
+# %%
+Message([b"a message, and $x$ is no formula"])
+# %%
+messages = [Message([f"$x$ costs <b>{n}</b>".encode()]) for n in range(30)]
+MessageTable(messages)
+# %%
+doctor("127.0.0.1:9", timeout=5)
+# %%
+"a text result"
+# %%
+pub = Publisher("127.0.0.1:0")
+sub = Subscriber(pub.endpoint, topics=["room1"])
+pub.wait_for_subscribers(1, timeout=60)
+live = sub.watch()
+# %%
+pub.send("a watched message", topic="room1")
+live.wait(1, timeout=60)
+"""
+
 
 def notebook(cells: list[str]) -> str:
     """A notebook of these cells, as a file."""
@@ -88,9 +110,10 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         shutil.copytree(FOLDER, self.root)
-        (self.root / "demo.ipynb").write_text(
-            notebook(DEMO.strip().split("\n# %%\n")), encoding="utf-8"
-        )
+        for name, cells in (("demo", DEMO), ("shown", SHOWN)):
+            (self.root / f"{name}.ipynb").write_text(
+                notebook(cells.strip().split("\n# %%\n")), encoding="utf-8"
+            )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -274,6 +297,48 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     assert r"\x1b[2J\u202eesrever\n[12:00:00] teacher: forged" in shown
     watching.scroll_into_view_if_needed()
     keep(page, f"watch-{theme.rsplit(maxsplit=1)[-1].lower()}")
+
+
+def text_left(area: Locator, text: str | re.Pattern[str]) -> float:
+    """Where a text begins that is shown in the output area, in pixels."""
+    element = area.get_by_text(text).last.element_handle()
+    assert element is not None
+    left: float = element.evaluate(
+        """element => {
+            const range = document.createRange();
+            const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+            const node = walker.nextNode();
+            range.setStart(node, 0);
+            range.setEnd(node, 1);
+            return range.getBoundingClientRect().left;
+        }"""
+    )
+    return left
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_messages_tables_and_reports_align_with_printed_text(
+    page: Page, lab: Lab, theme: str
+) -> None:
+    lab.theme(theme)
+    cells = run_all(page, lab, "shown.ipynb")
+    printed = text_left(cell_with(cells, "printed text"), "printed text")
+    assert text_left(cell_with(cells, "a text result"), "a text result") == printed
+    message = cell_with(cells, "a message, and")
+    assert text_left(message, re.compile(r"^\[\d\d:\d\d:\d\d\]$")) == printed
+    table = cell_with(cells, "MessageTable(messages)")
+    assert text_left(table, "MessageTable: 30 messages") == printed
+    assert text_left(table, "received_at") == printed
+    assert table.locator("tbody tr").count() == 21
+    report = cell_with(cells, "doctor(")
+    assert text_left(report, "failed") == printed
+    watching = cell_with(cells, "live = sub.watch()")
+    watching.get_by_text("a watched message").wait_for()
+    assert text_left(watching, re.compile("1 message$")) == printed
+    for area in (message, table):
+        assert "$x$" in area.inner_text()
+        assert area.locator("mjx-container, .MathJax, math, b").count() == 0
+    keep(page, f"shown-{theme.rsplit(maxsplit=1)[-1].lower()}")
 
 
 def brightness(color: str) -> float:
