@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -108,6 +109,14 @@ def test_notices_are_wrapped_and_dim_where_errors_are_not_dim() -> None:
 def test_notices_in_a_pipe_are_not_wrapped() -> None:
     finished = zmqchat("sub", "127.0.0.1:99999", COLUMNS="40")
     assert finished.stderr.count(b"\n") == 1
+
+
+@terminals
+def test_json_is_one_line_on_a_terminal_as_well() -> None:
+    with in_terminal_of(40, "doctor", "--json") as doctor:
+        doctor.wait()
+    assert doctor.text.count("\n") == 1
+    assert json.loads(doctor.text)["checks"]
 
 
 @terminals

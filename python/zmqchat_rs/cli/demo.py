@@ -61,13 +61,15 @@ def run(arguments: Namespace) -> int:
             name: stack.enter_context(Subscriber(publisher.addresses, topics=rooms))
             for name, rooms in _HEARERS.items()
         }
-        streams.say(f"A publisher at {publisher.addresses[0]}, over TCP, and two subscribers:")
+        streams.say(
+            f"A publisher at {publisher.addresses[0]}, over TCP, and two subscribers:", indent=0
+        )
         for name, rooms in _HEARERS.items():
-            streams.say(f"  {_name(name, color=color)} hears {' and '.join(rooms)}")
+            streams.say(f"  {_name(name, color=color)} hears {' and '.join(rooms)}", indent=4)
         for room in ("room1", "room2"):
             hearers = sum(room in rooms for rooms in _HEARERS.values())
             publisher.wait_for_subscribers(hearers, topic=room, timeout=_PATIENCE)
-        streams.say("Both have arrived, so no message is lost:")
+        streams.say("Both have arrived, so no message is lost:", indent=0)
         streams.say()
         for room, text in _SCRIPT:
             sleep(_PACE)
@@ -76,7 +78,7 @@ def run(arguments: Namespace) -> int:
                 if room in rooms:
                     message = subscribers[name].recv(timeout=_PATIENCE)
                     line = message.render(color=color)
-                    streams.say(f"{_name(name, color=color)} hears  {line}")
+                    streams.say(f"{_name(name, color=color)} hears  {line}", indent=4)
         for name, subscriber in subscribers.items():
             _expect_silence(name, subscriber)
     streams.say()

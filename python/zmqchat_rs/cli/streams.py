@@ -49,7 +49,7 @@ def wait_until(end: float | None) -> None:
         clock.wait(left)
 
 
-def say(text: str = "", *, indent: int | None = 0) -> None:
+def say(text: str = "", *, indent: int | None = None) -> None:
     """Write a line of payload, seen at once.
 
     Args:
