@@ -333,3 +333,61 @@ thread.start()
 waits.wait(30)
 """
     assert run_python(script) == (0, "cleaned up\njoined\n", "")
+
+
+_IN_A_FINALIZER = """
+import os, sys
+import zmqchat_rs
+from zmqchat_rs import ClosedError, Message, Publisher, Relay, Subscriber
+
+class Last:
+    \"\"\"Its `__del__` runs after the interpreter counts as ended.\"\"\"
+
+    def __init__(self, pub, sub):
+        self.calls = {
+            "Publisher": lambda P=Publisher: P("127.0.0.1:0"),
+            "Subscriber": lambda S=Subscriber: S("127.0.0.1:1"),
+            "Relay": lambda R=Relay: R("127.0.0.1:0", backend="127.0.0.1:0"),
+            "send": lambda: pub.send("a"),
+            "send_many": lambda: pub.send_many(["a"]),
+            "send_json": lambda: pub.send_json({}),
+            "send a buffer": lambda ba=bytearray: pub.send(ba(1)),
+            "recv": lambda: sub.recv(timeout=0),
+            "recv_many": lambda: sub.recv_many(timeout=0),
+            "for": lambda nx=next: nx(sub),
+            "listen": lambda: sub.listen(timeout=0),
+            "watch": lambda: sub.watch(),
+            "asend": lambda nx=next: nx(pub.asend("a")),
+            "arecv": lambda nx=next: nx(sub.arecv(timeout=1)),
+            "aclose": lambda: pub.aclose(),
+            "json": lambda M=Message: M([b"{}"]).json(),
+            "wait_for_subscribers": lambda: pub.wait_for_subscribers(),
+            "wait_connected": lambda: sub.wait_connected(),
+            "subscribe": lambda: sub.subscribe("room1"),
+            "stats": lambda: pub.stats(),
+        }
+
+    def __del__(self, write=os.write, Closed=ClosedError, Base=BaseException, kind=type):
+        for name, call in self.calls.items():
+            try:
+                call()
+                outcome = "no error"
+            except Closed:
+                outcome = "ClosedError"
+            except Base as error:
+                outcome = kind(error).__name__
+            write(1, f"{name}: {outcome}\\n".encode())
+
+pub = Publisher("127.0.0.1:0")
+sys.last_of_all = Last(pub, Subscriber(pub.endpoint))
+"""
+
+
+def test_a_finalizer_that_runs_after_the_end_gets_closed_errors(run_python: RunPython) -> None:
+    """It used to get a PanicException where an error was inspected."""
+    finished = run_python(_IN_A_FINALIZER)
+    assert finished.code == 0, finished
+    assert finished.stderr == ""
+    lines = finished.stdout.splitlines()
+    assert len(lines) == 20
+    assert [line for line in lines if not line.endswith(": ClosedError")] == []

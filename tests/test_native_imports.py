@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 
 _ROOT = Path(__file__).parent.parent
-_NATIVE = re.compile(r'import\(\s*(?:(?:pyo3::)?intern!\()?\s*(?:\w+\.py\(\)|py),\s*"([\w.]+)"')
+# `import(py, intern!(py, "json"))`, and `CELL.import(py, "threading", "get_ident")`.
+_NATIVE = re.compile(
+    r'\bimport\(\s*(?:\w+\.py\(\)|py),\s*(?:(?:pyo3::)?intern!\(\s*(?:\w+\.py\(\)|py),\s*)?"([\w.]+)"'
+)
 
 
 def test_every_module_that_native_code_imports_is_imported_in_python() -> None:
@@ -17,7 +20,7 @@ def test_every_module_that_native_code_imports_is_imported_in_python() -> None:
         for path in (_ROOT / "src" / "py").rglob("*.rs")
         for name in _NATIVE.findall(path.read_text(encoding="utf-8"))
     }
-    assert {"json", "zmqchat_rs._events"} <= native
+    assert {"json", "threading", "zmqchat_rs._events"} <= native
     tree = ast.parse((_ROOT / "python/zmqchat_rs/_imports.py").read_text(encoding="utf-8"))
     imported = set()
     for node in tree.body:

@@ -1,5 +1,6 @@
 //! What Python passes, checked: the errors say what to pass instead.
 
+use super::error::import;
 use super::lending;
 use crate::error::{Error, Result};
 use crate::net::{Connecting, Deadline, Subscription};
@@ -185,13 +186,13 @@ pub(super) fn connecting(
 }
 
 /// An `on_event`.
-pub(super) fn callback(object: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
-    Python::attach(|py| match object {
+pub(super) fn callback(py: Python<'_>, object: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    match object {
         Some(object) if !object.bind(py).is_callable() => Err(PyTypeError::new_err(
             "on_event is a function that takes an Event, or None",
         )),
         object => Ok(object),
-    })
+    }
 }
 
 /// A whole number; beyond 64 bits the nearest one that fits, which no range of ours admits.
@@ -443,8 +444,7 @@ impl<'a, 'py> Payload<'a, 'py> {
     #[inline(never)]
     fn of_buffer(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = object.py();
-        let view = py
-            .import(pyo3::intern!(py, "builtins"))?
+        let view = import(py, pyo3::intern!(py, "builtins"))?
             .getattr(pyo3::intern!(py, "memoryview"))?
             .call1((object,))
             .map_err(|error| {

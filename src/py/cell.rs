@@ -1,5 +1,6 @@
 //! Which cell of a notebook is running: objects made in it are replaced when it runs again.
 
+use super::error::{import, is_finalized};
 use crate::net::origin::{self, Making, Origin};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -23,8 +24,7 @@ fn current(py: Python<'_>) -> PyResult<Option<Origin>> {
     if !in_ipython(py)? {
         return Ok(None);
     }
-    let found: Option<(String, String)> = py
-        .import(intern!(py, "zmqchat_rs._cells"))?
+    let found: Option<(String, String)> = import(py, intern!(py, "zmqchat_rs._cells"))?
         .call_method0(intern!(py, "current"))?
         .extract()?;
     Ok(found.map(|(cell, run)| Origin { cell, run }))
@@ -39,11 +39,13 @@ pub(super) fn explained(py: Python<'_>, error: PyErr, addresses: &[String]) -> P
         {
             return Ok(());
         }
-        py.import(intern!(py, "zmqchat_rs._cells"))?
+        import(py, intern!(py, "zmqchat_rs._cells"))?
             .call_method1(intern!(py, "explain"), (value, addresses))?;
         Ok(())
     };
     // The error tells what is wrong in any case.
-    let _ = explain();
+    if !is_finalized(py) {
+        let _ = explain();
+    }
     error
 }

@@ -230,7 +230,7 @@ impl Deed {
         match self {
             Self::Receive(subscriber, Form::Next)
                 if subscriber.get().core.is_closed()
-                    && error.is_instance_of::<super::error::ClosedError>(py) =>
+                    && super::error::is::<super::error::ClosedError>(py, &error) =>
             {
                 PyStopAsyncIteration::new_err(())
             }

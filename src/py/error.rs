@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PySystemExit, PyTimeoutError, P
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+use pyo3::PyTypeInfo;
 
 create_exception!(
     zmqchat_rs,
@@ -44,13 +46,15 @@ impl From<Error> for PyErr {
             Error::Closed(_) if net::ended() && in_a_daemon() => PySystemExit::new_err(()),
             Error::Closed(message) => ClosedError::new_err((libc::EBADF, message)),
             Error::Os { errno, message } => ZmqChatError::new_err((errno, message)),
-            Error::Full { sent, message } => Python::attach(|py| {
+            Error::Full { sent, message } => {
                 let error = QueueFullError::new_err((libc::EAGAIN, message));
-                match error.value(py).setattr("sent", sent) {
-                    Ok(()) => error,
-                    Err(other) => other,
+                // Not attached once the interpreter is finalized; `sent` is then 0.
+                let set = Python::try_attach(|py| error.value(py).setattr("sent", sent));
+                match set {
+                    Some(Err(other)) => other,
+                    Some(Ok(())) | None => error,
                 }
-            }),
+            }
             Error::NoMemory => PyMemoryError::new_err(()),
             // `waiting::detached` puts the signal handler's own exception in its place.
             Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
@@ -58,15 +62,41 @@ impl From<Error> for PyErr {
     }
 }
 
+/// Whether the interpreter counts as ended, though it still calls finalizers. PyO3 panics then where
+/// it looks into an error of ours: it detaches and attaches again.
+pub(super) fn is_finalized(py: Python<'_>) -> bool {
+    py.detach(|| Python::try_attach(|_| ()).is_none())
+}
+
+/// Whether the error is of this kind; false once the interpreter is finalized.
+pub(super) fn is<T: PyTypeInfo>(py: Python<'_>, error: &PyErr) -> bool {
+    !is_finalized(py) && error.is_instance_of::<T>(py)
+}
+
+/// Imports a module; `ClosedError` where a program that ends has no modules any more.
+pub(super) fn import<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyModule>> {
+    py.import(name).map_err(|error| {
+        if !is_finalized(py) {
+            return error;
+        }
+        let text = format!("the program is ending: the module {name} cannot be imported any more");
+        Error::Closed(text).into()
+    })
+}
+
 /// Whether this thread is one that a program leaves behind when it ends. That all is closed then is
 /// no news to anybody, and would be printed; but some function that runs at exit may join it.
 fn in_a_daemon() -> bool {
     static CURRENT_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    Python::attach(|py| {
+    Python::try_attach(|py| -> PyResult<bool> {
         let current = CURRENT_THREAD.import(py, "threading", "current_thread")?;
         current.call0()?.getattr(intern!(py, "daemon"))?.is_truthy()
     })
-    .unwrap_or(false)
+    // Python calls finalizers until after the interpreter counts as ended.
+    .is_some_and(|daemon| daemon.unwrap_or(false))
 }
 
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -3,6 +3,7 @@
 //! A thread of Python's own reads them (`_events.run`), so that neither libzmq nor our
 //! housekeeping ever waits for the interpreter.
 
+use super::error::import;
 use super::waiting::detached;
 use crate::net::events::{self, Awaited, Kind};
 use crate::net::{about_to_wait, ended, Subscription};
@@ -27,7 +28,7 @@ fn start_reader() {
     };
     // There is nobody to tell why it failed; the next event tries again.
     let started = Python::try_attach(|py| {
-        py.import(intern!(py, "zmqchat_rs._events"))?
+        import(py, intern!(py, "zmqchat_rs._events"))?
             .call_method0(intern!(py, "start"))
             .map(drop)
     });

@@ -1,6 +1,7 @@
 //! How a coroutine of ours stands in line: the native side of `_loops`.
 
 use super::deed::Deed;
+use super::error::import;
 use crate::net::{about_to_wait, Watch};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -29,8 +30,7 @@ impl Drop for LineWatch {
 /// its loop's: nothing here keeps it.
 pub(super) fn teller(line: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + Sync>> {
     let py = line.py();
-    let line = py
-        .import(intern!(py, "weakref"))?
+    let line = import(py, intern!(py, "weakref"))?
         .call_method1(intern!(py, "ref"), (line,))?
         .unbind();
     Ok(Box::new(move || {
@@ -75,8 +75,7 @@ pub(super) enum Return {
 
 impl Wait {
     pub(super) fn new(py: Python<'_>, deed: &Deed, timeout: Option<f64>) -> PyResult<Self> {
-        let line = py
-            .import(intern!(py, "zmqchat_rs._loops"))?
+        let line = import(py, intern!(py, "zmqchat_rs._loops"))?
             .call_method1(intern!(py, "line"), (deed.watched(py), deed.line()))?;
         let watch = line.getattr(intern!(py, "watch"))?;
         let watch = Arc::clone(&watch.cast::<LineWatch>()?.get().0);

@@ -3,6 +3,7 @@
 use super::arguments::type_name;
 use super::body::Body;
 use super::copies::{bytes, copy, text};
+use super::error::import;
 use crate::local_time;
 use crate::log::Record;
 use crate::net::Received;
@@ -14,7 +15,7 @@ use chrono::{DateTime, FixedOffset, Local};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDateTime, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -187,7 +188,8 @@ impl Message {
 
 /// A `received_at`, in seconds since 1970 UTC.
 fn timestamp(at: &Bound<'_, PyAny>) -> PyResult<f64> {
-    if !at.is_instance_of::<PyDateTime>() {
+    // By its method: PyO3 panics where it cannot import `datetime`, as when a program ends.
+    if !at.hasattr(intern!(at.py(), "timestamp"))? {
         return Err(PyTypeError::new_err(format!(
             "received_at is a datetime, such as datetime.now(timezone.utc), or None for now; not {}",
             type_name(at)
@@ -326,7 +328,7 @@ impl Message {
     /// Raises:
     ///     ValueError: If the payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let json = py.import(intern!(py, "json"))?;
+        let json = import(py, intern!(py, "json"))?;
         let parsed = json.call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,));
         parsed.map_err(|error| match self.unsplit_advice(py) {
             Some(advice) => advised(&json, &error, &advice).unwrap_or(error),
@@ -383,8 +385,7 @@ impl Message {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let restore = py
-            .import(intern!(py, "zmqchat_rs._core"))?
+        let restore = import(py, intern!(py, "zmqchat_rs._core"))?
             .getattr(intern!(py, "_restore_message"))?;
         let arguments = (
             self.frames(py)?,

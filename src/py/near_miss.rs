@@ -1,6 +1,7 @@
 //! Calls that are nearly right: the errors say what to type.
 
 use super::arguments::type_name;
+use super::error::import;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -73,8 +74,7 @@ fn similar(class: &Bound<'_, PyType>, name: &str) -> PyResult<String> {
         .filter_map(|part| part.trim().split_once('='))
         .map(|(name, _)| name)
         .collect();
-    let close = py
-        .import(intern!(py, "difflib"))?
+    let close = import(py, intern!(py, "difflib"))?
         .call_method1(intern!(py, "get_close_matches"), (name, &known))?
         .extract::<Vec<String>>()?;
     Ok(match close.first() {

@@ -1,6 +1,7 @@
 //! `Message` as people read it, a line; and, with transcripts and tables, as notebooks show it: IPython
 //! calls these methods.
 
+use super::error::import;
 use super::message::Message;
 use super::table::MessageTable;
 use super::transcript::{working, Transcript};
@@ -155,8 +156,7 @@ impl Message {
 /// The body of `_repr_html_` and `_repr_pretty_` of both.
 fn shown<'py>(what: &Bound<'py, PyAny>, how: &str) -> PyResult<Bound<'py, PyAny>> {
     let py = what.py();
-    py.import(intern!(py, "zmqchat_rs._showing"))?
-        .call_method1(how, (what,))
+    import(py, intern!(py, "zmqchat_rs._showing"))?.call_method1(how, (what,))
 }
 
 fn shown_pretty(what: &Bound<'_, PyAny>, p: &Bound<'_, PyAny>) -> PyResult<()> {

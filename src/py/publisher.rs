@@ -3,6 +3,7 @@
 use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::batch::Batch;
 use super::cell;
+use super::error::import;
 use super::events::Callback;
 use super::near_miss::{self, Instead, Topic};
 use super::waiting::detached;
@@ -146,7 +147,7 @@ impl Publisher {
             )
             .into());
         }
-        let on_event = Callback::new(arguments::callback(on_event)?);
+        let on_event = Callback::new(arguments::callback(py, on_event)?);
         let config = Config {
             bind,
             connect,
@@ -263,7 +264,7 @@ impl Publisher {
             let topic = own.as_ref().map(|own| own.to_str()).transpose()?.or(topic);
             self.send_one(py, &payload, topic, || Ok(deadline))
                 .map_err(|error| {
-                    if error.is_instance_of::<super::error::QueueFullError>(py) {
+                    if super::error::is::<super::error::QueueFullError>(py, &error) {
                         return self.core.full(sent).into();
                     }
                     error
@@ -305,8 +306,7 @@ impl Publisher {
         how.set_item(intern!(py, "ensure_ascii"), false)?;
         how.set_item(intern!(py, "allow_nan"), false)?;
         how.set_item(intern!(py, "separators"), (",", ":"))?;
-        let text = py
-            .import(intern!(py, "json"))?
+        let text = import(py, intern!(py, "json"))?
             .call_method(intern!(py, "dumps"), (obj,), Some(&how))
             .map_err(|error| arguments::not_json(py, error))?;
         self.send_one(py, &text, topic, || arguments::deadline(timeout))

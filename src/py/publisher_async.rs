@@ -4,6 +4,7 @@ use super::arguments::{self, Seconds, Whole};
 use super::batch::Batch;
 use super::coroutine::Coroutine;
 use super::deed::{Count, Deed, Sending};
+use super::error::import;
 use super::line::{self, LineWatch};
 use super::near_miss::{self, Topic};
 use super::publisher::Publisher;
@@ -113,7 +114,7 @@ impl Publisher {
             intern!(py, "linger"),
             linger.map(|Seconds(seconds)| seconds),
         )?;
-        py.import(intern!(py, "zmqchat_rs._loops"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method(
             intern!(py, "close"),
             (slf,),
             Some(&how),
@@ -123,8 +124,7 @@ impl Publisher {
     /// The publisher itself; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        py.import(intern!(py, "zmqchat_rs._loops"))?
-            .call_method1(intern!(py, "enter"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
     /// Closes it.

@@ -149,7 +149,7 @@ impl Relay {
         let high_water_mark = arguments::high_water_mark(high_water_mark)?;
         let max_message_bytes = arguments::count("max_message_bytes", max_message_bytes, 1)?;
         let wait = arguments::linger(linger)?;
-        let on_event = Callback::new(arguments::callback(on_event)?);
+        let on_event = Callback::new(arguments::callback(py, on_event)?);
         let capture = capture
             .map(|capture| {
                 let owner = on_event.number().unwrap_or_else(events::number);

@@ -1,6 +1,7 @@
 //! What `Relay` is made of: its arguments, and its capture.
 
 use super::arguments;
+use super::error::import;
 use super::transcript::{working, Transcript};
 use crate::error::Result;
 use crate::log::recorder::Progress;
@@ -126,7 +127,7 @@ pub(super) fn end_at_exit(
         }
         Ok(())
     })?;
-    let atexit = py.import(intern!(py, "atexit"))?;
+    let atexit = import(py, intern!(py, "atexit"))?;
     atexit.call_method1(intern!(py, "register"), (close,))?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::arguments::{self, KeepAlive, Seconds, Whole};
 use super::cell;
 use super::copies;
+use super::error::import;
 use super::events::Callback;
 use super::message::Message;
 use super::near_miss::{self, Instead};
@@ -129,7 +130,7 @@ impl Subscriber {
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
             object.map_or_else(|| Ok(Vec::new()), |object| arguments::texts(what, object))
         };
-        let on_event = Callback::new(arguments::callback(on_event)?);
+        let on_event = Callback::new(arguments::callback(py, on_event)?);
         let config = Config {
             connect: several("connect", connect)?,
             bind: several("bind", bind)?,
@@ -290,7 +291,7 @@ impl Subscriber {
         match self.next(None, py, |received| self.made(py, received)) {
             Err(error)
                 if self.core.is_closed()
-                    && error.is_instance_of::<super::error::ClosedError>(py) =>
+                    && super::error::is::<super::error::ClosedError>(py, &error) =>
             {
                 Ok(None)
             }
@@ -347,8 +348,11 @@ impl Subscriber {
         how.set_item(intern!(py, "timestamps"), timestamps)?;
         how.set_item(intern!(py, "log"), log)?;
         // Python prints: `sys.stdout` may be a notebook's cell.
-        py.import(intern!(py, "zmqchat_rs._listening"))?
-            .call_method(intern!(py, "listen"), (slf,), Some(&how))
+        import(py, intern!(py, "zmqchat_rs._listening"))?.call_method(
+            intern!(py, "listen"),
+            (slf,),
+            Some(&how),
+        )
     }
 
     /// Whether it was closed.

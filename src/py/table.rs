@@ -1,6 +1,7 @@
 //! `MessageTable`, and what makes one.
 
 use super::copies;
+use super::error::import;
 use super::message::Message;
 use super::transcript::Transcript;
 use super::transcript_reader::{read_transcript, TranscriptReader};
@@ -251,8 +252,7 @@ fn convert<'py>(source: &Bound<'py, PyAny>, name: &str, json: bool) -> PyResult<
     let py = source.py();
     let how = PyDict::new(py);
     how.set_item(intern!(py, "json"), json)?;
-    py.import(intern!(py, "zmqchat_rs._tables"))?
-        .call_method(name, (source,), Some(&how))
+    import(py, intern!(py, "zmqchat_rs._tables"))?.call_method(name, (source,), Some(&how))
 }
 
 /// The file, where the source is one.

@@ -1,6 +1,7 @@
 //! `Transcript`: messages into a file.
 
 use super::arguments::Whole;
+use super::error::import;
 use super::message::Message;
 use crate::error::{Error, Result};
 use crate::log::{self, Checkpoint, Format, Place, Sync};
@@ -81,7 +82,7 @@ pub(super) fn working<T: Send>(
 
 /// Says it to who reads the program's log.
 pub(super) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let logging = py.import(intern!(py, "logging"))?;
+    let logging = import(py, intern!(py, "logging"))?;
     let logger = logging.call_method1(intern!(py, "getLogger"), ("zmqchat_rs",))?;
     logger.call_method1(intern!(py, "warning"), ("%s", text))?;
     Ok(())
@@ -248,8 +249,7 @@ impl Transcript {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let outcome = working(py, |_| self.core.close());
         if let Some(save) = &self.at_exit {
-            py.import(intern!(py, "atexit"))?
-                .call_method1(intern!(py, "unregister"), (save,))?;
+            import(py, intern!(py, "atexit"))?.call_method1(intern!(py, "unregister"), (save,))?;
         }
         outcome
     }
@@ -334,7 +334,7 @@ fn save_at_exit(py: Python<'_>, core: &Arc<log::Transcript>) -> PyResult<Py<PyCF
         }
         Ok(())
     })?;
-    let atexit = py.import(intern!(py, "atexit"))?;
+    let atexit = import(py, intern!(py, "atexit"))?;
     atexit.call_method1(intern!(py, "register"), (&save,))?;
     Ok(save.unbind())
 }

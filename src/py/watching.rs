@@ -1,6 +1,7 @@
 //! `Subscriber.watch`: checked here, done in Python, which shows.
 
 use super::arguments::{self, Whole};
+use super::error::import;
 use super::subscriber::Subscriber;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -61,7 +62,7 @@ impl Subscriber {
         how.set_item(intern!(py, "color"), color)?;
         how.set_item(intern!(py, "timestamps"), timestamps)?;
         how.set_item(intern!(py, "log"), log)?;
-        py.import(intern!(py, "zmqchat_rs._watching"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs._watching"))?.call_method(
             intern!(py, "watch"),
             (slf,),
             Some(&how),
