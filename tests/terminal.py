@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes.util
 import fcntl
 import os
 import pty
@@ -17,9 +18,14 @@ import sys
 import termios
 import threading
 import time
-from typing import IO, Any, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, Iterator, Sequence
+
+import pytest
 
 from zmqchat_rs import Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECONDS = 60.0  # far above what any of these takes
 CTRL_C = "\x03"
@@ -36,8 +42,8 @@ _TAKE_TERMINAL = (
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
-# A module `readline` that never calls a hook and does not know what is typed.
-LIBEDIT = """
+# A module `readline` that never calls a hook and does not know what is typed, as with libedit.
+_LIBEDIT = """
 __doc__ = "Importing this module enables command line editing using libedit readline."
 def __getattr__(name):
     return lambda *_: ""
@@ -52,6 +58,17 @@ def environment(**changes: str) -> dict[str, str]:
     """Make the tests' environment, without what decides about colour, and with `changes`."""
     kept = {name: value for name, value in os.environ.items() if name not in _COLOR_VARIABLES}
     return {**kept, "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **changes}
+
+
+def with_libedit(folder: Path, *, library: bool) -> dict[str, str]:
+    """What has Python edit lines with libedit: the library, or else a module that acts like it."""
+    if library:
+        found = ctypes.util.find_library("edit")
+        if found is None or not sys.platform.startswith("linux"):
+            pytest.skip("needs libedit, to be loaded in place of readline")
+        return {"LD_PRELOAD": found}
+    (folder / "readline.py").write_text(_LIBEDIT, encoding="utf-8")
+    return {"PYTHONPATH": str(folder)}
 
 
 def zmqchat(*words: str, stdin: bytes = b"", **changes: str) -> subprocess.CompletedProcess[bytes]:

@@ -11,13 +11,13 @@ import pytest
 from stamps import hand_made
 from terminal import (
     CTRL_D,
-    LIBEDIT,
     SECONDS,
     in_terminal,
     reading,
     reading_from,
     start,
     told_address,
+    with_libedit,
     zmqchat,
 )
 from zmqchat_rs import Publisher, Subscriber
@@ -150,10 +150,10 @@ def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
     assert "Traceback" not in pub.text
 
 
-def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path) -> None:
-    (tmp_path / "readline.py").write_text(LIBEDIT, encoding="utf-8")
-    words = ("pub", "--bind", "127.0.0.1:0")
-    with in_terminal(*words, NO_COLOR="1", PYTHONPATH=str(tmp_path)) as pub:
+@pytest.mark.parametrize("library", [False, True])
+def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path, library: bool) -> None:  # noqa: FBT001
+    libedit = with_libedit(tmp_path, library=library)
+    with in_terminal("pub", "--bind", "127.0.0.1:0", NO_COLOR="1", **libedit) as pub:
         address = prompted(pub)
         pub.type("room1:Hello ev")
         pub.expect("Hello ev")

@@ -10,7 +10,7 @@ import pytest
 
 from patience import PATIENCE, until
 from screens import Screen
-from terminal import CTRL_D, LIBEDIT, Terminal, environment
+from terminal import CTRL_D, Terminal, environment, with_libedit
 from zmqchat_rs import ClosedError, Publisher, Subscriber, Transcript, Watch, read_transcript
 
 if TYPE_CHECKING:
@@ -276,8 +276,11 @@ def test_lines_stand_above_the_prompt_of_python(publisher: Publisher, tmp_path: 
         assert python.wait() == 0
 
 
-def python_screen(tmp_path: Path, *words: str, basic: str = "") -> Screen:
-    """Python's interpreter in a terminal; modules in the folder come before the system's."""
+def python_screen(
+    tmp_path: Path, *words: str, basic: str = "", libedit: dict[str, str] | None = None
+) -> Screen:
+    """Python's interpreter in a terminal."""
+    libedit = libedit or {}
     return Screen(
         "-q",
         *words,
@@ -285,7 +288,8 @@ def python_screen(tmp_path: Path, *words: str, basic: str = "") -> Screen:
         columns=120,
         PYTHON_HISTORY=str(tmp_path / "history"),
         PYTHON_BASIC_REPL=basic,
-        PYTHONPATH=str(tmp_path),
+        PYTHONPATH=libedit.get("PYTHONPATH", ""),
+        LD_PRELOAD=libedit.get("LD_PRELOAD", ""),
         NO_COLOR="1",
     )
 
@@ -344,11 +348,15 @@ def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_pat
 
 
 @terminals
+@pytest.mark.parametrize("library", [False, True])
 def test_with_libedit_lines_do_not_touch_what_is_typed(
-    publisher: Publisher, tmp_path: Path
+    publisher: Publisher,
+    tmp_path: Path,
+    library: bool,  # noqa: FBT001
 ) -> None:
-    (tmp_path / "readline.py").write_text(LIBEDIT, encoding="utf-8")
-    with python_screen(tmp_path, "-i", "-c", "import readline", basic="1") as python:
+    libedit = with_libedit(tmp_path, library=library)
+    words = ("-i", "-c", "import readline")
+    with python_screen(tmp_path, *words, basic="1", libedit=libedit) as python:
         python.bottom(">>>")
         begin_watching(python, publisher)
         publisher.send("from afar")
