@@ -114,7 +114,8 @@ class Event:
             subscriber" (a publisher waits for one); for "handshake failed": "version" (an old one,
             or an unsuitable socket type), "mechanism" (other security) or "protocol"; for
             "loopback": the name; for "not logged": what the system says; for "lost": whether a
-            connection of this subscriber was interrupted; "" for other kinds.
+            connection of this subscriber was interrupted; for "cut off": the limit that the peer
+            exceeded, where a publisher or relay cut it off; "" for other kinds.
         advice: For "silent" and "handshake failed": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -147,6 +148,8 @@ class Event:
                 "more files; raise the limit (ulimit -n), or newcomers stay outside until others "
                 "leave"
             )
+        if self.kind == "cut off" and self.reason:
+            return f"cut off {address}: {self.reason}"
         if self.kind == "cut off":
             return (
                 f"cut off {address}: it broke a rule of the protocol, such as a message above "

@@ -1,95 +1,260 @@
-//! Who listens to an XPUB: its notices and its monitor, read in the order that keeps the books right.
+//! Which peers subscribe to an XPUB: its notices and its monitor, read in the order that keeps the
+//! books right.
+//!
+//! Invariant: one call reads a bounded number of notices and reports, however fast peers send. What
+//! is left is read by the next call, or by the housekeeping thread soon (`is_behind`). A peer that
+//! sends too much, or subscribes to too much, is cut off.
 
 use super::events::Kind;
 use super::filter::Subscription;
-use super::frame::Frame;
+use super::frame::{Frame, Source};
 use super::heard::Heard;
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::monitor::Happening;
 use crate::wire::message::Framing;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 /// What `zmqchat doctor` subscribes to, to see whether it can; no topic begins so.
 const DOCTOR: &[u8] = b"zmqchat doctor";
 
-/// Notices taken in at a time.
-const NOTICES: usize = 1_024;
+/// Notices read in one call at most.
+pub(crate) const NOTICES: usize = 2_000;
+
+/// Frames that one connection may send within [`WINDOW`] without adding to its subscriptions:
+/// toggles, repetitions, and what is not a subscription. Twice the subscriptions that it had are
+/// allowed on top, so that all of them may be taken back and made anew.
+const IDLE_FRAMES: u64 = 50_000;
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// The books, and what is on its way into them.
 pub(crate) struct Audience {
     pub(crate) ledger: Ledger,
     pub(crate) heard: Heard,
     framing: Framing,
+    /// Subscriptions of one peer, and of all together; 0 is no limit.
+    max_subscriptions: usize,
+    /// Read, and not booked before the monitor has been read to its end.
     notices: Vec<Frame>,
-    /// Whether each notice is shown to somebody before it is booked.
+    /// Whether each notice is shown to the caller before it is booked.
     shows: bool,
+    /// Notices are left that the last call did not read.
+    behind: bool,
+    /// How many notices the last call read.
+    read: usize,
+    meters: HashMap<i32, Meter>,
+}
+
+/// What one connection sends.
+struct Meter {
+    token: usize,
+    since: Instant,
+    /// Frames since then that did not add to its subscriptions.
+    idle: u64,
+    /// The most subscriptions that it had.
+    peak: usize,
+}
+
+impl Meter {
+    fn new(token: usize, now: Instant) -> Self {
+        Self {
+            token,
+            since: now,
+            idle: 0,
+            peak: 0,
+        }
+    }
+
+    /// Counts one frame, after which the connection holds so many subscriptions; true when that is
+    /// too much.
+    fn count(&mut self, now: Instant, held: usize) -> bool {
+        if held > self.peak {
+            self.peak = held;
+            return false;
+        }
+        if now.duration_since(self.since) > WINDOW {
+            self.since = now;
+            self.idle = 0;
+        }
+        self.idle += 1;
+        self.idle > self.most()
+    }
+
+    fn most(&self) -> u64 {
+        IDLE_FRAMES + 2 * self.peak as u64
+    }
+
+    /// Why its connection is cut off.
+    fn reason(&self, now: Instant) -> String {
+        let seconds = now.duration_since(self.since).as_secs_f64().max(0.001);
+        #[allow(clippy::cast_precision_loss)] // for people
+        let rate = self.idle as f64 / seconds;
+        format!(
+            "it sent {} frames within {seconds:.1} s ({rate:.0} per second) that added no \
+             subscription; the limit is {} within {} s",
+            self.idle,
+            self.most(),
+            WINDOW.as_secs()
+        )
+    }
 }
 
 impl Audience {
-    /// Nobody yet. The framing says how subscriptions are told.
-    pub(crate) fn new(framing: Framing, ledger: Ledger, heard: Heard, shows: bool) -> Self {
+    /// No peer yet. The framing says how subscriptions are reported.
+    pub(crate) fn new(
+        framing: Framing,
+        ledger: Ledger,
+        heard: Heard,
+        shows: bool,
+        max_subscriptions: usize,
+    ) -> Self {
         Self {
             ledger,
             heard,
             framing,
+            max_subscriptions,
             notices: Vec::new(),
             shows,
+            behind: false,
+            read: 0,
+            meters: HashMap::new(),
         }
     }
 
-    /// Takes in who came and went; `seen` is shown each notice as soon as it is read, with the books
-    /// as they were before, if that is wanted at all. Says whether anything was reported. See `ledger` for why this order.
+    /// Whether notices are left that the last call did not read.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// How many notices the last call read.
+    pub(crate) fn last_read(&self) -> usize {
+        self.read
+    }
+
+    /// Whether all notices that were read are booked.
+    pub(crate) fn is_booked(&self) -> bool {
+        self.notices.is_empty()
+    }
+
+    /// Reads notices and the monitor, within limits; `seen` is shown each notice as soon as it is
+    /// read, with the books as they were before, if that is wanted at all. Says whether anything was
+    /// reported. See `ledger` for why this order.
     pub(crate) fn read(
         &mut self,
         live: &mut Live,
         mut seen: impl FnMut(&mut Live, &Ledger, &Frame),
     ) -> bool {
         let mut reported = false;
-        loop {
-            while self.notices.len() < NOTICES {
-                let mut notice = Frame::empty();
-                if self.shows {
-                    // A departure that is taken in later would end what `seen` may do for somebody.
-                    live.run_commands();
-                }
-                if uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
-                    break;
-                }
-                if self.shows {
-                    if self.knows(&notice) {
-                        // Or its descriptor is another's by now.
-                        reported |= self.read_monitor(live);
-                    }
-                    seen(live, &self.ledger, &notice);
-                }
-                self.notices.push(notice);
+        let mut ended = false;
+        let before = self.notices.len();
+        while self.notices.len() < NOTICES {
+            let mut notice = Frame::empty();
+            if self.shows {
+                // A departure that is taken in later would end what `seen` may do for its subscriber.
+                live.run_commands();
             }
-            reported |= self.read_monitor(live);
-            let full = self.notices.len() == NOTICES;
-            for notice in self.notices.drain(..) {
-                let source = notice.source();
-                if let [1, start @ ..] = notice.bytes() {
-                    self.heard.add(start);
+            if uninterrupted(|| notice.receive(&mut live.socket)).is_err() {
+                ended = true;
+                break;
+            }
+            if self.shows {
+                if self.knows(&notice) {
+                    // Or its descriptor is another connection's by now.
+                    reported |= self.read_monitor(live);
                 }
-                match Notice::of(&notice) {
-                    Notice::Subscribed(prefix) => {
-                        self.ledger.subscribed(source, prefix);
-                        tell(live, self.framing, source, prefix, Kind::Subscribed);
-                    }
-                    Notice::Unsubscribed(prefix) => {
-                        self.ledger.unsubscribed(source, prefix);
-                        tell(live, self.framing, source, prefix, Kind::Unsubscribed);
-                    }
-                    Notice::Other => {}
+                seen(live, &self.ledger, &notice);
+            }
+            self.notices.push(notice);
+        }
+        self.read = self.notices.len() - before;
+        reported |= self.read_monitor(live);
+        self.behind = !ended;
+        if live.is_behind() {
+            // Booked when it is known which connections they come from.
+            self.behind = true;
+            return reported;
+        }
+        let now = Instant::now();
+        for notice in std::mem::take(&mut self.notices) {
+            self.book(live, &notice, now);
+        }
+        if ended {
+            self.ledger.read_to_the_end();
+        }
+        self.limit(live);
+        self.heard.renew(&self.ledger);
+        reported
+    }
+
+    /// Books one notice.
+    fn book(&mut self, live: &mut Live, notice: &Frame, now: Instant) {
+        let source = notice.source();
+        if let [1, start @ ..] = notice.bytes() {
+            self.heard.add(start);
+        }
+        let hold = || notice.share();
+        match Notice::of(notice) {
+            Notice::Subscribed(prefix) => {
+                if self.ledger.subscribed(source, prefix, hold) {
+                    tell(live, self.framing, source, prefix, Kind::Subscribed);
                 }
             }
-            if !full {
-                return reported;
+            Notice::Unsubscribed(prefix) => {
+                if self.ledger.unsubscribed(source, prefix, hold) {
+                    tell(live, self.framing, source, prefix, Kind::Unsubscribed);
+                }
+            }
+            Notice::Other => {}
+        }
+        let Some(source) = source else { return };
+        let new = || Meter::new(source.token, now);
+        let meter = self.meters.entry(source.descriptor).or_insert_with(new);
+        if meter.token != source.token {
+            *meter = new();
+        }
+        if meter.count(now, self.ledger.held_by(source)) {
+            let reason = meter.reason(now);
+            // Should it fail, the next frame tries again only after as many more.
+            *meter = new();
+            self.cut(live, source.descriptor, reason);
+        }
+    }
+
+    /// Cuts a connection off.
+    fn cut(&mut self, live: &mut Live, descriptor: i32, reason: String) -> bool {
+        let cut = live.cut(descriptor, reason);
+        if cut {
+            // What else it sent is not counted as an open connection's any more.
+            self.ledger.gone(descriptor);
+        }
+        cut
+    }
+
+    /// Cuts off the peer with most subscriptions while there are too many.
+    fn limit(&mut self, live: &mut Live) {
+        let most = self.max_subscriptions;
+        while most > 0 && self.ledger.held() > most {
+            let Some((descriptor, count)) = self.ledger.greatest() else {
+                return;
+            };
+            let remedy =
+                format!("raise max_subscriptions={most} if that is intended; 0 means no limit");
+            let reason = if count > most {
+                format!("it has {count} subscriptions: {remedy}")
+            } else {
+                format!(
+                    "all peers together have {} subscriptions, and it has most, {count}: {remedy}",
+                    self.ledger.held()
+                )
+            };
+            if !self.cut(live, descriptor, reason) {
+                return;
             }
         }
     }
 
-    /// Whether it subscribes to what its descriptor has subscribed to already.
+    /// Whether it subscribes to what its connection has subscribed to already.
     fn knows(&self, notice: &Frame) -> bool {
         match (Notice::of(notice), notice.source()) {
             (Notice::Subscribed(prefix), Some(source)) => self.ledger.has(source, prefix),
@@ -97,26 +262,28 @@ impl Audience {
         }
     }
 
-    /// Takes in which connections came and went.
+    /// Takes in which connections were opened and closed.
     pub(crate) fn read_monitor(&mut self, live: &mut Live) -> bool {
-        let mut reported = false;
-        while let Some(happening) = live.next_happening() {
-            reported = true;
-            match happening {
-                Happening::Opened(peer) => self.ledger.opened(peer.descriptor),
-                Happening::Gone(peer) => self.ledger.gone(peer.descriptor),
-                _ => {}
+        let Self { ledger, meters, .. } = self;
+        live.read_happenings(|happening| match happening {
+            Happening::Opened(peer) => {
+                meters.remove(&peer.descriptor);
+                ledger.opened(peer.descriptor);
             }
-        }
-        reported
+            Happening::Gone(peer) => {
+                meters.remove(&peer.descriptor);
+                ledger.gone(peer.descriptor);
+            }
+            _ => {}
+        })
     }
 }
 
 /// What a frame on an XPUB says.
 pub(crate) enum Notice<'a> {
-    /// Somebody subscribed to messages that begin with this.
+    /// A peer subscribed to messages that begin with this.
     Subscribed(&'a [u8]),
-    /// Somebody took that back, or departed.
+    /// A peer took that back, or departed.
     Unsubscribed(&'a [u8]),
     /// A message from downstream, which nobody asked for; or a doctor's visit, which is no audience.
     Other,
@@ -133,15 +300,18 @@ impl<'a> Notice<'a> {
     }
 }
 
-/// Tells of a subscription that came or went, where it is known whose it is.
+/// Reports a subscription that was added or removed, where it is known whose it is.
 fn tell(
     live: &Live,
     framing: Framing,
-    source: Option<i32>,
+    source: Option<Source>,
     prefix: &[u8],
     kind: fn(Subscription) -> Kind,
 ) {
-    if let Some(address) = source.and_then(|descriptor| live.address_of(descriptor)) {
+    if let Some(address) = source.and_then(|source| live.address_of(source.descriptor)) {
         live.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,9 @@ pub enum Kind {
     },
     /// It is bound to the loopback address that this name leads to: only this host connects.
     Loopback(String),
-    /// The peer broke a rule, such as the size of a message; it is tried again.
-    CutOff,
+    /// The connection was ended; the text says why, and is empty where libzmq did so for a breach of
+    /// the protocol.
+    CutOff(String),
     /// A peer subscribed to messages that begin with this.
     Subscribed(super::Subscription),
     /// A peer's subscription ended.

@@ -7,13 +7,22 @@
 
 use super::sys::{Errno, DONTWAIT, SNDMORE};
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_void, CStr};
+use std::ffi::{c_void, CStr};
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use zmq_sys::zmq_msg_t;
 
-/// `ZMQ_SRCFD`, which libzmq calls deprecated and `zmq_sys` leaves out.
-const SRCFD: c_int = 2;
+/// The property by which libzmq answers for `ZMQ_SRCFD`, which it calls deprecated.
+const SRCFD: &CStr = c"__fd";
+
+/// The connection that brought a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Its descriptor, which another connection may have by now.
+    pub(crate) descriptor: i32,
+    /// Its own number, which no other connection gets as long as any frame of it is kept.
+    pub(crate) token: usize,
+}
 
 /// Bytes that stay where they are, unaltered, as long as somebody holds this.
 pub type Lender = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -174,13 +183,24 @@ impl Frame {
         unsafe { zmq_sys::zmq_msg_more(self.0.get()) != 0 }
     }
 
-    /// The descriptor of the connection that brought it; `None` for inproc and for what libzmq
+    /// The connection that brought it; `None` for inproc and for what libzmq
     /// made up itself, such as the notices of a departure.
-    pub(crate) fn source(&self) -> Option<i32> {
-        let raw = self.0.get();
-        // SAFETY: reads an initialised message.
-        let fd = unsafe { zmq_sys::zmq_msg_get(raw, SRCFD) };
-        (fd >= 0).then_some(fd)
+    pub(crate) fn source(&self) -> Option<Source> {
+        // SAFETY: reads an initialised message; what it gives ends with a NUL and lives as long as
+        // the message.
+        let text = unsafe {
+            let found = zmq_sys::zmq_msg_gets(self.0.get(), SRCFD.as_ptr());
+            if found.is_null() {
+                return None;
+            }
+            CStr::from_ptr(found)
+        };
+        let descriptor = text.to_str().ok()?.parse().ok()?;
+        Some(Source {
+            descriptor,
+            // libzmq keeps one text for each connection, as long as any of its messages is kept.
+            token: text.as_ptr() as usize,
+        })
     }
 
     /// The IP address of the peer that sent it; `None` where it did not come over TCP.

@@ -4,10 +4,12 @@
 //! ever subscribed to costs less, so that a program may publish thousands of topics for those few who
 //! hear one each.
 //!
-//! Invariant: what somebody wants whose subscription was taken in is never held back. So nothing is
-//! taken out when somebody leaves, as the books of that are not certain (see `ledger`). Who sends
-//! takes in new ones every few milliseconds; libzmq itself does so every millisecond.
+//! Invariant: a message for a subscription that was taken in is never held back. Nothing is taken out
+//! when a peer leaves; the table is made anew from the books (see `ledger`) once it holds many times
+//! what they do. A send takes in new subscriptions every few milliseconds; libzmq itself does so every
+//! millisecond.
 
+use super::ledger::Ledger;
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher};
@@ -16,6 +18,8 @@ use std::hash::{BuildHasher, Hasher};
 const LONGEST: usize = 63;
 /// So are so many; these take 16 MiB.
 const MOST: usize = 1 << 20;
+/// What the table may hold beyond several times what is subscribed to.
+const SPARE: usize = 16_384;
 /// After so many messages in a row that somebody may hear, only one in so many is looked up.
 const ROW: u32 = 16;
 
@@ -32,6 +36,8 @@ pub(crate) struct Heard {
     /// happen to be alike only let a message through that nobody wants.
     stems: HashSet<u64, RandomState>,
     hashes: RandomState,
+    /// Subscriptions that were added since the table was made.
+    added: usize,
     /// How many somebody may hear, one after the other, and how many are let through unseen.
     row: u32,
     unseen: u32,
@@ -62,6 +68,7 @@ impl Heard {
             ends: Box::new([Bytes::default(); LONGEST + 1]),
             stems: HashSet::default(),
             hashes: RandomState::default(),
+            added: 0,
             row: 0,
             unseen: 0,
             looked: Lately::default(),
@@ -85,12 +92,23 @@ impl Heard {
             [stem @ .., end] if start.len() <= LONGEST && self.stems.len() < MOST => {
                 self.lengths |= 1 << start.len();
                 self.ends[start.len()].add(*end);
-                self.stems.insert(self.hash(stem));
+                self.added += usize::from(self.stems.insert(self.hash(stem)));
             }
             _ => {
                 self.everything = true;
                 self.stems = HashSet::default();
             }
+        }
+    }
+
+    /// Makes the table anew where most of it is of subscriptions that ended.
+    pub(crate) fn renew(&mut self, ledger: &Ledger) {
+        if self.added > SPARE + 4 * ledger.bound() {
+            self.lengths = 0;
+            *self.ends = [Bytes::default(); LONGEST + 1];
+            self.stems = HashSet::default();
+            self.added = 0;
+            ledger.each(|start| self.add(start));
         }
     }
 

@@ -13,12 +13,19 @@ use super::wait::SLICE;
 use super::wake::{self, Wake};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How soon to look again where input was left. Nothing waits for it meanwhile, so that peers which
+/// send without pause do not take a whole CPU.
+const SOON: Duration = Duration::from_millis(10);
 
 /// What the look at one object found.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     /// It is in use: look again soon.
     pub(crate) busy: bool,
+    /// Input is left that this look did not read: look again very soon.
+    pub(crate) behind: bool,
     /// What to watch until then.
     pub(crate) descriptors: [Option<zmq_sys::RawFd>; 2],
 }
@@ -62,14 +69,18 @@ impl Housekeeping {
             descriptors.extend(self.wake.descriptor());
             // Without a wake-up of our own, look at regular times.
             let mut busy = descriptors.is_empty();
+            let mut behind = false;
             // The objects are let go of before the wait: whoever drops the last handle closes them.
             for object in process.housed() {
                 let look = object.look_after();
                 busy |= look.busy;
+                behind |= look.behind;
                 descriptors.extend(look.descriptors.into_iter().flatten());
             }
             descriptors.extend(process.read_orphans());
-            let patience = if busy {
+            let patience = if behind {
+                i64::try_from(SOON.as_millis()).unwrap_or(i64::MAX)
+            } else if busy {
                 i64::try_from(SLICE.as_millis()).unwrap_or(i64::MAX)
             } else {
                 -1

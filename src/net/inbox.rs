@@ -58,10 +58,7 @@ impl Room for Inbox {
         if run_commands {
             live.run_commands();
         }
-        let mut reported = false;
-        while live.next_happening().is_some() {
-            reported = true;
-        }
+        let reported = live.read_happenings(|_| {});
         self.warn(live);
         reported
     }
@@ -285,7 +282,7 @@ impl Inbox {
             return;
         }
         // Messages may have been read before the report that their connection was interrupted.
-        while live.next_happening().is_some() {}
+        live.read_happenings(|_| {});
         for loss in self.sequences.warnings() {
             let Loss { sender, count, .. } = loss;
             let interrupted = live.peers.interruptions > loss.interruptions;

@@ -1,38 +1,81 @@
-//! Who subscribes to what; pure bookkeeping, fed by the publisher.
+//! Which connection subscribes to what; pure bookkeeping, fed by the publisher.
 //!
-//! libzmq tells it in two streams that are not ordered against each other: *notices* on the XPUB
-//! (a subscription came or went), and the *monitor* (a connection opened or went). A notice that a
-//! peer sent names its connection by descriptor; one that libzmq makes up when a peer departs, and
-//! any from inproc, names none. Descriptors are used again at once.
+//! libzmq reports in two streams that are not ordered against each other: *notices* on the XPUB
+//! (a subscription was added or removed), and the *monitor* (a connection was opened or closed). A
+//! notice that a peer sent names its connection by a descriptor, which may be used again at once,
+//! and by a [`Source::token`], which is not. A notice that libzmq makes up when a connection ends
+//! names neither, nor does any notice from inproc. libzmq keeps a set of subscriptions for each
+//! connection: to subscribe twice changes nothing, and one made-up notice follows for each entry.
 //!
-//! What keeps the books right: read notices first, then the monitor, then apply the monitor's
-//! reports before those notices. A departure is reported before libzmq makes up its notices, so
-//! that these always find their debt in `departed`.
+//! The order that the publisher keeps: read notices, read the monitor to its end, apply the
+//! monitor's reports, then the notices. A connection is reported as opened before its first notice,
+//! and as closed before the made-up notices, which follow in the order of the closed connections.
 //!
-//! One doubt remains: a notice may come to light after its sender's departure, when its descriptor
-//! has a new owner, and is then booked on that. A connection on a descriptor that was used before
-//! therefore counts how often it was booked for a prefix, and a made-up notice that finds no debt
-//! is taken off one of these, never off anybody else.
+//! A connection's token is learned from its first notice. Where the descriptor was used before by a
+//! connection whose token was never seen, that notice may still be the earlier connection's: it is
+//! booked on the present one, in *doubt*. A second token on the same descriptor settles the doubt,
+//! as does a made-up notice that nothing else explains. All notices of earlier connections have been
+//! read once the queue of notices was read to its end after the descriptor's new connection was
+//! reported ([`Ledger::read_to_the_end`]); later tokens are beyond doubt.
 
-use std::collections::{HashMap, HashSet};
+use super::frame::{SharedFrame, Source};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 type Prefix = Arc<[u8]>;
 
-/// One open connection.
-#[derive(Debug, Default)]
-struct Peer {
-    /// What it subscribes to, and how often it was booked for that.
-    prefixes: HashMap<Prefix, usize>,
-    /// Its descriptor had another owner before.
-    doubtful: bool,
+/// Earlier tokens that are kept of one descriptor, until no notice of theirs can follow.
+const FORMER: usize = 64;
+
+/// Keeps a connection's number from being used again; `None` in tests.
+type Held = Option<SharedFrame>;
+
+/// A connection as its notices name it.
+struct Token {
+    number: usize,
+    _held: Held,
 }
 
-/// How many have each subscription, for whoever hands subscriptions on.
+/// One open connection.
+#[derive(Default)]
+struct Peer {
+    prefixes: HashSet<Prefix>,
+    token: Option<Token>,
+    /// Notices of earlier connections with this descriptor may still follow.
+    fresh: bool,
+    /// The token may be that of an earlier connection.
+    doubtful: bool,
+    /// What made-up notices took off while that was in doubt. Another notice of the same token shows
+    /// that they were not its own.
+    taken: Vec<Prefix>,
+}
+
+/// A closed connection whose made-up notices have yet to be read.
+struct Departed {
+    token: Option<usize>,
+    prefixes: HashSet<Prefix>,
+    /// What made-up notices took off while notices of its own could follow.
+    taken: Vec<Prefix>,
+    /// It was closed before the last notices were read.
+    settled: bool,
+}
+
+impl Departed {
+    fn new(token: Option<usize>, prefixes: HashSet<Prefix>, taken: Vec<Prefix>) -> Self {
+        Self {
+            token,
+            prefixes,
+            taken,
+            settled: false,
+        }
+    }
+}
+
+/// How many have each subscription, for a relay that hands subscriptions on.
 #[derive(Debug, Default)]
 struct Totals {
     held: HashMap<Prefix, usize>,
-    /// What had nobody and has somebody, or the other way round, since that was last asked.
+    /// What was taken by its first subscriber or left by its last, since that was last asked.
     turned: Vec<Prefix>,
 }
 
@@ -53,18 +96,32 @@ impl Totals {
 }
 
 /// The books of one publisher.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Ledger {
     /// The open connections, by descriptor.
     peers: HashMap<i32, Peer>,
-    /// Descriptors that had an owner before; as many as were ever open at once.
-    used: HashSet<i32>,
-    /// Subscriptions of departed connections whose made-up notices have yet to come.
-    departed: HashMap<Prefix, usize>,
+    /// The closed ones, in the order in which they were closed.
+    departed: VecDeque<Departed>,
+    /// Tokens of closed connections, by the descriptor that they had.
+    former: HashMap<i32, VecDeque<Token>>,
+    /// Descriptors of closed connections whose token was never seen.
+    unknown: HashSet<i32>,
+    /// Descriptors of connections that were reported before the last notices were read, and since.
+    fresh: HashSet<i32>,
+    opening: HashSet<i32>,
     /// Subscriptions that name no connection (inproc), counted.
     nameless: HashMap<Prefix, usize>,
-    /// Kept only where somebody asks for them: a publisher may have a million subscriptions.
+    /// The subscriptions of all open connections together.
+    held: usize,
+    /// Kept only for a relay: a publisher may have a million subscriptions.
     totals: Option<Totals>,
+}
+
+/// Where a notice is booked.
+enum Place {
+    Open,
+    /// The place in `departed`.
+    Departed(usize),
 }
 
 /// Takes one off a counter; false when there is none.
@@ -82,11 +139,6 @@ fn take(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
     }
 }
 
-/// Takes one off a counter; true when that was the last one.
-fn take_last(counts: &mut HashMap<Prefix, usize>, prefix: &[u8]) -> bool {
-    take(counts, prefix) && !counts.contains_key(prefix)
-}
-
 impl Ledger {
     /// Books that also know how many have each subscription.
     pub(crate) fn with_totals() -> Self {
@@ -96,20 +148,20 @@ impl Ledger {
         }
     }
 
-    /// The prefixes that somebody has since the last call and nobody had before, or the other way
-    /// round; perhaps several times.
+    /// The prefixes that got their first subscriber since the last call, or lost their last one;
+    /// perhaps several times.
     pub(crate) fn turned(&mut self) -> Vec<Prefix> {
         let turned = self.totals.as_mut().map(|totals| &mut totals.turned);
         turned.map(std::mem::take).unwrap_or_default()
     }
 
-    /// Whether somebody subscribes to exactly this.
+    /// Whether any peer subscribes to exactly this.
     pub(crate) fn is_held(&self, prefix: &[u8]) -> bool {
         let totals = self.totals.as_ref();
         totals.is_some_and(|totals| totals.held.contains_key(prefix))
     }
 
-    /// Whether somebody hears a message that begins with `start`.
+    /// Whether any peer receives a message that begins with `start`.
     pub(crate) fn is_heard(&self, start: &[u8]) -> bool {
         let Some(Totals { held, .. }) = &self.totals else {
             return self.count(Some(start)) > 0;
@@ -122,9 +174,30 @@ impl Ledger {
     }
 
     /// Whether this connection subscribes to exactly this.
-    pub(crate) fn has(&self, descriptor: i32, prefix: &[u8]) -> bool {
-        let peer = self.peers.get(&descriptor);
-        peer.is_some_and(|peer| peer.prefixes.contains_key(prefix))
+    pub(crate) fn has(&self, source: Source, prefix: &[u8]) -> bool {
+        let peer = self.peers.get(&source.descriptor);
+        peer.is_some_and(|peer| peer.is(source.token) && peer.prefixes.contains(prefix))
+    }
+
+    /// How many subscriptions this connection has.
+    pub(crate) fn held_by(&self, source: Source) -> usize {
+        let peer = self.peers.get(&source.descriptor);
+        peer.filter(|peer| peer.is(source.token))
+            .map_or(0, |peer| peer.prefixes.len())
+    }
+
+    /// How many all connections have together; those of inproc peers are not counted.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The connection that has most of them.
+    pub(crate) fn greatest(&self) -> Option<(i32, usize)> {
+        let sizes = self
+            .peers
+            .iter()
+            .map(|(at, peer)| (*at, peer.prefixes.len()));
+        sizes.max_by_key(|(_, count)| *count)
     }
 
     fn hold(&mut self, prefix: &Prefix) {
@@ -139,82 +212,253 @@ impl Ledger {
         }
     }
 
-    /// A connection stands. It is reported before its first notice.
+    /// A connection was opened. It is reported before its first notice.
     pub(crate) fn opened(&mut self, descriptor: i32) {
         self.gone(descriptor);
         let peer = Peer {
-            doubtful: !self.used.insert(descriptor),
+            fresh: true,
             ..Peer::default()
         };
         self.peers.insert(descriptor, peer);
+        self.opening.insert(descriptor);
     }
 
-    /// The connection with this descriptor is gone.
+    /// The connection with this descriptor was closed.
     pub(crate) fn gone(&mut self, descriptor: i32) {
-        let peer = self.peers.remove(&descriptor).unwrap_or_default();
-        for (prefix, times) in peer.prefixes {
-            self.release(&prefix);
-            *self.departed.entry(prefix).or_default() += times;
-        }
-    }
-
-    /// Somebody subscribed to messages that begin with `prefix`.
-    pub(crate) fn subscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
-        let prefix: Prefix = prefix.into();
-        let Some(descriptor) = descriptor else {
-            self.hold(&prefix);
-            *self.nameless.entry(prefix).or_default() += 1;
+        let Some(peer) = self.peers.remove(&descriptor) else {
             return;
         };
-        match self.peers.get_mut(&descriptor) {
-            Some(peer) => {
-                let times = peer.prefixes.entry(Arc::clone(&prefix)).or_default();
-                let new = *times == 0;
-                // To subscribe twice changes nothing, where it is sure to be the same peer.
-                if new || peer.doubtful {
-                    *times += 1;
-                }
-                if new {
-                    self.hold(&prefix);
-                }
-            }
-            // The notice came to light after its sender's departure.
-            None => *self.departed.entry(prefix).or_default() += 1,
+        if peer.token.is_none() || peer.doubtful {
+            self.unknown.insert(descriptor);
         }
+        let token = peer.token.as_ref().map(|token| token.number);
+        if let Some(token) = peer.token {
+            self.remember(descriptor, token);
+        }
+        self.depart(token, peer.prefixes, peer.taken, false);
     }
 
-    /// Somebody took a subscription back, or departed.
-    pub(crate) fn unsubscribed(&mut self, descriptor: Option<i32>, prefix: &[u8]) {
-        if let Some(descriptor) = descriptor {
-            match self.peers.get_mut(&descriptor) {
-                Some(peer) => {
-                    if take_last(&mut peer.prefixes, prefix) {
-                        self.release(prefix);
-                    }
-                }
-                None => {
-                    take(&mut self.departed, prefix);
-                }
-            }
-        } else if take(&mut self.departed, prefix) {
-            // Its connection was taken off the books before.
-        } else if take(&mut self.nameless, prefix) {
-            self.release(prefix);
-        } else {
-            // A notice of the departed that was booked on the descriptor's next owner, on whom it
-            // counts once too often.
-            let holder = self
-                .peers
-                .values_mut()
-                .filter(|peer| peer.doubtful)
-                .max_by_key(|peer| peer.prefixes.get(prefix).copied());
-            if holder.is_some_and(|holder| take_last(&mut holder.prefixes, prefix)) {
+    /// Takes the subscriptions of a closed connection off the books.
+    fn depart(
+        &mut self,
+        token: Option<usize>,
+        prefixes: HashSet<Prefix>,
+        taken: Vec<Prefix>,
+        first: bool,
+    ) {
+        self.held -= prefixes.len();
+        if self.totals.is_some() {
+            for prefix in &prefixes {
                 self.release(prefix);
             }
         }
+        if !prefixes.is_empty() || !taken.is_empty() {
+            let departed = Departed::new(token, prefixes, taken);
+            if first {
+                self.departed.push_front(departed);
+            } else {
+                self.departed.push_back(departed);
+            }
+        }
     }
 
-    /// How many peers hear a message that begins with `start`; `None`: how many hear anything.
+    fn remember(&mut self, descriptor: i32, token: Token) {
+        let former = self.former.entry(descriptor).or_default();
+        if former.len() == FORMER {
+            former.pop_front();
+        }
+        former.push_back(token);
+    }
+
+    /// All notices that were there have been read and applied.
+    pub(crate) fn read_to_the_end(&mut self) {
+        self.departed.retain_mut(|departed| {
+            // Its own notices are among those that were read.
+            departed.taken = Vec::new();
+            let ended = departed.settled && departed.prefixes.is_empty();
+            departed.settled = true;
+            !ended
+        });
+        for descriptor in std::mem::replace(&mut self.fresh, std::mem::take(&mut self.opening)) {
+            if self.fresh.contains(&descriptor) {
+                continue;
+            }
+            self.former.remove(&descriptor);
+            self.unknown.remove(&descriptor);
+            if let Some(peer) = self.peers.get_mut(&descriptor) {
+                peer.fresh = false;
+            }
+        }
+    }
+
+    /// Whose notice it is. `hold` is called for a token that was not seen before.
+    fn place(&mut self, source: Source, hold: impl FnOnce() -> Held) -> Place {
+        let Source { descriptor, token } = source;
+        let new = || Token {
+            number: token,
+            _held: hold(),
+        };
+        let former = self.former.get(&descriptor);
+        if former.is_some_and(|former| former.iter().any(|one| one.number == token)) {
+            return Place::Departed(self.departed_of(token));
+        }
+        let Some(peer) = self.peers.get_mut(&descriptor) else {
+            // It was read after its sender's departure.
+            self.remember(descriptor, new());
+            return Place::Departed(self.departed_of(token));
+        };
+        if peer.is(token) {
+            let taken = std::mem::take(&mut peer.taken);
+            self.restore(source, taken);
+            return Place::Open;
+        }
+        peer.doubtful = peer.fresh && self.unknown.contains(&descriptor);
+        if let Some(earlier) = peer.token.replace(new()) {
+            // What was booked here is an earlier connection's.
+            let prefixes = std::mem::take(&mut peer.prefixes);
+            let taken = std::mem::take(&mut peer.taken);
+            self.depart(Some(earlier.number), prefixes, taken, true);
+            self.remember(descriptor, earlier);
+        }
+        Place::Open
+    }
+
+    /// Gives a connection back what made-up notices took off, which were those of inproc peers.
+    fn restore(&mut self, Source { descriptor, token }: Source, taken: Vec<Prefix>) {
+        for prefix in taken {
+            if let Some(peer) = self.peers.get_mut(&descriptor) {
+                peer.prefixes.insert(Arc::clone(&prefix));
+                self.held += 1;
+                self.hold(&prefix);
+            }
+            self.made_up(&prefix, Some(token));
+        }
+    }
+
+    /// The place of a closed connection, which may have had no subscription so far.
+    fn departed_of(&mut self, token: usize) -> usize {
+        let of_token = |departed: &Departed| departed.token == Some(token);
+        if let Some(departed) = self.departed.iter_mut().find(|one| of_token(one)) {
+            let taken = std::mem::take(&mut departed.taken);
+            departed.prefixes.extend(taken.iter().map(Arc::clone));
+            for prefix in taken {
+                self.made_up(&prefix, Some(token));
+            }
+            if let Some(place) = self.departed.iter().position(of_token) {
+                return place;
+            }
+        }
+        self.departed
+            .push_back(Departed::new(Some(token), HashSet::new(), Vec::new()));
+        self.departed.len() - 1
+    }
+
+    /// A peer subscribed to messages that begin with `prefix`; false when it did already. `hold`
+    /// keeps the token of a connection that was not seen before.
+    pub(crate) fn subscribed(
+        &mut self,
+        source: Option<Source>,
+        prefix: &[u8],
+        hold: impl FnOnce() -> Held,
+    ) -> bool {
+        let Some(source) = source else {
+            let prefix: Prefix = prefix.into();
+            self.hold(&prefix);
+            *self.nameless.entry(prefix).or_default() += 1;
+            return true;
+        };
+        match self.place(source, hold) {
+            Place::Open => {
+                let Some(peer) = self.peers.get_mut(&source.descriptor) else {
+                    return false;
+                };
+                if peer.prefixes.contains(prefix) {
+                    return false;
+                }
+                let prefix: Prefix = prefix.into();
+                peer.prefixes.insert(Arc::clone(&prefix));
+                self.held += 1;
+                self.hold(&prefix);
+                true
+            }
+            Place::Departed(place) => {
+                self.departed[place].prefixes.insert(prefix.into());
+                false
+            }
+        }
+    }
+
+    /// A peer took a subscription back, or libzmq did for a closed connection; false when nothing
+    /// changes.
+    pub(crate) fn unsubscribed(
+        &mut self,
+        source: Option<Source>,
+        prefix: &[u8],
+        hold: impl FnOnce() -> Held,
+    ) -> bool {
+        let Some(source) = source else {
+            return self.made_up(prefix, None);
+        };
+        match self.place(source, hold) {
+            Place::Open => self.take_from(source.descriptor, prefix),
+            Place::Departed(place) => {
+                self.take_from_departed(place, prefix);
+                false
+            }
+        }
+    }
+
+    fn take_from(&mut self, descriptor: i32, prefix: &[u8]) -> bool {
+        let peer = self.peers.get_mut(&descriptor);
+        let taken = peer.is_some_and(|peer| peer.prefixes.remove(prefix));
+        if taken {
+            self.held -= 1;
+            self.release(prefix);
+        }
+        taken
+    }
+
+    fn take_from_departed(&mut self, place: usize, prefix: &[u8]) {
+        self.departed[place].prefixes.remove(prefix);
+    }
+
+    /// A notice that names no connection, and is not that of the connection `other`.
+    fn made_up(&mut self, prefix: &[u8], other: Option<usize>) -> bool {
+        let mut departed = self.departed.iter_mut();
+        let has = |one: &&mut Departed| {
+            (other.is_none() || one.token != other) && one.prefixes.contains(prefix)
+        };
+        if let Some(departed) = departed.find(has) {
+            if let Some(prefix) = departed.prefixes.take(prefix) {
+                if !departed.settled {
+                    departed.taken.push(prefix);
+                } else if departed.prefixes.is_empty() {
+                    self.departed
+                        .retain(|one| !one.settled || !one.prefixes.is_empty());
+                }
+            }
+            return false;
+        }
+        // Of a closed connection whose notice was booked on the descriptor's next owner.
+        let doubtful = |peer: &Peer| peer.doubtful && peer.prefixes.contains(prefix);
+        let is_other = |peer: &Peer| other.is_some_and(|other| peer.is(other));
+        let mut peers = self.peers.iter().filter(|(_, peer)| !is_other(peer));
+        let holder = peers.find_map(|(at, peer)| doubtful(peer).then_some(*at));
+        if let Some(descriptor) = holder {
+            let taken = self.take_from(descriptor, prefix);
+            if let Some(peer) = self.peers.get_mut(&descriptor) {
+                peer.taken.push(prefix.into());
+            }
+            return taken;
+        }
+        let taken = take(&mut self.nameless, prefix);
+        if taken {
+            self.release(prefix);
+        }
+        taken
+    }
+
+    /// How many peers receive a message that begins with `start`; `None`: how many receive anything.
     pub(crate) fn count(&self, start: Option<&[u8]>) -> usize {
         let Some(start) = start else {
             let peers = self.peers.values().filter(|peer| !peer.prefixes.is_empty());
@@ -226,9 +470,9 @@ impl Ledger {
             .filter(|peer| {
                 let prefixes = &peer.prefixes;
                 if prefixes.len() > start.len() {
-                    (0..=start.len()).any(|length| prefixes.contains_key(&start[..length]))
+                    (0..=start.len()).any(|length| prefixes.contains(&start[..length]))
                 } else {
-                    prefixes.keys().any(|prefix| start.starts_with(prefix))
+                    prefixes.iter().any(|prefix| start.starts_with(prefix))
                 }
             })
             .count();
@@ -241,14 +485,53 @@ impl Ledger {
         peers + nameless
     }
 
-    /// Each subscription, and how many have it.
-    pub(crate) fn prefixes(&self) -> HashMap<Prefix, usize> {
-        let mut counts = self.nameless.clone();
-        for prefix in self.peers.values().flat_map(|peer| peer.prefixes.keys()) {
-            *counts.entry(Arc::clone(prefix)).or_default() += 1;
-        }
-        counts
+    /// Each subscription, once for each that has it: cheap to copy under a lock, and to be counted
+    /// without it.
+    pub(crate) fn prefixes(&self) -> Vec<(Prefix, usize)> {
+        let mut all = Vec::with_capacity(self.held + self.nameless.len());
+        all.extend(
+            self.nameless
+                .iter()
+                .map(|(prefix, count)| (Arc::clone(prefix), *count)),
+        );
+        let peers = self.peers.values();
+        all.extend(
+            peers
+                .flat_map(|peer| &peer.prefixes)
+                .map(|prefix| (Arc::clone(prefix), 1)),
+        );
+        all
     }
+
+    /// At most so many different subscriptions.
+    pub(crate) fn bound(&self) -> usize {
+        self.held + self.nameless.len()
+    }
+
+    /// Calls `each` with every subscription, once for each that has it.
+    pub(crate) fn each(&self, mut each: impl FnMut(&[u8])) {
+        for prefix in self.nameless.keys() {
+            each(prefix);
+        }
+        for prefix in self.peers.values().flat_map(|peer| &peer.prefixes) {
+            each(prefix);
+        }
+    }
+}
+
+impl Peer {
+    fn is(&self, token: usize) -> bool {
+        self.token.as_ref().is_some_and(|one| one.number == token)
+    }
+}
+
+/// How many have each of these.
+pub(crate) fn counted(prefixes: Vec<(Prefix, usize)>) -> HashMap<Prefix, usize> {
+    let mut counts = HashMap::with_capacity(prefixes.len());
+    for (prefix, count) in prefixes {
+        *counts.entry(prefix).or_default() += count;
+    }
+    counts
 }
 
 #[cfg(test)]

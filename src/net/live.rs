@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
+/// Reports of connections that one call reads at most.
+const HAPPENINGS: usize = 1_000;
+
 /// How long `close` waits for its port to be free.
 pub(crate) const LISTENER_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -26,6 +29,8 @@ pub(crate) struct Live {
     monitor: Option<Monitor>,
     pub(crate) socket: zmq::Socket,
     pub(crate) descriptor: RawFd,
+    /// Reports are left that the last call did not read.
+    behind: bool,
     /// The endpoints that it is bound to, as libzmq resolved them.
     pub(crate) bound: Vec<String>,
     /// The files of its `ipc://` listeners, which are removed when it closes.
@@ -62,6 +67,7 @@ impl Live {
                 monitor: Some(monitor),
                 socket,
                 descriptor,
+                behind: false,
                 bound: Vec::new(),
                 socket_files: Vec::new(),
                 links: Vec::new(),
@@ -109,6 +115,25 @@ impl Live {
     /// What to watch for reports.
     pub(crate) fn monitor_descriptor(&self) -> Option<RawFd> {
         self.monitor.as_ref().map(Monitor::descriptor)
+    }
+
+    /// Reads reports of its connections, a bounded number: peers may connect and leave faster than
+    /// they can be read. True when there was one.
+    pub(crate) fn read_happenings(&mut self, mut each: impl FnMut(&Happening)) -> bool {
+        self.behind = false;
+        for count in 0..HAPPENINGS {
+            let Some(happening) = self.next_happening() else {
+                return count > 0;
+            };
+            each(&happening);
+        }
+        self.behind = true;
+        true
+    }
+
+    /// Whether reports are left that the last call did not read.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// The next report of its connections.

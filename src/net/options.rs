@@ -76,6 +76,9 @@ pub(crate) fn apply_publisher(
     connects: bool,
     connecting: &Connecting,
 ) -> Result<(), Errno> {
+    // libzmq reads all that a peer has sent, without end where the peer sends faster; so few at a time
+    // that it comes to an end. What follows waits on the network.
+    socket.set_rcvhwm(2)?;
     sys::set_int(socket, sys::XPUB_VERBOSER, 1)?;
     // Only one way each: each connection owns such a buffer, and subscriptions are few and short.
     sys::set_int(socket, sys::OUT_BATCH_SIZE, connecting.batch_bytes)?;

@@ -15,6 +15,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// After so many messages notices are read.
+const READ_EVERY: u64 = 1_024;
+
 /// Beyond so many topics the numbering starts afresh under a new instance id.
 const MAX_NUMBERED_TOPICS: usize = 65_536;
 
@@ -98,15 +101,29 @@ impl Room for Outbox {
     fn has_left(&self) -> bool {
         false
     }
+
+    fn is_behind(&self) -> bool {
+        self.audience.is_behind()
+    }
+
+    fn has_just_read(&self) -> bool {
+        self.audience.last_read() > 0
+    }
 }
 
 impl Outbox {
     /// One that stamps its messages if it has a name.
-    pub(crate) fn new(framing: Framing, name: Option<String>) -> Self {
+    pub(crate) fn new(framing: Framing, name: Option<String>, max_subscriptions: usize) -> Self {
         Self {
             framing,
             signer: name.map(Signer::new),
-            audience: Audience::new(framing, Ledger::default(), Heard::nothing(), false),
+            audience: Audience::new(
+                framing,
+                Ledger::default(),
+                Heard::nothing(),
+                false,
+                max_subscriptions,
+            ),
             sent: 0,
             sent_bytes: 0,
         }
@@ -150,6 +167,10 @@ impl Outbox {
             self.send_several(live, payload, topic)?
         };
         if sent {
+            // Each send may make libzmq take in a few notices; without a pause they would pile up.
+            if self.sent % READ_EVERY == 0 {
+                self.read_notices(live);
+            }
             self.sent += 1;
             self.sent_bytes += payload.bytes.len() as u64;
         }

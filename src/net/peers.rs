@@ -2,11 +2,13 @@
 
 use super::events::{Awaited, Event, Kind};
 use super::live::Live;
-use super::monitor::{Failure, Happening};
+use super::monitor::{Connection, Failure, Happening};
 use super::outbox::unix_nanoseconds;
-use super::witness::Witness;
+use super::witness::{self, Witness};
 use super::{address, context, spare};
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long somebody waits for nobody before it is said.
@@ -38,6 +40,14 @@ const FAILED_HOSTS: usize = 16;
 
 /// How long it is not said again that there is no room for more.
 const FULL: Duration = Duration::from_secs(60);
+
+/// How long connections from the address of a peer that was cut off are refused. Many peers may
+/// share an address, behind a router; all programs of this host share the loopback address.
+const REFUSAL: Duration = Duration::from_secs(10);
+const LOOPBACK_REFUSAL: Duration = Duration::from_secs(2);
+
+/// Addresses that are refused at most at a time; beyond, the one whose time is over first is admitted.
+const REFUSED: usize = 1_024;
 
 /// How a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +112,8 @@ pub(crate) struct Peers {
     accepted: HashMap<i32, Peer>,
     /// Of those who send: a publisher has too many peers to afford a second descriptor for each.
     witnesses: HashMap<i32, Witness>,
+    /// Addresses whose connections are refused, and until when.
+    refused: HashMap<IpAddr, Instant>,
     /// Tell everything, not only what the log wants.
     tell_all: bool,
     /// Of an object that connects to nobody; links have their own.
@@ -127,6 +139,29 @@ impl Peers {
             ..Self::default()
         }
     }
+
+    fn refuse(&mut self, ip: IpAddr, time: Duration) {
+        let now = Instant::now();
+        self.refused.retain(|_, until| *until > now);
+        if self.refused.len() >= REFUSED {
+            let first = self.refused.iter().min_by_key(|(_, until)| **until);
+            if let Some(first) = first.map(|(ip, _)| *ip) {
+                self.refused.remove(&first);
+            }
+        }
+        self.refused.insert(ip, now + time);
+    }
+
+    fn is_refused(&self, ip: IpAddr) -> bool {
+        let until = self.refused.get(&ip);
+        until.is_some_and(|until| *until > Instant::now())
+    }
+}
+
+/// The host of a numeric TCP address.
+fn ip_of(address: &str) -> Option<IpAddr> {
+    let address: SocketAddr = address.parse().ok()?;
+    Some(address.ip().to_canonical())
 }
 
 /// `tcp://1.2.3.4:5` as a person types it.
@@ -157,6 +192,7 @@ impl Live {
         match happening {
             Happening::Opened(connection) => {
                 if connection.accepted {
+                    self.refuse(connection);
                     if spare::is_running_out(connection.descriptor) {
                         self.no_room();
                     }
@@ -413,8 +449,42 @@ impl Live {
         }
     }
 
+    /// Ends a connection, and refuses its address for a while; false where that cannot be done.
+    pub(crate) fn cut(&mut self, descriptor: i32, mut reason: String) -> bool {
+        let Some(address) = self.address_of(descriptor).map(ToOwned::to_owned) else {
+            return false;
+        };
+        if !witness::shut(descriptor, &address, &self.bound) {
+            return false;
+        }
+        if let Some(ip) = ip_of(&address).filter(|_| self.peers.accepted.contains_key(&descriptor))
+        {
+            let refusal = if ip.is_loopback() {
+                LOOPBACK_REFUSAL
+            } else {
+                REFUSAL
+            };
+            let seconds = refusal.as_secs();
+            let _ = write!(
+                reason,
+                ". New connections from {ip} are refused for {seconds} s"
+            );
+            self.peers.refuse(ip, refusal);
+        }
+        self.tell(Kind::CutOff(reason), &address);
+        true
+    }
+
+    /// Ends a new connection from an address that is refused.
+    fn refuse(&mut self, connection: &Connection) {
+        let remote = typed(&connection.remote);
+        if ip_of(remote).is_some_and(|ip| self.peers.is_refused(ip)) {
+            witness::shut(connection.descriptor, remote, &[]);
+        }
+    }
+
     /// Says that a peer broke a rule.
     pub(crate) fn cut_off(&self, address: &str) {
-        self.tell(Kind::CutOff, address);
+        self.tell(Kind::CutOff(String::new()), address);
     }
 }

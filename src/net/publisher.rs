@@ -2,6 +2,7 @@
 
 use super::filter::Subscription;
 use super::frame::Payload;
+use super::ledger::counted;
 use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::outbox::Outbox;
@@ -59,6 +60,8 @@ pub struct Config {
     pub on_full: OnFull,
     /// Messages queued for each peer; 0 is no limit.
     pub high_water_mark: i32,
+    /// Subscriptions of one peer, and of all together, before a peer is cut off; 0 is no limit.
+    pub max_subscriptions: usize,
     /// The largest message that may be sent.
     pub max_message_bytes: usize,
     /// How long unsent messages outlive the close.
@@ -127,7 +130,10 @@ impl Publisher {
         .map_err(|errno| errno.during("cannot set up a publisher"))?;
         let live = address::bind_all(live, &config.bind, checkpoint)?;
         let endpoints = live.bound.clone();
-        let owner = Owner::new(live, Outbox::new(config.framing, config.name))?;
+        let owner = Owner::new(
+            live,
+            Outbox::new(config.framing, config.name, config.max_subscriptions),
+        )?;
         links::connect_all(&owner, &config.connect)?;
         Ok(Self {
             owner,
@@ -194,7 +200,10 @@ impl Publisher {
         let mut full_since = None;
         let outcome = self.owner.wait(deadline, checkpoint, |live, outbox| {
             // Takes in the acknowledgements that make room.
-            live.run_commands();
+            if live.run_commands() {
+                // Notices, which would otherwise pile up.
+                outbox.read_notices(live);
+            }
             let sent = outbox.send(live, payload, topic)?;
             if !sent {
                 full_since.get_or_insert_with(Instant::now);
@@ -321,7 +330,7 @@ impl Publisher {
         outbox.read_notices(live);
         let prefixes = outbox.audience.ledger.prefixes();
         drop(entered);
-        Ok(prefixes
+        Ok(counted(prefixes)
             .into_iter()
             .map(|(prefix, count)| (Subscription::from_wire(&prefix, self.framing), count))
             .collect())

@@ -17,6 +17,7 @@ mod outlet;
 mod pump;
 
 use super::filter::Subscription;
+use super::ledger::counted;
 use super::options::Connecting;
 use super::outbox::unix_nanoseconds;
 use super::peers::Peer;
@@ -63,6 +64,8 @@ pub struct Config {
     pub on_full: OnFull,
     /// Messages queued for each peer; 0 is no limit.
     pub high_water_mark: i32,
+    /// Subscriptions of one peer, and of all together, before a peer is cut off; 0 is no limit.
+    pub max_subscriptions: usize,
     /// A publisher that sends a larger frame is cut off.
     pub max_message_bytes: usize,
     /// How long unsent messages outlive the close.
@@ -231,7 +234,7 @@ impl Relay {
         let _caller = self.hub.call();
         let backend = &self.hub.backend;
         let prefixes = backend.look_at(|_, outlet| outlet.audience.ledger.prefixes())?;
-        Ok(prefixes
+        Ok(counted(prefixes)
             .into_iter()
             .map(|(prefix, count)| (Subscription::from_wire(&prefix, Framing::Plain), count))
             .collect())

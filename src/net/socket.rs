@@ -31,6 +31,16 @@ pub(crate) trait Room: Send + 'static {
     /// Whether something is left that another waiting thread could take.
     fn has_left(&self) -> bool;
 
+    /// Whether input from peers is left that the last call did not read, as one reads a bounded amount.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    /// Whether the last call read what a peer sent, so that more may follow.
+    fn has_just_read(&self) -> bool {
+        false
+    }
+
     /// Whether something must be told a little later.
     fn has_untold(&self) -> bool {
         false
@@ -305,15 +315,22 @@ impl<R: Room> Housed for Owner<R> {
         let (mended, pending) = links::mend(live, room);
         live.watch_silence(in_use, waited_on);
         let busy = pending || in_use || room.has_untold();
+        let behind = live.is_behind() || room.is_behind();
+        // A burst of subscriptions is read as it arrives.
+        let watched = !attended && (!busy || (!waited_on && room.has_just_read()));
         let descriptors = [
             live.monitor_descriptor(),
-            (!busy && !attended).then_some(live.descriptor),
+            watched.then_some(live.descriptor),
         ];
         if mended || reported {
             // Connecting ran the socket's commands; a report may be what somebody waits for.
             slot.wake_others(None);
         }
-        Look { busy, descriptors }
+        Look {
+            busy,
+            behind,
+            descriptors,
+        }
     }
 
     fn end(&self) {

@@ -82,6 +82,8 @@ impl<R: Room> Owner<R> {
         }
         let mut ran_commands = true;
         let mut checked = Instant::now();
+        // Input is left that one attempt did not read.
+        let mut behind = false;
         loop {
             if std::mem::take(&mut tried) {
                 // Whoever waits after each single message has mostly just sent one, and waits for the
@@ -101,6 +103,9 @@ impl<R: Room> Owner<R> {
                 if let Some(found) = outcome? {
                     return Ok(Some(found));
                 }
+                let slot = &*entered.slot;
+                let live = slot.live.as_ref();
+                behind = slot.room.is_behind() || live.is_some_and(Live::is_behind);
             }
             if deadline.expired() {
                 return Ok(None);
@@ -108,7 +113,11 @@ impl<R: Room> Owner<R> {
             let slice = deadline.slice();
             let before = Instant::now();
             // Rounded up, lest the last millisecond is spent spinning.
-            let milliseconds = i64::from(options::milliseconds(slice)) + 1;
+            let milliseconds = if std::mem::take(&mut behind) {
+                0
+            } else {
+                i64::from(options::milliseconds(slice)) + 1
+            };
             let ready = match place.me.descriptor() {
                 Some(mine) => sys::poll(&[place.descriptor, mine], milliseconds),
                 None => sys::poll(&[place.descriptor], milliseconds),

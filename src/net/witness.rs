@@ -49,6 +49,39 @@ impl Witness {
     }
 }
 
+/// Ends this connection in both directions. False where the descriptor is another connection's by
+/// now: it is checked on a copy, which nothing can close meanwhile. `remote` is the peer's address
+/// over TCP, and `bound` has the endpoints that it may have come to over ipc.
+#[cfg(unix)]
+pub(crate) fn shut(descriptor: i32, remote: &str, bound: &[String]) -> bool {
+    use std::net::Shutdown;
+    use std::os::fd::BorrowedFd;
+    use std::os::unix::net::UnixStream;
+
+    if let Some(Witness(stream)) = Witness::of(descriptor, remote) {
+        return stream.shutdown(Shutdown::Both).is_ok();
+    }
+    if descriptor < 0 || !bound.iter().any(|bound| bound.starts_with("ipc://")) {
+        return false;
+    }
+    // SAFETY: it is used for nothing but the copy, which fails for a number that is not open.
+    let Ok(copy) = (unsafe { BorrowedFd::borrow_raw(descriptor) }).try_clone_to_owned() else {
+        return false;
+    };
+    let stream = UnixStream::from(copy);
+    let Ok(local) = stream.local_addr() else {
+        return false;
+    };
+    let path = local.as_pathname().and_then(std::path::Path::to_str);
+    let ours = |bound: &String| path.is_some() && bound.strip_prefix("ipc://") == path;
+    bound.iter().any(ours) && stream.shutdown(Shutdown::Both).is_ok()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn shut(_: i32, _: &str, _: &[String]) -> bool {
+    false
+}
+
 /// Whether this is a connection that the other side has not ended yet. The number may be anybody's.
 #[cfg(unix)]
 pub(crate) fn is_connected(descriptor: i32) -> bool {

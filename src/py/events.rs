@@ -130,7 +130,10 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("why", name)?;
             "loopback"
         }
-        Kind::CutOff => "cut off",
+        Kind::CutOff(why) => {
+            details.set_item("why", why)?;
+            "cut off"
+        }
         Kind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what))?;
             "subscribed"

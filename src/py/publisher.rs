@@ -42,6 +42,8 @@ const BREATH: Duration = Duration::from_millis(5);
 ///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
 ///         subscriber alone, "block" waits for the slowest, "raise" raises QueueFullError.
 ///     high_water_mark: How many messages are queued for each subscriber; 0 means no limit.
+///     max_subscriptions: How many subscriptions one peer may have, and all peers together; 0 means no
+///         limit. Above it the peer that has most is cut off, with a warning in the log.
 ///     max_message_bytes: The largest message that may be sent, in bytes.
 ///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
@@ -97,10 +99,10 @@ impl Publisher {
     #[classmethod]
     #[pyo3(
         signature = (bind = None, *others, connect = None, name = None, framing = "plain", on_full = "drop",
-                     high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some(KeepAlive::DEFAULT),
+                     high_water_mark = Whole(10_000), max_subscriptions = Whole(20_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some(KeepAlive::DEFAULT),
                      reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None, **unknown),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
-                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
+                          high_water_mark=10000, max_subscriptions=20000, max_message_bytes=67108864, linger=1.0, keepalive=(5.0, 4.0, 3), \
                           reconnect_max=2.0, batch_bytes=262144, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
@@ -113,6 +115,7 @@ impl Publisher {
         framing: &str,
         on_full: &str,
         high_water_mark: Whole,
+        max_subscriptions: Whole,
         max_message_bytes: Whole,
         linger: Seconds,
         keepalive: Option<KeepAlive>,
@@ -155,6 +158,7 @@ impl Publisher {
             framing: Framing::parse(framing)?,
             on_full: OnFull::parse(on_full)?,
             high_water_mark: arguments::high_water_mark(high_water_mark)?,
+            max_subscriptions: arguments::count("max_subscriptions", max_subscriptions, 0)?,
             max_message_bytes: arguments::count("max_message_bytes", max_message_bytes, 1)?,
             linger: arguments::linger(linger)?,
             connecting,

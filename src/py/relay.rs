@@ -45,6 +45,8 @@ const BACKEND: &str = "*:5555";
 ///         wait in the relay and then at their publishers.
 ///     high_water_mark: How many messages are queued for each subscriber, and from each publisher;
 ///         0 means no limit.
+///     max_subscriptions: How many subscriptions one peer may have, and all peers together; 0 means no
+///         limit. Above it the peer that has most is cut off, with a warning in the log.
 ///     max_message_bytes: A publisher that sends a larger frame is cut off.
 ///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
 ///     capture: Where to keep all messages: a `Transcript`, which stays open, or the path of one
@@ -109,10 +111,10 @@ impl Relay {
     #[classmethod]
     #[pyo3(
         signature = (frontend = Addresses::from(FRONTEND), *, backend = Addresses::from(BACKEND), connect = Addresses(Vec::new()), publish_to = Addresses(Vec::new()),
-                     on_full = "drop", high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), capture = None, last_value_cache = Topics(0),
+                     on_full = "drop", high_water_mark = Whole(10_000), max_subscriptions = Whole(20_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), capture = None, last_value_cache = Topics(0),
                      keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None, **unknown),
         text_signature = "(frontend='*:5556', *, backend='*:5555', connect=(), publish_to=(), on_full='drop', \
-                          high_water_mark=10000, max_message_bytes=67108864, linger=1.0, capture=None, last_value_cache=False, \
+                          high_water_mark=10000, max_subscriptions=20000, max_message_bytes=67108864, linger=1.0, capture=None, last_value_cache=False, \
                           keepalive=(5.0, 4.0, 3), reconnect_max=2.0, batch_bytes=131072, on_event=None)"
     )]
     #[allow(clippy::too_many_arguments)] // keyword arguments, each with its default
@@ -124,6 +126,7 @@ impl Relay {
         publish_to: Addresses,
         on_full: &str,
         high_water_mark: Whole,
+        max_subscriptions: Whole,
         max_message_bytes: Whole,
         linger: Seconds,
         capture: Option<&Bound<'_, PyAny>>,
@@ -147,6 +150,7 @@ impl Relay {
         }
         let on_full = OnFull::parse(on_full)?;
         let high_water_mark = arguments::high_water_mark(high_water_mark)?;
+        let max_subscriptions = arguments::count("max_subscriptions", max_subscriptions, 0)?;
         let max_message_bytes = arguments::count("max_message_bytes", max_message_bytes, 1)?;
         let wait = arguments::linger(linger)?;
         let on_event = Callback::new(arguments::callback(py, on_event)?);
@@ -163,6 +167,7 @@ impl Relay {
             publish_to: publish_to.0,
             on_full,
             high_water_mark,
+            max_subscriptions,
             max_message_bytes,
             linger: wait,
             connecting,

@@ -34,11 +34,7 @@ impl Room for Intake {
         if run_commands {
             live.run_commands();
         }
-        let mut reported = false;
-        while live.next_happening().is_some() {
-            reported = true;
-        }
-        reported
+        live.read_happenings(|_| {})
     }
 
     fn has_left(&self) -> bool {

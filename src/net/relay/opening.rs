@@ -73,7 +73,14 @@ pub(super) fn open_backend(
         })
         .map_err(|errno| errno.during("cannot set up a relay"))?;
     let live = address::bind_all(live, &config.backend, checkpoint)?;
-    Owner::new(live, Outlet::new(Arc::clone(wake), config.cached_topics))
+    Owner::new(
+        live,
+        Outlet::new(
+            Arc::clone(wake),
+            config.cached_topics,
+            config.max_subscriptions,
+        ),
+    )
 }
 
 pub(super) fn start(hub: &Arc<Hub>) -> Result<()> {

@@ -8,7 +8,7 @@
 
 use super::super::audience::{Audience, Notice};
 use super::super::events::Kind;
-use super::super::frame::Frame;
+use super::super::frame::{Frame, Source};
 use super::super::heard::Heard;
 use super::super::ledger::Ledger;
 use super::super::live::Live;
@@ -52,6 +52,10 @@ impl Room for Outlet {
         false
     }
 
+    fn is_behind(&self) -> bool {
+        self.audience.is_behind()
+    }
+
     fn has_untold(&self) -> bool {
         self.untold > 0
     }
@@ -67,7 +71,7 @@ impl Room for Outlet {
 
 impl Outlet {
     /// One that keeps the latest messages of so many topics.
-    pub(super) fn new(wake: Arc<Wake>, cached_topics: usize) -> Self {
+    pub(super) fn new(wake: Arc<Wake>, cached_topics: usize, max_subscriptions: usize) -> Self {
         Self {
             wake,
             audience: Audience::new(
@@ -75,6 +79,7 @@ impl Outlet {
                 Ledger::with_totals(),
                 Heard::everything(),
                 cached_topics > 0,
+                max_subscriptions,
             ),
             late: (cached_topics > 0).then(|| Late {
                 cache: Cache::new(cached_topics),
@@ -95,7 +100,9 @@ impl Outlet {
         let reported = self.audience.read(live, |live, ledger, notice| {
             late.admit(live, ledger, notice);
         });
-        late.fresh.clear();
+        if self.audience.is_booked() {
+            late.fresh.clear();
+        }
         reported
     }
 
@@ -150,7 +157,7 @@ impl Late {
         live: &mut Live,
         ledger: &Ledger,
         mut missed: Vec<Frames>,
-        source: Option<i32>,
+        source: Option<Source>,
     ) {
         let is_heard = |frames: &Frames| self.is_heard(ledger, &frames[0]);
         let shared = missed.iter().filter(|frames| is_heard(frames)).count();
@@ -183,8 +190,8 @@ impl Late {
 /// Sends to whoever sent the last notice, and to nobody else. Where libzmq takes in the departure of
 /// anybody just before, it has forgotten whom that is, and all who hear it get it again: a newcomer
 /// without the latest message would be worse off than others with two of the same.
-fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<i32>) -> bool {
-    if !source.is_none_or(witness::is_connected) {
+fn send_to_newcomer(live: &mut Live, frames: &Frames, source: Option<Source>) -> bool {
+    if !source.is_none_or(|source| witness::is_connected(source.descriptor)) {
         // It has left already.
         return false;
     }

@@ -193,7 +193,7 @@ impl Hub {
         // In this order: nothing is done with the frontend that could run the backend's commands.
         let arrived = from.run_commands();
         let noticed = to.run_commands();
-        if noticed || (arrived && !intake.paused && !held) {
+        if noticed || outlet.audience.is_behind() || (arrived && !intake.paused && !held) {
             return Ok(Next::More);
         }
         let sockets = [from.descriptor, to.descriptor];

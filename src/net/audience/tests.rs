@@ -1,0 +1,1 @@
+//! Limits on what peers send, against a real socket.
