@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import socket
-from typing import TYPE_CHECKING, Callable
+from collections import Counter
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import pytest
 
+from faults.hostile import frame
 from patience import PATIENCE, Background, until
+from strangers import introduce
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -283,3 +288,95 @@ def test_a_connection_taken_back_amid_its_making_leaves_nothing(publisher: Publi
         assert subscriber.peers == []
         until(lambda: publisher.peers == [])
         until(lambda: subscriber.peers == [])
+
+
+# ---- the counts equal what ZeroMQ delivers
+
+
+@contextlib.contextmanager
+def raw_subscriber(publisher: Publisher) -> Iterator[socket.socket]:
+    """A connection that sends subscriptions as it likes, like other implementations do."""
+    address = ("127.0.0.1", int(where(publisher).rpartition(":")[2]))
+    with socket.create_connection(address) as connection:
+        introduce(connection, b"SUB")
+        yield connection
+
+
+def test_a_topic_subscribed_to_twice_ends_with_one_unsubscription(publisher: Publisher) -> None:
+    # The second connection gets the descriptor of the first, which never subscribed.
+    with raw_subscriber(publisher):
+        until(lambda: len(publisher.peers) == 1)
+    until(lambda: publisher.peers == [])
+    with raw_subscriber(publisher) as connection:
+        connection.sendall(2 * frame(b"\x01twice:") + frame(b"\x01other:"))
+        publisher.wait_for_subscribers(1, topic="other", timeout=PATIENCE)
+        assert publisher.topics == {"twice": 1, "other": 1}
+        connection.sendall(frame(b"\x00twice:") + frame(b"\x01third:"))
+        publisher.wait_for_subscribers(1, topic="third", timeout=PATIENCE)
+        assert publisher.topics == {"other": 1, "third": 1}
+        with pytest.raises(TimeoutError):
+            publisher.wait_for_subscribers(1, topic="twice", timeout=0)
+
+
+def test_an_inproc_subscriber_is_not_counted_after_it_left() -> None:
+    with Publisher(["127.0.0.1:0", "inproc://counts"]) as publisher:
+        with raw_subscriber(publisher):
+            until(lambda: len(publisher.peers) == 1)
+        until(lambda: publisher.peers == [])
+        with raw_subscriber(publisher) as connection:
+            connection.sendall(2 * frame(b"\x01twice:"))
+            publisher.wait_for_subscribers(1, topic="twice", timeout=PATIENCE)
+        until(lambda: publisher.peers == [] and publisher.topics == {})
+        for _ in range(3):
+            with Subscriber("inproc://counts", topics=["twice"]):
+                until(lambda: publisher.topics == {"twice": 1})
+            until(lambda: publisher.topics == {})
+
+
+def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publisher) -> None:
+    seed = int(os.environ.get("ZMQCHAT_TEST_SEED", "20240302"))
+    print(f"ZMQCHAT_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    topics = ["a", "b", "c"]
+    with contextlib.ExitStack() as stack:
+        peers: list[tuple[contextlib.ExitStack, socket.socket]] = []
+        for round_ in range(30):
+            for _ in range(20):
+                if not peers or (chance.random() < 0.3 and len(peers) < 6):
+                    own = stack.enter_context(contextlib.ExitStack())
+                    peers.append((own, own.enter_context(raw_subscriber(publisher))))
+                elif chance.random() < 0.2:
+                    peers.pop(chance.randrange(len(peers)))[0].close()
+                else:
+                    _, connection = chance.choice(peers)
+                    changes = [
+                        bytes([chance.random() < 0.6]) + chance.choice(topics).encode() + b":"
+                        for _ in range(chance.randint(1, 5))
+                    ]
+                    connection.sendall(b"".join(map(frame, changes)))
+            # All of it has arrived when the last subscription of each peer has.
+            end = f"end{round_}"
+            for _, connection in peers:
+                connection.sendall(frame(f"\x01{end}:".encode()))
+            if peers:
+                publisher.wait_for_subscribers(len(peers), topic=end, timeout=PATIENCE)
+            until(lambda: len(publisher.peers) == len(peers))
+            counts = publisher.topics
+            for topic in [*topics, end]:
+                publisher.send("", topic=topic)
+            delivered: Counter[str] = Counter()
+            for _, connection in peers:
+                delivered.update(until_topic(connection, end))
+            for topic in topics:
+                assert counts.get(topic, 0) == delivered[topic], (round_, topic)
+
+
+def until_topic(connection: socket.socket, last: str) -> list[str]:
+    """The topics of all messages that arrive, up to and without the last one."""
+    found: list[str] = []
+    while True:
+        head = connection.recv(2, socket.MSG_WAITALL)
+        topic = connection.recv(head[1], socket.MSG_WAITALL).decode()[:-1]
+        if topic == last:
+            return found
+        found.append(topic)

@@ -107,7 +107,8 @@ class Event:
             type.
         at: When: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
-        count: How many messages were lost, or how often a queue ran full; 0 for other kinds.
+        count: How many messages were lost (0 where the number is unknown), or how often a queue ran
+            full; 0 for other kinds.
         reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
             "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
             addresses that it listens at), "not connected" (it neither connects nor listens), "not a
@@ -157,7 +158,8 @@ class Event:
             )
         if self.kind == "lost":
             plural = "" if self.count == 1 else "s"
-            return f"{self.count} message{plural} of {address or _SEVERAL} lost: {self.reason}"
+            count = self.count or "an unknown number of"
+            return f"{count} message{plural} of {address or _SEVERAL} lost: {self.reason}"
         what = self.subscription
         if isinstance(what, bytes):
             what = what.decode(errors="backslashreplace") + "*"

@@ -35,6 +35,8 @@ pub(crate) struct Audience {
     framing: Framing,
     /// Subscriptions of one peer, and of all together; 0 is no limit.
     max_subscriptions: usize,
+    /// See [`IDLE_FRAMES`].
+    idle_frames: u64,
     /// Read, and not booked before the monitor has been read to its end.
     notices: Vec<Frame>,
     /// Whether each notice is shown to the caller before it is booked.
@@ -68,7 +70,7 @@ impl Meter {
 
     /// Counts one frame, after which the connection holds so many subscriptions; true when that is
     /// too much.
-    fn count(&mut self, now: Instant, held: usize) -> bool {
+    fn count(&mut self, now: Instant, held: usize, idle_frames: u64) -> bool {
         if held > self.peak {
             self.peak = held;
             return false;
@@ -78,15 +80,15 @@ impl Meter {
             self.idle = 0;
         }
         self.idle += 1;
-        self.idle > self.most()
+        self.idle > self.most(idle_frames)
     }
 
-    fn most(&self) -> u64 {
-        IDLE_FRAMES + 2 * self.peak as u64
+    fn most(&self, idle_frames: u64) -> u64 {
+        idle_frames + 2 * self.peak as u64
     }
 
     /// Why its connection is cut off.
-    fn reason(&self, now: Instant) -> String {
+    fn reason(&self, now: Instant, idle_frames: u64) -> String {
         let seconds = now.duration_since(self.since).as_secs_f64().max(0.001);
         #[allow(clippy::cast_precision_loss)] // for people
         let rate = self.idle as f64 / seconds;
@@ -94,7 +96,7 @@ impl Meter {
             "it sent {} frames within {seconds:.1} s ({rate:.0} per second) that added no \
              subscription; the limit is {} within {} s",
             self.idle,
-            self.most(),
+            self.most(idle_frames),
             WINDOW.as_secs()
         )
     }
@@ -114,6 +116,7 @@ impl Audience {
             heard,
             framing,
             max_subscriptions,
+            idle_frames: IDLE_FRAMES,
             notices: Vec::new(),
             shows,
             behind: false,
@@ -213,8 +216,8 @@ impl Audience {
         if meter.token != source.token {
             *meter = new();
         }
-        if meter.count(now, self.ledger.held_by(source)) {
-            let reason = meter.reason(now);
+        if meter.count(now, self.ledger.held_by(source), self.idle_frames) {
+            let reason = meter.reason(now, self.idle_frames);
             // Should it fail, the next frame tries again only after as many more.
             *meter = new();
             self.cut(live, source.descriptor, reason);

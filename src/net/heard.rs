@@ -101,6 +101,12 @@ impl Heard {
         }
     }
 
+    /// How many entries the table has.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.stems.len()
+    }
+
     /// Makes the table anew where most of it is of subscriptions that ended.
     pub(crate) fn renew(&mut self, ledger: &Ledger) {
         if self.added > SPARE + 4 * ledger.bound() {

@@ -47,7 +47,7 @@ struct Peer {
     doubtful: bool,
     /// What made-up notices took off while that was in doubt. Another notice of the same token shows
     /// that they were not its own.
-    taken: Vec<Prefix>,
+    withdrawn: Vec<Prefix>,
 }
 
 /// A closed connection whose made-up notices have yet to be read.
@@ -55,17 +55,17 @@ struct Departed {
     token: Option<usize>,
     prefixes: HashSet<Prefix>,
     /// What made-up notices took off while notices of its own could follow.
-    taken: Vec<Prefix>,
+    withdrawn: Vec<Prefix>,
     /// It was closed before the last notices were read.
     settled: bool,
 }
 
 impl Departed {
-    fn new(token: Option<usize>, prefixes: HashSet<Prefix>, taken: Vec<Prefix>) -> Self {
+    fn new(token: Option<usize>, prefixes: HashSet<Prefix>, withdrawn: Vec<Prefix>) -> Self {
         Self {
             token,
             prefixes,
-            taken,
+            withdrawn,
             settled: false,
         }
     }
@@ -235,7 +235,7 @@ impl Ledger {
         if let Some(token) = peer.token {
             self.remember(descriptor, token);
         }
-        self.depart(token, peer.prefixes, peer.taken, false);
+        self.depart(token, peer.prefixes, peer.withdrawn, false);
     }
 
     /// Takes the subscriptions of a closed connection off the books.
@@ -243,7 +243,7 @@ impl Ledger {
         &mut self,
         token: Option<usize>,
         prefixes: HashSet<Prefix>,
-        taken: Vec<Prefix>,
+        withdrawn: Vec<Prefix>,
         first: bool,
     ) {
         self.held -= prefixes.len();
@@ -252,8 +252,8 @@ impl Ledger {
                 self.release(prefix);
             }
         }
-        if !prefixes.is_empty() || !taken.is_empty() {
-            let departed = Departed::new(token, prefixes, taken);
+        if !prefixes.is_empty() || !withdrawn.is_empty() {
+            let departed = Departed::new(token, prefixes, withdrawn);
             if first {
                 self.departed.push_front(departed);
             } else {
@@ -274,7 +274,7 @@ impl Ledger {
     pub(crate) fn read_to_the_end(&mut self) {
         self.departed.retain_mut(|departed| {
             // Its own notices are among those that were read.
-            departed.taken = Vec::new();
+            departed.withdrawn = Vec::new();
             let ended = departed.settled && departed.prefixes.is_empty();
             departed.settled = true;
             !ended
@@ -303,29 +303,29 @@ impl Ledger {
             return Place::Departed(self.departed_of(token));
         }
         let Some(peer) = self.peers.get_mut(&descriptor) else {
-            // It was read after its sender's departure.
+            // It was read after its sender's departure, or the connection was refused.
             self.remember(descriptor, new());
             return Place::Departed(self.departed_of(token));
         };
         if peer.is(token) {
-            let taken = std::mem::take(&mut peer.taken);
-            self.restore(source, taken);
+            let withdrawn = std::mem::take(&mut peer.withdrawn);
+            self.restore(source, withdrawn);
             return Place::Open;
         }
         peer.doubtful = peer.fresh && self.unknown.contains(&descriptor);
         if let Some(earlier) = peer.token.replace(new()) {
             // What was booked here is an earlier connection's.
             let prefixes = std::mem::take(&mut peer.prefixes);
-            let taken = std::mem::take(&mut peer.taken);
-            self.depart(Some(earlier.number), prefixes, taken, true);
+            let withdrawn = std::mem::take(&mut peer.withdrawn);
+            self.depart(Some(earlier.number), prefixes, withdrawn, true);
             self.remember(descriptor, earlier);
         }
         Place::Open
     }
 
     /// Gives a connection back what made-up notices took off, which were those of inproc peers.
-    fn restore(&mut self, Source { descriptor, token }: Source, taken: Vec<Prefix>) {
-        for prefix in taken {
+    fn restore(&mut self, Source { descriptor, token }: Source, withdrawn: Vec<Prefix>) {
+        for prefix in withdrawn {
             if let Some(peer) = self.peers.get_mut(&descriptor) {
                 peer.prefixes.insert(Arc::clone(&prefix));
                 self.held += 1;
@@ -339,9 +339,9 @@ impl Ledger {
     fn departed_of(&mut self, token: usize) -> usize {
         let of_token = |departed: &Departed| departed.token == Some(token);
         if let Some(departed) = self.departed.iter_mut().find(|one| of_token(one)) {
-            let taken = std::mem::take(&mut departed.taken);
-            departed.prefixes.extend(taken.iter().map(Arc::clone));
-            for prefix in taken {
+            let withdrawn = std::mem::take(&mut departed.withdrawn);
+            departed.prefixes.extend(withdrawn.iter().map(Arc::clone));
+            for prefix in withdrawn {
                 self.made_up(&prefix, Some(token));
             }
             if let Some(place) = self.departed.iter().position(of_token) {
@@ -431,7 +431,7 @@ impl Ledger {
         if let Some(departed) = departed.find(has) {
             if let Some(prefix) = departed.prefixes.take(prefix) {
                 if !departed.settled {
-                    departed.taken.push(prefix);
+                    departed.withdrawn.push(prefix);
                 } else if departed.prefixes.is_empty() {
                     self.departed
                         .retain(|one| !one.settled || !one.prefixes.is_empty());
@@ -447,7 +447,7 @@ impl Ledger {
         if let Some(descriptor) = holder {
             let taken = self.take_from(descriptor, prefix);
             if let Some(peer) = self.peers.get_mut(&descriptor) {
-                peer.taken.push(prefix.into());
+                peer.withdrawn.push(prefix.into());
             }
             return taken;
         }

@@ -142,6 +142,9 @@ impl Live {
             return Some(Happening::Other);
         }
         let happening = self.monitor.as_mut()?.next()?;
+        if self.refuses(&happening) {
+            return Some(Happening::Other);
+        }
         self.note(&happening);
         Some(happening)
     }

@@ -76,8 +76,9 @@ pub(crate) fn apply_publisher(
     connects: bool,
     connecting: &Connecting,
 ) -> Result<(), Errno> {
-    // libzmq reads all that a peer has sent, without end where the peer sends faster; so few at a time
-    // that it comes to an end. What follows waits on the network.
+    // libzmq reads a peer's queue until it is empty, and lists what it finds without limit. With 10 the
+    // network's thread refills the queue meanwhile, and the list of ten flooding peers grew by 10 MB a
+    // second; with 2 it stays short. What follows waits on the network.
     socket.set_rcvhwm(2)?;
     sys::set_int(socket, sys::XPUB_VERBOSER, 1)?;
     // Only one way each: each connection owns such a buffer, and subscriptions are few and short.

@@ -2,7 +2,7 @@
 
 use super::events::{Awaited, Event, Kind};
 use super::live::Live;
-use super::monitor::{Connection, Failure, Happening};
+use super::monitor::{Failure, Happening};
 use super::outbox::unix_nanoseconds;
 use super::witness::{self, Witness};
 use super::{address, context, spare};
@@ -192,7 +192,6 @@ impl Live {
         match happening {
             Happening::Opened(connection) => {
                 if connection.accepted {
-                    self.refuse(connection);
                     if spare::is_running_out(connection.descriptor) {
                         self.no_room();
                     }
@@ -475,12 +474,15 @@ impl Live {
         true
     }
 
-    /// Ends a new connection from an address that is refused.
-    fn refuse(&mut self, connection: &Connection) {
+    /// Ends a new connection from an address that is refused; true when it was one.
+    pub(crate) fn refuses(&self, happening: &Happening) -> bool {
+        let Happening::Opened(connection) = happening else {
+            return false;
+        };
         let remote = typed(&connection.remote);
-        if ip_of(remote).is_some_and(|ip| self.peers.is_refused(ip)) {
-            witness::shut(connection.descriptor, remote, &[]);
-        }
+        connection.accepted
+            && ip_of(remote).is_some_and(|ip| self.peers.is_refused(ip))
+            && witness::shut(connection.descriptor, remote, &[])
     }
 
     /// Says that a peer broke a rule.

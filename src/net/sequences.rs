@@ -5,10 +5,16 @@
 //! chat's presence has the number of the next message and does not advance it: lost presence is not
 //! a loss, and presence that arrives reveals the loss of the messages before it. Numbers are kept
 //! only for topics that the subscriptions cover whole, so that a filter never looks like loss.
+//! A gap that is too large to be loss adds nothing to the count: one forged stamp would spoil it. It is
+//! reported as a loss of unknown size.
 
 use crate::wire::stamp::Glimpse;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+/// The most messages that one gap counts as lost: 100 s at 100,000 a second. Behind a larger gap the
+/// number is unknown: the stamp is forged, or the connection was interrupted for very long.
+const MOST_LOST: u64 = 10_000_000;
 
 /// Beyond so many pairs of instance and topic, all start with a new baseline.
 const MOST: usize = 65_536;
@@ -33,6 +39,7 @@ struct Expected {
 pub(crate) struct Loss {
     /// The publisher's name; empty where several are summed up.
     pub(crate) sender: String,
+    /// 0 where the number is unknown.
     pub(crate) count: u64,
     /// How many interruptions of connections there had been before the first of them.
     pub(crate) interruptions: u64,
@@ -72,10 +79,11 @@ impl Sequences {
                 self.duplicates += u64::from(!presence);
                 return;
             }
-            let lost = stamp.seq - expected.next;
+            let gap = stamp.seq - expected.next;
+            let lost = if gap > MOST_LOST { 0 } else { gap };
             let since = std::mem::replace(&mut expected.interruptions, interruptions);
             expected.next = next;
-            if lost > 0 {
+            if gap > 0 {
                 self.lost = self.lost.saturating_add(lost);
                 self.remember(&stamp.from, lost, since);
             }
@@ -158,7 +166,7 @@ impl Sequences {
 
 #[cfg(test)]
 mod tests {
-    use super::{Loss, Sequences, MOST, MOST_SENDERS};
+    use super::{Loss, Sequences, MOST, MOST_LOST, MOST_SENDERS};
     use crate::wire::stamp::Glimpse;
 
     fn stamp<'a>(id: &'a str, topic: Option<&'a str>, seq: u64) -> Glimpse<'a> {
@@ -181,6 +189,27 @@ mod tests {
         assert_eq!((sequences.lost, sequences.duplicates), (2, 2));
         assert_eq!(sequences.warnings(), [loss("alice", 2, 0)]);
         assert_eq!(sequences.warnings(), []);
+    }
+
+    #[test]
+    fn a_forged_number_adds_no_loss_and_later_loss_counts() {
+        for forged in [u64::MAX, u64::MAX - 1, MOST_LOST + 2] {
+            let mut sequences = Sequences::default();
+            for seq in [0, forged, u64::MAX] {
+                sequences.take(&stamp("a", None, seq), false, 0);
+            }
+            assert_eq!(sequences.lost, 0);
+            assert_eq!(sequences.warnings(), [loss("alice", 0, 0)]);
+            for (seq, lost) in [(7, 0), (9, 1), (10, 1)] {
+                sequences.take(&stamp("b", None, seq), false, 0);
+                assert_eq!(sequences.lost, lost);
+            }
+        }
+        let mut sequences = Sequences::default();
+        for seq in [0, MOST_LOST + 1] {
+            sequences.take(&stamp("a", None, seq), false, 0);
+        }
+        assert_eq!(sequences.lost, MOST_LOST);
     }
 
     fn loss(sender: &str, count: u64, interruptions: u64) -> Loss {

@@ -138,7 +138,7 @@ impl Subscriber {
         let mut entered = self.owner.enter()?;
         let others = entered.slot.waiters.len();
         let (live, inbox) = entered.parts()?;
-        while live.next_happening().is_some() {}
+        live.read_happenings(|_| {});
         let mut connected = Vec::new();
         let mut missing = Vec::new();
         for peer in live.all_peers().into_iter().skip(live.links.len()) {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// A connection by its descriptor and its number.
+#[allow(clippy::unnecessary_wraps)] // as notices have it
 fn from(descriptor: i32, token: usize) -> Option<Source> {
     Some(Source { descriptor, token })
 }
@@ -278,7 +279,7 @@ impl Model {
         match step {
             Step::Open => {
                 let taken = |at: &i32| self.open.iter().any(|one| self.connections[*one].0 == *at);
-                let descriptor = (7..).find(|at| !taken(at)).expect("a free descriptor");
+                let descriptor = (7..1_000).find(|at| !taken(at)).expect("a free one");
                 self.open.push(self.connections.len());
                 self.connections.push((descriptor, Some(HashSet::new())));
                 self.monitor.push((true, descriptor));

@@ -1,0 +1,241 @@
+"""Peers that flood a publisher or a relay are cut off; calls return and good peers are served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Callable, Iterator
+
+import pytest
+
+from faults.floods import ATTACKS, flooded
+from faults.footprint import resident_kib
+from faults.hostile import frame, until_closed
+from patience import PATIENCE, until
+from strangers import introduce
+from zmqchat_rs import Publisher, Relay, Subscriber
+
+if TYPE_CHECKING:
+    from interpreters import StartPython
+    from zmqchat_rs import Event
+
+MIB = 1024
+#: What a publisher may grow by while it is flooded, in KiB: buffers of the peers, and of the books.
+GROWTH = 64 * MIB
+
+
+def port_of(endpoint: str | None) -> int:
+    assert endpoint is not None
+    return int(endpoint.rpartition(":")[2])
+
+
+@contextlib.contextmanager
+def connected(publisher: Publisher) -> Iterator[socket.socket]:
+    """A bare connection after its handshake as a subscriber."""
+    address = ("127.0.0.1", port_of(publisher.endpoint))
+    with socket.create_connection(address) as connection:
+        introduce(connection, b"SUB")
+        yield connection
+
+
+def served(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
+    """The subscriber receives so many messages, one after the other."""
+    for number in range(count):
+        publisher.send(str(number), topic="good")
+        assert subscriber.recv(timeout=PATIENCE).text == str(number)
+
+
+@pytest.mark.parametrize("peers", [1, 10])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_flooded_publisher_serves_good_peers_and_does_not_grow(attack: str, peers: int) -> None:
+
+    with Publisher("127.0.0.1:0") as publisher, Subscriber(
+        publisher.endpoint or "", topics=["good"]
+    ) as subscriber:
+        publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        served(publisher, subscriber, 1_000)
+        before = resident_kib()
+        # Each connection is cut off in its turn, and they come again.
+        with flooded(port_of(publisher.endpoint), attack, peers):
+            until(lambda: len(publisher.peers) > 1)
+            served(publisher, subscriber, 100)
+            publisher.stats()
+            with pytest.raises(TimeoutError):
+                publisher.wait_for_subscribers(1_000, timeout=0.2)
+            served(publisher, subscriber, 200)
+        assert resident_kib() - before < GROWTH
+        until(lambda: publisher.topics == {"good": 1}, "the flooding peers to be gone")
+        served(publisher, subscriber, 100)
+
+
+def test_a_flooding_peer_is_cut_off_and_named_with_its_rate(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events: list[Event] = []
+
+    def cut() -> list[Event]:
+        return [event for event in events if event.kind == "cut off"]
+
+    with caplog.at_level(logging.WARNING, "zmqchat_rs"), Publisher(
+        "127.0.0.1:0", on_event=events.append
+    ) as publisher:
+        with connected(publisher) as connection:
+            offender = ":".join(map(str, connection.getsockname()))
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    connection.sendall(ATTACKS["junk"])
+            until(cut, "the event")
+        [event] = cut()
+        assert event.address == offender
+        assert "per second" in event.reason
+        assert "refused for 2 s" in event.reason
+        until(lambda: f"cut off {offender}: it sent" in caplog.text, "the log's line")
+        # A good subscriber of the same address gets through once the time of refusal is over.
+        with Subscriber(publisher.endpoint or "", topics=["good"]) as subscriber:
+            publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+            served(publisher, subscriber, 10)
+
+
+@pytest.mark.parametrize("on_full", ["drop", "block"])
+def test_a_send_with_a_timeout_returns_while_peers_flood(on_full: str) -> None:
+    with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1) as publisher, flooded(
+        port_of(publisher.endpoint), "duplicates", 3
+    ):
+        until(lambda: len(publisher.peers) > 1)
+
+        def send() -> None:
+            with contextlib.suppress(TimeoutError):
+                # The flooding peers read nothing, so that their queues stay full.
+                publisher.send(b"x" * 100_000, topic="same", timeout=0.1)
+
+        for _ in range(20):
+            send()
+
+
+#: Waits for subscribers that never connect.
+WAITS = """
+    from zmqchat_rs import Publisher
+
+    with Publisher("127.0.0.1:0") as publisher:
+        print(publisher.endpoint)
+        while not publisher.peers:
+            pass
+        print("flooded")
+        try:
+            publisher.wait_for_subscribers(1_000)
+        except KeyboardInterrupt:
+            print("interrupted")
+"""
+
+
+def test_ctrl_c_ends_a_wait_while_peers_flood(start_python: StartPython) -> None:
+    script = start_python(WAITS)
+    with flooded(port_of(script.line()), "toggles", 10):
+        assert script.line() == "flooded"
+        os.kill(script.pid, signal.SIGINT)
+        assert script.line() == "interrupted"
+
+
+def test_an_event_loop_goes_on_while_peers_flood() -> None:
+    async def beside() -> int:
+        with Publisher("127.0.0.1:0") as publisher, Subscriber(
+            publisher.endpoint or "", topics=["good"]
+        ) as subscriber:
+            await publisher.await_for_subscribers(1, topic="good", timeout=PATIENCE)
+            turns = 0
+
+            async def turn() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            turning = asyncio.ensure_future(turn())
+            with flooded(port_of(publisher.endpoint), "toggles", 10):
+                await publisher.await_for_subscribers(2, timeout=PATIENCE)
+                with pytest.raises(TimeoutError):
+                    await publisher.await_for_subscribers(1_000, timeout=0.2)
+                for number in range(100):
+                    publisher.send(str(number), topic="good")
+                    assert (await subscriber.arecv(timeout=PATIENCE)).text == str(number)
+            turning.cancel()
+            return turns
+
+    assert asyncio.run(beside()) > 100
+
+
+@pytest.mark.parametrize("cached", [0, 100])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_flooded_relay_forwards_to_good_peers(attack: str, cached: int) -> None:
+    with Relay("127.0.0.1:0", backend="127.0.0.1:0", last_value_cache=cached) as relay, Publisher(
+        connect=relay.frontend_addresses[0]
+    ) as publisher, Subscriber(relay.backend_addresses[0], topics=["good"]) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        relay.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        served(publisher, subscriber, 10)
+        with flooded(port_of(relay.backend_addresses[0]), attack, 3):
+            until(lambda: len(relay.subscribers) > 1)
+            served(publisher, subscriber, 300)
+            assert relay.stats().messages >= 310
+
+
+def subscribe(connection: socket.socket, numbers: range) -> None:
+    connection.sendall(b"".join(frame(b"\x01%d:" % number) for number in numbers))
+
+
+def test_a_peer_above_max_subscriptions_is_cut_off_and_told_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "zmqchat_rs"), Publisher(
+        "127.0.0.1:0", max_subscriptions=100
+    ) as publisher, connected(publisher) as modest, connected(publisher) as greedy:
+        subscribe(modest, range(10))
+        until(lambda: len(publisher.topics) == 10)
+        subscribe(greedy, range(10, 111))
+        offender = ":".join(map(str, greedy.getsockname()))
+        until_closed(greedy)
+        until(lambda: len(publisher.topics) == 10)
+        until(lambda: "max_subscriptions=100" in caplog.text, "the log's line")
+        assert f"cut off {offender}: " in caplog.text
+
+
+def test_all_peers_together_stay_below_max_subscriptions() -> None:
+    with Publisher("127.0.0.1:0", max_subscriptions=100) as publisher, connected(
+        publisher
+    ) as greedy, connected(publisher) as modest:
+        subscribe(greedy, range(99))
+        until(lambda: len(publisher.topics) == 99)
+        # The peer with most subscriptions is cut off, not the one that subscribed last.
+        subscribe(modest, range(99, 101))
+        until_closed(greedy)
+        until(lambda: len(publisher.topics) == 2)
+
+
+@pytest.mark.parametrize("make", [Publisher, Relay])
+def test_max_subscriptions_is_a_number_from_nought(make: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="max_subscriptions is 0 or more, not -1"):
+        make("127.0.0.1:0", max_subscriptions=-1)
+
+
+@pytest.mark.parametrize("limit", [20_000, 0])
+def test_twenty_thousand_topics_of_one_subscriber_arrive_and_again_after_a_reconnect(
+    limit: int,
+) -> None:
+    topics = [str(number) for number in range(20_000)]
+    with Publisher("127.0.0.1:0", max_subscriptions=limit) as publisher:
+        endpoint = publisher.endpoint or ""
+        with Subscriber(endpoint, topics=topics) as subscriber:
+            until(lambda: len(publisher.topics) == 20_000, "all subscriptions")
+            for _ in range(2):
+                subscriber.disconnect(endpoint)
+                until(lambda: publisher.topics == {}, "their end")
+                subscriber.connect(endpoint)
+                until(lambda: len(publisher.topics) == 20_000, "all subscriptions again")
+            if not limit:
+                subscriber.subscribe("20000")
+                publisher.wait_for_subscribers(1, topic="20000", timeout=PATIENCE)
+                assert [peer.state for peer in subscriber.peers] == ["connected"]
