@@ -27,6 +27,10 @@ _starting = _threads.allocate_lock()
 _reader: _threads.AnyThread | None = None
 # Reasons for silence although something listens there.
 _SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
+# Why libzmq ended a connection.
+_BROKE_A_RULE = (
+    "it broke a rule of the protocol, such as a message above max_message_bytes; it may try again"
+)
 # Whose messages were lost, where there are many.
 _SEVERAL = "several publishers"
 # Why messages were lost.
@@ -149,13 +153,8 @@ class Event:
                 "more files; raise the limit (ulimit -n), or newcomers stay outside until others "
                 "leave"
             )
-        if self.kind == "cut off" and self.reason:
-            return f"cut off {address}: {self.reason}"
         if self.kind == "cut off":
-            return (
-                f"cut off {address}: it broke a rule of the protocol, such as a message above "
-                "max_message_bytes; it may try again"
-            )
+            return f"cut off {address}: {self.reason or _BROKE_A_RULE}"
         if self.kind == "lost":
             plural = "" if self.count == 1 else "s"
             count = self.count or "an unknown number of"

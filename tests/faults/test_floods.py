@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator, Literal
 
 import pytest
 
@@ -101,7 +101,9 @@ def test_a_flooding_peer_is_cut_off_and_named_with_its_rate(
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block"])
-def test_a_send_with_a_timeout_returns_while_peers_flood(on_full: str) -> None:
+def test_a_send_with_a_timeout_returns_while_peers_flood(
+    on_full: Literal["drop", "block"],
+) -> None:
     with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1) as publisher, flooded(
         port_of(publisher.endpoint), "duplicates", 3
     ):
@@ -124,8 +126,8 @@ WAITS = """
         print(publisher.endpoint)
         while not publisher.peers:
             pass
-        print("flooded")
         try:
+            print("flooded")
             publisher.wait_for_subscribers(1_000)
         except KeyboardInterrupt:
             print("interrupted")
