@@ -171,7 +171,7 @@ def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "2")
     with in_terminal(*words, NO_COLOR="1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
-        pub.expect("Waiting for 2 to listen")
+        pub.expect("Waiting for 2 subscribers")
         with Subscriber(address, topics=["room1"]):
             pub.expect(r"127\.0\.0\.1 joined room1\r\n")
             with Subscriber(address, topics=["room2"]):

@@ -81,9 +81,8 @@ def test_pub_waits_for_as_many_subscribers_of_the_topic_as_told() -> None:
 def test_pub_exits_with_3_when_nobody_comes_in_time() -> None:
     finished = zmqchat("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-W", "0.1", "-m", "x")
     assert finished.returncode == 3
-    assert finished.stderr.decode().splitlines()[-1] == (
-        "zmqchat: fewer than 1 listened within 0.1 s"
-    )
+    error = finished.stderr.decode().splitlines()[-1]
+    assert error.startswith("zmqchat: 0 of 1 subscriber connected within 0.1 s; check that they ")
 
 
 def test_subscribers_who_wait_already_hear_a_pipe_from_its_first_line(

@@ -149,8 +149,23 @@ def test_wait_connected_waits_for_as_many_as_told() -> None:
 def test_wait_connected_that_runs_out_says_how_many_stood(pair: Pair) -> None:
     pair.subscriber.wait_connected(timeout=PATIENCE)
     for timeout in (0, 0.1):
-        with pytest.raises(TimeoutError, match=r"1 of 2 connections .* address, port and firewall"):
+        with pytest.raises(TimeoutError, match="1 of 2 connections established within the "):
             pair.subscriber.wait_connected(2, timeout=timeout)
+
+
+def test_wait_connected_names_the_reason_of_each_connection_that_failed(
+    pair: Pair, free_port: FreePort
+) -> None:
+    missing = f"127.0.0.1:{free_port()}"
+    pair.subscriber.connect(missing)
+    pair.subscriber.wait_connected(timeout=PATIENCE)
+    with pytest.raises(TimeoutError) as caught:
+        pair.subscriber.wait_connected(2, timeout=0.1)
+    assert str(caught.value) == (
+        "1 of 2 connections established within the timeout (see peers): not connected to "
+        f"{missing} (refused): no program listens on that port; start the publisher, or check "
+        "address and port"
+    )
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,19 @@ def test_the_wait_for_subscribers_says_how_many_came_and_how_many_were_hoped_for
     assert publisher.wait_for_subscribers(0, timeout=0) == 0
 
 
+def test_the_wait_for_subscribers_names_the_topics_that_are_subscribed(
+    publisher: Publisher,
+) -> None:
+    with Subscriber(publisher.addresses[0], topics=["room1"], prefixes=["log"]):
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        with pytest.raises(TimeoutError) as caught:
+            publisher.wait_for_subscribers(topic="room2", timeout=0.05)
+    assert str(caught.value) == (
+        "0 of 1 subscriber of topic 'room2' connected within the timeout; connected subscribers "
+        "take other topics: 'room1', the prefix 'log'"
+    )
+
+
 @pytest.mark.parametrize("receive", RECEIVES)
 def test_close_from_another_thread_ends_a_receive(
     pair: Pair, receive: Callable[[Subscriber, Any], object]

@@ -485,6 +485,13 @@ impl Ledger {
         peers + nameless
     }
 
+    /// Different subscriptions among the first `most` of all peers'.
+    pub(crate) fn some_prefixes(&self, most: usize) -> HashSet<Prefix> {
+        let held = self.peers.values().flat_map(|peer| &peer.prefixes);
+        let all = self.nameless.keys().chain(held);
+        all.take(most).map(Arc::clone).collect()
+    }
+
     /// Each subscription, once for each that has it: cheap to copy under a lock, and to be counted
     /// without it.
     pub(crate) fn prefixes(&self) -> Vec<(Prefix, usize)> {

@@ -1,14 +1,19 @@
 //! What those do who look and, where that was in vain, are told when to look again: event loops.
 //! The waits of threads do the same in a loop.
 
+use super::filter::Subscription;
 use super::frame::Payload;
 use super::inbox::Received;
 use super::publisher::Publisher;
-use super::socket;
 use super::subscriber::Subscriber;
+use super::timeout_cause::some;
 use super::watch::{Want, Watch};
 use crate::error::{Error, Result};
+use crate::wire::quote;
 use std::sync::Arc;
+
+/// How many subscriptions are looked at for the text of an error; a publisher may have a million.
+const EXAMPLES: usize = 1_000;
 
 impl Subscriber {
     /// A watch that is not set yet.
@@ -43,12 +48,6 @@ impl Subscriber {
             Ok((seen >= count).then_some(()))
         })?;
         Ok(seen)
-    }
-
-    /// The error for connections that did not stand in time.
-    #[must_use]
-    pub fn too_few(seen: usize, count: usize) -> Error {
-        socket::too_few_stood(seen, count)
     }
 }
 
@@ -96,7 +95,14 @@ impl Publisher {
     #[must_use]
     pub fn too_few(&self, seen: usize, count: usize, topic: Option<&str>) -> Error {
         let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
-        let hint = if self.endpoints().is_empty() {
+        let plural = if count == 1 { "" } else { "s" };
+        let others = match topic {
+            Some(_) if seen == 0 => self.subscribed(),
+            _ => String::new(),
+        };
+        let hint = if !others.is_empty() {
+            format!("connected subscribers take other topics: {others}")
+        } else if self.endpoints().is_empty() {
             format!(
                 "check that they listen (bind) at the address that this publisher connects to: {}",
                 self.connections().join(", ")
@@ -108,7 +114,30 @@ impl Publisher {
             )
         };
         Error::Timeout(format!(
-            "{seen} of {count} subscribers{what} came in time; {hint}"
+            "{seen} of {count} subscriber{plural}{what} connected within the timeout; {hint}"
         ))
+    }
+
+    /// Some of what peers subscribe to, for an error.
+    fn subscribed(&self) -> String {
+        let prefixes = || {
+            let mut entered = self.owner.enter()?;
+            let (_, outbox) = entered.parts()?;
+            Ok::<_, Error>(outbox.audience.ledger.some_prefixes(EXAMPLES))
+        };
+        let prefixes = prefixes().unwrap_or_default();
+        let mut named: Vec<String> = prefixes
+            .iter()
+            .map(
+                |prefix| match Subscription::from_wire(prefix, self.framing()) {
+                    Subscription::Topic(topic) => quote(&topic),
+                    Subscription::Prefix(prefix) => {
+                        format!("the prefix {}", quote(&String::from_utf8_lossy(&prefix)))
+                    }
+                },
+            )
+            .collect();
+        named.sort();
+        some(&named)
     }
 }

@@ -383,6 +383,10 @@ impl Publisher {
         self.owner.close(linger)
     }
 
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     pub(super) fn start_of(&self, topic: Option<&str>) -> Result<Option<Vec<u8>>> {
         let Some(topic) = topic else { return Ok(None) };
         topic::validate(topic)?;

@@ -260,7 +260,14 @@ impl Relay {
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
         let frontend = &self.hub.frontend;
-        frontend.wait_connected(count, deadline, checkpoint)
+        let seen = frontend.wait_connected(count, deadline, checkpoint)?;
+        if seen < count {
+            return Err(Error::Timeout(format!(
+                "{seen} of {count} connections established within the timeout; check address, port \
+                 and firewall (see peers)"
+            )));
+        }
+        Ok(seen)
     }
 
     /// Waits until `count` peers hear `topic` (`None`: anything at all); how many there are then.
@@ -290,7 +297,7 @@ impl Relay {
         found.ok_or_else(|| {
             let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
             Error::Timeout(format!(
-                "{seen} of {count} subscribers{what} came in time; check that they use one of these \
+                "{seen} of {count} subscribers{what} connected within the timeout; check that they use one of these \
                  addresses, and that no firewall is in the way: {}",
                 self.backend_addresses().join(", ")
             ))

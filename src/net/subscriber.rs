@@ -354,7 +354,11 @@ impl Subscriber {
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
-        self.owner.wait_connected(count, deadline, checkpoint)
+        let seen = self.owner.wait_connected(count, deadline, checkpoint)?;
+        if seen < count {
+            return Err(self.too_few(seen, count));
+        }
+        Ok(seen)
     }
 
     /// The addresses it connects to; none once it is closed.

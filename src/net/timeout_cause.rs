@@ -134,6 +134,24 @@ impl Subscriber {
         }
     }
 
+    /// The error for connections that were not established in time.
+    #[must_use]
+    pub fn too_few(&self, seen: usize, count: usize) -> Error {
+        let missing = self.situation().map(|situation| situation.missing);
+        let cause = match missing {
+            Ok(missing) if !missing.is_empty() => self.not_connected(&missing),
+            _ if self.endpoints().is_empty() => "call connect with further addresses".into(),
+            _ => format!(
+                "check that publishers connect to {}, and the firewall of this host",
+                some(&self.addresses())
+            ),
+        };
+        let plural = if count == 1 { "" } else { "s" };
+        Error::Timeout(format!(
+            "{seen} of {count} connection{plural} established within the timeout (see peers): {cause}"
+        ))
+    }
+
     fn situation(&self) -> Result<Situation, Error> {
         let mut entered = self.owner.enter()?;
         let others = entered.slot.waiters.len();
@@ -151,9 +169,19 @@ impl Subscriber {
             if link.peer.state == State::Connected {
                 connected.push(typed);
             } else {
-                let inproc = matches!(link.wanted(), Endpoint::Inproc(_));
-                let endpoint = inproc.then(|| link.wanted().clone());
-                let endpoint = endpoint.or_else(|| link.connected.clone());
+                let wanted = link.wanted().clone();
+                let named = matches!(
+                    wanted,
+                    Endpoint::Tcp {
+                        host: Host::Name(_),
+                        ..
+                    }
+                );
+                let endpoint = if named {
+                    link.connected.clone()
+                } else {
+                    Some(wanted)
+                };
                 missing.push(Missing { typed, endpoint });
             }
         }
@@ -296,7 +324,7 @@ fn reason(endpoint: &Endpoint, within: Duration) -> Reason {
 }
 
 /// The first of them, and how many more there are.
-fn some(all: &[String]) -> String {
+pub(super) fn some(all: &[String]) -> String {
     let text = all[..all.len().min(NAMED)].join(", ");
     match all.len().saturating_sub(NAMED) {
         0 => text,

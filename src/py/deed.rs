@@ -5,7 +5,6 @@ use super::breath;
 use super::publisher::Publisher;
 use super::receiving::Quickly;
 use super::subscriber::Subscriber;
-use crate::net::subscriber::Subscriber as Core;
 use crate::net::Watch;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -208,7 +207,11 @@ impl Deed {
             Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => subscriber
                 .get()
                 .nothing_came(timeout.map(super::arguments::Seconds), taken, false, py),
-            Self::WaitConnected(_, count) => Core::too_few(count.seen, count.wanted).into(),
+            Self::WaitConnected(subscriber, count) => {
+                let (seen, wanted) = (count.seen, count.wanted);
+                let core = &subscriber.get().core;
+                py.detach(|| core.too_few(seen, wanted)).into()
+            }
             Self::WaitForSubscribers(publisher, count, topic) => {
                 let (seen, wanted) = (count.seen, count.wanted);
                 let core = &publisher.get().core;

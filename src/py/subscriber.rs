@@ -176,9 +176,10 @@ impl Subscriber {
         self.expect(timeout, true, py, |received| self.made(py, received))
     }
 
-    /// Why no message arrived, and what to do, for `zmqchat sub`.
+    /// Why no message arrived, and what to do, for `zmqchat sub` and `Watch.wait`, the only consumers
+    /// that they know of.
     fn _timeout_cause(&self, py: Python<'_>) -> String {
-        py.detach(|| self.core.timeout_cause(0, true))
+        py.detach(|| self.core.timeout_cause(0, false))
     }
 
     /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is

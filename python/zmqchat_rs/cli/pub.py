@@ -222,11 +222,13 @@ def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> Non
 def _wait(publisher: Publisher, arguments: Namespace) -> None:
     wanted, topic, timeout = arguments.wait, arguments.topic, arguments.timeout
     if streams.is_terminal(sys.stderr):
-        streams.notice(f"Waiting for {wanted} to listen ...")
+        plural = "" if wanted == 1 else "s"
+        streams.notice(f"Waiting for {wanted} subscriber{plural} ...")
     try:
         publisher.wait_for_subscribers(wanted, topic=topic, timeout=timeout)
-    except TimeoutError:
-        raise TimeoutError(f"fewer than {wanted} listened within {timeout:g} s") from None
+    except TimeoutError as error:
+        text = str(error).replace("within the timeout", f"within {timeout:g} s", 1)
+        raise TimeoutError(text) from None
 
 
 def _let_arrive(publisher: Publisher, topic: str | None, *, until: float) -> None:
