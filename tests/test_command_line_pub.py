@@ -139,9 +139,11 @@ def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
 
 
 def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-v") as pub, reading_from(
         pub, prefixes=[b"\x1b[2J\n" + b"x" * 500, *(f"{number:03}" for number in range(10))]
     ):
+        while pub.notice() != "127.0.0.1 joined more":
+            pass  # until the eleventh subscription is known
         pub.type(b"room2:Hello\n")
         listed = ", ".join(f"prefix '{number:03}'" for number in range(4))
         assert pub.notice() == (
