@@ -6,7 +6,7 @@ use super::live::{self, uninterrupted, Live};
 use super::monitor::Happening;
 use super::sys::{self, Attach, Errno};
 use super::wait::{Checkpoint, SLICE};
-use super::{context, events, origin, socket, wake};
+use super::{context, events, options, origin, socket, wake};
 use crate::error::{Error, Result};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::quote;
@@ -120,13 +120,29 @@ fn reported(live: &mut Live) -> Option<Errno> {
 /// name has other addresses to try.
 const HANDSHAKE_MS: [i32; 2] = [30_000, 5_000];
 
-/// Connects `live` to an address whose host is not a name. A peer that does not answer is given up
-/// early where there are `others` to try.
+/// Longer than any connection is waited for, in milliseconds.
+const NEVER_MS: i32 = 1_000_000_000;
+
+/// Connects `live` to an address whose host is not a name. Where there are `others` to try, a peer
+/// that does not answer is given up early, and libzmq makes one attempt alone: a second one might
+/// connect in the moment in which the next address takes its place.
 pub(crate) fn connect(live: &mut Live, endpoint: &Endpoint, others: bool) -> Result<()> {
     use_ipv6(live, endpoint)?;
     live.socket
         .set_handshake_ivl(HANDSHAKE_MS[usize::from(others)])
         .map_err(|error| Errno::from(error).during("cannot limit the handshake"))?;
+    options::set_pauses(
+        &mut live.socket,
+        if others {
+            [NEVER_MS, 0]
+        } else {
+            [
+                options::milliseconds(options::RECONNECT),
+                options::milliseconds(live.reconnect_max),
+            ]
+        },
+    )
+    .map_err(|errno| errno.during("cannot choose the pauses between attempts"))?;
     let address = endpoint.to_string();
     uninterrupted(|| sys::attach(&mut live.socket, Attach::Connect, &address))
         .map_err(|errno| errno.during(&format!("cannot connect to {}", endpoint.typed())))

@@ -41,7 +41,9 @@ pub(crate) struct Link {
     failures: u32,
     /// When to make the next attempt, where libzmq does not.
     retry: Option<Instant>,
-    /// It was lost, and libzmq's next attempt is the first since.
+    /// Whether all attempts are made here: the connection was made with other addresses to try.
+    own_attempts: bool,
+    /// It was lost, and the next attempt is the first since.
     resuming: bool,
     /// Since when it is connected, if it is, or was at this address.
     stood: Option<Instant>,
@@ -82,6 +84,7 @@ impl Link {
             connected: None,
             failures: 0,
             retry: None,
+            own_attempts: false,
             resuming: false,
             stood: None,
             descriptor: None,
@@ -135,11 +138,16 @@ impl Link {
         true
     }
 
-    /// libzmq is about to try again: the attempt before, if there was one, failed.
+    /// libzmq is about to try again, unless all attempts are made here: then the one before, if there
+    /// was one since the loss, failed.
     pub(crate) fn retries(&mut self, longest: Duration) {
         self.lost = None;
-        self.peer.attempts += 1;
-        if !std::mem::take(&mut self.resuming) && self.candidates.len() > 1 {
+        if !self.own_attempts {
+            self.peer.attempts += 1;
+            self.resuming = false;
+        } else if self.resuming {
+            self.retry = Instant::now().checked_add(RECONNECT);
+        } else {
             self.failed(longest);
         }
     }
@@ -159,8 +167,11 @@ impl Link {
         self.retry.is_some()
     }
 
-    /// Where the next attempt goes.
+    /// Where the next attempt goes: after a loss, to the address that worked.
     fn next(&self) -> Option<Endpoint> {
+        if self.resuming && self.connected.is_some() {
+            return self.connected.clone();
+        }
         let mut tried = self.candidates.iter();
         let current = tried.position(|one| Some(one) == self.connected.as_ref());
         let next = current.map_or(0, |place| (place + 1) % self.candidates.len());
@@ -233,6 +244,7 @@ fn attach(live: &mut Live, place: usize, endpoint: Endpoint) -> Result<()> {
         address::connect(live, &endpoint, others)?;
         let link = &mut live.links[place];
         link.connected = Some(endpoint);
+        link.own_attempts = others;
         if link.peer.state == State::Resolving {
             link.peer = Peer::new(link.wanted.typed(), State::Connecting);
         }
@@ -240,7 +252,9 @@ fn attach(live: &mut Live, place: usize, endpoint: Endpoint) -> Result<()> {
     };
     let other = &live.links[other];
     let (peer, descriptor, lost) = (other.peer.clone(), other.descriptor, other.lost);
+    let (own_attempts, resuming, retry) = (other.own_attempts, other.resuming, other.retry);
     let link = &mut live.links[place];
+    (link.own_attempts, link.resuming, link.retry) = (own_attempts, resuming, retry);
     link.connected = Some(endpoint);
     link.descriptor = descriptor;
     link.lost = lost;
@@ -337,6 +351,7 @@ fn renew<R: Room>(live: &mut Live, room: &mut R, endpoint: &Endpoint, others: bo
     for link in live.links.iter_mut().filter(shared) {
         link.lost = None;
         link.retry = None;
+        link.own_attempts = others;
         link.resuming = false;
         link.stood = None;
         link.peer.attempts += 1;
@@ -523,9 +538,13 @@ mod tests {
         live.links[0].stands();
         live.links[0].fell();
         live.links[0].retries(LONGEST);
-        assert_eq!(live.links[0].retry, None);
-        live.links[0].retries(LONGEST);
-        assert!(live.links[0].retry.is_some());
+        for expected in ["127.0.0.2:1", "127.0.0.3:1"] {
+            due(&mut live.links[0]);
+            mend(&mut live, &mut inbox);
+            let connected = live.links[0].connected.as_ref().unwrap();
+            assert_eq!(connected.typed(), expected);
+            live.links[0].retries(LONGEST);
+        }
         // A name that leads elsewhere by now.
         let moved = [Host::V4([127, 0, 0, 9].into())];
         assert!(settle(&mut live, &mut inbox, number, &moved));

@@ -58,14 +58,19 @@ pub(crate) fn apply(socket: &mut zmq::Socket, common: &Common) -> Result<(), Err
     socket.set_zap_domain("zmqchat")?;
     // An attempt that nobody answers ends after 5 s, where the system's own limit is about two
     // minutes.
-    socket.set_reconnect_ivl(milliseconds(RECONNECT))?;
-    socket.set_reconnect_ivl_max(milliseconds(common.connecting.reconnect_max))?;
     socket.set_connect_timeout(5_000)?;
     // libzmq starts its pauses anew at each TCP connection, so that a port that accepts and hangs
     // up would be tried ten times a second. `links` makes these attempts.
     sys::set_int(socket, sys::RECONNECT_STOP, sys::STOP_HANDSHAKE_FAILED)?;
     // A whole classroom may connect in the same second.
     socket.set_backlog(1_024)?;
+    Ok(())
+}
+
+/// How long libzmq waits before it connects again, at first and at most, in milliseconds.
+pub(crate) fn set_pauses(socket: &mut zmq::Socket, [first, most]: [i32; 2]) -> Result<(), Errno> {
+    socket.set_reconnect_ivl(first)?;
+    socket.set_reconnect_ivl_max(most)?;
     Ok(())
 }
 
