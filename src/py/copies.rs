@@ -3,50 +3,51 @@
 //! A copy is made while the subscriber's lock is held: nothing here runs code of Python's, and a lack
 //! of memory is no panic.
 
+use super::objects;
 use crate::error::Error;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// From here on Python may have no memory for a copy, and says so. Below that it would have none
-/// for anything else either, and the simple way is faster.
-const LARGE: usize = 1024 * 1024;
-
 /// A copy of bytes; None where there is no memory for it.
 #[inline]
 pub(super) fn copy<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyBytes>> {
-    if bytes.len() < LARGE {
-        return Some(PyBytes::new(py, bytes));
-    }
-    let fill = |copy: &mut [u8]| {
-        copy.copy_from_slice(bytes);
-        Ok(())
-    };
-    PyBytes::new_with(py, bytes.len(), fill).ok()
+    objects::bytes(py, bytes).ok()
 }
 
 /// A copy of bytes.
 pub(super) fn bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(copy(py, bytes).ok_or(Error::NoMemory)?)
+    objects::bytes(py, bytes)
 }
 
 /// Bytes as text, and whether all could be decoded; those that could not become U+FFFD. None where
 /// there is no memory for it.
 #[inline]
 pub(super) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Option<(Bound<'py, PyString>, bool)> {
-    if bytes.is_ascii() && bytes.len() < LARGE {
+    if bytes.is_ascii() {
         return ascii(py, bytes).map(|text| (text, true));
     }
     // Checked here first: an exception of Python's decoder could set off a garbage collection, and
     // with it code that comes back to the subscriber, whose lock is held.
     if let Ok(text) = std::str::from_utf8(bytes) {
-        if text.len() < LARGE {
-            return Some((PyString::new(py, text), true));
-        }
-        return Some((PyString::from_bytes(py, bytes).ok()?, true));
+        return Some((objects::text(py, text).ok()?, true));
     }
-    let text = String::from_utf8_lossy(bytes);
-    Some((PyString::from_bytes(py, text.as_bytes()).ok()?, false))
+    Some((objects::text(py, &lossy(bytes)?).ok()?, false))
+}
+
+/// Like `String::from_utf8_lossy`, which ends the process where there is no memory.
+fn lossy(bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    text.try_reserve(bytes.len()).ok()?;
+    for chunk in bytes.utf8_chunks() {
+        text.try_reserve(chunk.valid().len() + '\u{fffd}'.len_utf8())
+            .ok()?;
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('\u{fffd}');
+        }
+    }
+    Some(text)
 }
 
 /// A text of ASCII, whose bytes are its characters: nothing need be decoded.

@@ -4,12 +4,13 @@
 //! housekeeping ever waits for the interpreter.
 
 use super::error::import;
+use super::objects;
 use super::waiting::detached;
 use crate::net::events::{self, Awaited, Kind};
 use crate::net::{about_to_wait, ended, Subscription};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::PyTuple;
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -79,11 +80,11 @@ impl Drop for Callback {
     }
 }
 
-fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> Bound<'py, PyAny> {
-    match subscription {
-        Subscription::Topic(topic) => PyString::new(py, topic).into_any(),
-        Subscription::Prefix(prefix) => PyBytes::new(py, prefix).into_any(),
-    }
+fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match subscription {
+        Subscription::Topic(topic) => objects::text(py, topic)?.into_any(),
+        Subscription::Prefix(prefix) => objects::bytes(py, prefix)?.into_any(),
+    })
 }
 
 /// Whether the program is ending.
@@ -104,7 +105,7 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
     let Some(event) = detached(py, |_| Ok(events::next()))? else {
         return Ok(None);
     };
-    let details = PyDict::new(py);
+    let details = objects::dict(py)?;
     details.set_item("address", &event.address)?;
     let kind = match &event.kind {
         Kind::Connected => "connected",
@@ -135,11 +136,11 @@ pub(super) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             "cut off"
         }
         Kind::Subscribed(what) => {
-            details.set_item("subscription", subscription(py, what))?;
+            details.set_item("subscription", subscription(py, what)?)?;
             "subscribed"
         }
         Kind::Unsubscribed(what) => {
-            details.set_item("subscription", subscription(py, what))?;
+            details.set_item("subscription", subscription(py, what)?)?;
             "unsubscribed"
         }
         Kind::Lost { count, interrupted } => {

@@ -1,5 +1,6 @@
 //! Functions: what was built in, this machine's addresses, and how the terminal is treated.
 
+use super::objects;
 use crate::net::{self, interfaces};
 use crate::show::sanitize as escapes;
 use crate::show::style::{self, Choice, Sink};
@@ -20,7 +21,7 @@ use pyo3::types::{PyBool, PyDict, PyString};
 #[pyfunction]
 pub(super) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let has = net::capabilities();
-    let info = PyDict::new(py);
+    let info = objects::dict(py)?;
     info.set_item("version", env!("CARGO_PKG_VERSION"))?;
     info.set_item("libzmq", has.libzmq)?;
     info.set_item("libsodium", has.libsodium)?;
@@ -52,7 +53,7 @@ pub(super) fn local_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>
     py.detach(interfaces::local)
         .into_iter()
         .map(|local| {
-            let row = PyDict::new(py);
+            let row = objects::dict(py)?;
             row.set_item("address", local.address.to_string())?;
             row.set_item("interface", local.interface)?;
             row.set_item("kind", local.kind.as_str())?;

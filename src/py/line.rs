@@ -2,11 +2,12 @@
 
 use super::deed::Deed;
 use super::error::import;
+use super::objects;
 use crate::net::{about_to_wait, Watch};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator};
+use pyo3::types::PyIterator;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,7 @@ impl Wait {
         let left = self
             .ends
             .map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
-        let how = PyDict::new(py);
+        let how = objects::dict(py)?;
         how.set_item(intern!(py, "first"), !first_time)?;
         let future = self
             .line

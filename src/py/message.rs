@@ -4,6 +4,7 @@ use super::arguments::type_name;
 use super::body::Body;
 use super::copies::{bytes, copy, text};
 use super::error::import;
+use super::objects::{self, Text};
 use crate::local_time;
 use crate::log::Record;
 use crate::net::Received;
@@ -145,6 +146,14 @@ impl Message {
         self.meaning(py).stamp.as_ref()
     }
 
+    fn topic(&self, py: Python<'_>) -> Option<&str> {
+        self.meaning(py).topic.as_deref()
+    }
+
+    fn sender(&self, py: Python<'_>) -> Option<&str> {
+        Some(self.stamp(py)?.from.as_str())
+    }
+
     /// What a transcript keeps of it.
     pub(super) fn record<'a>(&'a self, py: Python<'a>) -> Record<'a> {
         Record {
@@ -240,9 +249,9 @@ impl Message {
     /// of the exact topics that the subscriber had subscribed to (`topics=[...]`) when it received the
     /// message, if the first frame starts with it and `:`. Other frames are not split, so that
     /// `12:30 lunch` stays as it is, unless the subscriber was created with `split_topics=True`.
-    #[getter]
-    fn topic(&self, py: Python<'_>) -> Option<&str> {
-        self.meaning(py).topic.as_deref()
+    #[getter(topic)]
+    fn topic_text(&self, py: Python<'_>) -> Option<Text<&str>> {
+        self.topic(py).map(Text)
     }
 
     /// The payload as text: without the topic, or the whole frame where `topic` is None. Undecodable bytes are replaced by U+FFFD.
@@ -275,8 +284,8 @@ impl Message {
     #[getter]
     fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let first = self.first.object(py)?;
-        let frames: Vec<_> = std::iter::once(first).chain(&self.rest).collect();
-        PyTuple::new(py, frames)
+        let frames = std::iter::once(first).chain(&self.rest);
+        objects::tuple(py, frames.map(|frame| frame.clone_ref(py)).collect())
     }
 
     /// When it was taken from the network's queue: an aware datetime in local time.
@@ -286,15 +295,15 @@ impl Message {
     }
 
     /// The name of the publisher, from its stamp; None where there is no stamp.
-    #[getter]
-    fn sender(&self, py: Python<'_>) -> Option<&str> {
-        Some(self.stamp(py)?.from.as_str())
+    #[getter(sender)]
+    fn sender_text(&self, py: Python<'_>) -> Option<Text<&str>> {
+        self.sender(py).map(Text)
     }
 
     /// The publisher's instance id, from its stamp; a restarted publisher has another one.
     #[getter]
-    fn instance(&self, py: Python<'_>) -> Option<&str> {
-        Some(self.stamp(py)?.id.as_str())
+    fn instance(&self, py: Python<'_>) -> Option<Text<&str>> {
+        Some(Text(self.stamp(py)?.id.as_str()))
     }
 
     /// When it was sent, by the sender's clock, from its stamp: an aware datetime in local time.
@@ -343,7 +352,7 @@ impl Message {
             return None;
         }
         let (topic, _) = topic::split(self.payload(py))?;
-        let topic = PyString::new(py, topic).repr().ok()?;
+        let topic = objects::text(py, topic).ok()?.repr().ok()?;
         Some(format!(
             "the message has no topic, but it may start with topic {topic}: subscribe with \
              topics=[{topic}], or create the Subscriber with split_topics=True"
@@ -354,16 +363,16 @@ impl Message {
         Ok(text(py, self.first.as_bytes(py))?.0)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
         let mut parts = Vec::new();
         if let Some(topic) = self.topic(py) {
-            parts.push(format!("topic={}", PyString::new(py, topic).repr()?));
+            parts.push(format!("topic={}", objects::text(py, topic)?.repr()?));
         }
         if let Some(sender) = self.sender(py) {
-            parts.push(format!("sender={}", PyString::new(py, sender).repr()?));
+            parts.push(format!("sender={}", objects::text(py, sender)?.repr()?));
         }
         parts.push(format!("text={}", self.text(py)?.repr()?));
-        Ok(format!("<Message {}>", parts.join(" ")))
+        Ok(Text(format!("<Message {}>", parts.join(" "))))
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Py<PyAny> {
@@ -391,7 +400,7 @@ impl Message {
             self.frames(py)?,
             self.framing.as_str(),
             self.at_ns,
-            self.topic(py),
+            self.topic(py).map(Text),
         );
         (restore, arguments).into_pyobject(py)
     }

@@ -20,6 +20,7 @@ mod message;
 mod message_kind;
 mod near_miss;
 mod notebook;
+mod objects;
 mod publisher;
 mod publisher_async;
 mod publisher_state;

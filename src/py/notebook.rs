@@ -3,6 +3,7 @@
 
 use super::error::import;
 use super::message::Message;
+use super::objects::{self, Text};
 use super::table::MessageTable;
 use super::transcript::{working, Transcript};
 use super::transcript_reader::{restored, TranscriptReader};
@@ -96,14 +97,16 @@ impl Message {
         previous: Option<&Bound<'_, Self>>,
         sender: Option<&str>,
         width: Option<usize>,
-    ) -> PyResult<String> {
+    ) -> PyResult<Text<String>> {
         let timestamps = Timestamps::parse(timestamps)?;
+        // The text, escaped, in the line, and wrapped.
+        objects::check_memory(self.payload(py).len().saturating_mul(4))?;
         let text = self.lossy_text(py);
         let line = self.line(py, sender, previous.map(Bound::get), &text);
-        Ok(match width {
+        Ok(Text(match width {
             Some(width) => line::render_wrapped(&line, timestamps, color, width),
             None => line::render(&line, timestamps, color),
-        })
+        }))
     }
 
     /// `render` as a line of HTML, which belongs into `_html_block`.
@@ -114,14 +117,19 @@ impl Message {
         color: bool,
         timestamps: &str,
         previous: Option<&Bound<'_, Self>>,
-    ) -> PyResult<String> {
+    ) -> PyResult<Text<String>> {
         let timestamps = Timestamps::parse(timestamps)?;
-        Ok(self.html(py, color, timestamps, previous.map(Bound::get)))
+        Ok(Text(self.html(
+            py,
+            color,
+            timestamps,
+            previous.map(Bound::get),
+        )))
     }
 
     /// How a notebook shows it: one line, as `render` has it, in HTML.
-    fn _repr_html_(&self, py: Python<'_>) -> String {
-        html::block(&[self.html(py, true, Timestamps::Time, None)])
+    fn _repr_html_(&self, py: Python<'_>) -> Text<String> {
+        Text(html::block(&[self.html(py, true, Timestamps::Time, None)]))
     }
 
     /// How IPython shows it as text: its `repr`, in which a long text is cut.

@@ -6,6 +6,7 @@ use super::cell;
 use super::error::import;
 use super::events::Callback;
 use super::near_miss::{self, Instead, Topic};
+use super::objects;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
@@ -306,7 +307,7 @@ impl Publisher {
         near_miss::unnamed(unnamed, "send_json", "obj")?;
         let topic = topic.map(|Topic(topic)| topic);
         arguments::check_seconds("timeout", timeout)?;
-        let how = PyDict::new(py);
+        let how = objects::dict(py)?;
         how.set_item(intern!(py, "ensure_ascii"), false)?;
         how.set_item(intern!(py, "allow_nan"), false)?;
         how.set_item(intern!(py, "separators"), (",", ":"))?;

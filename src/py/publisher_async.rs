@@ -7,12 +7,12 @@ use super::deed::{Count, Deed, Sending};
 use super::error::import;
 use super::line::{self, LineWatch};
 use super::near_miss::{self, Topic};
+use super::objects;
 use super::publisher::Publisher;
 use crate::net::Want;
 use crate::wire::topic::validate;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 #[pymethods]
 impl Publisher {
@@ -109,7 +109,7 @@ impl Publisher {
         if let Some(linger) = linger {
             arguments::linger(linger)?;
         }
-        let how = PyDict::new(py);
+        let how = objects::dict(py)?;
         how.set_item(
             intern!(py, "linger"),
             linger.map(|Seconds(seconds)| seconds),

@@ -1,10 +1,11 @@
 //! `Publisher`: what it knows of its audience and of itself.
 
+use super::objects;
 use super::publisher::Publisher;
 use super::state::{Peer, PublisherStats};
 use crate::net::{connectable, Subscription};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
 #[pymethods]
 impl Publisher {
@@ -23,14 +24,14 @@ impl Publisher {
     /// everything) to count.
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let topics = PyDict::new(py);
+        let topics = objects::dict(py)?;
         for (subscription, count) in py.detach(|| self.core.topics())? {
             match subscription {
                 Subscription::Topic(topic) => {
-                    topics.set_item(topic, count)?;
+                    topics.set_item(objects::text(py, &topic)?, count)?;
                 }
                 Subscription::Prefix(prefix) => {
-                    topics.set_item(PyBytes::new(py, &prefix), count)?;
+                    topics.set_item(objects::bytes(py, &prefix)?, count)?;
                 }
             }
         }

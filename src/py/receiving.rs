@@ -7,6 +7,7 @@ use super::arguments::{self, Seconds};
 use super::copies;
 use super::deed::{Commit, Form};
 use super::message::Message;
+use super::objects;
 use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::error::Error;
@@ -157,7 +158,7 @@ impl Subscriber {
         found: Vec<Py<Message>>,
         taken: Vec<Received>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let list = PyList::new(py, found).and_then(|list| py.check_signals().map(|()| list));
+        let list = objects::list(py, found).and_then(|list| py.check_signals().map(|()| list));
         list.map_err(|error| self.taken_back(py, taken, error))
     }
 

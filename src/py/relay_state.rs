@@ -1,5 +1,6 @@
 //! `Relay`: what it knows of both sides; and `RelayStats`.
 
+use super::objects;
 use super::relay::Relay;
 use super::state::Peer;
 use crate::local_time;
@@ -7,7 +8,7 @@ use crate::log::recorder::Progress;
 use crate::net::{connectable, relay, Subscription};
 use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
 /// What a relay has done so far; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
@@ -115,12 +116,12 @@ impl Relay {
     /// everything) to count.
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let topics = PyDict::new(py);
+        let topics = objects::dict(py)?;
         for (subscription, count) in py.detach(|| self.core.topics())? {
             match subscription {
-                Subscription::Topic(topic) => topics.set_item(topic, count)?,
+                Subscription::Topic(topic) => topics.set_item(objects::text(py, &topic)?, count)?,
                 Subscription::Prefix(prefix) => {
-                    topics.set_item(PyBytes::new(py, &prefix), count)?;
+                    topics.set_item(objects::bytes(py, &prefix)?, count)?;
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::arguments::Payload;
 use super::deed::Sending;
 use super::lending;
+use super::objects;
 use super::publisher::Publisher;
 use super::waiting::detached;
 use crate::error::{Error, Result};
@@ -171,6 +172,6 @@ impl Publisher {
         };
         self.hand_over(py, message, Some(topic), || Ok(Deadline::after(None)))?;
         let stamp = py.detach(|| self.core.last_stamp())?;
-        Ok(PyBytes::new(py, &stamp))
+        objects::bytes(py, &stamp)
     }
 }

@@ -4,6 +4,7 @@
 
 use super::error::ZmqChatError;
 use super::message::Message;
+use super::objects;
 use super::subscriber::Subscriber;
 use super::transcript::Transcript;
 use crate::error::Error;
@@ -101,7 +102,7 @@ impl Subscriber {
             }
             Some(Ok(())) | None => None,
         };
-        let written = write(stream, &PyString::new(py, &text));
+        let written = objects::text(py, &text).and_then(|text| write(stream, &text));
         match written {
             Ok(()) => {
                 let counter = self.core.undecodable();

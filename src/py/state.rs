@@ -1,10 +1,10 @@
 //! `Peer`, `PublisherStats`, `SubscriberStats`: what is known at one moment.
 
+use super::objects;
 use crate::local_time;
 use crate::net::{peers, publisher, subscriber};
 use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 /// One connection as it stands; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
@@ -35,7 +35,7 @@ impl From<peers::Peer> for Peer {
 #[pymethods]
 impl Peer {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let address = PyString::new(py, &self.address).repr()?.to_string();
+        let address = objects::text(py, &self.address)?.repr()?.to_string();
         let since = self.since.format("%H:%M:%S");
         Ok(format!("<Peer {address} {} since {since}>", self.state))
     }

@@ -7,6 +7,7 @@ use super::error::import;
 use super::events::Callback;
 use super::message::Message;
 use super::near_miss::{self, Instead};
+use super::objects;
 use super::waiting::detached;
 use crate::net::subscriber::{Config, Subscriber as Core};
 use crate::wire::message::Framing;
@@ -339,7 +340,7 @@ impl Subscriber {
             .map(|count| arguments::count("count", count, 0))
             .transpose()?;
         arguments::seconds("timeout", timeout)?;
-        let how = PyDict::new(py);
+        let how = objects::dict(py)?;
         how.set_item(intern!(py, "count"), count)?;
         how.set_item(
             intern!(py, "timeout"),
@@ -397,8 +398,7 @@ impl Subscriber {
             at.extend(self.core.connections());
             at.join(" ")
         });
-        let hears =
-            pyo3::types::PyList::new(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
+        let hears = objects::list(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
         Ok(format!("<Subscriber {at} subscriptions={hears}>"))
     }
 }

@@ -2,12 +2,12 @@
 
 use super::arguments::{self, Seconds, Whole};
 use super::near_miss::{AddressText, Topic};
+use super::objects;
 use super::state::{Peer, SubscriberStats};
 use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::net::{connectable, Subscription};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
 
 #[pymethods]
 impl Subscriber {
@@ -65,13 +65,16 @@ impl Subscriber {
     #[getter]
     pub(super) fn subscriptions(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let all = py.detach(|| self.core.subscriptions())?;
-        Ok(all
-            .into_iter()
-            .map(|subscription| match subscription {
-                Subscription::Topic(topic) => PyString::new(py, &topic).into_any().unbind(),
-                Subscription::Prefix(prefix) => PyBytes::new(py, &prefix).into_any().unbind(),
+        all.into_iter()
+            .map(|subscription| {
+                Ok(match subscription {
+                    Subscription::Topic(topic) => objects::text(py, &topic)?.into_any().unbind(),
+                    Subscription::Prefix(prefix) => {
+                        objects::bytes(py, &prefix)?.into_any().unbind()
+                    }
+                })
             })
-            .collect())
+            .collect()
     }
 
     /// Hears one more publisher; nothing changes when it is connected to this address already.

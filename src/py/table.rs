@@ -3,6 +3,7 @@
 use super::copies;
 use super::error::import;
 use super::message::Message;
+use super::objects;
 use super::transcript::Transcript;
 use super::transcript_reader::{read_transcript, TranscriptReader};
 use crate::table::arrow::{Schema, Stream};
@@ -10,7 +11,7 @@ use crate::table::{Bits, Builder, Strings, Table, Values};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCapsule, PyDict, PyList, PyString};
+use pyo3::types::{PyCapsule, PyString};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,16 +132,18 @@ impl MessageTable {
         for column in &self.table.columns {
             let valid = column.valid.as_ref();
             let (kind, values) = match &column.values {
-                Values::Moment(values) => ("moment", array(py, values)),
-                Values::Int(values) => ("int", array(py, values)),
-                Values::UInt(values) => ("uint", array(py, values)),
-                Values::Float(values) => ("float", array(py, values)),
-                Values::Bool(values) => ("bool", flags(py, values, self.table.rows, true)),
+                Values::Moment(values) => ("moment", array(py, values)?),
+                Values::Int(values) => ("int", array(py, values)?),
+                Values::UInt(values) => ("uint", array(py, values)?),
+                Values::Float(values) => ("float", array(py, values)?),
+                Values::Bool(values) => ("bool", flags(py, values, self.table.rows, true)?),
                 Values::Text(values) if column.name == "text" => ("text", texts(py, values)?),
                 Values::Text(values) => ("text", words(py, values, valid)?),
                 Values::Bytes(values) => ("bytes", bytes(py, values)?),
             };
-            let missing = valid.map(|valid| flags(py, valid, self.table.rows, false));
+            let missing = valid
+                .map(|valid| flags(py, valid, self.table.rows, false))
+                .transpose()?;
             let column = (column.name.as_str(), kind, values, missing);
             columns.push(column.into_pyobject(py)?.into_any());
         }
@@ -250,7 +253,7 @@ impl Transcript {
 /// Python knows the libraries.
 fn convert<'py>(source: &Bound<'py, PyAny>, name: &str, json: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = source.py();
-    let how = PyDict::new(py);
+    let how = objects::dict(py)?;
     how.set_item(intern!(py, "json"), json)?;
     import(py, intern!(py, "zmqchat_rs._tables"))?.call_method(name, (source,), Some(&how))
 }
@@ -295,9 +298,9 @@ fn collect(source: &Bound<'_, PyAny>, builder: &mut Builder) -> PyResult<()> {
 }
 
 /// The memory of an array.
-fn array<'py, T: Plain>(py: Python<'py>, values: &[T]) -> Bound<'py, PyAny> {
+fn array<'py, T: Plain>(py: Python<'py>, values: &[T]) -> PyResult<Bound<'py, PyAny>> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
-    PyBytes::new(py, &bytes).into_any()
+    Ok(objects::bytes(py, &bytes)?.into_any())
 }
 
 /// A number of eight bytes.
@@ -324,15 +327,15 @@ impl Plain for f64 {
 }
 
 /// A byte a row, 1 where the bit is as said.
-fn flags<'py>(py: Python<'py>, bits: &Bits, rows: usize, one: bool) -> Bound<'py, PyAny> {
+fn flags<'py>(py: Python<'py>, bits: &Bits, rows: usize, one: bool) -> PyResult<Bound<'py, PyAny>> {
     let bytes: Vec<u8> = (0..rows)
         .map(|row| u8::from(bits.get(row) == one))
         .collect();
-    PyBytes::new(py, &bytes).into_any()
+    Ok(objects::bytes(py, &bytes)?.into_any())
 }
 
 fn texts<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
-    let list = PyList::empty(py);
+    let list = objects::list::<PyAny>(py, Vec::new())?;
     for row in 0..values.count() {
         list.append(copies::text(py, values.get(row))?.0)?;
     }
@@ -345,7 +348,7 @@ fn words<'py>(
     values: &Strings,
     valid: Option<&Bits>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let list = PyList::empty(py);
+    let list = objects::list::<PyAny>(py, Vec::new())?;
     let mut known: HashMap<&[u8], Bound<'py, PyString>> = HashMap::new();
     for row in 0..values.count() {
         if valid.is_some_and(|valid| !valid.get(row)) {
@@ -367,7 +370,7 @@ fn words<'py>(
 }
 
 fn bytes<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
-    let list = PyList::empty(py);
+    let list = objects::list::<PyAny>(py, Vec::new())?;
     for row in 0..values.count() {
         list.append(copies::bytes(py, values.get(row))?)?;
     }

@@ -2,12 +2,12 @@
 
 use super::arguments::{self, seconds, Seconds};
 use super::message::Message;
+use super::objects;
 use super::transcript::{warn, working};
 use crate::error::{Error, Result};
 use crate::log::{self, Checkpoint, Entry};
 use crate::table::Builder;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -225,9 +225,9 @@ impl TranscriptReader {
 
 pub(super) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     let frames = entry.frames.iter();
-    let frames = frames.map(|frame| PyBytes::new(py, frame).unbind());
+    let frames = frames.map(|frame| Ok(objects::bytes(py, frame)?.unbind()));
     Message::new(
-        frames.collect(),
+        frames.collect::<PyResult<_>>()?,
         entry.framing,
         entry.topic_len,
         entry.at_ns,

@@ -2,10 +2,10 @@
 
 use super::arguments::{self, Whole};
 use super::error::import;
+use super::objects;
 use super::subscriber::Subscriber;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 #[pymethods]
 impl Subscriber {
@@ -55,7 +55,7 @@ impl Subscriber {
             .map(|keep| arguments::count("keep", keep, 0))
             .transpose()?;
         let color = color.unwrap_or_else(|| intern!(py, "auto").clone().into_any());
-        let how = PyDict::new(py);
+        let how = objects::dict(py)?;
         let max_rows = arguments::count("max_rows", max_rows, 1)?;
         how.set_item(intern!(py, "max_rows"), max_rows)?;
         how.set_item(intern!(py, "keep"), keep)?;
