@@ -54,9 +54,9 @@ pub(super) fn list<T>(py: Python<'_>, items: Vec<Py<T>>) -> PyResult<Bound<'_, P
     let length = length(items.len())?;
     // SAFETY: a new reference to a `list` of that many empty places, or null.
     let list: Bound<'_, PyList> = unsafe { owned(py, ffi::PyList_New(length))? };
-    for (place, item) in items.into_iter().enumerate() {
+    for (place, item) in (0..).zip(items) {
         // SAFETY: the list is as long, and nothing else has seen it; it takes the reference over.
-        unsafe { ffi::PyList_SetItem(list.as_ptr(), place as ffi::Py_ssize_t, item.into_ptr()) };
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), place, item.into_ptr()) };
     }
     Ok(list)
 }
@@ -66,9 +66,9 @@ pub(super) fn tuple<T>(py: Python<'_>, items: Vec<Py<T>>) -> PyResult<Bound<'_, 
     let length = length(items.len())?;
     // SAFETY: a new reference to a `tuple` of that many empty places, or null.
     let tuple: Bound<'_, PyTuple> = unsafe { owned(py, ffi::PyTuple_New(length))? };
-    for (place, item) in items.into_iter().enumerate() {
+    for (place, item) in (0..).zip(items) {
         // SAFETY: the tuple is as long, and nothing else has seen it; it takes the reference over.
-        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), place as ffi::Py_ssize_t, item.into_ptr()) };
+        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), place, item.into_ptr()) };
     }
     Ok(tuple)
 }
