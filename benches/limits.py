@@ -16,12 +16,13 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator
 
-from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs import Publisher, Relay, Subscriber
 
 from .running import ROOT
 from .soak_watch import PATIENCE_SECONDS, held, resident_kib, trim
@@ -31,13 +32,19 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 LAST = b"the-end:"
+#: What flooding peers send over and over.
+ATTACKS = {
+    "toggles": b"".join(b"\0\x08\x01t%06d\0\x08\0t%06d" % (each, each) for each in range(2_000)),
+    "duplicates": 4_000 * b"\0\x06\x01same:",
+    "junk of 10 bytes": 4_000 * b"\0\x0a\x02junkjunk!",
+}
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 
 
 def victim(kind: str) -> None:
     """Holds one side, and tells on demand what the process holds; ends with its standard input."""
     side: Publisher | Subscriber = (
-        Publisher("127.0.0.1:0")
+        Publisher("127.0.0.1:0", max_subscriptions=0)
         if kind == "publisher"
         else Subscriber(bind="127.0.0.1:0", max_message_bytes=MIB)
     )
@@ -48,6 +55,131 @@ def victim(kind: str) -> None:
                 side.wait_for_subscribers(1, topic="the-end", timeout=10 * PATIENCE_SECONDS)
             trim()
             print(json.dumps([resident_kib(), held()[0], len(side.peers)]), flush=True)
+
+
+def flooded_sender(seconds: float) -> None:
+    """Publishes to one subscriber while peers flood, and prints the longest send in seconds."""
+    with Publisher("127.0.0.1:0", on_full="drop") as publisher:
+        print(publisher.endpoint, flush=True)
+        sys.stdin.readline()
+        longest, end = 0.0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            began = time.perf_counter()
+            publisher.send(b"x" * 100, topic="good")
+            longest = max(longest, time.perf_counter() - began)
+            time.sleep(0.001)
+        print(longest, flush=True)
+
+
+def relaying() -> None:
+    """Holds a relay until its standard input ends."""
+    with Relay("127.0.0.1:0", backend="127.0.0.1:0") as relay:
+        print(relay.frontend, flush=True)
+        print(relay.backend, flush=True)
+        sys.stdin.read()
+
+
+def sinking() -> None:
+    """Accepts connections and reads what they send, without looking at it."""
+    ready = b"\x05READY\x0bSocket-Type\0\0\0\x04XPUB"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(f"tcp://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+
+        def read(connection: socket.socket) -> None:
+            connection.sendall(GREETING + bytes([4, len(ready)]) + ready)
+            while connection.recv(65_536):
+                pass
+
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=read, args=(connection,), daemon=True).start()
+
+
+def flooding(port: int, attack: str, peers: int) -> None:
+    """Floods this port from so many peers until the standard input ends. Each connects again."""
+
+    def flood() -> None:
+        while True:
+            with contextlib.suppress(OSError, IndexError), peer(port, b"SUB") as connection:
+                while True:
+                    connection.sendall(ATTACKS[attack])
+
+    for _ in range(peers):
+        threading.Thread(target=flood, daemon=True).start()
+    sys.stdin.read()
+
+
+@contextlib.contextmanager
+def helper(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """This program in another process, for one of its tasks."""
+    command = [sys.executable, "-m", "benches.limits", *map(str, arguments)]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def printed(process: subprocess.Popen[str]) -> str:
+    """The next line that it prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"the process ended, exit code {process.wait()}")
+    return line
+
+
+def port_of(endpoint: str) -> int:
+    """The port of an endpoint."""
+    return int(endpoint.rpartition(":")[2])
+
+
+def relayed(publisher: Publisher, subscriber: Subscriber, seconds: float) -> float:
+    """Messages of 100 bytes that get through a relay each second."""
+    count, began = 0, time.monotonic()
+    while time.monotonic() - began < seconds:
+        publisher.send_many([b"x" * 100] * 100, topic="good")
+        for _ in range(100):
+            subscriber.recv(timeout=PATIENCE_SECONDS)
+        count += 100
+    return count / (time.monotonic() - began)
+
+
+def floods(peers: int, seconds: float) -> Iterator[str]:
+    """Peers send without pause: the longest send, and what a relay forwards meanwhile."""
+    for attack in ATTACKS:
+        with helper("--task", "send", seconds) as sender:
+            port = port_of(printed(sender))
+            with Subscriber(f"127.0.0.1:{port}", topics=["good"]), helper(
+                "--task", "flood", port, attack, peers
+            ):
+                assert sender.stdin is not None
+                sender.stdin.write("\n")
+                sender.stdin.flush()
+                longest = float(printed(sender))
+        with helper("--task", "relay") as relay, helper("--task", "sink") as sink:
+            frontend, backend, elsewhere = printed(relay), printed(relay), printed(sink)
+            with Publisher(connect=frontend) as publisher, Subscriber(
+                backend, topics=["good"]
+            ) as subscriber:
+                publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE_SECONDS)
+                relayed(publisher, subscriber, 0.5)
+                rates = []
+                for target in (elsewhere, backend):
+                    with helper("--task", "flood", port_of(target), attack, peers):
+                        rates.append(relayed(publisher, subscriber, seconds))
+        yield (
+            f"{peers} peers send {attack} without pause: the longest send takes "
+            f"{longest * 1_000:.1f} ms; a relay forwards {rates[1]:,.0f} messages per second, "
+            f"{rates[1] / rates[0]:.0%} of those while the same peers flood a TCP sink"
+        )
 
 
 def speaker(address: str, count: int) -> None:
@@ -292,6 +424,8 @@ def main() -> int:
     )
     parser.add_argument("--subscriptions", type=int, metavar="N", help="only so many (1,000,000)")
     parser.add_argument("--victim", choices=["publisher", "subscriber"], help=argparse.SUPPRESS)
+    parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--floods", action="store_true", help="measure only peers that flood")
     parser.add_argument("--speak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not Path("/proc/self/fd").is_dir():
@@ -302,6 +436,21 @@ def main() -> int:
         return 0
     if options.speak:
         speaker(options.speak[0], int(options.speak[1]))
+        return 0
+    if options.task:
+        task, *values = options.task
+        tasks: dict[str, Callable[..., None]] = {
+            "send": lambda seconds: flooded_sender(float(seconds)),
+            "relay": relaying,
+            "sink": sinking,
+            "flood": lambda port, attack, peers: flooding(int(port), attack, int(peers)),
+        }
+        tasks[task](*values)
+        return 0
+    for count in (1, 10):
+        for line in floods(count, 5):
+            print(line, flush=True)
+    if options.floods:
         return 0
     counts = [options.subscriptions] if options.subscriptions else [100_000, 1_000_000]
     for count in counts:

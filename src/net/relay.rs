@@ -5,12 +5,14 @@
 //! | `intake` | the frontend, to which publishers come |
 //! | `outlet` | the backend, to which subscribers come |
 //! | `pump` | the thread between them |
+//! | `changes` | changes of what upstream is asked for, limited in their rate |
 //! | `cache` | the latest message of each topic |
 //! | `opening` | how it comes to stand |
 //!
 //! It is no `zmq_proxy_steerable`: in libzmq 4.3.5 that one cannot be paused.
 
 mod cache;
+mod changes;
 mod intake;
 mod opening;
 mod outlet;

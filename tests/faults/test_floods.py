@@ -241,3 +241,21 @@ def test_twenty_thousand_topics_of_one_subscriber_arrive_and_again_after_a_recon
                 subscriber.subscribe("20000")
                 publisher.wait_for_subscribers(1, topic="20000", timeout=PATIENCE)
                 assert [peer.state for peer in subscriber.peers] == ["connected"]
+
+
+def test_a_publisher_does_not_cut_off_a_relay_whose_subscribers_toggle() -> None:
+    events: list[Event] = []
+    with Publisher("127.0.0.1:0", on_event=events.append) as publisher, Relay(
+        None, backend="127.0.0.1:0", connect=publisher.endpoint or ""
+    ) as relay, Subscriber(relay.backend_addresses[0], topics=["good"]) as subscriber:
+        publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        with flooded(port_of(relay.backend_addresses[0]), "toggles", 5):
+            until(lambda: len(relay.subscribers) > 1)
+            for _ in range(10):
+                served(publisher, subscriber, 100)
+                # A new subscription gets through, too.
+                with Subscriber(relay.backend_addresses[0], topics=["later"]):
+                    publisher.wait_for_subscribers(1, topic="later", timeout=PATIENCE)
+                until(lambda: "later" not in publisher.topics)
+        until(lambda: publisher.topics == {"good": 1})
+        assert not any(event.kind == "cut off" for event in events)

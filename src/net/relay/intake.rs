@@ -5,8 +5,10 @@ use super::super::live::Live;
 use super::super::socket::Room;
 use super::super::wake::Wake;
 use super::cache::Frames;
+use super::changes::Changes;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a relay keeps beside its frontend.
 pub(super) struct Intake {
@@ -20,6 +22,8 @@ pub(super) struct Intake {
     pub(super) frame: Frame,
     /// What upstream was asked for.
     pub(super) asked: HashSet<Arc<[u8]>>,
+    /// What of that is to change.
+    pub(super) changes: Changes,
     /// Messages passed on, and the bytes of all their frames.
     pub(super) messages: u64,
     pub(super) bytes: u64,
@@ -54,14 +58,24 @@ impl Intake {
             held: None,
             frame: Frame::empty(),
             asked: HashSet::new(),
+            changes: Changes::default(),
             messages: 0,
             bytes: 0,
             copies: Vec::new(),
         }
     }
 
-    /// Asks upstream for what somebody wants and nobody did before, or takes that back.
-    pub(super) fn ask(&mut self, live: &mut Live, prefix: &Arc<[u8]>, wanted: bool) {
+    /// Asks upstream for what `is_wanted`, and takes back what no longer is, as far as the rate allows.
+    pub(super) fn follow(&mut self, live: &mut Live, is_wanted: impl Fn(&[u8]) -> bool) {
+        let mut changes = std::mem::take(&mut self.changes);
+        changes.pass_on(Instant::now(), self.asked.len(), |prefix| {
+            self.ask(live, prefix, is_wanted(prefix))
+        });
+        self.changes = changes;
+    }
+
+    /// Asks upstream for this, or takes it back; false when nothing changes.
+    pub(super) fn ask(&mut self, live: &mut Live, prefix: &Arc<[u8]>, wanted: bool) -> bool {
         let changes = if wanted {
             self.asked.insert(Arc::clone(prefix))
         } else {
@@ -71,5 +85,6 @@ impl Intake {
             // An XSUB whose queue has no limit refuses none.
             let _ = Frame::send_parts(&mut live.socket, &[&[u8::from(wanted)], prefix]);
         }
+        changes
     }
 }

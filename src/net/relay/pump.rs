@@ -158,8 +158,11 @@ impl Hub {
         let turned = outlet.audience.ledger.turned();
         if !self.hears_all {
             for prefix in turned {
-                let wanted = outlet.audience.ledger.is_held(&prefix);
-                intake.ask(from, &prefix, wanted);
+                intake.changes.add(prefix);
+            }
+            if intake.changes.are_waiting() {
+                let ledger = &outlet.audience.ledger;
+                intake.follow(from, |prefix| ledger.is_held(prefix));
             }
         }
         let (mut bytes, mut held, mut more) = (0, false, true);
@@ -199,7 +202,8 @@ impl Hub {
         let sockets = [from.descriptor, to.descriptor];
         // XPUB cannot tell when there is room (zeromq's dist_t always says so): its descriptor tells
         // of acknowledgements, which may have come before.
-        Ok(Next::Wait(sockets, held.then_some(SLICE)))
+        let waits = held || intake.changes.are_waiting();
+        Ok(Next::Wait(sockets, waits.then_some(SLICE)))
     }
 
     /// Passes one message on, frame by frame.
