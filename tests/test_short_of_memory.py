@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the addr
 
 # The message is received while there is memory, then all but pieces of less than 100 kB is taken.
 _PROGRAM = """
-import resource, sys
+import json, resource, sys  # json: an import without memory fails in ways of its own
 from zmqchat_rs import Publisher, Subscriber
 
 size = 900_000  # libzmq holds the frame until its bytes are asked for
