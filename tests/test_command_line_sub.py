@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from patience import until
 from terminal import SECONDS, in_terminal, reading, start, told_address, zmqchat
 from zmqchat_rs import Publisher, read_transcript
 
@@ -92,6 +93,7 @@ def test_sub_shows_the_time_unless_told_otherwise(
 def test_sub_hears_its_topics_exactly_and_its_prefixes(publisher: Publisher) -> None:
     words = ("-t", "room1", "-t", "news", "--prefix", "sens", "-c", "4", "--timestamps", "none")
     with reading(publisher, *words) as sub:
+        until(lambda: len(publisher.topics) == 3)
         for text in ("room1:a", "room10:b", "room:c", "news:d", "sensor:e", "sense", "other"):
             publisher.send(text)
         assert sub.finish() == (0, "room1: a\nnews: d\nsensor:e\nsense\n", "")

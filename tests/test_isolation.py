@@ -155,7 +155,7 @@ def test_pub_says_so_where_it_shows_its_addresses(
 ) -> None:
     system(tmp_path, WSL2, monkeypatch)
     with Publisher(["127.0.0.1:0", "ipc://" + str(tmp_path / "s")]) as publisher:
-        streams.notice_of_isolation(publisher.endpoints)
+        streams.notice_of_isolation(publisher.addresses)
     assert capsys.readouterr().err == ""  # no other host reaches these, forwarded or not
     assert main(["pub", "--bind", "*:0", "--wait", "0", "-m", "Hello"]) == 0
     lines = capsys.readouterr().err.splitlines()

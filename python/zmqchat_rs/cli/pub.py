@@ -209,7 +209,7 @@ def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> Non
     topic = "" if arguments.topic is None else f" -t {arguments.topic}"
     for address in publisher.addresses:
         streams.notice(f"Others read it with:  zmqchat sub {address}{topic}")
-    streams.notice_of_isolation(publisher.endpoints)
+    streams.notice_of_isolation(publisher.addresses)
     if arguments.connect:
         streams.notice(f"Publishing to {', '.join(arguments.connect)}.")
     if typed:

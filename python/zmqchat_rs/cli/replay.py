@@ -148,7 +148,7 @@ def _publish(arguments: Namespace) -> int:
         if streams.has_free_port(arguments.to) or streams.is_terminal(sys.stderr):
             for address in publisher.addresses:
                 streams.notice(f"Others read it with:  zmqchat sub {address}")
-            streams.notice_of_isolation(publisher.endpoints)
+            streams.notice_of_isolation(publisher.addresses)
         _wait(publisher, arguments)
         _play(arguments, send)
         publisher.close(linger=_LINGER)

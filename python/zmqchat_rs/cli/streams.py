@@ -185,11 +185,11 @@ def on_closed_stdout(callback: Callable[[], object]) -> None:
         start_thread(threading.Thread(target=watch, name="zmqchat-stdout", daemon=True))
 
 
-def notice_of_isolation(endpoints: Sequence[str]) -> None:
-    """Say how other hosts reach what is bound there, where this host has a network of its own."""
+def notice_of_isolation(addresses: Sequence[str]) -> None:
+    """Say how other hosts reach these addresses, where this host has a network of its own."""
     ports = [
         port
-        for transport, host, port in (parse_address(each, bind=True) for each in endpoints)
+        for transport, host, port in (parse_address(each, bind=True) for each in addresses)
         if transport == "tcp" and not (host.startswith("127.") or host == "[::1]")
     ]
     found = isolation() if ports else None

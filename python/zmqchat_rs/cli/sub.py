@@ -206,7 +206,7 @@ def _announce(subscriber: Subscriber, arguments: Namespace, hosts: list[str]) ->
     if arguments.bind and (person or streams.has_free_port(arguments.bind)):
         for address in subscriber.addresses:
             streams.notice(f"Others publish to it with:  zmqchat pub --connect {address}")
-        streams.notice_of_isolation(subscriber.endpoints)
+        streams.notice_of_isolation(subscriber.addresses)
     if person:
         begins = [f"what begins with '{prefix}'" for prefix in arguments.prefix]
         what = ", ".join(arguments.topic + begins) or "everything"
