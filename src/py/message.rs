@@ -37,6 +37,7 @@ use std::sync::{Arc, OnceLock};
 ///     received_at: When they came; None for now. A naive datetime is taken as local time.
 ///
 /// Raises:
+///     TypeError: If `frames` holds something else than bytes, or `received_at` is not a datetime.
 ///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not have
 ///         this topic.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]

@@ -193,7 +193,8 @@ impl Publisher {
     /// Raises:
     ///     ValueError: The topic breaks the grammar, the message exceeds `max_message_bytes`, or
     ///         `timeout` is negative.
-    ///     TypeError: The payload is none of these kinds.
+    ///     TypeError: If the payload is another kind of object, a number (of NumPy, too), or a buffer
+    ///         of Python objects or pointers.
     ///     TimeoutError: No room in time, under "block".
     ///     QueueFullError: No room, under "raise".
     ///     ClosedError: The publisher is closed.
