@@ -253,7 +253,8 @@ impl Ledger {
             }
         }
         if !prefixes.is_empty() || !withdrawn.is_empty() {
-            let departed = Departed::new(token, prefixes, withdrawn);
+            let mut departed = Departed::new(token, prefixes, withdrawn);
+            self.return_withdrawn(&mut departed);
             if first {
                 self.departed.push_front(departed);
             } else {
@@ -321,6 +322,27 @@ impl Ledger {
             self.remember(descriptor, earlier);
         }
         Place::Open
+    }
+
+    /// Made-up notices that were taken for those of connections in doubt may be this one's. Should they
+    /// not be, its own follow and are taken for theirs.
+    fn return_withdrawn(&mut self, departed: &mut Departed) {
+        let mut returned = Vec::new();
+        for peer in self.peers.values_mut() {
+            peer.withdrawn.retain(|prefix| {
+                let Some(prefix) = departed.prefixes.take(prefix) else {
+                    return true;
+                };
+                departed.withdrawn.push(Arc::clone(&prefix));
+                peer.prefixes.insert(Arc::clone(&prefix));
+                returned.push(prefix);
+                false
+            });
+        }
+        self.held += returned.len();
+        for prefix in returned {
+            self.hold(&prefix);
+        }
     }
 
     /// Gives a connection back what made-up notices took off, which were those of inproc peers.
