@@ -17,7 +17,7 @@ from faults.footprint import resident_kib
 from faults.hostile import frame, until_closed
 from patience import PATIENCE, until
 from strangers import introduce
-from zmqchat_rs import Publisher, Relay, Subscriber
+from zmqchat_rs import Publisher, Relay, Subscriber, _events
 
 if TYPE_CHECKING:
     from interpreters import StartPython
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 MIB = 1024
 #: What a publisher may grow by while it is flooded, in KiB: buffers of the peers, and of the books.
 GROWTH = 64 * MIB
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log names ten peers that were cut off in five seconds: not those of an earlier test."""
+    monkeypatch.setattr(_events, "_cut_off", _events.Seldom(5.0, 10))
 
 
 def port_of(endpoint: str | None) -> int:
