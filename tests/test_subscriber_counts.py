@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Callable, Iterator
 import pytest
 
 from faults.hostile import frame
+from parallel import measured
 from patience import PATIENCE, Background, until
 from strangers import introduce
-from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs import Publisher, Relay, Subscriber
 
 if TYPE_CHECKING:
     from interpreters import StartPython
@@ -33,6 +35,37 @@ PEER = """
 def where(publisher: Publisher) -> str:
     assert publisher.endpoint is not None
     return publisher.endpoint
+
+
+MANY = [f"topic{number}" for number in range(100)]
+
+
+@measured
+def test_the_wait_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
+    for _ in range(20):
+        with Publisher("127.0.0.1:0") as publisher, Subscriber(where(publisher), topics=MANY):
+            publisher.wait_for_subscribers(timeout=PATIENCE)
+            assert len(publisher.topics) == len(MANY)
+
+
+@measured
+def test_the_wait_in_asyncio_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
+    async def wait() -> int:
+        with Publisher("127.0.0.1:0") as publisher, Subscriber(where(publisher), topics=MANY):
+            await publisher.await_for_subscribers(timeout=PATIENCE)
+            return len(publisher.topics)
+
+    assert [asyncio.run(wait()) for _ in range(20)] == [len(MANY)] * 20
+
+
+@measured
+def test_the_wait_of_a_relay_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
+    for _ in range(20):
+        with Relay("127.0.0.1:0", backend="127.0.0.1:0") as relay, Subscriber(
+            relay.backend, topics=MANY
+        ):
+            relay.wait_for_subscribers(timeout=PATIENCE)
+            assert len(relay.topics) == len(MANY)
 
 
 def test_nobody_is_nought(publisher: Publisher) -> None:

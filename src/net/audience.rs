@@ -22,6 +22,14 @@ const DOCTOR: &[u8] = b"zmqchat doctor";
 /// Notices read in one call at most.
 pub(crate) const NOTICES: usize = 2_000;
 
+/// A peer's subscriptions come a few at a time (see `options::apply_publisher`), with no mark after the
+/// last. The pauses between them are some 0.05 ms, and longer where the processors are busy.
+const QUIET: Duration = Duration::from_millis(10);
+
+/// The longest time that a wait for subscribers waits for the last of their subscriptions, while other
+/// peers keep changing theirs.
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
+
 /// Frames that one connection may send within [`WINDOW`] without adding to its subscriptions:
 /// toggles, repetitions, and what is not a subscription. Twice the subscriptions that it had are
 /// allowed on top, so that all of them may be taken back and made anew.
@@ -45,6 +53,8 @@ pub(crate) struct Audience {
     behind: bool,
     /// How many notices the last call read.
     read: usize,
+    /// When a call last read any.
+    last_notice: Option<Instant>,
     meters: HashMap<i32, Meter>,
 }
 
@@ -121,6 +131,7 @@ impl Audience {
             shows,
             behind: false,
             read: 0,
+            last_notice: None,
             meters: HashMap::new(),
         }
     }
@@ -128,6 +139,11 @@ impl Audience {
     /// Whether notices are left that the last call did not read.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    /// Whether no notice was read for [`QUIET`]: then no peer has more subscriptions on the way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.last_notice.is_none_or(|read| read.elapsed() >= QUIET)
     }
 
     /// How many notices the last call read.
@@ -171,6 +187,9 @@ impl Audience {
             self.notices.push(notice);
         }
         self.read = self.notices.len() - before;
+        if self.read > 0 {
+            self.last_notice = Some(Instant::now());
+        }
         reported |= self.read_monitor(live);
         self.behind = !ended;
         if live.is_behind() {

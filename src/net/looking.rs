@@ -11,9 +11,13 @@ use super::watch::{Want, Watch};
 use crate::error::{Error, Result};
 use crate::wire::quote;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many subscriptions are looked at for the text of an error; a publisher may have a million.
 const EXAMPLES: usize = 1_000;
+
+/// How long an event loop waits at most for the last subscriptions of a new peer.
+const BRIEF: Duration = Duration::from_millis(50);
 
 impl Subscriber {
     /// A watch that is not set yet.
@@ -88,6 +92,9 @@ impl Publisher {
             seen = outbox.audience.ledger.count(start.as_deref());
             Ok((seen >= count).then_some(()))
         })?;
+        if seen >= count {
+            self.settle(BRIEF)?;
+        }
         Ok(seen)
     }
 

@@ -15,8 +15,18 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// After so many messages notices are read.
+/// After this many messages, a power of two, notices are read.
 const READ_EVERY: u64 = 1_024;
+
+/// The number of messages after which notices are read, less one. Reading them also processes what
+/// connections acknowledge, which libzmq itself does once in a millisecond. At a low mark a queue would
+/// seem full before that, and a quick subscriber would lose messages: so it happens eight times a queue.
+fn read_mask(high_water_mark: i32) -> u64 {
+    match u64::try_from(high_water_mark) {
+        Ok(mark @ 1..) => (mark / 8).next_power_of_two().min(READ_EVERY) - 1,
+        _ => READ_EVERY - 1,
+    }
+}
 
 /// Beyond so many topics the numbering starts afresh under a new instance id.
 const MAX_NUMBERED_TOPICS: usize = 65_536;
@@ -85,6 +95,8 @@ pub(crate) struct Outbox {
     /// Messages and payload bytes that libzmq took, or nobody wanted.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
+    /// See `read_mask`.
+    read_mask: u64,
 }
 
 impl Room for Outbox {
@@ -113,7 +125,12 @@ impl Room for Outbox {
 
 impl Outbox {
     /// One that stamps its messages if it has a name.
-    pub(crate) fn new(framing: Framing, name: Option<String>, max_subscriptions: usize) -> Self {
+    pub(crate) fn new(
+        framing: Framing,
+        name: Option<String>,
+        high_water_mark: i32,
+        max_subscriptions: usize,
+    ) -> Self {
         Self {
             framing,
             signer: name.map(Signer::new),
@@ -126,6 +143,7 @@ impl Outbox {
             ),
             sent: 0,
             sent_bytes: 0,
+            read_mask: read_mask(high_water_mark),
         }
     }
 
@@ -146,6 +164,10 @@ impl Outbox {
         payload: Payload<'_>,
         topic: Option<&str>,
     ) -> Result<bool> {
+        // Each send may make libzmq take in a few notices, which would otherwise pile up.
+        if self.sent & self.read_mask == 0 {
+            self.read_notices(live);
+        }
         let plain = self.framing == Framing::Plain && self.signer.is_none();
         // Stamps count what was sent, heard or not.
         let sent = if self.signer.is_none() && !self.may_be_heard(live, payload.bytes, topic) {
@@ -167,10 +189,6 @@ impl Outbox {
             self.send_several(live, payload, topic)?
         };
         if sent {
-            // Each send may make libzmq take in a few notices; without a pause they would pile up.
-            if self.sent % READ_EVERY == 0 {
-                self.read_notices(live);
-            }
             self.sent += 1;
             self.sent_bytes += payload.bytes.len() as u64;
         }

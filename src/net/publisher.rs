@@ -9,7 +9,7 @@ use super::outbox::Outbox;
 use super::peers::Peer;
 use super::socket::{Entered, Owner};
 use super::wait::{Checkpoint, Deadline};
-use super::{address, links};
+use super::{address, audience, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
 use crate::wire::{stamp, topic};
@@ -132,7 +132,12 @@ impl Publisher {
         let endpoints = live.bound.clone();
         let owner = Owner::new(
             live,
-            Outbox::new(config.framing, config.name, config.max_subscriptions),
+            Outbox::new(
+                config.framing,
+                config.name,
+                config.high_water_mark,
+                config.max_subscriptions,
+            ),
         )?;
         links::connect_all(&owner, &config.connect)?;
         Ok(Self {
@@ -269,13 +274,23 @@ impl Publisher {
     ) -> Result<usize> {
         let start = self.start_of(topic)?;
         let mut seen = 0;
-        self.owner
-            .wait(deadline, checkpoint, |live, outbox| {
-                outbox.read_notices(live);
-                seen = outbox.audience.ledger.count(start.as_deref());
-                Ok((seen >= count).then_some(seen))
-            })?
-            .ok_or_else(|| self.too_few(seen, count, topic))
+        let found = self.owner.wait(deadline, checkpoint, |live, outbox| {
+            outbox.read_notices(live);
+            seen = outbox.audience.ledger.count(start.as_deref());
+            Ok((seen >= count).then_some(seen))
+        })?;
+        let found = found.ok_or_else(|| self.too_few(seen, count, topic))?;
+        self.settle(audience::SETTLE)?;
+        Ok(found)
+    }
+
+    /// Waits for the other subscriptions of the peers whose first one was just read: a message to any of
+    /// their topics is delivered then.
+    pub(super) fn settle(&self, most: Duration) -> Result<()> {
+        self.owner.settle(most, |live, outbox| {
+            outbox.read_notices(live);
+            outbox.audience.is_quiet()
+        })
     }
 
     /// The stamp of the last message that was sent; empty where there is none.

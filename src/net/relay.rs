@@ -27,7 +27,7 @@ use super::publisher::OnFull;
 use super::socket::Owner;
 use super::wait::{Checkpoint, Deadline};
 use super::wake::Wake;
-use super::{address, links};
+use super::{address, audience, links};
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
 use crate::wire::topic;
@@ -296,14 +296,19 @@ impl Relay {
                 seen = outlet.audience.ledger.count(start.as_deref());
                 Ok((seen >= count).then_some(seen))
             })?;
-        found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
             Error::Timeout(format!(
                 "{seen} of {count} subscribers{what} connected within the timeout; check that they use one of these \
                  addresses, and that no firewall is in the way: {}",
                 self.backend_addresses().join(", ")
             ))
-        })
+        })?;
+        self.hub.backend.settle(audience::SETTLE, |live, outlet| {
+            outlet.read_notices(live);
+            outlet.audience.is_quiet()
+        })?;
+        Ok(found)
     }
 
     /// Where publishers come, as libzmq writes it.

@@ -59,6 +59,26 @@ impl<R: Room> Owner<R> {
         self.wait_in_line(None, deadline, checkpoint, attempt)
     }
 
+    /// Waits until `is_quiet`, at most this long.
+    pub(crate) fn settle(
+        &self,
+        most: Duration,
+        mut is_quiet: impl FnMut(&mut Live, &mut R) -> bool,
+    ) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let descriptor = {
+                let mut entered = self.enter()?;
+                let (live, room) = entered.parts()?;
+                if is_quiet(live, room) || began.elapsed() >= most {
+                    return Ok(());
+                }
+                live.descriptor
+            };
+            let _ = sys::poll(&[descriptor], 1);
+        }
+    }
+
     /// The same for whoever may have tried already, and got in line in the same use.
     pub(crate) fn wait_in_line<T>(
         &self,
