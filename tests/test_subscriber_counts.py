@@ -62,7 +62,7 @@ def test_the_wait_in_asyncio_returns_when_all_subscriptions_of_a_peer_are_known(
 def test_the_wait_of_a_relay_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
     for _ in range(20):
         with Relay("127.0.0.1:0", backend="127.0.0.1:0") as relay, Subscriber(
-            relay.backend, topics=MANY
+            str(relay.backend), topics=MANY
         ):
             relay.wait_for_subscribers(timeout=PATIENCE)
             assert len(relay.topics) == len(MANY)

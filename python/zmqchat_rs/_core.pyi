@@ -64,6 +64,7 @@ __all__ = [
     "_shutdown",
     "_stop_reading",
     "_tail",
+    "_wrap",
     "build_info",
     "local_addresses",
     "paint",
