@@ -399,6 +399,13 @@ def test_a_number_of_numpy_is_refused_with_what_to_send(pair: Pair) -> None:
                 use(number)
 
 
+def test_a_time_of_numpy_is_refused_with_what_to_send(pair: Pair) -> None:
+    numpy = pytest.importorskip("numpy")
+    for time in (numpy.datetime64("2026-01-31"), numpy.timedelta64(3, "s")):
+        with pytest.raises(TypeError, match=r"str\(x\).*pack_array"):
+            pair.publisher.send(time)
+
+
 def test_buffers_without_dimensions_that_are_not_numbers_are_sent(pair: Pair) -> None:
     numpy = pytest.importorskip("numpy")
 

@@ -403,7 +403,25 @@ fn refuse_numbers_and_pointers(object: &Bound<'_, PyAny>, view: &Bound<'_, PyAny
              send_json(x.item()), or pack_array(x) to keep its type"
         )));
     }
+    if is_time(object)? {
+        return Err(PyTypeError::new_err(format!(
+            "a payload is str, bytes or a buffer, not a time ({name}): pass str(x) for text, or \
+             pack_array(x) to keep its type"
+        )));
+    }
     Ok(())
+}
+
+/// Whether it is a `datetime64` or a `timedelta64`, which is exported as bytes without a format.
+fn is_time(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = object.py();
+    let Some(dtype) = object.getattr_opt(pyo3::intern!(py, "dtype"))? else {
+        return Ok(false);
+    };
+    match dtype.getattr_opt(pyo3::intern!(py, "kind"))? {
+        Some(kind) => Ok(kind.eq("m")? || kind.eq("M")?),
+        None => Ok(false),
+    }
 }
 
 /// Whether a buffer's format (PEP 3118, and that of ctypes) has an item that is an address.
