@@ -158,17 +158,17 @@ class Watch:
                     )
                 left = _SLICE if deadline is None else min(_SLICE, deadline - monotonic())
                 if left <= 0:
-                    raise TimeoutError(self._why_fewer(count))
+                    raise TimeoutError(self._why_fewer(count, timeout or 0.0))
                 # In slices: not everywhere does a signal end a longer wait.
                 self._news.wait(left)
             return self._received
 
-    def _why_fewer(self, count: int) -> str:
+    def _why_fewer(self, count: int, timeout: float) -> str:
         text = f"{self._received} of {count} messages arrived within the timeout"
         subscriber = self._subscriber
         if self._received or subscriber is None:
             return text
-        return f"{text}: {subscriber._timeout_cause()}"  # noqa: SLF001
+        return f"{text}: {subscriber._timeout_cause(timeout)}"  # noqa: SLF001
 
     def stop(self) -> None:
         """End it; what was shown stays. The subscriber stays open, and can be read again.

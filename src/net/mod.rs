@@ -79,6 +79,7 @@ pub use publisher::Publisher;
 pub use relay::Relay;
 pub use subscriber::Subscriber;
 pub use sys::capabilities;
+pub use timeout_cause::Waiter;
 pub use wait::{Checkpoint, Deadline};
 pub use wake::block_signals;
 pub use watch::{Want, Watch};

@@ -6,7 +6,7 @@ use super::live::Live;
 use super::options::{self, Common, Connecting};
 use super::peers::Peer;
 use super::socket::{Entered, Owner};
-use super::timeout_cause::Known;
+use super::timeout_cause::{Known, Waiter};
 use super::wait::{Checkpoint, Deadline, Place};
 use super::{address, links};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::wire::message::Framing;
 use crate::wire::stamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a subscriber is made with.
 #[derive(Debug, Clone)]
@@ -354,9 +354,10 @@ impl Subscriber {
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
+        let begin = Instant::now();
         let seen = self.owner.wait_connected(count, deadline, checkpoint)?;
         if seen < count {
-            return Err(self.too_few(seen, count));
+            return Err(self.too_few(seen, count, Waiter::Thread(begin.elapsed())));
         }
         Ok(seen)
     }

@@ -1,8 +1,9 @@
 //! Why a receive timed out: the text of its `TimeoutError`.
 //!
 //! libzmq reports that a connection failed, but not why. So the reason comes from a connection
-//! attempt of our own, which takes no longer than `PROBE` and is repeated after `FRESH` at the
-//! earliest: a loop of short receives must not become slow.
+//! attempt of our own. It is repeated after `FRESH` at the earliest, and takes a small part of the
+//! time that the caller has waited anyway: short receives must not become long, and an event loop
+//! must not stop.
 
 use super::filter::Subscription;
 use super::peers::State;
@@ -13,11 +14,15 @@ use crate::wire::quote;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV6, TcpStream};
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest time that the attempts of one text may take together.
+/// The longest and the shortest time that the attempts of one text may take together.
 const PROBE: Duration = Duration::from_millis(50);
+const SHORTEST_PROBE: Duration = Duration::from_millis(1);
+
+/// The attempts take one part of so many of the time that the caller waited.
+const PART: u32 = 20;
 
 /// How long a reason is taken for the current one.
 const FRESH: Duration = Duration::from_secs(1);
@@ -97,6 +102,25 @@ impl Reason {
 #[derive(Debug, Default)]
 pub(super) struct Known(Option<(Instant, Vec<(Endpoint, Reason)>)>);
 
+/// What waited until the timeout.
+#[derive(Debug, Clone, Copy)]
+pub enum Waiter {
+    /// A thread, for this long.
+    Thread(Duration),
+    /// A task of an event loop, whose other tasks wait while the text is made.
+    Task,
+}
+
+impl Waiter {
+    /// How long the attempts of one text may take together.
+    fn probe(self) -> Duration {
+        match self {
+            Self::Thread(waited) => (waited / PART).clamp(SHORTEST_PROBE, PROBE),
+            Self::Task => SHORTEST_PROBE,
+        }
+    }
+}
+
 /// A connection that is not established.
 struct Missing {
     typed: String,
@@ -115,20 +139,23 @@ struct Situation {
 
 impl Subscriber {
     /// The text of a receive's timeout. `taken` counts the messages that arrived during the wait, and
-    /// that another consumer took. A thread that waited itself `looks_for_others`.
+    /// that another consumer took. A thread that waited itself `looks_for_others`: a task's own place
+    /// is still taken then.
     #[must_use]
-    pub fn nothing_came(&self, taken: u64, looks_for_others: bool) -> String {
-        let cause = self.timeout_cause(taken, looks_for_others);
+    pub fn nothing_came(&self, taken: u64, waiter: Waiter) -> String {
+        let looks_for_others = matches!(waiter, Waiter::Thread(_));
+        let cause = self.timeout_cause(taken, looks_for_others, waiter);
         format!("no message arrived within the timeout: {cause}")
     }
 
-    /// Why no message arrived, and what to do. The arguments are those of `nothing_came`.
+    /// Why no message arrived, and what to do. The arguments are those of `nothing_came`; a caller
+    /// that is itself among the consumers does not look for others.
     #[must_use]
-    pub fn timeout_cause(&self, taken: u64, looks_for_others: bool) -> String {
+    pub fn timeout_cause(&self, taken: u64, looks_for_others: bool, waiter: Waiter) -> String {
         match self.situation() {
             Ok(situation) => {
                 let others = looks_for_others && situation.others > 0;
-                self.cause(situation, taken, others)
+                self.cause(situation, taken, others, waiter)
             }
             Err(error) => error.to_string(),
         }
@@ -136,10 +163,10 @@ impl Subscriber {
 
     /// The error for connections that were not established in time.
     #[must_use]
-    pub fn too_few(&self, seen: usize, count: usize) -> Error {
+    pub fn too_few(&self, seen: usize, count: usize, waiter: Waiter) -> Error {
         let missing = self.situation().map(|situation| situation.missing);
         let cause = match missing {
-            Ok(missing) if !missing.is_empty() => self.not_connected(&missing),
+            Ok(missing) if !missing.is_empty() => self.not_connected(&missing, waiter),
             _ if self.endpoints().is_empty() => "call connect with further addresses".into(),
             _ => format!(
                 "check that publishers connect to {}, and the firewall of this host",
@@ -193,7 +220,7 @@ impl Subscriber {
         })
     }
 
-    fn cause(&self, situation: Situation, taken: u64, others: bool) -> String {
+    fn cause(&self, situation: Situation, taken: u64, others: bool, waiter: Waiter) -> String {
         let Situation {
             subscriptions,
             connected,
@@ -216,7 +243,7 @@ impl Subscriber {
         }
         if connected.is_empty() {
             if !missing.is_empty() {
-                return self.not_connected(&missing);
+                return self.not_connected(&missing, waiter);
             }
             if self.endpoints().is_empty() {
                 return "this subscriber is connected to nothing; call connect with the address of \
@@ -243,13 +270,13 @@ impl Subscriber {
         }
         if !missing.is_empty() {
             text.push_str("; ");
-            text.push_str(&self.not_connected(&missing));
+            text.push_str(&self.not_connected(&missing, waiter));
         }
         text
     }
 
-    fn not_connected(&self, missing: &[Missing]) -> String {
-        let reasons = self.reasons(missing);
+    fn not_connected(&self, missing: &[Missing], waiter: Waiter) -> String {
+        let reasons = self.reasons(missing, waiter.probe());
         let places: Vec<String> = missing
             .iter()
             .zip(&reasons)
@@ -262,11 +289,13 @@ impl Subscriber {
         format!("not connected to {}: {remedy}", some(&places))
     }
 
-    fn reasons(&self, missing: &[Missing]) -> Vec<Reason> {
-        let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = known.0.take().filter(|(at, _)| at.elapsed() < FRESH);
+    /// Why each of them is missing, from attempts that take no longer than `within` together.
+    fn reasons(&self, missing: &[Missing], within: Duration) -> Vec<Reason> {
+        // Not locked during the attempts: another thread may have less time.
+        let known = std::mem::take(&mut *self.known_reasons());
+        let fresh = known.0.filter(|(at, _)| at.elapsed() < FRESH);
         let (at, mut found) = fresh.unwrap_or_else(|| (Instant::now(), Vec::new()));
-        let ends = Instant::now() + PROBE;
+        let ends = Instant::now() + within;
         let reasons = missing
             .iter()
             .map(|missing| {
@@ -281,8 +310,12 @@ impl Subscriber {
                 reason
             })
             .collect();
-        known.0 = Some((at, found));
+        self.known_reasons().0 = Some((at, found));
         reasons
+    }
+
+    fn known_reasons(&self) -> MutexGuard<'_, Known> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,6 +352,8 @@ fn reason(endpoint: &Endpoint, within: Duration) -> Reason {
         // TCP may by chance connect a socket to itself, where no program listens.
         Ok(stream) if stream.local_addr().ok() == Some(place) => Reason::Refused,
         Ok(_) => Reason::NoHandshake,
+        // A refusal may be on its way.
+        Err(error) if error.kind() == ErrorKind::TimedOut && within < PROBE => Reason::Unknown,
         Err(error) => Reason::of(&error),
     }
 }
@@ -358,7 +393,7 @@ fn sent(subscriptions: &[Subscription]) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{reason, sent, some, Reason};
+    use super::{reason, sent, some, Reason, Waiter};
     use crate::net::filter::Subscription;
     use crate::wire::endpoint::{parse, Role};
     use std::net::TcpListener;
@@ -380,6 +415,15 @@ mod tests {
         assert_eq!(reason_of(&address), Reason::Refused);
         assert_eq!(reason_of("inproc://timeout-cause"), Reason::NotBound);
         assert_eq!(reason_of("ipc:///nowhere/at/all"), Reason::NoFile);
+    }
+
+    #[test]
+    fn attempts_take_a_small_part_of_the_wait() {
+        let after = |milliseconds| Waiter::Thread(Duration::from_millis(milliseconds)).probe();
+        assert_eq!(after(0), Duration::from_millis(1));
+        assert_eq!(after(200), Duration::from_millis(10));
+        assert_eq!(after(60_000), Duration::from_millis(50));
+        assert_eq!(Waiter::Task.probe(), Duration::from_millis(1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::breath;
 use super::publisher::Publisher;
 use super::receiving::Quickly;
 use super::subscriber::Subscriber;
-use crate::net::Watch;
+use crate::net::{Waiter, Watch};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -203,14 +203,14 @@ impl Deed {
     ) -> PyErr {
         let taken = before.map_or(0, |before| self.received(py).saturating_sub(before));
         match self {
-            // The task's own place is still taken, so the places of others cannot be told apart.
             Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => subscriber
                 .get()
-                .nothing_came(timeout.map(super::arguments::Seconds), taken, false, py),
+                .nothing_came(timeout.map(super::arguments::Seconds), taken, true, py),
             Self::WaitConnected(subscriber, count) => {
                 let (seen, wanted) = (count.seen, count.wanted);
                 let core = &subscriber.get().core;
-                py.detach(|| core.too_few(seen, wanted)).into()
+                py.detach(|| core.too_few(seen, wanted, Waiter::Task))
+                    .into()
             }
             Self::WaitForSubscribers(publisher, count, topic) => {
                 let (seen, wanted) = (count.seen, count.wanted);

@@ -12,10 +12,11 @@ use super::subscriber::Subscriber;
 use super::waiting::detached;
 use crate::error::Error;
 use crate::net::subscriber::{InLine, Look, Waited};
-use crate::net::Received;
+use crate::net::{Received, Waiter};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// So many messages are read before other threads may have the interpreter.
 const AT_A_TIME: usize = 1_024;
@@ -121,7 +122,7 @@ impl Subscriber {
                 // What was read is handed out; an error will show again.
                 Ok(Look::Found(_)) => return self.listed(py, found, taken),
                 _ if !found.is_empty() => return self.listed(py, found, taken),
-                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, 0, true, py)),
+                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, 0, false, py)),
                 Ok(Look::Nothing(place)) => break place,
                 Ok(Look::Occupied) => break None,
                 Err(error) => return Err(error.into()),
@@ -140,7 +141,7 @@ impl Subscriber {
             // Another thread was inside.
             py.detach(|| self.core.take(1))?.pop()
         };
-        taken.push(received.ok_or_else(|| self.nothing_came(timeout, others, true, py))?);
+        taken.push(received.ok_or_else(|| self.nothing_came(timeout, others, false, py))?);
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py.detach(|| self.core.take(max_count - 1));
         taken.extend(more.unwrap_or_default());
@@ -180,7 +181,7 @@ impl Subscriber {
         let mut taken = 0;
         match self.next_or_count(timeout, wants_topic, py, read, &mut taken)? {
             Some(found) => Ok(found),
-            None => Err(self.nothing_came(timeout, taken, true, py)),
+            None => Err(self.nothing_came(timeout, taken, false, py)),
         }
     }
 
@@ -273,19 +274,26 @@ impl Subscriber {
         text.into_any().unbind()
     }
 
-    /// The error of a timeout; for the other arguments see the core.
+    /// The error of a timeout, for a thread or a task of an event loop. `taken` counts the messages
+    /// that another consumer took meanwhile.
     #[cold]
     pub(super) fn nothing_came(
         &self,
         timeout: Option<Seconds>,
         taken: u64,
-        looks_for_others: bool,
+        is_task: bool,
         py: Python<'_>,
     ) -> PyErr {
-        let text = match timeout {
-            Some(Seconds(0.0)) => "no message is waiting".into(),
-            _ => py.detach(|| self.core.nothing_came(taken, looks_for_others)),
+        let waited = timeout.map_or(0.0, |Seconds(seconds)| seconds);
+        if timeout.is_some() && waited == 0.0 {
+            return Error::Timeout("no message is waiting".into()).into();
+        }
+        let by = if is_task {
+            Waiter::Task
+        } else {
+            Waiter::Thread(Duration::try_from_secs_f64(waited).unwrap_or(Duration::MAX))
         };
+        let text = py.detach(|| self.core.nothing_came(taken, by));
         Error::Timeout(text).into()
     }
 

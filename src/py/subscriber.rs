@@ -10,12 +10,14 @@ use super::near_miss::{self, Instead};
 use super::objects;
 use super::waiting::detached;
 use crate::net::subscriber::{Config, Subscriber as Core};
+use crate::net::Waiter;
 use crate::wire::message::Framing;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Hears what publishers send.
 ///
@@ -178,9 +180,10 @@ impl Subscriber {
     }
 
     /// Why no message arrived, and what to do, for `zmqchat sub` and `Watch.wait`, the only consumers
-    /// that they know of.
-    fn _timeout_cause(&self, py: Python<'_>) -> String {
-        py.detach(|| self.core.timeout_cause(0, false))
+    /// that they know of. They have waited for so many seconds.
+    fn _timeout_cause(&self, py: Python<'_>, waited: f64) -> String {
+        let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::ZERO);
+        py.detach(|| self.core.timeout_cause(0, false, Waiter::Thread(waited)))
     }
 
     /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is

@@ -191,7 +191,7 @@ def _why_fewer(subscriber: Subscriber, shown: int, arguments: Namespace) -> str:
     text = f"{shown} of {arguments.count} messages in {arguments.timeout:g} s"
     if shown and any(peer.state == "connected" for peer in subscriber.peers):
         return text
-    return f"{text}: {subscriber._timeout_cause()}"  # noqa: SLF001
+    return f"{text}: {subscriber._timeout_cause(arguments.timeout)}"  # noqa: SLF001
 
 
 def _report(subscriber: Subscriber) -> None:
