@@ -204,6 +204,22 @@ print({os.waitpid(child, 0)[1] for child in children})
     assert run_python(script) == (0, "{0}\n", "")
 
 
+def test_a_child_that_is_forked_in_a_with_block_ends_with_its_own_status(
+    run_python: RunPython,
+) -> None:
+    script = f"""{OPENING}
+from zmqchat_rs import Chat, Relay
+
+with pub, sub, Relay("127.0.0.1:0", backend="127.0.0.1:0"), Chat("alice", bind="127.0.0.1:0"):
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    print(os.WEXITSTATUS(os.waitpid(child, 0)[1]))
+    lives_on()
+"""
+    assert run_python(script) == (0, "3\nthe parent lives on\n", "")
+
+
 def test_a_fork_of_a_fork_is_told_too(run_python: RunPython) -> None:
     script = f"""{OPENING}
 child = os.fork()

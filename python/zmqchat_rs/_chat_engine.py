@@ -122,9 +122,13 @@ class Engine:
             self.close(linger=0)
             raise
 
+    def is_inherited(self) -> bool:
+        """Whether a forked child inherited it from its parent."""
+        return os.getpid() != self._pid
+
     def check_fork(self) -> None:
         """Raise where it is another process's, before a lock is taken that may be held for ever."""
-        if os.getpid() != self._pid:
+        if self.is_inherited():
             raise ZmqChatError(
                 errno.EPERM,
                 "this Chat was made before the fork and belongs to the parent process: make a new "
@@ -243,7 +247,7 @@ class Engine:
 
     def let_go(self) -> None:
         """Close it, as its user lets go of it; in a child, leave the parent's alone."""
-        if os.getpid() == self._pid:
+        if not self.is_inherited():
             with suppress(Exception):
                 self.close()
 

@@ -387,8 +387,9 @@ class Chat:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
-        self.close()
+        """Close it, unless it is another process's."""
+        if not self._engine.is_inherited():
+            self.close()
 
     def __repr__(self) -> str:
         """Who, where, and how many others."""

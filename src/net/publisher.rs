@@ -393,6 +393,12 @@ impl Publisher {
         self.owner.let_go();
     }
 
+    /// Whether a forked child inherited it from its parent: then there is nothing to close.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.owner.is_inherited()
+    }
+
     /// Closes; `None` lingers as the constructor was told.
     pub fn close(&self, linger: Option<Duration>) -> Result<()> {
         self.owner.close(linger)

@@ -359,6 +359,12 @@ impl Relay {
         self.hub.backend.let_go();
     }
 
+    /// Whether a forked child inherited it from its parent: then there is nothing to close.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.hub.frontend.is_inherited()
+    }
+
     /// Closes; `None` lingers as the constructor was told.
     pub fn close(&self, linger: Option<Duration>) -> Result<()> {
         let _caller = self.hub.call();

@@ -165,9 +165,14 @@ impl<R: Room> Owner<R> {
         Ok(owner)
     }
 
+    /// Whether a forked child inherited it from its parent.
+    pub(super) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     /// Before any lock: in a child another thread of the parent may have held it at the fork.
     pub(super) fn check_fork(&self) -> Result<()> {
-        if self.generation == fork::generation() {
+        if !self.is_inherited() {
             return Ok(());
         }
         Err(Error::Os {

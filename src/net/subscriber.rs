@@ -404,6 +404,12 @@ impl Subscriber {
         self.owner.let_go();
     }
 
+    /// Whether a forked child inherited it from its parent: then there is nothing to close.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.owner.is_inherited()
+    }
+
     /// Closes.
     pub fn close(&self) -> Result<()> {
         self.owner.close(None)

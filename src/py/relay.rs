@@ -326,6 +326,10 @@ impl Relay {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
+        // What ends the block in a forked child must not be replaced by an error.
+        if self.core.is_inherited() {
+            return Ok(());
+        }
         self.close(py, None)
     }
 
