@@ -1,4 +1,4 @@
-"""``zmqchat chat``: talk with others, in a terminal or through pipes."""
+"""``zmqchat chat``: chat in a terminal or through pipes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 _LINGER = 2.0
 
 _DESCRIPTION = """\
-Talk with others: everybody says lines, everybody hears them.
+Chat with others: each line is sent to all members of the room.
 
-Each laptop waits at port 5555 and goes to the HOSTs that are given, so each
-needs the others' addresses (zmqchat ip). Or all go through one relay, --via,
-and need its address alone.
+Each laptop binds port 5555 and connects to the given HOSTs, so each needs the
+others' addresses (zmqchat ip). With a relay (--via), all need only its address.
 
-What comes in never disturbs the line that you type. In a pipe, each line of
-the input is said, what others say is on stdout, and all else on stderr."""
+Incoming lines never disturb the line that you type. In a pipe, each input line
+is sent, received lines are printed to stdout, and notices to stderr."""
 
 _EXAMPLES = """\
 examples:
@@ -42,11 +41,11 @@ examples:
   zmqchat chat --name carol --via teacher-pc    through the teacher's relay
   zmqchat chat --room team1 --log team1.log ..  another room than lobby, logged
   zmqchat chat --bind '*:5557' 127.0.0.1        a second chat on this laptop
-  uptime | zmqchat chat --via teacher-pc        says a line and ends
+  uptime | zmqchat chat --via teacher-pc        sends a line and ends
   zmqchat chat --plain ..                       for readers that use pyzmq
 
-type /help there for what can be typed. The lines that you typed are kept in
-memory, for the arrow keys, and nowhere else, unless you say --log."""
+Type /help in the chat for its commands. The lines that you type are kept in
+memory only, for the arrow keys, unless --log is given."""
 
 
 def add_to(commands: Commands) -> None:
@@ -55,58 +54,65 @@ def add_to(commands: Commands) -> None:
         commands,
         "chat",
         run,
-        summary="talk with others",
+        summary="chat with others",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
     parser.add_argument(
-        "host", nargs="*", metavar="HOST[:PORT]", help="the others; /connect HOST adds one later"
+        "host",
+        nargs="*",
+        metavar="HOST[:PORT]",
+        help="Connect to this chat.",
     )
-    parser.add_argument("--name", help="who speaks; default: your login name")
-    parser.add_argument("--room", default="lobby", help="the room to begin in; default: lobby")
+    parser.add_argument("--name", help="Use this name (default: your login name).")
+    parser.add_argument("--room", default="lobby", help="Begin in this room (default: lobby).")
     where = parser.add_argument_group("where")
     where.add_argument(
         "--via",
         metavar="HOST",
-        help="go through the relay there, heard at port 5555 and spoken to at port 5556; "
-        "HOST:6000 is heard there and spoken to at 6001; or SPEAK,HEAR: both addresses",
+        help="Use the relay on HOST: receive from port 5555, and send to port 5556. HOST:6000 "
+        "receives from 6000 and sends to 6001. SPEAK,HEAR gives both addresses.",
     )
     where.add_argument(
         "--bind",
         action="append",
         default=[],
         metavar="ADDR",
-        help="where others come; default: *:5555, or nowhere with --via (repeatable)",
+        help="Bind this address (repeatable; default: *:5555, or none with --via).",
     )
     where.add_argument(
         "--plain",
         action="store_true",
-        help="send 'lobby:alice: Hello' in one frame, and nothing else, for readers with pyzmq",
+        help="Send 'lobby:alice: Hello' in one frame, and no presence, for pyzmq readers.",
     )
     where.add_argument(
         "--heartbeat",
         type=_heartbeat,
         default=5.0,
         metavar="SECONDS",
-        help="say so often that we are here, 0.05 to 86400, the same for all; default: 5. Who is "
-        "silent for three and a half is lost",
+        help="Send presence at this interval, 0.05 to 86400, the same for all members. A member "
+        "that is silent for 3.5 intervals is lost (default: 5).",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
         "--timestamps",
         choices=("none", "time", "iso", "delta"),
         default="time",
-        help="time of day (default), iso with date and zone, delta since the last, or none",
+        help="Choose the time before a line: time of day, iso with date and zone, delta since the "
+        "last line, or none (default: time).",
     )
     add_color(how)
     how.add_argument(
-        "-q", "--quiet", action="store_true", help="do not say who comes and goes (see /who)"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="Report no members that join or leave.",
     )
     how.add_argument(
         "--log",
         metavar="FILE",
-        help="also keep what is said in this file: 'zmqchat log FILE' looks through it; JSON "
-        "lines if it ends with .jsonl",
+        help="Also write the lines to this file, as JSON lines if it ends with .jsonl; see "
+        "'zmqchat log'.",
     )
 
 

@@ -22,9 +22,9 @@ network, and whether the port is free for a publisher. With HOST, it looks at
 that publisher, too: name, TCP (refused, filtered or unreachable), ZeroMQ,
 security, socket type, subscription, round trip.
 
-A line for each: ok, warning or failed, what was seen, and what to do. The port
-is 5555 unless given, as in 192.168.1.12:6000. The publisher sees a subscriber
-that comes and goes, and takes no message away from others."""
+Each check has a line: ok, warning or failed, what was found, and what to do.
+The default port is 5555; another one is given as in 192.168.1.12:6000. The
+publisher sees a subscriber that connects and disconnects."""
 
 _EXAMPLES = """\
 examples:
@@ -35,7 +35,7 @@ examples:
 exit codes:
   0 nothing failed, 1 something failed"""
 
-# Terminals have these since ever: green, yellow, red. The word itself says it, too.
+# Every terminal has green, yellow and red. The word itself gives the status, too.
 _COLORS = {"ok": "32", "warning": "33", "failed": "1;31"}
 
 
@@ -49,15 +49,15 @@ def add_to(commands: Commands) -> None:
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("host", nargs="?", metavar="HOST[:PORT]", help="a publisher to look at")
+    parser.add_argument("host", nargs="?", metavar="HOST[:PORT]", help="Also check this publisher.")
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=4.0,
         metavar="SECONDS",
-        help="how long to look at the publisher (default: 4)",
+        help="Limit the check of the publisher (default: 4).",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object with everything")
+    parser.add_argument("--json", action="store_true", help="Print the report as one JSON object.")
     add_color(parser)
 
 

@@ -1,4 +1,4 @@
-"""``zmqchat ip``: the addresses to tell others."""
+"""``zmqchat ip``: print the addresses of this host."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from .options import Commands
 
-_PORT = 5555  # what others connect to unless told otherwise
+_PORT = 5555  # the default port
 
 _DESCRIPTION = """\
-Print this laptop's addresses, best first: what others type after 'zmqchat sub'.
-The first is on the local network as a rule; those of virtual machines,
-containers and VPNs come last. Loopback, which only this laptop itself can
-reach, is printed where there is no other, and with -v or --json. In WSL2 and in
-containers a notice says how other hosts reach a port."""
+Print this laptop's addresses, best first, for 'zmqchat sub' on other hosts.
+The first is usually on the local network; those of virtual machines, containers
+and VPNs are last. Loopback, which only this laptop itself can reach, is printed
+if there is no other address, and with -v or --json. In WSL2 and in containers a
+notice describes the port forwarding that other hosts need."""
 
 _EXAMPLES = """\
 examples:
@@ -38,15 +38,15 @@ def add_to(commands: Commands) -> None:
         commands,
         "ip",
         run,
-        summary="print the addresses to tell others",
+        summary="print the addresses of this laptop",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
-        "-v", "--verbose", action="store_true", help="all of them, with interface and kind"
+        "-v", "--verbose", action="store_true", help="Print all of them, with interface and kind."
     )
-    form.add_argument("--json", action="store_true", help="all of them, one JSON object a line")
+    form.add_argument("--json", action="store_true", help="Print all, one JSON object a line.")
 
 
 def run(arguments: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``zmqchat log``: look through a transcript."""
+"""``zmqchat log``: print messages of a transcript."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Print the messages of a transcript, the file that 'zmqchat sub --log FILE'
-writes, a line each. Of several conditions, all must hold."""
+writes, one line each. A message must meet all conditions."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat log chat.log                     all of it
+  zmqchat log chat.log                     every message
   zmqchat log chat.log -t room1 --grep '(?i)deadline'
   zmqchat log chat.log --since 2h -n 20    at most 20 messages of two hours
   zmqchat log chat.log --since 9:00 --until 10:30
-  zmqchat log chat.log -f                  and what is still to come
+  zmqchat log chat.log -f                  and new messages
   zmqchat log chat.log --json | jq .text   for scripts"""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -45,20 +45,20 @@ def add_to(commands: Commands) -> None:
         commands,
         "log",
         run,
-        summary="look through a transcript",
+        summary="print messages of a transcript",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("file", metavar="FILE", help="the transcript, text or jsonl")
+    parser.add_argument("file", metavar="FILE", help="Read this transcript, text or jsonl.")
     what = parser.add_argument_group("what to print")
-    what.add_argument("--grep", type=_pattern, metavar="PATTERN", help="what matches this regex")
+    what.add_argument("--grep", type=_pattern, metavar="PATTERN", help="Print messages that match.")
     what.add_argument(
         "-t",
         "--topic",
         action="append",
         default=[],
-        help="this topic exactly; also what was recorded without a topic and begins with 'TOPIC:' "
-        "(repeatable)",
+        help="Print messages of this exact topic, including those that were recorded without a "
+        "topic and begin with 'TOPIC:' (repeatable; default: all).",
     )
     what.add_argument(
         "--from",
@@ -66,30 +66,31 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="what this sender sent (repeatable)",
+        help="Print messages of this sender (repeatable; default: all).",
     )
     what.add_argument(
         "--since",
         type=_moment,
         metavar="TIME",
-        help="from then on: 10m, 2h, 3d ago, 14:30 today, 2026-01-31 or 2026-01-31T14:30",
+        help="Start at 10m, 2h or 3d ago, 14:30 today, 2026-01-31 or 2026-01-31T14:30.",
     )
-    what.add_argument("--until", type=_moment, metavar="TIME", help="before then")
-    what.add_argument("-n", "--last", type=whole_number, metavar="N", help="the last N of these")
+    what.add_argument("--until", type=_moment, metavar="TIME", help="Stop before this time.")
+    what.add_argument("-n", "--last", type=whole_number, metavar="N", help="Print only the last N.")
     what.add_argument(
-        "-a", "--all", action="store_true", help="also the older files FILE.1, FILE.2, ..."
+        "-a", "--all", action="store_true", help="Also read the older files FILE.1, FILE.2, ..."
     )
     what.add_argument(
-        "-f", "--follow", action="store_true", help="go on with what comes, until Ctrl+C"
+        "-f", "--follow", action="store_true", help="Also print new messages, until Ctrl+C."
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
         "--timestamps",
         choices=("none", "time", "iso", "delta"),
         default="iso",
-        help="iso with date and zone (default), time of day, delta since the last, or none",
+        help="Choose the time before a line: time of day, iso with date and zone, delta since the "
+        "last line, or none (default: iso).",
     )
-    how.add_argument("--json", action="store_true", help="one JSON object a line")
+    how.add_argument("--json", action="store_true", help="Print one JSON object a line.")
     add_color(how)
 
 

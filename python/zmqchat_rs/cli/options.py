@@ -83,7 +83,8 @@ def add_color(parser: Options) -> None:
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
-        help="default: auto, on a terminal and as NO_COLOR and FORCE_COLOR say",
+        help="Choose when to use colour; auto: on a terminal, and as NO_COLOR and FORCE_COLOR say "
+        "(default: auto).",
     )
 
 

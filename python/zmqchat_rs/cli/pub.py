@@ -1,4 +1,4 @@
-"""``zmqchat pub``: what is typed, piped in or given goes out."""
+"""``zmqchat pub``: publish lines that are typed, piped in, or given with -m."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
 
     from .options import Commands
 
-# Subscribers that were there before us try again every 0.1 to 0.2 s. Unless --wait says
-# otherwise, they get this many seconds to arrive, and each gives the next one this many more.
+# Subscribers that were started before the publisher try again every 0.1 to 0.2 s. Without --wait,
+# they get _GRACE seconds to connect. Each one that connects gives the next one _NEXT seconds.
 _GRACE = 2.0
 _NEXT = 0.3
-# At the end of the input, seconds for what is still queued to reach a slow subscriber.
+# Seconds for queued messages to reach a slow subscriber after the end of the input.
 _LINGER = 10.0
 
 _DESCRIPTION = """\
 Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
 
-A line is sent as it is. Subscribers to room1 receive the line 'room1:Hello';
-with -t room1, 'Hello' is enough. It binds port 5555 of every network unless
-told otherwise; 'zmqchat sub' with the address that is printed here receives it."""
+A line is sent unchanged. Subscribers to room1 receive the line 'room1:Hello';
+with -t room1, 'Hello' is enough. The publisher binds port 5555 of every network
+(see --bind), and prints the address to give to 'zmqchat sub'."""
 
 _EXAMPLES = """\
 examples:
   zmqchat pub                               a prompt: room1:Hello, Enter
   zmqchat pub -t room1 -m 'Hello'           one message, then it ends
   tail -f log | zmqchat pub -t log          each line of a pipe
-  zmqchat pub --wait 2 -t room1 < poem.txt  not before two listen to room1
-  zmqchat pub --bind '*:6000' --name alice  another port; says who speaks
+  zmqchat pub --wait 2 -t room1 < poem.txt  first wait for two subscribers
+  zmqchat pub --bind '*:6000' --name alice  another port, and a name
 
-What is sent before a subscriber connects is lost: ZeroMQ keeps nothing for
-later. A notice says when no subscriber takes a topic, once per change (in a
-pipe with --wait 0: never). With a pipe or -m, subscribers that are already
-waiting get up to 2 seconds to connect (--wait 0: none), and nothing is dropped
-for one that reads slowly: the pipe waits for it."""
+Messages sent before a subscriber connects are lost: ZeroMQ keeps none of them.
+A notice reports when no subscriber receives a topic, once per change (in a pipe
+with --wait 0: never). With a pipe or -m, subscribers that are already waiting
+get up to 2 seconds to connect (--wait 0: none). The pipe waits for a slow
+subscriber, so that no message is dropped."""
 
 
 def add_to(commands: Commands) -> None:
@@ -62,30 +62,31 @@ def add_to(commands: Commands) -> None:
         stray="what to send goes after -m, its topic after -t: zmqchat pub -t room1 -m Hello",
     )
     what = parser.add_argument_group("what to send")
-    what.add_argument("-t", "--topic", help="send everything to this topic")
+    what.add_argument("-t", "--topic", help="Send every message to this topic (default: none).")
     what.add_argument(
         "-m",
         "--message",
         action="append",
         default=[],
         metavar="TEXT",
-        help="send this and end (repeatable)",
+        help="Send this text and end (repeatable).",
     )
     what.add_argument(
-        "--name", help="say who speaks and number the messages; a second frame carries it"
+        "--name",
+        help="Name the publisher and number its messages (default: none).",
     )
     what.add_argument(
         "--framing",
         choices=("plain", "envelope"),
         default="plain",
-        help="plain: 'topic:text' (default); envelope: the topic, given with -t, is a frame of "
-        "its own",
+        help="Choose the frames: plain is 'topic:text'; envelope has the topic, given with -t, in "
+        "a frame of its own (default: plain).",
     )
     what.add_argument(
         "--raw",
         action="store_true",
-        help="send each line of a pipe unchanged (default: remove the CR of CRLF line ends, and a "
-        "byte order mark before the first line)",
+        help="Send each line of a pipe unchanged (default: remove the CR of CRLF line ends, and a "
+        "byte order mark before the first line).",
     )
     where = parser.add_argument_group("where")
     where.add_argument(
@@ -93,41 +94,41 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="ADDR",
-        help="default: *:5555; port 0 takes a free one (repeatable)",
+        help="Bind this address; port 0 takes a free one (repeatable; default: *:5555).",
     )
     where.add_argument(
         "--connect",
         action="append",
         default=[],
         metavar="ADDR",
-        help="go to a subscriber that is bound, instead (repeatable)",
+        help="Connect to a bound subscriber or a relay instead (repeatable).",
     )
     when = parser.add_argument_group("when")
     when.add_argument(
         "--wait",
         type=whole_number,
         metavar="N",
-        help="first wait for N subscribers (with -t: who hear the topic)",
+        help="First wait for N subscribers; with -t, for N subscribers to the topic.",
     )
     when.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="limit for --wait; exit code 3 when it is over",
+        help="Limit --wait, and end with exit code 3 after it (default: no limit).",
     )
     parser.add_argument(
         "-v",
         "--verbose",
         action="store_true",
-        help="say who joins and leaves, though nobody sits at a terminal",
+        help="Report subscribers that join and leave (default: on a terminal only).",
     )
 
 
 def run(arguments: Namespace) -> int:
     """Send until the input ends."""
     if arguments.timeout is not None and not arguments.wait:
-        raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
+        raise UsageError("-W limits --wait: give a number of subscribers, as in --wait 1 -W 10")
     typed = not arguments.message and streams.is_terminal(sys.stdin)
     prompt = Prompt()
     with as_usage():
@@ -149,7 +150,7 @@ def run(arguments: Namespace) -> int:
 
 
 class _Publishing:
-    """One run: where the lines come from, and what is said of their subscribers."""
+    """One run: sends the lines, and reports which of them no subscriber receives."""
 
     def __init__(
         self,
@@ -190,7 +191,7 @@ class _Publishing:
         publisher.close(linger=_LINGER)
 
     def _send(self, line: bytes) -> None:
-        """Send one line, and say when no subscriber receives it."""
+        """Send one line, and report when no subscriber receives it."""
         topic = self._arguments.topic
         # Before it is sent: a subscriber that received it may have left afterwards.
         missing = ""
@@ -202,7 +203,7 @@ class _Publishing:
 
 
 def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
-    """Say where it is heard, to a person; and to all a port that nobody could know otherwise."""
+    """Print the addresses on a terminal; in a pipe, only where the system chose the port."""
     person = streams.is_terminal(sys.stderr)
     if not (person or streams.has_free_port(arguments.bind)):
         return
@@ -242,6 +243,6 @@ def _let_arrive(publisher: Publisher, topic: str | None, *, until: float) -> Non
 
 
 def _check_topic(publisher: Publisher, topic: str | None) -> None:
-    """Refuse a topic that can never be one before the first line is read."""
+    """Refuse an invalid topic before the first line is read."""
     with suppress(TimeoutError):
         publisher.wait_for_subscribers(1, topic=topic, timeout=0)

@@ -1,4 +1,4 @@
-"""``zmqchat relay``: one address for everybody, so that nobody need know the others'."""
+"""``zmqchat relay``: one address for all publishers and all subscribers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _DESCRIPTORS = 65_536
 _PATIENCE = 1.0
 
 _DESCRIPTION = """\
-Pass on what everybody publishes to everybody who listens, until Ctrl+C.
+Forward the messages of all publishers to all subscribers, until Ctrl+C.
 
-Publishers connect to its frontend, subscribers to its backend; what they type
-is shown at the start. When it is ended and started again, all of them connect
-again by themselves; what is sent meanwhile is lost."""
+Publishers connect to the frontend, subscribers to the backend; the commands for
+both are printed at the start. After a restart of the relay they all reconnect.
+Messages sent meanwhile are lost."""
 
 _EXAMPLES = """\
 examples:
   zmqchat relay                          publishers: 5556, subscribers: 5555
-  zmqchat relay --log class.log          keeps all of it; zmqchat log class.log
+  zmqchat relay --log class.log          also to a file; see zmqchat log
   zmqchat relay --last-value             late subscribers get the latest message
   zmqchat relay --connect 192.168.1.12   also messages of another relay
   zmqchat relay --frontend '*:7001' --backend '*:7000'
@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "relay",
         run,
-        summary="pass on what everybody publishes to everybody",
+        summary="forward messages of all publishers to all subscribers",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
@@ -63,36 +63,37 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="ADDR",
-        help=f"where publishers connect; default: {_FRONTEND} (repeatable)",
+        help=f"Bind this address for publishers (repeatable; default: {_FRONTEND}).",
     )
     where.add_argument(
         "--backend",
         action="append",
         default=[],
         metavar="ADDR",
-        help=f"where subscribers connect; default: {_BACKEND} (repeatable)",
+        help=f"Bind this address for subscribers (repeatable; default: {_BACKEND}).",
     )
     where.add_argument(
         "--connect",
         action="append",
         default=[],
         metavar="UPSTREAM",
-        help="also pass on what comes from there: another relay, or a publisher (repeatable)",
+        help="Also forward messages of this relay or publisher (repeatable).",
     )
     where.add_argument(
         "--publish-to",
         action="append",
         default=[],
         metavar="ADDR",
-        help="also pass on to there: another relay's frontend; never both to the same relay, or "
-        "messages go round for ever (repeatable)",
+        help="Also forward to this frontend of another relay (repeatable). Messages circulate "
+        "forever if that relay forwards to this one, too.",
     )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--on-full",
         choices=("drop", "block"),
         default="drop",
-        help="when a subscriber is too slow: it loses messages (default), or all wait for it",
+        help="Choose what happens when a subscriber is too slow: drop its messages, or block all "
+        "publishers (default: drop).",
     )
     how.add_argument(
         "--last-value",
@@ -101,22 +102,22 @@ def add_to(commands: Commands) -> None:
         const=True,
         default=False,
         metavar="TOPICS",
-        help="send whoever subscribes late the latest message of that topic, of up to so many "
-        "topics (10000 unless given)",
+        help="Send a late subscriber the latest message of its topic, for at most N topics "
+        "(default with this option: 10000).",
     )
     how.add_argument(
         "--log",
         metavar="FILE",
-        help="also keep all messages in this file: 'zmqchat log FILE' looks through it; JSON lines "
-        "if it ends with .jsonl",
+        help="Also write all messages to this file, as JSON lines if it ends with .jsonl; see "
+        "'zmqchat log'.",
     )
     what = parser.add_argument_group("what to show")
-    what.add_argument("--stats", action="store_true", help="at the end, say what was passed on")
+    what.add_argument("--stats", action="store_true", help="Print the final counts.")
     what.add_argument(
         "-v",
         "--verbose",
         action="store_true",
-        help="say who comes and goes, though nobody sits at a terminal",
+        help="Report peers that connect and disconnect (default: on a terminal only).",
     )
     add_color(what)
 

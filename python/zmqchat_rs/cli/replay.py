@@ -1,4 +1,4 @@
-"""``zmqchat replay``: a transcript once more, in its own time."""
+"""``zmqchat replay``: show or publish a transcript again, with its pauses."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from .options import Commands
 
-# Subscribers that were there before us try again every 0.1 to 0.2 s; so long may they take.
+# Seconds to connect for subscribers that were started before; they try again every 0.1 to 0.2 s.
 _GRACE = 2.0
-# At the end, seconds for what is still queued to reach a slow subscriber.
+# Seconds for queued messages to reach a slow subscriber at the end.
 _LINGER = 10.0
 
 _DESCRIPTION = """\
@@ -42,8 +42,8 @@ examples:
   zmqchat replay chat.log --to '*:5555' --speed 0
                                            without pauses
 
-What is published is topic and text. Of who sent it only --name is left, and
-further frames of foreign messages stay behind."""
+Topic and text are published, with --name as the sender. Further frames of
+messages from other programs are not."""
 
 
 def add_to(commands: Commands) -> None:
@@ -52,20 +52,20 @@ def add_to(commands: Commands) -> None:
         commands,
         "replay",
         run,
-        summary="show or publish a transcript once more",
+        summary="show or publish a transcript again",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("file", metavar="FILE", help="the transcript, text or jsonl")
+    parser.add_argument("file", metavar="FILE", help="Read this transcript, text or jsonl.")
     parser.add_argument(
         "--speed",
         type=_speed,
         default=1.0,
         metavar="X",
-        help="so many times as fast (default: 1); 0 makes no pauses",
+        help="Multiply the speed by X; 0 makes no pauses (default: 1).",
     )
     parser.add_argument(
-        "-a", "--all", action="store_true", help="also the older files FILE.1, FILE.2, ..."
+        "-a", "--all", action="store_true", help="Also read the older files FILE.1, FILE.2, ..."
     )
     add_color(parser)
     to = parser.add_argument_group("publishing")
@@ -74,29 +74,30 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="publish at this address, such as *:5555 (repeatable)",
+        help="Bind this address, such as *:5555, and publish there (repeatable).",
     )
     to.add_argument(
         "--connect",
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="go to a subscriber that is bound, instead (repeatable)",
+        help="Connect to a bound subscriber or a relay instead (repeatable).",
     )
-    to.add_argument("--name", help="say who speaks and number the messages")
+    to.add_argument("--name", help="Name the publisher and number its messages (default: none).")
     to.add_argument(
         "--framing",
         choices=("plain", "envelope"),
         default="plain",
-        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own",
+        help="Choose the frames: plain is 'topic:text'; envelope has the topic in a frame of its "
+        "own (default: plain).",
     )
-    to.add_argument("--wait", type=whole_number, metavar="N", help="first wait for N subscribers")
+    to.add_argument("--wait", type=whole_number, metavar="N", help="First wait for N subscribers.")
     to.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="limit for --wait; exit code 3 when it is over",
+        help="Limit --wait, and end with exit code 3 after it (default: no limit).",
     )
 
 

@@ -1,4 +1,4 @@
-"""``zmqchat sub``: what others publish, a line each."""
+"""``zmqchat sub``: print received messages, one line each."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .options import Commands
 
 _DESCRIPTION = """\
-Print what others publish, a line for each message, until Ctrl+C.
+Print the messages of publishers, one line each, until Ctrl+C.
 
-HOST is the publisher's address; without one it is this laptop, 127.0.0.1.
-The port is 5555 unless given, as in 192.168.1.12:6000. Several HOSTs are heard
-together. Without -t and --prefix everything is printed."""
+HOST is the publisher's address (default: this laptop, 127.0.0.1). The default
+port is 5555; another one is given as in 192.168.1.12:6000. With several HOSTs,
+the messages of all are printed. Without -t and --prefix, every message is."""
 
 _EXAMPLES = """\
 examples:
@@ -38,10 +38,10 @@ examples:
   zmqchat sub 192.168.1.12 -t room1    room1 of another laptop
   zmqchat sub -t room1 -t room2        two rooms
   zmqchat sub --split-topics           everything; 'room1:Hello' has topic room1
-  zmqchat sub --log chat.log           keeps them, too; zmqchat log chat.log
+  zmqchat sub --log chat.log           also to a file; see zmqchat log
   zmqchat sub -c 1 -W 10               one message; exit code 3 if none in 10 s
   zmqchat sub --json | jq .text        for scripts
-  zmqchat sub --bind '*:6000'          others come: zmqchat pub --connect ..."""
+  zmqchat sub --bind '*:6000'          for zmqchat pub --connect ..."""
 
 
 def add_to(commands: Commands) -> None:
@@ -50,77 +50,82 @@ def add_to(commands: Commands) -> None:
         commands,
         "sub",
         run,
-        summary="print what others publish",
+        summary="print the messages of publishers",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("host", nargs="*", metavar="HOST[:PORT]", help="whom to hear")
+    parser.add_argument("host", nargs="*", metavar="HOST[:PORT]", help="Connect to this publisher.")
     parser.add_argument(
         "--bind",
         action="append",
         default=[],
         metavar="ADDR",
-        help="wait at this address for publishers who connect",
+        help="Bind this address for publishers that connect (repeatable).",
     )
-    what = parser.add_argument_group("what to hear")
+    what = parser.add_argument_group("what to receive")
     what.add_argument(
-        "-t", "--topic", action="append", default=[], help="this topic exactly (repeatable)"
+        "-t",
+        "--topic",
+        action="append",
+        default=[],
+        help="Receive this exact topic (repeatable).",
     )
     what.add_argument(
         "--prefix",
         action="append",
         default=[],
         metavar="TEXT",
-        help="whatever begins like this, topic or not (repeatable)",
+        help="Receive every message that begins with this text (repeatable).",
     )
     what.add_argument(
         "--framing",
         choices=("plain", "envelope", "raw"),
         default="plain",
-        help="plain: 'topic:text' (default); envelope: the topic is a frame of its own; "
-        "raw: look for no topic",
+        help="Choose how to read frames: plain is 'topic:text'; envelope has the topic in a frame "
+        "of its own; raw has no topic (default: plain).",
     )
     what.add_argument(
         "--split-topics",
         action="store_true",
-        help="Take what precedes the first ':' of a message as its topic, where it can be one "
-        "(default: only topics given with -t)",
+        help="Take the text before the first ':' of a message as its topic, if it is a valid one "
+        "(default: only topics given with -t).",
     )
     end = parser.add_argument_group("when to end")
-    end.add_argument("-c", "--count", type=whole_number, metavar="N", help="end after N messages")
+    end.add_argument("-c", "--count", type=whole_number, metavar="N", help="Stop after N messages.")
     end.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="end after this long; with -c, exit code 3 if N had not come by then",
+        help="Stop after this time; with -c, exit code 3 if fewer than N arrived.",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
         "--timestamps",
         choices=("none", "time", "iso", "delta"),
         default="time",
-        help="time of day (default), iso with date and zone, delta since the last, or none",
+        help="Choose the time before a line: time of day, iso with date and zone, delta since the "
+        "last line, or none (default: time).",
     )
     form = how.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--json", action="store_true", help="Print one JSON object a line.")
     form.add_argument(
         "--raw",
         action="store_true",
-        help="the first frame's bytes as they came, and a newline; nothing is escaped",
+        help="Print the bytes of the first frame unchanged, and a newline.",
     )
     add_color(how)
     how.add_argument(
         "--log",
         metavar="FILE",
-        help="also keep the messages in this file: 'zmqchat log FILE' looks through it; JSON "
-        "lines if it ends with .jsonl",
+        help="Also write the messages to this file, as JSON lines if it ends with .jsonl; see "
+        "'zmqchat log'.",
     )
+    how.add_argument("-v", "--verbose", action="store_true", help="Report every connection.")
     how.add_argument(
-        "-v", "--verbose", action="store_true", help="say when a connection comes, always"
-    )
-    how.add_argument(
-        "--stats", action="store_true", help="at the end, say on stderr what came and was lost"
+        "--stats",
+        action="store_true",
+        help="Print the final counts to stderr.",
     )
 
 
@@ -187,7 +192,7 @@ def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list
 
 
 def _why_fewer(subscriber: Subscriber, shown: int, arguments: Namespace) -> str:
-    """Say how many messages arrived in time, and why not all."""
+    """Give the number of messages that arrived in time, and why it is not all."""
     text = f"{shown} of {arguments.count} messages in {arguments.timeout:g} s"
     if shown and any(peer.state == "connected" for peer in subscriber.peers):
         return text
