@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the addr
 # The message is received while there is memory, then all but pieces of less than 100 kB is taken.
 _PROGRAM = """
 import json, resource, sys  # json: an import without memory fails in ways of its own
-from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs import MessageTable, Publisher, Subscriber
 
 size = 900_000  # libzmq holds the frame until its bytes are asked for
 fill = {"ascii": b"x", "accents": "é".encode(), "undecodable": b"\\xff"}[sys.argv[1]]
@@ -33,6 +33,7 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint, topics=["room1"])
         "json": lambda: message.json(),
         "render": lambda: message.render(),
         "reduce": lambda: message.__reduce__(),
+        "table": lambda: MessageTable([message]),
         "many": lambda: [message.frames for _ in range(1_000_000)],
     }
     with open("/proc/self/statm") as statm:

@@ -171,8 +171,8 @@ impl Message {
     }
 
     /// Adds it to a table.
-    pub(super) fn tabulate(&self, py: Python<'_>, table: &mut Builder) {
-        table.push(self.at_ns, self.meaning(py), self.payload(py));
+    pub(super) fn tabulate(&self, py: Python<'_>, table: &mut Builder) -> PyResult<()> {
+        Ok(table.push(self.at_ns, self.meaning(py), self.payload(py))?)
     }
 
     pub(super) fn at(&self) -> DateTime<FixedOffset> {

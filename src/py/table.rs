@@ -65,7 +65,7 @@ impl MessageTable {
         } else {
             collect(source, &mut builder)?;
         }
-        let table = py.detach(|| builder.finish(json));
+        let table = py.detach(|| builder.finish(json))?;
         Ok(Self {
             table: Arc::new(table),
         })
@@ -289,7 +289,7 @@ fn collect(source: &Bound<'_, PyAny>, builder: &mut Builder) -> PyResult<()> {
         let message = item
             .cast::<Message>()
             .map_err(|_| wrong("source holds messages of the class Message", &item))?;
-        message.get().tabulate(py, builder);
+        message.get().tabulate(py, builder)?;
         if number % CHECK == CHECK - 1 {
             py.check_signals()?;
         }

@@ -114,7 +114,7 @@ impl TranscriptReader {
                 }
                 for entry in state.ready.drain(..) {
                     let meaning = entry.meaning();
-                    table.push(entry.at_ns, &meaning, meaning.payload(&entry.frames));
+                    table.push(entry.at_ns, &meaning, meaning.payload(&entry.frames))?;
                 }
                 // Not each time: to attach may take a while where other threads are busy.
                 if checked.elapsed() >= CHECK {

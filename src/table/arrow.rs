@@ -319,9 +319,9 @@ mod tests {
     fn table(payloads: &[&[u8]]) -> Arc<Table> {
         let mut builder = Builder::default();
         for payload in payloads {
-            builder.push(7, &Meaning::default(), payload);
+            builder.push(7, &Meaning::default(), payload).unwrap();
         }
-        Arc::new(builder.finish(true))
+        Arc::new(builder.finish(true).unwrap())
     }
 
     fn next(stream: &mut Stream) -> Array {

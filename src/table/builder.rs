@@ -2,6 +2,7 @@
 
 use super::column::{place, Bits, Column, Growing, Strings, Table, Values};
 use super::json;
+use crate::error::Result;
 use crate::wire::message::Meaning;
 
 /// A table that is still growing.
@@ -39,8 +40,9 @@ impl Default for Builder {
 
 impl Builder {
     /// Adds a message: when it came, in nanoseconds since 1970-01-01 UTC, what its frames mean, and
-    /// its payload.
-    pub fn push(&mut self, at_ns: i64, meaning: &Meaning, payload: &[u8]) {
+    /// its payload. An error where there is no memory for that; the table is as it was then.
+    pub fn push(&mut self, at_ns: i64, meaning: &Meaning, payload: &[u8]) -> Result<()> {
+        self.data.reserve(payload.len())?;
         self.received.push(at_ns);
         let stamp = meaning.stamp.as_ref();
         self.stamped.push(stamp.is_some());
@@ -55,14 +57,14 @@ impl Builder {
         self.has_topic.push(topic.is_some());
         self.topic.push(topic.unwrap_or_default().as_bytes());
         self.data.push(payload);
+        Ok(())
     }
 
     /// The table; with `unpack` also the columns of the JSON payloads.
-    #[must_use]
-    pub fn finish(self, unpack: bool) -> Table {
+    pub fn finish(self, unpack: bool) -> Result<Table> {
         let rows = self.received.len();
         let data = self.data.finish();
-        let text = decoded(&data);
+        let text = decoded(&data)?;
         let stamped = self.stamped.unless_all();
         let column = |name: &str, valid, values| Column {
             name: name.to_owned(),
@@ -94,22 +96,22 @@ impl Builder {
         if unpack {
             json::unpack(&data, &mut columns);
         }
-        Table { rows, columns }
+        Ok(Table { rows, columns })
     }
 }
 
 /// Payloads as text, undecodable bytes replaced. Where there are none it is the same memory.
-fn decoded(data: &Strings) -> Strings {
+fn decoded(data: &Strings) -> Result<Strings> {
     if let Ok(all) = std::str::from_utf8(&data.bytes) {
         // No payload begins in the middle of a character that the one before it left unfinished.
         let whole = |offset: &i64| all.is_char_boundary(place(*offset));
         if data.offsets.iter().all(whole) {
-            return data.clone();
+            return Ok(data.clone());
         }
     }
     let mut text = Growing::with_rows(data.count());
     for row in 0..data.count() {
-        text.push(String::from_utf8_lossy(data.get(row)).as_bytes());
+        text.push_decoded(data.get(row))?;
     }
-    text.finish()
+    Ok(text.finish())
 }

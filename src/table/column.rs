@@ -1,7 +1,11 @@
 //! One column: its values, and which rows have one. Laid out in memory as Arrow wants it, so that
 //! lending it costs nothing.
 
+use crate::error::{Error, Result};
 use std::sync::Arc;
+
+/// Stands for bytes that are no UTF-8.
+const REPLACEMENT: &str = "\u{fffd}";
 
 /// Columns of one length, which never change.
 #[derive(Debug)]
@@ -146,6 +150,24 @@ impl Growing {
     pub(super) fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);
         self.end();
+    }
+
+    /// Makes room for so many bytes, where there is memory for them.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<()> {
+        self.bytes.try_reserve(bytes).map_err(|_| Error::NoMemory)
+    }
+
+    /// The same with undecodable bytes replaced.
+    pub(super) fn push_decoded(&mut self, string: &[u8]) -> Result<()> {
+        for chunk in string.utf8_chunks() {
+            self.reserve(chunk.valid().len() + REPLACEMENT.len())?;
+            self.bytes.extend_from_slice(chunk.valid().as_bytes());
+            if !chunk.invalid().is_empty() {
+                self.bytes.extend_from_slice(REPLACEMENT.as_bytes());
+            }
+        }
+        self.end();
+        Ok(())
     }
 
     /// Empty strings, until there are so many in all.

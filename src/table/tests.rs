@@ -10,9 +10,11 @@ fn table<P: AsRef<[u8]>>(payloads: &[P]) -> Table {
     for (at, payload) in (0..).zip(payloads) {
         let frames = [payload.as_ref()];
         let meaning = interpret(&frames, Framing::Raw, 0);
-        builder.push(at, &meaning, meaning.payload(&frames));
+        builder
+            .push(at, &meaning, meaning.payload(&frames))
+            .unwrap();
     }
-    builder.finish(true)
+    builder.finish(true).unwrap()
 }
 
 /// A column's type, and each of its values in words; `-` where a row has none.
