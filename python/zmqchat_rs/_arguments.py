@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from typing import Callable, Mapping
+
+_Init = TypeVar("_Init", bound="Callable[..., None]")
 
 
 def number(what: str, value: float) -> float:
@@ -84,3 +91,41 @@ def function(what: str, value: object, takes: str) -> None:
     """
     if value is not None and not callable(value):
         raise TypeError(f"{what} is a function that takes {takes}, or None")
+
+
+def explained(second: str, instead: Mapping[str, str]) -> Callable[[_Init], _Init]:
+    """Decorate a constructor whose `name` alone is positional: its errors say what to type.
+
+    Args:
+        second: The argument that a second positional value is probably meant for.
+        instead: What to type instead of a keyword that it does not have.
+
+    Returns:
+        The decorator. The signature does not change.
+    """
+
+    def decorate(init: _Init) -> _Init:
+        known = ["name", *(init.__kwdefaults__ or ())]
+
+        @functools.wraps(init)
+        def checked(self: object, *values: object, **named: object) -> None:
+            kind = type(self).__name__
+            if len(values) > 1:
+                raise TypeError(
+                    f"the name alone is positional: {kind}({values[0]!r}, {second}={values[1]!r})"
+                )
+            for keyword in named:
+                if keyword not in known:
+                    import difflib  # noqa: PLC0415 - for this error alone
+
+                    close = difflib.get_close_matches(keyword, known, 1)
+                    similar = f"did you mean {close[0]}=?" if close else None
+                    advice = instead.get(keyword) or similar or f"it takes {', '.join(known)}"
+                    raise TypeError(f"{kind} has no argument '{keyword}': {advice}")
+            if not values and "name" not in named:
+                raise TypeError(f'the name is missing: pass a name, as in {kind}("alice")')
+            init(self, *values, **named)
+
+        return cast("_Init", checked)
+
+    return decorate

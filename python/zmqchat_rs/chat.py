@@ -7,7 +7,7 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._arguments import function, seconds
+from ._arguments import explained, function, seconds
 from ._chat_engine import Engine
 from ._chat_members import ChatStats, Member, Notice, check_name
 from ._chat_presence import check_heartbeat
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from ._events import Event
 
 __all__ = ["Chat", "ChatStats", "Member", "Notice"]
+
+_PEERS = 'the addresses of the others are peers="192.168.1.12"'
+_ROOM = 'a room is a topic, as in room="room1"; chat.join("room2") adds another'
+#: What to type instead of arguments that other classes have.
+_INSTEAD = {
+    **dict.fromkeys(("connect", "peer", "host", "address", "ip", "endpoint"), _PEERS),
+    **dict.fromkeys(("topic", "topics", "rooms"), _ROOM),
+    "port": 'the port is part of the address, as in bind="*:5556"',
+    "relay": 'use via="192.168.1.10"',
+    "timeout": "each call that waits has its own, as in chat.recv(timeout=5)",
+}
 
 
 class Chat:
@@ -65,6 +76,7 @@ class Chat:
         ZmqChatError: The address to bind is in use, or not this machine's.
     """
 
+    @explained("peers", _INSTEAD)
     def __init__(  # noqa: PLR0913
         self,
         name: str,

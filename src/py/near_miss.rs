@@ -105,9 +105,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Topic<'a> {
 pub(super) fn not_a_topic(object: &Bound<'_, PyAny>) -> PyErr {
     let kind = type_name(object);
     let advice = match kind.as_str() {
-        "bytes" | "bytearray" => "pass text without the b, as in topic=\"room1\"",
-        "list" | "tuple" | "set" => "pass one topic a call, as in topic=\"room1\"",
-        _ => "pass text, as in topic=\"room1\"",
+        "bytes" | "bytearray" => "pass text without the b, as in \"room1\"",
+        "list" | "tuple" | "set" => "pass one topic a call, as in \"room1\"",
+        _ => "pass text, as in \"room1\"",
     };
     PyTypeError::new_err(format!(
         "a topic is a str, or None for none, not {kind}: {advice}"
