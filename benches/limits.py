@@ -96,7 +96,7 @@ def sinking() -> None:
 
 
 def flooding(port: int, attack: str, peers: int) -> None:
-    """Floods this port from so many peers until the standard input ends. Each connects again."""
+    """Floods this port from this number of peers until standard input ends. Each reconnects."""
 
     def flood() -> None:
         while True:

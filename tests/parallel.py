@@ -16,7 +16,7 @@ import pytest
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
-#: Tests wait more than they compute: so many processes for each processor.
+#: Processes for each processor: tests wait more than they compute.
 WORKERS_PER_PROCESSOR = 2
 MOST_WORKERS = 8
 
@@ -36,7 +36,7 @@ def place(folder: Path, *, alone: bool) -> Iterator[None]:
     """Hold the machine, `alone` or with others, for one test of the run that shares `folder`."""
     import fcntl
 
-    # A test that waits to be alone holds the door, so that later tests queue behind it.
+    # A test that waits to be alone blocks later tests, which queue behind it.
     with (folder / "door.lock").open("wb") as door, (folder / "room.lock").open("wb") as room:
         fcntl.flock(door, fcntl.LOCK_EX)
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)

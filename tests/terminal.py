@@ -61,7 +61,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def with_libedit(folder: Path, *, library: bool) -> dict[str, str]:
-    """What has Python edit lines with libedit: the library, or else a module that acts like it."""
+    """The environment in which Python uses libedit: the library, or a module that acts like it."""
     if library:
         found = ctypes.util.find_library("edit")
         if found is None or not sys.platform.startswith("linux"):
@@ -105,7 +105,7 @@ def in_terminal(*words: str, **changes: str) -> Terminal:
 
 
 def in_terminal_of(columns: int, *words: str) -> Terminal:
-    """Start a command in a terminal of so many columns."""
+    """Start a command in a terminal of this width."""
     return Terminal([*_COMMAND, *words], environment(), columns)
 
 
@@ -226,7 +226,7 @@ class Terminal:
         self._seen = 0
 
     def resize(self, columns: int) -> None:
-        """Make the window so many columns wide."""
+        """Set the width of the window."""
         fcntl.ioctl(self._screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def type(self, text: str) -> None:

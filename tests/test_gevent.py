@@ -71,7 +71,7 @@ print("done")
 def test_greenlets_run_while_a_thread_of_the_package_waits(
     run_python: RunPython, program: str
 ) -> None:
-    """None of these ends where such a thread is a greenlet that waits in native code."""
+    """None of these ends if such a thread is a greenlet that waits in native code."""
     finished = run_python(program)
     assert "done" in finished.stdout, finished.stderr
     assert finished.code == 0, finished.stderr

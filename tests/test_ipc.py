@@ -1,4 +1,4 @@
-"""Binding an `ipc://` path: what is there is never lost, and one binder at a time has it."""
+"""Binding an `ipc://` path never deletes a file, and only one binder succeeds."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 
 
 def names(folder: Path) -> set[str]:
-    """What is in a folder."""
+    """The contents of a folder."""
     return {entry.name for entry in folder.iterdir()}
 
 
 def leave_stale_socket(path: str) -> None:
-    """What a program that was killed leaves."""
+    """The socket file that a killed program leaves."""
     with socket.socket(socket.AF_UNIX) as ended:
         ended.bind(path)
 
 
 def meets(publisher: Publisher, address: str) -> None:
-    """A message goes from the publisher to a subscriber at this address."""
+    """Check that a subscriber at this address receives a message of the publisher."""
     with Subscriber(address) as subscriber:
         publisher.wait_for_subscribers(1, timeout=PATIENCE)
         publisher.send("Hello")

@@ -1,4 +1,4 @@
-"""The addresses of this host: which come first, and which only this host reaches."""
+"""The order of this host's addresses, and warnings for those that only this host reaches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where memory is short, a `MemoryError` is raised and the interpreter goes on."""
+"""Without enough memory, calls raise `MemoryError` and the interpreter continues."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The build backend: maturin's, after a look at the tools that a source build needs.
+"""The build backend: maturin's, after a check of the tools that a source build needs.
 
-Without this look a missing compiler shows as a page of a build script's output after a minute,
-and an old Cargo as an error about the version of a lock file. pip calls these functions
+Without this check a missing compiler causes a page of a build script's output after a minute,
+and an old Cargo an error about the version of a lock file. pip calls these functions
 (PEP 517, PEP 660).
 """
 

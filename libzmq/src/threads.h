@@ -1,4 +1,4 @@
-// Included before each of libzmq's files, on Linux: where its threads come from.
+// Included before each of libzmq's files, on Linux: supplies its threads.
 //
 // libzmq aborts the process when a thread cannot be started. Here its threads are started before it
 // asks for them, by a call that returns an error instead, and handed over when it asks.
@@ -72,7 +72,7 @@ extern "C" __attribute__ ((used)) inline void zmqchat_empty_reserve ()
         pthread_join (id, NULL);
 }
 
-// Starts so many threads; all or none. Returns 0, or the system's error.
+// Starts this number of threads; all or none. Returns 0, or the system's error.
 extern "C" __attribute__ ((used)) inline int zmqchat_reserve_threads (int count_)
 {
     zmqchat_reserve *const reserve = zmqchat_the_reserve ();

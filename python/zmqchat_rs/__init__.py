@@ -19,7 +19,7 @@ The reader, on the same laptop or another (then with the address the sender prin
 
 Any ZeroMQ SUB or PUB socket in any language can take either part: on the wire a message is the
 one frame ``room1:Hello everyone!``. Any object may be used from any thread. Times are seconds;
-``None`` waits for ever, ``0`` looks once. The same from a shell: ``zmqchat --help``.
+``None`` waits forever, ``0`` checks once. The same from a shell: ``zmqchat --help``.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Engine:
                 start_thread(thread)
                 started.append(thread)
         except ZmqChatError:
-            # It never spoke, so that it does not say good-bye.
+            # It has sent nothing yet, so it sends no good-bye.
             self._threads, self.closed = started, True
             self.close(linger=0)
             raise
@@ -127,7 +127,7 @@ class Engine:
         return os.getpid() != self._pid
 
     def check_fork(self) -> None:
-        """Raise where it is another process's, before a lock is taken that may be held for ever."""
+        """Raise where it is another process's, before a lock is taken that may be held forever."""
         if self.is_inherited():
             raise ZmqChatError(
                 errno.EPERM,
@@ -155,7 +155,7 @@ class Engine:
 
         Args:
             look: Called under the lock whenever something changed; None goes on waiting.
-            timeout: Seconds; None waits for ever, 0 looks once.
+            timeout: Seconds; None waits forever, 0 checks once.
             why: What the TimeoutError says.
 
         Returns:
@@ -388,7 +388,7 @@ def _publisher(
     try:
         return Publisher(bind or None, connect=connect, name=name, linger=linger, on_event=on_event)
     except ZmqChatError as error:
-        # A path is no port: another chat takes none of its own by default.
+        # A path is not a port: there is no default that another chat could take instead.
         if error.errno != errno.EADDRINUSE or "ipc://" in (error.strerror or ""):
             raise
         raise ZmqChatError(

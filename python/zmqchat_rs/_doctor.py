@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 5555
 _ENVIRONMENT = "zmqchat"
-# Where a line's detail begins: behind its status and title, as `Check.__str__` sets them.
+# The column of a line's detail, after its status and title; see `Check.__str__`.
 DETAIL_COLUMN = 26
-# A script's import of the package finds these first where they are beside the script.
+# Names of modules beside a script that its import of the package finds first.
 _OWN_NAMES = {"zmqchat_rs", "zmqchat"}
-# The same of what the package and the lab's scripts import. Python 3.8 and 3.9 have no list.
+# The same for modules that the package and common scripts import. Python 3.8 and 3.9 have no list.
 _NEEDED_NAMES = {"zmq", "numpy", "pandas", "polars", "prompt_toolkit"} | set(
     getattr(
         sys,
@@ -110,7 +110,7 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: a row for each check."""
+        """HTML for notebooks: a table with a row for each check."""
         return report_html(self)
 
 
@@ -211,7 +211,7 @@ def _command() -> Check:
 
 
 def _activation() -> str:
-    """Say how a shell gets this interpreter's commands."""
+    """Give the command that makes this interpreter's commands available in a shell."""
     prefix = Path(sys.prefix)
     if sys.prefix != sys.base_prefix:
         if os.name == "nt":
@@ -264,12 +264,12 @@ def _conda() -> Check:
 
 
 def _shadows() -> Iterator[Check]:
-    """Find files here that Python takes in place of the package, or of what it imports.
+    """Find files here that Python imports in place of the package, or of modules that it needs.
 
-    A script's own folder comes first on its path. The command ``zmqchat`` has another one, so that
-    it still runs where the script's import fails.
+    A script's own folder is first on its path. The command ``zmqchat`` has another first folder, so
+    that it runs even if the script's import fails.
     """
-    # Those of this program, which may be the student's script.
+    # The folders of this program, which may be the user's script.
     folders = dict.fromkeys((Path.cwd(), Path(sys.path[0] if sys.path else "").absolute()))
     own = {Path(each).resolve() for each in sysconfig.get_paths().values()}
     found = [each for folder in folders if folder.resolve() not in own for each in _modules(folder)]
@@ -324,7 +324,7 @@ def _network() -> Check:
 
 
 def _isolation(port: int, *, asked_for_host: bool) -> Iterator[Check]:
-    """Tell how other hosts reach a port here; a subscriber needs none."""
+    """Report how other hosts reach a port here; a subscriber needs no port."""
     found = isolation()
     if found is not None:
         needless = asked_for_host or found.shares

@@ -1,4 +1,4 @@
-"""What happens to connections, told: to an object's `on_event`, and to `logging`.
+"""Reports what happens to connections: to an object's `on_event`, and to `logging`.
 
 One daemon thread reads the native queue, so that neither the network nor the housekeeping ever
 waits for the interpreter, and a slow callback delays only other callbacks.
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _starting = _threads.allocate_lock()
 _reader: _threads.AnyThread | None = None
-# Reasons for silence although something listens there.
+# Reasons for silence although a program listens there.
 _SOMEBODY = ("not ZeroMQ", "handshake failed", "mechanism", "not a publisher")
 # Why libzmq ended a connection.
 _BROKE_A_RULE = (
     "it broke a rule of the protocol, such as a message above max_message_bytes; it may try again"
 )
-# Whose messages were lost, where there are many.
+# In place of a name, where messages of many publishers were lost.
 _SEVERAL = "several publishers"
 # Why messages were lost.
 _INTERRUPTED = "a connection was interrupted"
@@ -52,7 +52,7 @@ _FAILED_HANDSHAKES = {
         "the peer uses another security mechanism (CURVE or PLAIN on one side only); use the same "
         "on both sides"
     ),
-    "protocol": "the peer broke the protocol; check what program it is",
+    "protocol": "the peer broke the protocol; check which program it is",
 }
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
@@ -96,31 +96,32 @@ class Event:
     """Something that happened to a connection; what `on_event` is called with.
 
     Attributes:
-        kind: "connected", "disconnected", "silent" (somebody waited for 3 s and nobody was there),
-            "no room" (peers are turned away for want of descriptors, or soon will be; told once a
-            minute at most),
-            "handshake failed" (a peer connected to an address bound here, and the two could not
-            agree; reported once a minute for each host),
-            "loopback" (the name that was bound leads to an address that only this host reaches),
-            "cut off" (the peer broke a rule, such as the size of a message), "subscribed" and
-            "unsubscribed" (publishers and relays: what a peer asks for), "lost" (subscribers:
-            messages of a named publisher are missing), "overflow" (relays: a subscriber is too slow
-            and loses messages), "not logged" (relays: the capture cannot write).
-        address: The peer as a person would type it; for "lost" the publisher's name, "" where
-            those of several are summed up; where nobody came, and for "no room", what they would
-            type.
-        at: When: an aware datetime in local time.
+        kind: "connected"; "disconnected"; "silent" (no peer was connected during a wait of 3 s);
+            "no room" (peers are refused for lack of descriptors, or soon will be; reported at most
+            once a minute);
+            "handshake failed" (of a peer that connected to an address bound here; reported once a
+            minute for each host);
+            "loopback" (the name that was bound leads to an address that only this host reaches);
+            "cut off" (the peer broke a rule, such as the size of a message); "subscribed" and
+            "unsubscribed" (publishers and relays: a peer changed its subscriptions); "lost"
+            (subscribers: messages of a named publisher are missing); "overflow" (relays: a
+            subscriber is too slow and loses messages); "not logged" (relays: the capture cannot
+            write).
+        address: The address of the peer. For "lost" the publisher's name, or "" for several
+            publishers together. For "no room", and for the reason "nobody came", the address that
+            peers connect to.
+        at: The time: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of the two kinds that have one.
-        count: How many messages were lost (0 where the number is unknown), or how often a queue ran
-            full; 0 for other kinds.
-        reason: For "silent": why, from a look of our own: "refused", "filtered", "unreachable",
-            "name not found", "handshake failed", "not a publisher" ...; "nobody came" (to the
-            addresses that it listens at), "not connected" (it neither connects nor listens), "not a
-            subscriber" (a publisher waits for one); for "handshake failed": "version" (an old one,
-            or an unsuitable socket type), "mechanism" (other security) or "protocol"; for
-            "loopback": the name; for "not logged": what the system says; for "lost": whether a
-            connection of this subscriber was interrupted; for "cut off": the limit that the peer
-            exceeded, where a publisher or relay cut it off; "" for other kinds.
+        count: The number of lost messages (0 if unknown), or of overflows of a queue; 0 for other
+            kinds.
+        reason: For "silent", the result of a connection attempt: "refused", "filtered",
+            "unreachable", "name not found", "handshake failed", "not a publisher" ...; or "nobody
+            came" (no peer connected to the bound addresses), "not connected" (it has no address),
+            "not a subscriber" (a publisher waits for one). For "handshake failed": "version" (an
+            old one, or an unsuitable socket type), "mechanism" (other security) or "protocol". For
+            "loopback": the name. For "not logged": the error of the system. For "lost": whether a
+            connection of this subscriber was interrupted. For "cut off": the limit that the peer
+            exceeded, if a publisher or relay cut it off. "" for other kinds.
         advice: For "silent" and "handshake failed": what to check; "" for other kinds.
         side: Of a relay: "frontend" (publishers and upstream) or "backend" (subscribers); "" else.
     """
@@ -260,13 +261,13 @@ def deliver(  # noqa: PLR0913
         subscription: As in `Event`.
         count: As in `Event`.
         publishes: Whether it is a publisher that waits.
-        awaited: For whom: "link" (who is at that address), "anybody" (who connects to it),
-            "nobody" (it neither connects nor listens) or "refused" (who connects; that address did,
-            and hung up).
+        awaited: The awaited peer: "link" (at that address), "anybody" (any that connects to it),
+            "nobody" (there is no address) or "refused" (as "anybody"; the peer at this address
+            connected and hung up).
         dropped: Whether events before this one were dropped, which is logged.
         side: As in `Event`.
-        why: What cannot be logged, and why; for "handshake failed" the reason; for "loopback" the
-            name.
+        why: For "not logged" the error; for "handshake failed" the reason; for "loopback" the name;
+            for "cut off" the limit.
         interrupted: Whether a connection ended since the last message that was not lost.
     """
     reason, advice = why, ""
@@ -302,7 +303,7 @@ def deliver(  # noqa: PLR0913
 
 
 def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, str]:
-    """Find the reason why nobody is there, and what to check."""
+    """Find the reason why no peer is connected, and what to check."""
     if awaited == "nobody":
         return "not connected", "Call connect with the address of a publisher."
     others = "subscriber" if publishes else "publisher"
@@ -313,8 +314,8 @@ def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, st
         )
     if awaited == "anybody":
         return "nobody came", (
-            f"Have a {others} connect to one of these addresses; check what was typed there, and "
-            "the firewall here."
+            f"Have a {others} connect to one of these addresses; check the address that it uses, "
+            "and the firewall here."
         )
     # Imported only now: most programs never need it.
     from .probe import probe  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """Whether this program has a network of its own behind a host: in WSL2, or in a container.
 
-Nothing is asked of the network: the kernel and the files that container runtimes leave say it.
+The kernel and the files of container runtimes give the answer; the network is not used.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ._core import local_addresses
 
 _ROOT = Path("/")
 
-# What the lines of /proc/1/cgroup and the sources of its mounts hold, for each runtime. Under
-# cgroup v2 the former says nothing, so that the latter are needed.
+# Text in the lines of /proc/1/cgroup, or in the sources of its mounts, for each runtime. Under
+# cgroup v2 the former has none of these, so the latter are needed.
 _MARKS = {
     "Kubernetes": ("kubepods", "/kubelet/"),
     "Podman": ("libpod", "/containers/storage/", "/overlay-containers/"),
@@ -44,11 +44,11 @@ class Isolation(NamedTuple):
 
     @property
     def where(self) -> str:
-        """What this is, for a sentence."""
+        """The name of this environment, for use in a sentence."""
         return "WSL2" if self.kind == "WSL2" else f"a container ({self.kind})"
 
     def advice(self, port: int) -> str:
-        """Say in a sentence or two how other hosts reach this port."""
+        """Give a sentence or two on how other hosts reach this port."""
         if self.kind == "WSL2":
             return self._through_windows(port)
         how = _FORWARDING.get(self.kind, _ANY_FORWARDING).format(port=port)
@@ -80,7 +80,7 @@ class Isolation(NamedTuple):
 
 
 def isolation() -> Isolation | None:
-    """Tell where this program runs; None where its addresses are those of the machine itself."""
+    """Find the environment of this program; None if its addresses are those of the host itself."""
     runtime = _runtime()
     if runtime:
         return Isolation(runtime, shares=_has_hardware())
@@ -110,9 +110,9 @@ def _runtime() -> str:
 
 
 def _sources(mountinfo: str) -> list[str]:
-    """Where the root and the files that every runtime puts in place come from.
+    """The sources of the root and of the files that every runtime mounts.
 
-    Other mounts do not count: a host of containers has theirs. The format stands in Linux's
+    Other mounts do not count: a host of containers has theirs. The format is described in Linux's
     Documentation/filesystems/proc.rst.
     """
     found = []

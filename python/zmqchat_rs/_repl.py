@@ -1,14 +1,14 @@
 """Printing from a thread while Python's own interpreter waits at its prompt.
 
-What stands at the prompt is drawn by a line editor, which does not expect other output there:
+A line editor draws the prompt and the typed text. It does not expect other output there:
 
 - GNU readline (up to Python 3.12, or with ``PYTHON_BASIC_REPL``): the line is erased, and written
   again below what is printed.
-- ``_pyrepl`` (from Python 3.13 on) redraws only what it believes has changed, and only in its own
-  thread: a function that it calls there ten times a second prints, and has it draw everything anew.
-- libedit (macOS) does not say what has been typed: nothing is redrawn. What is typed stays valid.
+- ``_pyrepl`` (from Python 3.13 on) redraws only text that it believes has changed, and only in its
+  own thread. A function that it calls ten times a second prints there, and has everything redrawn.
+- libedit (macOS) does not give the typed text: nothing is redrawn, and the typed text stays valid.
 
-IPython needs no help: its ``sys.stdout`` prints above the prompt.
+IPython needs nothing of this: its ``sys.stdout`` prints above the prompt.
 """
 
 from __future__ import annotations

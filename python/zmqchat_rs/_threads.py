@@ -167,7 +167,7 @@ def _is_replaced() -> bool:
 
 
 def _original(name: str) -> Any:  # noqa: ANN401
-    """What `_thread` has under this name when nobody has replaced it."""
+    """The original of this name in `_thread`, even if gevent has replaced it."""
     gevent = _gevent()
     if gevent is None:
         return getattr(_thread, name)

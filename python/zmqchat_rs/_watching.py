@@ -138,7 +138,7 @@ class Watch:
 
         Args:
             count: How many.
-            timeout: Seconds; None waits for ever, 0 looks once.
+            timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
             How many have come, `count` or more.

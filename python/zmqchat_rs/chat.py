@@ -153,7 +153,7 @@ class Chat:
         Ctrl+C ends the wait, `close` in another thread does, too.
 
         Args:
-            timeout: Seconds; None waits for ever, 0 looks once.
+            timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
             The message.
@@ -260,7 +260,7 @@ class Chat:
         Args:
             count: How many must be there.
             room: One of `rooms`; None for the current one.
-            timeout: Seconds; None waits for ever, 0 looks once.
+            timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
             How many there are, `count` or more.
@@ -282,7 +282,7 @@ class Chat:
         Args:
             count: How many must be there; only those count whose presence is heard.
             room: One of `rooms`; None for the current one.
-            timeout: Seconds; None waits for ever, 0 looks once.
+            timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
             How many are there, `count` or more.
@@ -317,7 +317,7 @@ class Chat:
 
     @property
     def endpoint(self) -> str | None:
-        """The first bound endpoint, by which this host connects; None where nothing is bound."""
+        """The first bound endpoint, to which this host can connect; None where nothing is bound."""
         return self._engine.publisher.endpoint
 
     @property

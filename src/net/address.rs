@@ -94,8 +94,8 @@ fn bind(live: &mut Live, text: &str, checkpoint: Checkpoint<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Warns where a name that should mean this host to others leads to loopback, as the host's own name
-/// does on Debian (127.0.1.1).
+/// Warns if a name that other hosts may use leads to loopback here, as the host's own name does on
+/// Debian (127.0.1.1).
 fn warn_of_loopback(live: &Live, name: &str, endpoint: &Endpoint) {
     let (Endpoint::Tcp { host, .. }, Some(bound)) = (endpoint, live.bound.last()) else {
         return;

@@ -21,7 +21,7 @@ pub enum Awaited {
     Anybody,
     /// It neither connects nor listens.
     Nobody,
-    /// Whoever may connect; the connection of the peer named ended during its handshake.
+    /// Any peer that connects; the connection of the named one ended during its handshake.
     Refused,
 }
 

@@ -14,7 +14,7 @@ pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Asks for a call at each fork; called before the first object is made.
+/// Registers for each fork; called before the first object is made.
 pub(crate) fn watch() {
     #[cfg(unix)]
     {
@@ -49,8 +49,8 @@ extern "C" fn after_fork_in_child() {
     sockets::after_fork_in_child();
 }
 
-/// While it lives no other thread forks, or the fork waits for it: a socket of ours is opened and
-/// entered in the table, or removed from it and closed, within one.
+/// While it lives, a fork in another thread waits. A socket is opened and entered in the table, or
+/// removed from it and closed, within one.
 #[cfg(unix)]
 pub(crate) struct Held(());
 

@@ -18,7 +18,7 @@ use std::hash::{BuildHasher, Hasher};
 const LONGEST: usize = 63;
 /// So are so many; these take 16 MiB.
 const MOST: usize = 1 << 20;
-/// What the table may hold beyond several times what is subscribed to.
+/// Entries that the table may hold beyond four times the number of subscriptions.
 const SPARE: usize = 16_384;
 /// After so many messages in a row that somebody may hear, only one in so many is looked up.
 const ROW: u32 = 16;
@@ -107,7 +107,7 @@ impl Heard {
         self.stems.len()
     }
 
-    /// Makes the table anew where most of it is of subscriptions that ended.
+    /// Rebuilds the table if most of its entries are of subscriptions that ended.
     pub(crate) fn renew(&mut self, ledger: &Ledger) {
         if self.added > SPARE + 4 * ledger.bound() {
             self.lengths = 0;

@@ -42,7 +42,7 @@ pub struct Local {
     pub kind: Kind,
 }
 
-/// On Windows the system tells no flags: how the names of adapters begin that lead to no neighbour.
+/// Windows gives no flags: prefixes of the names of adapters that do not lead to a local network.
 #[cfg(windows)]
 const VIRTUAL: [&str; 8] = [
     "vethernet",
@@ -87,7 +87,7 @@ fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> Kind {
 #[cfg(unix)]
 const DESCRIPTIONS: &str = "/sys/class/net";
 
-/// Whether an interface leads to a network card: it is one, or it stands on one (a bridge, a VLAN,
+/// Whether an interface leads to a network card: it is one, or is built on one (a bridge, a VLAN,
 /// a bond), or it is a container's end of a pair. A bridge of containers or virtual machines and a
 /// TAP device do not. `None` where the kernel does not describe it.
 #[cfg(unix)]
@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    /// What a kernel describes: each interface with its link and what it stands on.
+    /// What a kernel describes: each interface with its link and the interfaces below it.
     fn described(mark: &str, interfaces: &[(&str, u32, u32, &[&str])]) -> PathBuf {
         let all = std::env::temp_dir().join(format!("zmqchat-{}-{mark}", std::process::id()));
         for (name, index, link, entries) in interfaces {

@@ -532,7 +532,7 @@ impl Ledger {
         all
     }
 
-    /// At most so many different subscriptions.
+    /// At most this number of different subscriptions.
     pub(crate) fn bound(&self) -> usize {
         self.held + self.nameless.len()
     }

@@ -179,7 +179,7 @@ impl Link {
     }
 }
 
-/// How long to wait after so many failed attempts in a row, at `count` addresses in turn.
+/// The pause after this number of failed attempts in a row, at `count` addresses in turn.
 fn pause(failures: u32, count: u32, longest: Duration) -> Duration {
     if count == 0 || failures % count != 0 {
         return Duration::ZERO;
@@ -345,7 +345,7 @@ fn renew<R: Room>(live: &mut Live, room: &mut R, endpoint: &Endpoint, others: bo
     {
         room.take_unread(live);
     }
-    // The old one may be gone already, which is no harm.
+    // The old one may be gone already, which is harmless.
     let _ = address::disconnect(live, endpoint);
     address::connect(live, endpoint, others)?;
     for link in live.links.iter_mut().filter(shared) {

@@ -60,7 +60,7 @@ pub struct Config {
     pub on_full: OnFull,
     /// Messages queued for each peer; 0 is no limit.
     pub high_water_mark: i32,
-    /// Subscriptions of one peer, and of all together, before a peer is cut off; 0 is no limit.
+    /// Subscriptions of one peer, and of all together, above which a peer is cut off; 0 is no limit.
     pub max_subscriptions: usize,
     /// The largest message that may be sent.
     pub max_message_bytes: usize,

@@ -69,7 +69,7 @@ mod threads {
     }
 }
 
-/// Elsewhere they are only tried: so many threads run at the same time, and end.
+/// Elsewhere they are only tried: the same number of threads runs at once, and ends.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod threads {
     use std::sync::mpsc;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const PROBE: Duration = Duration::from_millis(50);
 const SHORTEST_PROBE: Duration = Duration::from_millis(1);
 
-/// The attempts take one part of so many of the time that the caller waited.
+/// The attempts take one such part of the time that the caller waited.
 const PART: u32 = 20;
 
 /// How long a reason is taken for the current one.
@@ -128,7 +128,7 @@ struct Missing {
     endpoint: Option<Endpoint>,
 }
 
-/// How the subscriber stood when the time was over.
+/// The state of the subscriber at the timeout.
 struct Situation {
     subscriptions: Vec<Subscription>,
     connected: Vec<String>,
@@ -252,7 +252,7 @@ impl Subscriber {
             }
             let at = self.addresses();
             return format!(
-                "no publisher has connected to {}; check what was typed there, and the firewall of \
+                "no publisher has connected to {}; check the address that they use, and the firewall of \
                  this host",
                 some(&at)
             );

@@ -51,7 +51,7 @@ impl Witness {
 
 /// Ends this connection in both directions. False where the descriptor is another connection's by
 /// now: it is checked on a copy, which nothing can close meanwhile. `remote` is the peer's address
-/// over TCP, and `bound` has the endpoints that it may have come to over ipc.
+/// over TCP, and `bound` has the `ipc://` endpoints that it may have connected to.
 #[cfg(unix)]
 pub(crate) fn shut(descriptor: i32, remote: &str, bound: &[String]) -> bool {
     use std::net::Shutdown;

@@ -376,8 +376,8 @@ pub(super) fn not_json(py: Python<'_>, error: PyErr) -> PyErr {
     advised
 }
 
-/// Refuses buffers whose bytes are not what the caller means: a number of NumPy's, and addresses in
-/// this process's memory.
+/// Refuses buffers whose raw bytes are useless to a receiver: a NumPy number, and addresses in this
+/// process's memory.
 fn refuse_numbers_and_pointers(object: &Bound<'_, PyAny>, view: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = object.py();
     let format = view.getattr(pyo3::intern!(py, "format"))?;
@@ -426,7 +426,7 @@ fn is_time(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Whether a buffer's format (PEP 3118, and that of ctypes) has an item that is an address.
 fn holds_pointers(format: &str) -> bool {
-    // `T{d:name:O:other:}`: names stand between colons.
+    // `T{d:name:O:other:}`: names are between colons.
     format.split(':').step_by(2).any(|types| {
         types.contains(['O', '&', 'P', 'X', 'z'])
             // ctypes' `wchar_t *`; before a letter it is a complex number.

@@ -73,7 +73,7 @@ pub(super) fn local_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>
 ///     none is given, 0 for a free one and where there are no ports).
 ///
 /// Raises:
-///     ValueError: It cannot be an address; the text says what to type instead.
+///     ValueError: If it is not an address; the text says what to type instead.
 #[pyfunction]
 #[pyo3(signature = (text, *, bind = false))]
 pub(super) fn parse_address(text: &str, bind: bool) -> PyResult<(&'static str, String, u16)> {
@@ -124,8 +124,8 @@ pub(super) fn sanitize(text: &str) -> String {
 ///     True for colours.
 ///
 /// Raises:
-///     ValueError: `color` is none of the choices.
-///     TypeError: `color` is neither a str nor a bool.
+///     ValueError: If `color` is none of the choices.
+///     TypeError: If `color` is neither a str nor a bool.
 #[pyfunction]
 #[pyo3(signature = (color, *, isatty, jupyter = false))]
 pub(super) fn use_color(color: &Bound<'_, PyAny>, isatty: bool, jupyter: bool) -> PyResult<bool> {
@@ -156,7 +156,7 @@ pub(super) fn use_color(color: &Bound<'_, PyAny>, isatty: bool, jupyter: bool) -
 ///     The text with escape codes.
 ///
 /// Raises:
-///     ValueError: `style` is neither.
+///     ValueError: If `style` is neither.
 #[pyfunction]
 #[pyo3(signature = (text, *, key = None, style = None))]
 pub(super) fn paint(text: &str, key: Option<&str>, style: Option<&str>) -> PyResult<String> {

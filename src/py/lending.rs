@@ -101,7 +101,7 @@ impl Returned {
     }
 
     /// Stays with the interpreter for good, and lets go of it while there is nothing to do. To come
-    /// anew each time takes a lock of the interpreter's, and CPython 3.11 waits for that for ever in a
+    /// anew each time takes a lock of the interpreter's, and CPython 3.11 waits for that forever in a
     /// child that was forked in such a moment.
     fn keep(&self) {
         let Ok(mut waiting) = about_to_wait() else {

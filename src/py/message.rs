@@ -24,20 +24,19 @@ use std::sync::{Arc, OnceLock};
 
 /// One received message; immutable.
 ///
-/// Made by `Subscriber.recv` and its like. `str(message)` is the first frame's text, topic
-/// included: what pyzmq's `recv_string` would have given. What the frames mean is worked out when
-/// first asked for. May be shared between threads and pickled. Two messages are equal if their frames
-/// and their topics are; times do not count.
+/// Returned by `Subscriber.recv` and similar calls. `str(message)` is the first frame's text, topic
+/// included, as pyzmq's `recv_string` returns it. A message may be shared between threads and pickled.
+/// Two messages are equal if their frames and topics are equal; times do not count.
 ///
 /// Args:
-///     frames: The frames as they came on the wire, at least one.
+///     frames: The frames as on the wire, at least one.
 ///     framing: How to read them: "plain", "envelope" or "raw" (see `Subscriber`).
-///     topic: The topic that the message has; None for that of the stamp or the envelope, if any. A
-///         single frame is split only if this names the topic that it starts with.
-///     received_at: When they came; None for now. A naive datetime is taken as local time.
+///     topic: The topic of the message; None for that of the stamp or the envelope, if any. A single
+///         frame is split only if it starts with this topic and `:`.
+///     received_at: When they arrived; None for now. A naive datetime is taken as local time.
 ///
 /// Raises:
-///     TypeError: If `frames` holds something else than bytes, or `received_at` is not a datetime.
+///     TypeError: If `frames` holds an item that is not bytes, or `received_at` is not a datetime.
 ///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not have
 ///         this topic.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
@@ -246,10 +245,10 @@ impl Message {
 
     /// The topic, or None where none is certain.
     ///
-    /// It is that of the stamp, or the first of several frames if that obeys the topic grammar, or one
-    /// of the exact topics that the subscriber had subscribed to (`topics=[...]`) when it received the
-    /// message, if the first frame starts with it and `:`. Other frames are not split, so that
-    /// `12:30 lunch` stays as it is, unless the subscriber was created with `split_topics=True`.
+    /// It is the topic of the stamp, or the first of several frames if that is a valid topic. Otherwise
+    /// it is the exact topic of the subscriber (`topics=[...]`) with which, and `:`, the first frame
+    /// starts. Other frames are not split, so that `12:30 lunch` stays whole, unless the subscriber was
+    /// created with `split_topics=True`.
     #[getter(topic)]
     fn topic_text(&self, py: Python<'_>) -> Option<Text<&str>> {
         self.topic(py).map(Text)
@@ -313,8 +312,8 @@ impl Message {
         Some(local_time::at(self.stamp(py)?.sent_ns))
     }
 
-    /// The number that its instance gave it within its topic, from 0, from the stamp. A `Chat`'s
-    /// presence is not counted: it has the number of the chat's next message.
+    /// Its number, from 0, within its instance and topic, from the stamp. A `Chat`'s presence does not
+    /// count: it has the number of the chat's next message.
     #[getter]
     fn sequence(&self, py: Python<'_>) -> Option<u64> {
         Some(self.stamp(py)?.seq)

@@ -1,4 +1,4 @@
-//! `Message` as people read it, a line; and, with transcripts and tables, as notebooks show it: IPython
+//! `Message` as a line of text; and `Message`, transcripts and tables as notebooks show them: IPython
 //! calls these methods.
 
 use super::error::import;
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 /// How many characters of a text stand in a cell's `Out`.
 const PRETTY_CHARS: usize = 200;
 
-/// How many characters of a value stand in a cell of a table.
+/// How many characters of a value a cell of a table shows.
 const CELL_CHARS: usize = 80;
 
 impl Message {
@@ -87,7 +87,7 @@ impl Message {
     ///     The line.
     ///
     /// Raises:
-    ///     ValueError: `timestamps` is none of the four.
+    ///     ValueError: If `timestamps` is none of the four.
     #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None, width = None))]
     fn render(
         &self,

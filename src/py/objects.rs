@@ -21,7 +21,7 @@ fn length(count: usize) -> PyResult<ffi::Py_ssize_t> {
     Ok(ffi::Py_ssize_t::try_from(count).map_err(|_| Error::NoMemory)?)
 }
 
-/// An error where there is no memory for so many bytes: Rust's own strings end the process then.
+/// An error if there is no memory for this number of bytes: Rust's own strings end the process then.
 pub(super) fn check_memory(bytes: usize) -> PyResult<()> {
     const LARGE: usize = 64 * 1024;
     if bytes >= LARGE && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {

@@ -23,28 +23,27 @@ const DEFAULT_BIND: &str = "*:5555";
 /// How long `send_many` keeps the interpreter: its own switch interval.
 const BREATH: Duration = Duration::from_millis(5);
 
-/// Sends messages to whoever subscribes.
+/// Sends messages to all subscribers.
 ///
-/// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language hears it. A message
-/// that nobody subscribes to is gone, so wait for subscribers before the first one
-/// (`wait_for_subscribers`). Addresses are what a person types: `*:5555`, `192.168.1.12`,
-/// `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat`, `inproc://chat`; port 5555 where none is given,
-/// `*:0` takes a free one.
+/// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language can receive from it. A
+/// message without a subscriber is lost, so wait for subscribers before the first one
+/// (`wait_for_subscribers`). Addresses are `*:5555`, `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`,
+/// `ipc:///tmp/chat` or `inproc://chat`. The default port is 5555; `*:0` takes a free one.
 ///
 /// Any threads may share it. Leaving its `with` block closes it. A forked child must make its own.
 ///
 /// Args:
-///     bind: Where to listen, one address or several; None means `*:5555`, unless `connect` is given.
-///     connect: Subscribers that listen themselves (with `bind`), one address or several.
-///     name: Who is sending: 1 to 255 bytes of text that shows. Adds a stamp to each message:
+///     bind: Addresses to bind, one or several; None means `*:5555`, unless `connect` is given.
+///     connect: Addresses of subscribers that are bound, one or several.
+///     name: The sender's name: 1 to 255 bytes of printable text. It adds a stamp to each message:
 ///         name, instance, sequence number for each topic, time. None sends no stamps, and peers
 ///         that read with plain pyzmq see single-frame messages.
 ///     framing: "plain" sends `topic:text` in one frame; "envelope" sends `[topic, payload]`.
 ///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
 ///         subscriber alone, "block" waits for the slowest, "raise" raises QueueFullError.
 ///     high_water_mark: How many messages are queued for each subscriber; 0 means no limit.
-///     max_subscriptions: How many subscriptions one peer may have, and all peers together; 0 means no
-///         limit. Above it the peer that has most is cut off, with a warning in the log.
+///     max_subscriptions: The limit of subscriptions for each peer, and for all peers together; 0 means
+///         no limit. Above it, the peer with the most is cut off, with a warning in the log.
 ///     max_message_bytes: The largest message that may be sent, in bytes.
 ///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
@@ -54,13 +53,13 @@ const BREATH: Duration = Duration::from_millis(5);
 ///     batch_bytes: How many bytes the network's thread writes at a time. Messages of 1 KiB and more
 ///         go faster in large batches; each connection owns a buffer of that size, which takes memory
 ///         as far as it was ever filled.
-///     on_event: Called with an `Event` whenever something happens to its connections, in a
-///         thread of its own, one event at a time; None calls nothing. What it raises is logged,
-///         SystemExit too, and ends nothing. It is kept until `close`.
+///     on_event: Called with an `Event` for each change of its connections, in a thread of its own, one
+///         event at a time; None calls nothing. Its exceptions, SystemExit too, are logged and end
+///         nothing. It is kept until `close`.
 ///
 /// Raises:
-///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
-///     ZmqChatError: The address is in use or not this machine's; the text says by whom.
+///     ValueError: If an argument is invalid, such as port 99999; the text says what to type instead.
+///     ZmqChatError: If the address is in use, or is not this host's; the text names the user.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Publisher {
     pub(super) core: Core,
@@ -69,7 +68,7 @@ pub(super) struct Publisher {
     on_event: Callback,
 }
 
-/// What to type instead of what else is called so.
+/// What to type instead of names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port"],
@@ -188,16 +187,16 @@ impl Publisher {
     ///     payload: What to send: str (as UTF-8), bytes, or any buffer, such as a NumPy array.
     ///     topic: What the message is about: 1 to 255 bytes of UTF-8, printable, without `:` and
     ///         whitespace. None sends it without a topic.
-    ///     timeout: Seconds to wait for room under "block"; None waits for ever, 0 not at all.
+    ///     timeout: Seconds to wait for room under "block"; None waits forever, 0 not at all.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar, the message exceeds `max_message_bytes`, or
+    ///     ValueError: If the topic is invalid, the message exceeds `max_message_bytes`, or
     ///         `timeout` is negative.
     ///     TypeError: If the payload is another kind of object, a number (of NumPy, too), or a buffer
     ///         of Python objects or pointers.
-    ///     TimeoutError: No room in time, under "block".
-    ///     QueueFullError: No room, under "raise".
-    ///     ClosedError: The publisher is closed.
+    ///     TimeoutError: If the queue stayed full, under "block".
+    ///     QueueFullError: If the queue is full, under "raise".
+    ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (payload, unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, payload, *, topic=None, timeout=None)"
@@ -224,20 +223,20 @@ impl Publisher {
     ///     topic: The topic of all of them; None for none.
     ///     topics: A topic for each of them instead, in a list or any other iterable of the same
     ///         length, with None where there is none.
-    ///     timeout: Seconds for the whole call, under "block"; None waits for ever, 0 not at all.
+    ///     timeout: Seconds for the whole call, under "block"; None waits forever, 0 not at all.
     ///
     /// Returns:
     ///     How many were sent.
     ///
     /// Raises:
-    ///     ValueError: A topic breaks the grammar, a message exceeds `max_message_bytes`, `timeout` is
+    ///     ValueError: If a topic is invalid, a message exceeds `max_message_bytes`, `timeout` is
     ///         negative, or there are not as many topics as payloads. Lists of unlike length are
     ///         refused at once; with other iterables, what came before was sent.
-    ///     TypeError: `payloads` is itself one payload, or an item is none; `topics` is itself one
+    ///     TypeError: If `payloads` is itself one payload, or an item is none; `topics` is itself one
     ///         topic, or `topic` was passed as well.
-    ///     TimeoutError: No room in time, under "block"; what came before was sent.
-    ///     QueueFullError: No room, under "raise"; `.sent` tells how many went out before.
-    ///     ClosedError: The publisher is closed.
+    ///     TimeoutError: If the queue stayed full, under "block"; the payloads before were sent.
+    ///     QueueFullError: If the queue is full, under "raise"; `.sent` is the number that was sent before.
+    ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
         text_signature = "($self, payloads, *, topic=None, topics=None, timeout=None)"
@@ -285,14 +284,14 @@ impl Publisher {
     /// Args:
     ///     obj: What `json.dumps` accepts; NaN and infinity are refused, since JSON has none.
     ///     topic: The topic; None for none.
-    ///     timeout: As in `send`: seconds, None waits for ever, 0 not at all.
+    ///     timeout: As in `send`: seconds, None waits forever, 0 not at all.
     ///
     /// Raises:
-    ///     TypeError: The object has no form in JSON.
-    ///     ValueError: It holds NaN or infinity, or as in `send`.
-    ///     TimeoutError: No room in time, under "block".
-    ///     QueueFullError: No room, under "raise".
-    ///     ClosedError: The publisher is closed.
+    ///     TypeError: If the object has no form in JSON.
+    ///     ValueError: If it holds NaN or infinity, or as in `send`.
+    ///     TimeoutError: If the queue stayed full, under "block".
+    ///     QueueFullError: If the queue is full, under "raise".
+    ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (obj, unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, obj, *, topic=None, timeout=None)"
@@ -327,15 +326,15 @@ impl Publisher {
     /// Args:
     ///     count: How many must be there.
     ///     topic: Count those who hear this topic whole; None counts all who hear anything.
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     How many there are, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: They did not come in time; the text says how many did.
-    ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
-    ///     ClosedError: The publisher is closed.
+    ///     TimeoutError: If fewer subscribed within `timeout`; the text says how many did.
+    ///     ValueError: If the topic is invalid, or `count` or `timeout` is negative.
+    ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
@@ -379,7 +378,7 @@ impl Publisher {
     ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
     ///
     /// Raises:
-    ///     ValueError: `linger` is negative or infinite.
+    ///     ValueError: If `linger` is negative or infinite.
     #[pyo3(signature = (linger = None))]
     fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = arguments::linger(linger.unwrap_or(self.linger))?;

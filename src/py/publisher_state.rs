@@ -38,8 +38,8 @@ impl Publisher {
         Ok(topics)
     }
 
-    /// The first bound endpoint, by which this host connects, such as `tcp://127.0.0.1:5555`; for
-    /// other hosts there is `addresses`. None if it only connects.
+    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
+    /// `addresses` for other hosts. None if it only connects.
     #[getter]
     fn endpoint(&self) -> Option<String> {
         self.core
@@ -48,7 +48,7 @@ impl Publisher {
             .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints, by which this host connects.
+    /// All bound endpoints, to which this host can connect.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
         let bound = self.core.endpoints().iter();
@@ -74,7 +74,7 @@ impl Publisher {
     ///     A snapshot: messages sent, their bytes, sends refused, seconds blocked, subscribers.
     ///
     /// Raises:
-    ///     ClosedError: The publisher is closed.
+    ///     ClosedError: If the publisher is closed.
     fn stats(&self, py: Python<'_>) -> PyResult<PublisherStats> {
         Ok(py.detach(|| self.core.stats())?.into())
     }

@@ -19,17 +19,16 @@ use std::sync::Arc;
 const FRONTEND: &str = "*:5556";
 const BACKEND: &str = "*:5555";
 
-/// A hub: publishers connect to its frontend, subscribers to its backend, and everybody hears
-/// everybody.
+/// Forwards messages from the publishers at its frontend to the subscribers at its backend.
 ///
-/// Publishers and subscribers need not know each other's addresses, only the relay's. It passes every
-/// message on as it came, stamps included, in a thread of its own that needs no Python. Publishers
-/// are asked only for what some subscriber wants (for everything, with `capture` or
-/// `last_value_cache`), and count the relay as one who listens. Any ZeroMQ PUB or SUB in any language may take part.
+/// Publishers and subscribers need only the relay's addresses. It forwards every message unchanged,
+/// stamps included, in a thread of its own that needs no Python. It subscribes at publishers only to
+/// topics that some subscriber wants (to everything, with `capture` or `last_value_cache`), and they
+/// count it as one subscriber. Any ZeroMQ PUB or SUB in any language may take part.
 ///
 /// Relays make a tree: `connect` takes another relay's backend, whose messages then come down to this
 /// one's subscribers; `publish_to` takes another's frontend, to which this one's messages go up. Do
-/// not do both to the same relay, or go round in a circle otherwise: messages would, too, for ever.
+/// not do both to the same relay, or go round in a circle otherwise: messages would, too, forever.
 ///
 /// Whatever waits in it when it ends is gone; publishers and subscribers connect again by themselves
 /// when it is back. Any threads may share it. Leaving its `with` block closes it. A forked child must
@@ -45,18 +44,18 @@ const BACKEND: &str = "*:5555";
 ///         wait in the relay and then at their publishers.
 ///     high_water_mark: How many messages are queued for each subscriber, and from each publisher;
 ///         0 means no limit.
-///     max_subscriptions: How many subscriptions one peer may have, and all peers together; 0 means no
-///         limit. Above it the peer that has most is cut off, with a warning in the log.
+///     max_subscriptions: The limit of subscriptions for each peer, and for all peers together; 0 means
+///         no limit. Above it, the peer with the most is cut off, with a warning in the log.
 ///     max_message_bytes: A publisher that sends a larger frame is cut off.
 ///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
 ///     capture: Where to keep all messages: a `Transcript`, which stays open, or the path of one
 ///         (JSON lines if it ends with .jsonl); None for nowhere. Publishers are then asked for
-///         everything. It never holds up the relay: what it cannot write is told once, as a
-///         warning, and counted. Plain frames are recorded whole: `read_transcript(path, topics=[…])`
-///         splits them.
+///         everything. It never delays the relay: messages that it cannot write are counted, and
+///         logged once as a warning. Plain frames are recorded whole: `read_transcript(path,
+///         topics=[…])` splits them.
 ///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
 ///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
-///         The topic of a plain frame is what precedes its first `:`; the frame is sent unchanged.
+///         The topic of a plain frame is the text before its first `:`; the frame is sent unchanged.
 ///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
 ///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
 ///         keeps none. Publishers are asked for everything.
@@ -69,9 +68,9 @@ const BACKEND: &str = "*:5555";
 ///         its own; its `side` tells which: "frontend" or "backend". It is kept until `close`.
 ///
 /// Raises:
-///     ValueError: An argument cannot work, such as port 99999 or an address of its own to connect to;
+///     ValueError: If an argument is invalid, such as port 99999 or an address of its own to connect to;
 ///         the text says what to type instead.
-///     ZmqChatError: An address is in use or not this machine's, or the capture's file cannot be opened.
+///     ZmqChatError: If an address is in use or not this host's, or the capture's file cannot be opened.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Relay {
     pub(super) core: Arc<Core>,
@@ -96,7 +95,7 @@ impl Drop for Relay {
     }
 }
 
-/// What to type instead of what else is called so.
+/// What to type instead of names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port", "host", "address", "bind"],
@@ -201,7 +200,7 @@ impl Relay {
     /// subscriptions go on. Pausing twice changes nothing.
     ///
     /// Raises:
-    ///     ClosedError: The relay is closed.
+    ///     ClosedError: If the relay is closed.
     fn pause(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| self.core.pause())?)
     }
@@ -209,7 +208,7 @@ impl Relay {
     /// Passes on what waits, and all that follows.
     ///
     /// Raises:
-    ///     ClosedError: The relay is closed.
+    ///     ClosedError: If the relay is closed.
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| self.core.resume())?)
     }
@@ -218,15 +217,15 @@ impl Relay {
     ///
     /// Args:
     ///     count: How many.
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     How many there are, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: They did not come in time.
-    ///     ValueError: `count` or `timeout` is negative.
-    ///     ClosedError: The relay is closed.
+    ///     TimeoutError: If fewer connected within `timeout`.
+    ///     ValueError: If `count` or `timeout` is negative.
+    ///     ClosedError: If the relay is closed.
     #[pyo3(
         signature = (count = Whole(1), *, timeout = None),
         text_signature = "($self, count=1, *, timeout=None)"
@@ -250,15 +249,15 @@ impl Relay {
     /// Args:
     ///     count: How many must be there, as peers, not as subscriptions.
     ///     topic: Count those who hear this topic whole; None counts all who hear anything.
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     How many there are, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: They did not come in time; the text says how many did.
-    ///     ValueError: The topic breaks the grammar, or `count` or `timeout` is negative.
-    ///     ClosedError: The relay is closed.
+    ///     TimeoutError: If fewer subscribed within `timeout`; the text says how many did.
+    ///     ValueError: If the topic is invalid, or `count` or `timeout` is negative.
+    ///     ClosedError: If the relay is closed.
     #[pyo3(
         signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
@@ -303,7 +302,7 @@ impl Relay {
     ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
     ///
     /// Raises:
-    ///     ValueError: `linger` is negative or infinite.
+    ///     ValueError: If `linger` is negative or infinite.
     #[pyo3(signature = (linger = None))]
     fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = arguments::linger(linger.unwrap_or(self.linger))?;

@@ -80,15 +80,15 @@ impl RelayStats {
 
 #[pymethods]
 impl Relay {
-    /// The first endpoint for publishers, by which this host connects, such as
-    /// `tcp://127.0.0.1:5556`; for other hosts there is `frontend_addresses`. None without one.
+    /// The first endpoint for publishers, to which this host can connect, such as
+    /// `tcp://127.0.0.1:5556`; see `frontend_addresses` for other hosts. None without one.
     #[getter]
     fn frontend(&self) -> Option<String> {
         self.core.frontend().first().map(|bound| connectable(bound))
     }
 
-    /// The first endpoint for subscribers, by which this host connects, such as
-    /// `tcp://127.0.0.1:5555`; for other hosts there is `backend_addresses`. None without one.
+    /// The first endpoint for subscribers, to which this host can connect, such as
+    /// `tcp://127.0.0.1:5555`; see `backend_addresses` for other hosts. None without one.
     #[getter]
     fn backend(&self) -> Option<String> {
         self.core.backend().first().map(|bound| connectable(bound))
@@ -151,7 +151,7 @@ impl Relay {
     ///     wrote and skipped.
     ///
     /// Raises:
-    ///     ClosedError: The relay is closed.
+    ///     ClosedError: If the relay is closed.
     fn stats(&self, py: Python<'_>) -> PyResult<RelayStats> {
         let stats = py.detach(|| self.core.stats())?;
         Ok(RelayStats::new(stats, self.captured()))

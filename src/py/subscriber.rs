@@ -19,47 +19,46 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Hears what publishers send.
+/// Receives messages of publishers.
 ///
-/// On the wire it is a plain ZeroMQ subscriber: it hears any PUB or XPUB socket in any language.
-/// Addresses are what a person types: `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`,
-/// `ipc:///tmp/chat`, `inproc://chat`; port 5555 where none is given. It need not be there yet:
-/// connections come and come back by themselves.
+/// On the wire it is a plain ZeroMQ subscriber: it receives from any PUB or XPUB socket in any
+/// language. Addresses are `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat` or
+/// `inproc://chat`. The default port is 5555. The publisher may start later: connections are made and
+/// restored automatically.
 ///
-/// Any threads may share it; each message goes to one of them. Iterating over it waits for
-/// messages until somebody closes it. Leaving its `with` block closes it. A forked child must make
-/// its own.
+/// Any threads may share it; each message is delivered to one of them. Iterating over it waits for
+/// messages until it is closed. Leaving its `with` block closes it. A forked child must make its own.
 ///
 /// Args:
-///     connect: Publishers to hear, one address or several.
-///     bind: Where to listen for publishers that connect themselves, one address or several.
+///     connect: Addresses of publishers, one or several.
+///     bind: Addresses to bind for publishers that connect, one or several.
 ///     topics: Exact topics to receive, one or several (`room1` does not receive `room10`). A message
-///         that starts with one of them and `:` has this topic; the subscriptions at the moment when
-///         it is received decide. None receives everything until the first `subscribe` narrows it;
-///         `()` receives nothing yet.
-///     prefixes: Raw prefixes to hear, str or bytes, one or several: ZeroMQ's own filter.
+///         that starts with one of them and `:` has this topic, by the subscriptions at the moment of
+///         the receive. None receives everything until the first `subscribe` narrows it; `()`
+///         receives nothing yet.
+///     prefixes: Raw prefixes to receive, str or bytes, one or several: ZeroMQ's own filter.
 ///     framing: How to read messages: "plain" reads `topic:text`; "envelope" also subscribes to
 ///         topics that are a frame of their own; "raw" splits nothing.
 ///     split_topics: Whether a message without a stamp that starts with none of `topics` is split at
-///         its first `:`, where what precedes it can be a topic. This is a guess: `12:30 lunch`
-///         then has the topic `12`. With False such a message has no topic, and its text is whole.
-///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. What
-///         comes beyond that is lost, or waits at the publisher, as the publisher chose.
-///     max_message_bytes: A publisher that sends a larger frame is cut off, and tried again. Less
-///         than 4096 counts as 4096, the room that stamps and the handshake need.
+///         its first `:`, if the text before it is a valid topic. This is a guess: `12:30 lunch`
+///         then has the topic `12`. With False, such a message has no topic, and its text is whole.
+///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. Further
+///         messages are lost, or wait at the publisher, as its `on_full` says.
+///     max_message_bytes: A publisher that sends a larger frame is cut off, and reconnected to.
+///         Less than 4096 counts as 4096, which stamps and the handshake need.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
 ///         probes, and how many may stay unanswered before the connection counts as lost (whole
 ///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
 ///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
 ///     batch_bytes: How many bytes the network's thread reads at a time. Messages of 1 KiB and more
 ///         go faster in large batches; each connection owns a buffer of that size.
-///     on_event: Called with an `Event` whenever something happens to its connections, in a
-///         thread of its own, one event at a time; None calls nothing. What it raises is logged,
-///         SystemExit too, and ends nothing. It is kept until `close`.
+///     on_event: Called with an `Event` for each change of its connections, in a thread of its own, one
+///         event at a time; None calls nothing. Its exceptions, SystemExit too, are logged and end
+///         nothing. It is kept until `close`.
 ///
 /// Raises:
-///     ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
-///     ZmqChatError: An address to bind is in use or not this machine's.
+///     ValueError: If an argument is invalid, such as port 99999; the text says what to type instead.
+///     ZmqChatError: If an address to bind is in use, or is not this host's.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Subscriber {
     pub(super) core: Core,
@@ -68,7 +67,7 @@ pub(super) struct Subscriber {
     steps: AtomicU32,
 }
 
-/// What to type instead of what else is called so.
+/// What to type instead of names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port", "host", "address", "addr", "ip", "url", "endpoint"],
@@ -165,22 +164,22 @@ impl Subscriber {
     /// the next one. `close` in another thread ends it with ClosedError.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The message.
     ///
     /// Raises:
-    ///     TimeoutError: None came in time.
-    ///     ValueError: `timeout` is negative.
-    ///     ClosedError: The subscriber is closed.
+    ///     TimeoutError: If none arrived within `timeout`.
+    ///     ValueError: If `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<Message>> {
         self.expect(timeout, true, py, |received| self.made(py, received))
     }
 
     /// Why no message arrived, and what to do, for `zmqchat sub` and `Watch.wait`, the only consumers
-    /// that they know of. They have waited for so many seconds.
+    /// that they know of, after a wait of so many seconds.
     fn _timeout_cause(&self, py: Python<'_>, waited: f64) -> String {
         let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::ZERO);
         py.detach(|| self.core.timeout_cause(0, false, Waiter::Thread(waited)))
@@ -207,15 +206,15 @@ impl Subscriber {
     /// That is what pyzmq's `recv_string` gives, except that undecodable bytes become U+FFFD.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The text.
     ///
     /// Raises:
-    ///     TimeoutError: No message came in time.
-    ///     ValueError: `timeout` is negative.
-    ///     ClosedError: The subscriber is closed.
+    ///     TimeoutError: If no message arrived within `timeout`.
+    ///     ValueError: If `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv_text<'py>(
         &self,
@@ -234,15 +233,15 @@ impl Subscriber {
     /// Waits for the next message and gives its first frame, topic included: pyzmq's `recv`.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The bytes.
     ///
     /// Raises:
-    ///     TimeoutError: No message came in time.
-    ///     ValueError: `timeout` is negative.
-    ///     ClosedError: The subscriber is closed.
+    ///     TimeoutError: If no message arrived within `timeout`.
+    ///     ValueError: If `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv_bytes<'py>(
         &self,
@@ -258,15 +257,15 @@ impl Subscriber {
     ///
     /// Args:
     ///     max_count: How many at most, 1 or more.
-    ///     timeout: Seconds to wait for the first; None waits for ever, 0 looks once.
+    ///     timeout: Seconds to wait for the first; None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     1 to `max_count` messages, in order.
     ///
     /// Raises:
-    ///     TimeoutError: None came in time.
-    ///     ValueError: `max_count` is 0, or `timeout` is negative.
-    ///     ClosedError: The subscriber is closed.
+    ///     TimeoutError: If none arrived within `timeout`.
+    ///     ValueError: If `max_count` is 0, or `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(
         signature = (max_count = Whole(256), *, timeout = None),
         text_signature = "($self, max_count=256, *, timeout=None)"
@@ -322,9 +321,9 @@ impl Subscriber {
     ///     How many messages were printed.
     ///
     /// Raises:
-    ///     ValueError: An argument is none of its choices.
-    ///     ClosedError: The subscriber was closed before the call.
-    ///     OSError: The stream failed, such as BrokenPipeError, or the log cannot be opened.
+    ///     ValueError: If an argument is none of its choices.
+    ///     ClosedError: If the subscriber was closed before the call.
+    ///     OSError: If the stream fails, such as BrokenPipeError, or the log cannot be opened.
     #[pyo3(
         signature = (*, count = None, timeout = None, color = None, timestamps = "time", log = None),
         text_signature = "($self, *, count=None, timeout=None, color='auto', timestamps='time', log=None)"

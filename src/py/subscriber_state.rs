@@ -21,9 +21,9 @@ impl Subscriber {
     ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic; "" is everything.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar.
-    ///     TypeError: Both or neither are given.
-    ///     ClosedError: The subscriber is closed.
+    ///     ValueError: If the topic is invalid.
+    ///     TypeError: If both or neither are given.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (topic = None, *, prefix = None))]
     fn subscribe(
         &self,
@@ -46,9 +46,9 @@ impl Subscriber {
     ///     prefix: A raw prefix, str or bytes, as it was given to `subscribe`.
     ///
     /// Raises:
-    ///     ValueError: The topic breaks the grammar.
-    ///     TypeError: Both or neither are given.
-    ///     ClosedError: The subscriber is closed.
+    ///     ValueError: If the topic is invalid.
+    ///     TypeError: If both or neither are given.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (topic = None, *, prefix = None))]
     fn unsubscribe(
         &self,
@@ -87,8 +87,8 @@ impl Subscriber {
     ///     address: Where it listens, as in the constructor.
     ///
     /// Raises:
-    ///     ValueError: The address cannot work; the text says what to type instead.
-    ///     ClosedError: The subscriber is closed.
+    ///     ValueError: If the address is invalid; the text says what to type instead.
+    ///     ClosedError: If the subscriber is closed.
     fn connect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
         let AddressText(address) = address;
         Ok(py.detach(|| self.core.connect(address))?)
@@ -101,8 +101,8 @@ impl Subscriber {
     ///     address: The address as it was given to `connect` or the constructor.
     ///
     /// Raises:
-    ///     ValueError: It is not connected to this address; the text lists those it is connected to.
-    ///     ClosedError: The subscriber is closed.
+    ///     ValueError: If it is not connected to this address; the text lists its addresses.
+    ///     ClosedError: If the subscriber is closed.
     fn disconnect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
         let AddressText(address) = address;
         Ok(py.detach(|| self.core.disconnect(address))?)
@@ -118,8 +118,8 @@ impl Subscriber {
         Ok(py.detach(|| self.core.pass_over(instance))?)
     }
 
-    /// The first bound endpoint, by which this host connects, such as `tcp://127.0.0.1:5555`; for
-    /// other hosts there is `addresses`. None if it only connects.
+    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
+    /// `addresses` for other hosts. None if it only connects.
     #[getter]
     fn endpoint(&self) -> Option<String> {
         self.core
@@ -128,7 +128,7 @@ impl Subscriber {
             .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints, by which this host connects.
+    /// All bound endpoints, to which this host can connect.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
         let bound = self.core.endpoints().iter();
@@ -141,30 +141,29 @@ impl Subscriber {
         self.core.addresses()
     }
 
-    /// Its connections as they stand: those it asked for, then those that publishers made.
+    /// The state of its connections: those that it makes, then those that publishers made.
     #[getter]
     fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
         let peers = py.detach(|| self.core.peers())?;
         Ok(peers.into_iter().map(Peer::from).collect())
     }
 
-    /// Waits until connections stand: the network is right, and ZeroMQ answers there.
+    /// Waits until connections are established, ZeroMQ's handshake included.
     ///
-    /// That the publisher has taken in the subscriptions is another matter, which only the
-    /// publisher can tell (`Publisher.wait_for_subscribers`). Two names of one address share a
-    /// connection, which counts once.
+    /// The publisher may not know the subscriptions yet: only `Publisher.wait_for_subscribers` waits
+    /// for that. Two names of one address share a connection, which counts once.
     ///
     /// Args:
-    ///     count: How many must stand.
-    ///     timeout: Seconds; None waits for ever, 0 looks once.
+    ///     count: The number of connections to wait for.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
     ///
     /// Returns:
-    ///     How many stand, `count` or more.
+    ///     The number of connections, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: They did not in time.
-    ///     ValueError: `count` or `timeout` is negative.
-    ///     ClosedError: The subscriber is closed.
+    ///     TimeoutError: If fewer connected within `timeout`; the text names the reasons.
+    ///     ValueError: If `count` or `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
     #[pyo3(
         signature = (count = Whole(1), *, timeout = None),
         text_signature = "($self, count=1, *, timeout=None)"
@@ -188,7 +187,7 @@ impl Subscriber {
     ///     A snapshot: messages received, bytes, lost, duplicates, undecodable, backlog.
     ///
     /// Raises:
-    ///     ClosedError: The subscriber is closed.
+    ///     ClosedError: If the subscriber is closed.
     fn stats(&self, py: Python<'_>) -> PyResult<SubscriberStats> {
         Ok(py.detach(|| self.core.stats())?.into())
     }

@@ -44,8 +44,8 @@ const WORDS: usize = 256;
 ///     json: Whether JSON payloads become columns.
 ///
 /// Raises:
-///     TypeError: `source` is none of these, or holds something that is no Message.
-///     ZmqChatError: The file cannot be read; the text names it.
+///     TypeError: If `source` is none of these, or holds an item that is not a Message.
+///     ZmqChatError: If the file cannot be read; the text names it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(super) struct MessageTable {
     pub(super) table: Arc<Table>,
@@ -88,7 +88,7 @@ impl MessageTable {
     ///     The DataFrame; it owns its values.
     ///
     /// Raises:
-    ///     ImportError: pandas is missing; the text says what to install.
+    ///     ImportError: If pandas is not installed; the text says what to install.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_pandas", false)
     }
@@ -101,7 +101,7 @@ impl MessageTable {
     ///     The DataFrame, on the same memory.
     ///
     /// Raises:
-    ///     ImportError: Polars is missing; the text says what to install.
+    ///     ImportError: If Polars is not installed; the text says what to install.
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_polars", false)
     }
@@ -173,7 +173,7 @@ impl TranscriptReader {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: pandas is missing; the text says what to install.
+    ///     ImportError: If pandas is not installed; the text says what to install.
     #[pyo3(signature = (*, json = false))]
     fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_pandas", json)
@@ -188,7 +188,7 @@ impl TranscriptReader {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: Polars is missing; the text says what to install.
+    ///     ImportError: If Polars is not installed; the text says what to install.
     #[pyo3(signature = (*, json = false))]
     fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_polars", json)
@@ -216,8 +216,8 @@ impl Transcript {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: pandas is missing; the text says what to install.
-    ///     ZmqChatError: The file cannot be read; the text names it.
+    ///     ImportError: If pandas is not installed; the text says what to install.
+    ///     ZmqChatError: If the file cannot be read; the text names it.
     #[pyo3(signature = (*, json = false))]
     fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_pandas", json)
@@ -233,8 +233,8 @@ impl Transcript {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: Polars is missing; the text says what to install.
-    ///     ZmqChatError: The file cannot be read; the text names it.
+    ///     ImportError: If Polars is not installed; the text says what to install.
+    ///     ZmqChatError: If the file cannot be read; the text names it.
     #[pyo3(signature = (*, json = false))]
     fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         convert(slf.as_any(), "to_polars", json)

@@ -47,8 +47,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 ///     keep: How many of those are kept; older ones are deleted.
 ///
 /// Raises:
-///     ZmqChatError: The file cannot be opened; the text names it.
-///     ValueError: An argument is none of these, or the file holds something that is no transcript.
+///     ZmqChatError: If the file cannot be opened; the text names it.
+///     ValueError: If an argument is none of these, or the file is not a transcript.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(super) struct Transcript {
     core: Arc<log::Transcript>,
@@ -180,8 +180,8 @@ impl Transcript {
     ///     message: The message.
     ///
     /// Raises:
-    ///     ZmqChatError: The disk is full, or the system refuses otherwise; the text names the file.
-    ///     ClosedError: The transcript is closed.
+    ///     ZmqChatError: If the disk is full, or the system refuses otherwise; the text names the file.
+    ///     ClosedError: If the transcript is closed.
     fn write(&self, py: Python<'_>, message: &Bound<'_, Message>) -> PyResult<()> {
         let mut line = Vec::new();
         self.core
@@ -201,8 +201,8 @@ impl Transcript {
     ///
     /// Raises:
     ///     ZmqChatError: As in `write`; `count` tells how many are there. Each of these is whole.
-    ///     TypeError: An item is no Message; those before it were written.
-    ///     ClosedError: The transcript is closed.
+    ///     TypeError: If an item is not a Message; those before it were written.
+    ///     ClosedError: If the transcript is closed.
     fn write_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
         let at_hand = messages.is_instance_of::<PyList>() || messages.is_instance_of::<PyTuple>();
         let batch = if at_hand { BATCH_BYTES } else { 1 };
@@ -236,8 +236,8 @@ impl Transcript {
     /// Returns when all that was written survives a power cut, whatever `sync` says.
     ///
     /// Raises:
-    ///     ZmqChatError: The disk refuses.
-    ///     ClosedError: The transcript is closed.
+    ///     ZmqChatError: If the disk refuses.
+    ///     ClosedError: If the transcript is closed.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         working(py, |_| self.core.flush())
     }
@@ -245,7 +245,7 @@ impl Transcript {
     /// Closes the file; what "disk" has not saved yet is saved first. Closing twice changes nothing.
     ///
     /// Raises:
-    ///     ZmqChatError: The disk refuses; the file is closed nevertheless.
+    ///     ZmqChatError: If the disk refuses; the file is closed nevertheless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let outcome = working(py, |_| self.core.close());
         if let Some(save) = &self.at_exit {
@@ -349,7 +349,7 @@ fn save_at_exit(py: Python<'_>, core: &Arc<log::Transcript>) -> PyResult<Py<PyCF
 ///     The line, without the line break.
 ///
 /// Raises:
-///     ValueError: The format is none of these.
+///     ValueError: If the format is none of these.
 #[pyfunction]
 #[pyo3(signature = (message, *, format = "text"))]
 pub(super) fn transcript_line(

@@ -245,8 +245,8 @@ pub(super) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
 ///         it was rotated. Ctrl+C ends the wait, and so does `close`.
 ///     rotated: Whether to begin with the oldest of `PATH.1`, `PATH.2` and so on.
 ///     topics: Give only messages of these exact topics, one or several (default: all messages). A
-///         message that was recorded without a topic, by a relay or a subscriber to everything, is
-///         included if it starts with one of them and `:`; it is split there.
+///         message that a relay or a subscriber to everything recorded without a topic is included,
+///         and split, if it starts with one of them and `:`.
 ///
 /// Returns:
 ///     An iterator of messages, which reads as it goes.

@@ -34,9 +34,9 @@ impl Subscriber {
     ///     The `Watch`, which stops it, and has the messages. Its `with` block stops it at the end.
     ///
     /// Raises:
-    ///     ValueError: An argument is none of its choices.
-    ///     ClosedError: The subscriber is closed.
-    ///     OSError: The log cannot be opened.
+    ///     ValueError: If an argument is none of its choices.
+    ///     ClosedError: If the subscriber is closed.
+    ///     OSError: If the log cannot be opened.
     #[pyo3(
         signature = (*, max_rows = Whole(200), keep = Some(Whole(10_000)), color = None, timestamps = "time", log = None),
         text_signature = "($self, *, max_rows=200, keep=10000, color='auto', timestamps='time', log=None)"

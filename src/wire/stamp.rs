@@ -17,8 +17,8 @@ pub const MAX_KIND_BYTES: usize = 32;
 pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
 /// What somebody does, as in `alice waves`.
 pub const ACTION: &str = "action";
-/// Whether a message of this kind only says that somebody comes, is there or goes. What has text is
-/// there to be read, whatever kind it claims to be of.
+/// Whether a message of this kind only reports that a member comes, is present or goes. A message
+/// with text is not presence, whatever its kind.
 #[must_use]
 pub fn is_presence(kind: Option<&str>, has_text: bool) -> bool {
     kind.is_some_and(|kind| PRESENCE.contains(&kind)) && !has_text

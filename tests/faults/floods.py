@@ -39,7 +39,7 @@ def flood(port: int, frames: bytes) -> None:
 
 @contextlib.contextmanager
 def flooded(port: int, attack: str, peers: int) -> Iterator[None]:
-    """So many peers flood this port meanwhile."""
+    """Flood this port with this number of peers meanwhile."""
     command = [sys.executable, "-m", "faults.floods", str(port), attack, str(peers)]
     tests = Path(__file__).parent.parent
     with subprocess.Popen(command, cwd=tests, stdin=subprocess.PIPE) as process:

@@ -49,7 +49,7 @@ def connected(publisher: Publisher) -> Iterator[socket.socket]:
 
 
 def served(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
-    """The subscriber receives so many messages, one after the other."""
+    """Receive this number of messages, one after the other."""
     for number in range(count):
         publisher.send(str(number), topic="good")
         assert subscriber.recv(timeout=PATIENCE).text == str(number)
@@ -65,7 +65,7 @@ def test_a_flooded_publisher_serves_good_peers_and_does_not_grow(attack: str, pe
         publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
         served(publisher, subscriber, 1_000)
         before = resident_kib()
-        # Each connection is cut off in its turn, and they come again.
+        # Each connection is cut off in turn, and the peers reconnect.
         with flooded(port_of(publisher.endpoint), attack, peers):
             until(lambda: len(publisher.peers) > 1)
             served(publisher, subscriber, 100)
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_a_wait_while_peers_flood(start_python: StartPython) -> None
         assert script.line() == "interrupted"
 
 
-def test_an_event_loop_goes_on_while_peers_flood() -> None:
+def test_an_event_loop_keeps_running_while_peers_flood() -> None:
     async def beside() -> int:
         with Publisher("127.0.0.1:0") as publisher, Subscriber(
             publisher.endpoint or "", topics=["good"]
@@ -195,7 +195,7 @@ def subscribe(connection: socket.socket, numbers: range) -> None:
     connection.sendall(b"".join(frame(b"\x01%d:" % number) for number in numbers))
 
 
-def test_a_peer_above_max_subscriptions_is_cut_off_and_told_why(
+def test_a_peer_above_max_subscriptions_is_cut_off_and_logged_with_the_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "zmqchat_rs"), Publisher(
@@ -224,7 +224,7 @@ def test_all_peers_together_stay_below_max_subscriptions() -> None:
 
 
 @pytest.mark.parametrize("make", [Publisher, Relay])
-def test_max_subscriptions_is_a_number_from_nought(make: Callable[..., object]) -> None:
+def test_max_subscriptions_is_a_whole_number_of_at_least_0(make: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="max_subscriptions is 0 or more, not -1"):
         make("127.0.0.1:0", max_subscriptions=-1)
 

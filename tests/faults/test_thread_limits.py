@@ -1,4 +1,4 @@
-"""The process may start no more threads: an error, never the end of the program."""
+"""Without threads left, calls raise an error and never abort the program."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def threads_of_ours():
     return {name for name in names if name.startswith("zmqchat-")}
 
 def is_over():
-    # What serves the whole process stays.
+    # Threads that serve the whole process stay.
     return threads_of_ours() <= {"zmqchat-house", "zmqchat-watch", "zmqchat-events", "zmqchat-name"}
 
 def play(make, free):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zmqchat_rs._chat_members import Notice
 
-# Peers can invent any number of names; the oldest are forgotten.
+# Peers can make up any number of names; the oldest are forgotten.
 _MOST = 100
 # How many are named in one warning.
 _NAMED = 3
@@ -23,7 +23,7 @@ class LostMembers:
         self._lost: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def take(self, notice: Notice) -> None:
-        """Take in a notice of the chat's."""
+        """Record a notice of the chat."""
         key = (notice.room, notice.name)
         with self._lock:
             self._lost.pop(key, None)

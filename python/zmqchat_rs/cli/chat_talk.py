@@ -39,7 +39,7 @@ class Front:
 
     @property
     def columns(self) -> int | None:
-        """The width to which `line` is given its text wrapped; None for one piece."""
+        """The width for wrapping the text of `line`; None does not wrap."""
         return streams.columns(sys.stdout)
 
     def line(self, text: str, *, own: bool) -> None:

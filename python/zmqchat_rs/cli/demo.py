@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Show a publisher and two subscribers at work, in this window alone: over TCP on
-127.0.0.1 with a free port. It ends by itself and says what to try next."""
+127.0.0.1 with a free port. It ends by itself and prints what to try next."""
 
 _EXAMPLES = """\
 example:
@@ -34,7 +34,7 @@ _SCRIPT = [
     ("room1", "A name keeps its colour, everywhere."),
     ("room2", "And a topic does, too."),
 ]
-# Seconds between two messages, for eyes to follow; and for one to arrive, far more than it takes.
+# Seconds between two messages, so that a reader can follow; and the longest wait for a message.
 _PACE = 0.3
 _PATIENCE = 20.0
 
@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Play the script, and check that each heard what they should and nothing else."""
+    """Play the script, and check that each subscriber receives its messages and no others."""
     color = sys.stdout is not None and wants_color(sys.stdout, arguments.color)
     with ExitStack() as stack:
         publisher = stack.enter_context(Publisher("127.0.0.1:0", name=_SPEAKER))

@@ -132,7 +132,7 @@ class Hearing(Notices):
 
 
 def _or_a_topic(event: Event) -> str:
-    """Say how a topic is typed, where a word that is not a host name was typed as a host."""
+    """Give the option for a topic, if a word that is not a host name was typed as a host."""
     host = event.address.rpartition(":")[0]
     if event.reason != "name not found" or "." in host:
         return ""
@@ -154,7 +154,7 @@ class Audience(Notices):
         self.changes = Changes()
 
     def __call__(self, event: Event) -> None:
-        """Count the changes, and say what there is to say of an event."""
+        """Count the changes, and print the notices of an event."""
         self.changes(event)
         super().__call__(event)
 

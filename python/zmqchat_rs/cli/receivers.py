@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # How many subscriptions a notice names, and how much of a prefix.
 _MOST = 5
 _LONGEST = 40
-# How many topics are remembered; a feed may have any number of them.
+# The number of topics that are remembered; a feed may have any number of topics.
 _REMEMBERED = 1_000
 
 
@@ -36,8 +36,8 @@ class Receivers:
     ) -> None:
         """Take the publisher.
 
-        Where lines are `typed` at a prompt, each message is compared. Elsewhere there may be a
-        million a second: a topic is compared again only after one of the `changes`.
+        If lines are `typed` at a prompt, each message is compared. A pipe may give a million
+        messages a second: there, a topic is compared again only after one of the `changes`.
         """
         self._publisher = publisher
         self._changes = changes
