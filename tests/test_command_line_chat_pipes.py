@@ -100,15 +100,15 @@ def test_a_line_that_is_piped_reaches_those_who_wait_for_it(start_python: StartP
         noticed.wait("go", "alice")
 
 
-def test_nobody_there_is_told_and_the_end_of_the_input_is_the_end() -> None:
+def test_a_pipe_without_peers_warns_and_ends_with_its_input() -> None:
     finished = zmqchat("chat", "--name", "alice", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
     assert finished.returncode == 0
     assert (
         finished.stderr.decode()
         .splitlines()[-1]
         .startswith(
-            "zmqchat: nobody hears you yet; saying it all the same. Others hear you who name your "
-            "address: zmqchat chat 127.0.0.1:"
+            "zmqchat: no chat is connected yet: these lines may be lost. Others can connect to "
+            "your address: zmqchat chat 127.0.0.1:"
         )
     )
 
@@ -126,13 +126,13 @@ def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], i
         assert alice.finish() == (0, "", "")
 
 
-def test_a_relay_that_can_be_heard_and_not_spoken_to_is_told(free_port: Callable[[], int]) -> None:
+def test_a_relay_whose_frontend_is_unreachable_is_reported(free_port: Callable[[], int]) -> None:
     with Publisher("127.0.0.1:0", linger=0) as half, chat("bob") as bob:
         speak = f"127.0.0.1:{free_port()}"
         via = f"{speak},{half.addresses[0]}"
         with start("chat", "--name", "alice", "--via", via, *bob.addresses) as alice:
             assert alice.notice().startswith("bob ")
-            assert alice.notice().startswith(f"nobody hears you at {speak}: refused. ")
+            assert alice.notice().startswith(f"cannot send to {speak}: refused. ")
 
 
 def test_it_ends_when_nobody_reads_any_more() -> None:

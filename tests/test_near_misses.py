@@ -66,7 +66,7 @@ _CONSTRUCTORS: list[tuple[Callable[[Any], object], str]] = [
     (lambda of: of["Relay"](port=5556), 'frontend="*:5556"'),
     (lambda of: of["Chat"]("alice", "192.168.1.12"), "Chat('alice', peers='192.168.1.12')"),
     (lambda of: of["Chat"]("alice", ["192.168.1.12"]), "Chat('alice', peers=['192.168.1.12'])"),
-    (lambda of: of["Chat"]("alice", "192.168.1.12", 5555), "the name alone is positional"),
+    (lambda of: of["Chat"]("alice", "192.168.1.12", 5555), "only the name is positional"),
     (lambda of: of["Chat"](), 'pass a name, as in Chat("alice")'),
     (lambda of: of["Chat"]("alice", port=5556), 'bind="*:5556"'),
     (lambda of: of["Chat"]("alice", connect="192.168.1.12"), 'peers="192.168.1.12"'),

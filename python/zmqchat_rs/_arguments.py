@@ -112,7 +112,7 @@ def explained(second: str, instead: Mapping[str, str]) -> Callable[[_Init], _Ini
             kind = type(self).__name__
             if len(values) > 1:
                 raise TypeError(
-                    f"the name alone is positional: {kind}({values[0]!r}, {second}={values[1]!r})"
+                    f"only the name is positional: {kind}({values[0]!r}, {second}={values[1]!r})"
                 )
             for keyword in named:
                 if keyword not in known:

@@ -27,7 +27,7 @@ fn must_be_named(extra: &Bound<'_, PyAny>, call: &str, first: &str) -> PyErr {
         ("timeout", "5".to_owned())
     };
     PyTypeError::new_err(format!(
-        "only {first} goes without a name: {call}({first}, {name}={value})"
+        "only {first} is positional: {call}({first}, {name}={value})"
     ))
 }
 

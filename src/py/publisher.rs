@@ -128,8 +128,8 @@ impl Publisher {
         near_miss::unknown(class, unknown, INSTEAD)?;
         if !others.is_empty() {
             return Err(PyTypeError::new_err(
-                "only the address goes without a name, with its port, several in a list; the rest \
-                 is named, as in Publisher(\"*:5555\", name=\"alice\")",
+                "only the address, with its port, is positional (several in a list); name the other \
+                 arguments, as in Publisher(\"*:5555\", name=\"alice\")",
             ));
         }
         let connecting = arguments::connecting(keepalive, reconnect_max, batch_bytes)?;

@@ -125,7 +125,7 @@ impl Subscriber {
         near_miss::unknown(class, unknown, INSTEAD)?;
         if !others.is_empty() {
             return Err(PyTypeError::new_err(
-                "only the address goes without a name, several in a list; the rest is named, as in \
+                "only the address is positional (several in a list); name the other arguments, as in \
                  Subscriber(\"192.168.1.12\", topics=[\"room1\"])",
             ));
         }

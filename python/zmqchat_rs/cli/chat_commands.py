@@ -132,7 +132,7 @@ COMMANDS = {
     "connect": Command(
         "/connect [HOST]", "hear one more; without HOST, tell who is heard", _connect
     ),
-    "log": Command("/log [FILE]", "log what is said to a file; /log off stops it", _log),
+    "log": Command("/log [FILE]", "log the lines to a file; /log off stops it", _log),
     "quit": Command("/quit", "leave, as Ctrl+D does", _quit),
     "help": Command("/help", "show this", _help),
 }

@@ -44,11 +44,11 @@ class Connections(Hearing):
 
     def _lines(self, event: Event) -> Iterator[str]:
         if event.address == self._speak:
-            # Where the relay is not there at all, one line says so.
+            # If the relay does not run at all, there is one notice for both ports.
             if event.kind == "silent" and self._is_connected(self._hear):
                 yield (
-                    f"nobody hears you at {event.address}: {event.reason}. A relay is heard at one "
-                    "port and spoken to at another: check this one, and its firewall."
+                    f"cannot send to {event.address}: {event.reason}. A relay has one port to "
+                    "receive from and another to send to: check this one, and its firewall."
                 )
         elif event.kind == "silent" and event.reason == "refused":
             self._missed.add(event.address)

@@ -76,12 +76,12 @@ class LineFront(Front):
                 patience = min(left, _NEXT) if here else left
                 here = talk.chat.wait_for_listeners(here + 1, timeout=patience)
         if not here:
-            # Where a relay is in between, it is the relay that does not; what ails it is told.
+            # With a relay, it is the relay that is not connected, for which there is a notice.
             names = "".join(
-                f". Others hear you who name your address: zmqchat chat {address}"
+                f". Others can connect to your address: zmqchat chat {address}"
                 for address in talk.chat.addresses[:1]
             )
-            streams.complain(f"nobody hears you yet; saying it all the same{names}")
+            streams.complain(f"no chat is connected yet: these lines may be lost{names}")
 
     def _nobody_reads(self) -> None:
         """End, in silence: the main thread waits for a line that may never come."""

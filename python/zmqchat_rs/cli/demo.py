@@ -65,11 +65,13 @@ def run(arguments: Namespace) -> int:
             f"A publisher at {publisher.addresses[0]}, over TCP, and two subscribers:", indent=0
         )
         for name, rooms in _HEARERS.items():
-            streams.say(f"  {_name(name, color=color)} hears {' and '.join(rooms)}", indent=4)
+            streams.say(
+                f"  {_name(name, color=color)} subscribes to {' and '.join(rooms)}", indent=4
+            )
         for room in ("room1", "room2"):
             hearers = sum(room in rooms for rooms in _HEARERS.values())
             publisher.wait_for_subscribers(hearers, topic=room, timeout=_PATIENCE)
-        streams.say("Both have arrived, so no message is lost:", indent=0)
+        streams.say("Both are connected, so no message is lost:", indent=0)
         streams.say()
         for room, text in _SCRIPT:
             sleep(_PACE)
@@ -78,7 +80,7 @@ def run(arguments: Namespace) -> int:
                 if room in rooms:
                     message = subscribers[name].recv(timeout=_PATIENCE)
                     line = message.render(color=color)
-                    streams.say(f"{_name(name, color=color)} hears  {line}", indent=4)
+                    streams.say(f"{_name(name, color=color)} receives  {line}", indent=4)
         for name, subscriber in subscribers.items():
             _expect_silence(name, subscriber)
     streams.say()
@@ -103,7 +105,7 @@ def _say_what_next(*, color: bool) -> None:
     title = "Now you, in two windows:"
     streams.say(paint(title, style="bold") if color else title)
     streams.say("  zmqchat pub                  type  room1:Hello  and press Enter")
-    streams.say("  zmqchat sub                  reads it; with  -t room1  that room alone")
+    streams.say("  zmqchat sub                  prints it; with  -t room1  only that room")
     outward = [each["address"] for each in local_addresses() if each["kind"] == "lan"]
     if outward:
         title = "On another laptop of the same network, to read what this one publishes:"
