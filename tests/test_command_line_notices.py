@@ -232,6 +232,13 @@ def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
         assert pub.notice().startswith(f"lost the connection to {address}; ")
 
 
+def test_the_prompt_of_pub_shows_why_it_is_not_connected(free_port: FreePort) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with in_terminal("pub", "--connect", address, NO_COLOR="1") as pub:
+        pub.expect(r"Message> ")
+        pub.expect(rf"nobody at {address}: refused\.")
+
+
 def prompted(pub: Terminal) -> str:
     """Give the address that others type, once the prompt stands there."""
     address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zmqchat_rs import Publisher, _doctor, _isolation
+from zmqchat_rs import Publisher, Relay, _doctor, _isolation
 from zmqchat_rs._isolation import isolation
 from zmqchat_rs.cli import main, streams
 
@@ -148,6 +148,37 @@ def test_ip_says_so_beside_the_addresses(
     system(tmp_path / "other", HOST_OF_CONTAINERS, monkeypatch)
     assert main(["ip"]) == 0
     assert "container" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        (DOCKER, ["ports 6001 and 6000 only", "'docker run -p 6001:6001 -p 6000:6000 ...'"]),
+        (WSL2, ["ports 6001 and 6000 only", "listenport=6001", "listenport=6000", "the ports in"]),
+        ({"run/systemd/container": "lxc\n"}, ["listen=tcp:0.0.0.0:6001", "for each port"]),
+    ],
+)
+def test_the_advice_for_a_relay_names_both_ports(
+    files: dict[str, str], parts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system(tmp_path, files, monkeypatch)
+    found = isolation()
+    assert found is not None
+    for part in parts:
+        assert part in found.advice(6001, 6000)
+
+
+def test_a_relay_names_both_of_its_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system(tmp_path, DOCKER, monkeypatch)
+    with Relay("*:0", backend="*:0") as relay:
+        addresses = [*relay.backend_addresses, *relay.frontend_addresses]
+        streams.notice_of_isolation(addresses)
+        text = capsys.readouterr().err
+        for address in addresses:
+            port = address.rpartition(":")[2]
+            assert f"-p {port}:{port}" in text
 
 
 def test_pub_says_so_where_it_shows_its_addresses(

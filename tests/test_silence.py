@@ -127,6 +127,16 @@ def test_a_publisher_that_connects_to_one_is_told_what_is_there(publisher: Publi
         assert "frontend, port 5556" in str(told.events[0])
 
 
+def test_an_idle_publisher_reports_why_it_is_not_connected(free_port: FreePort) -> None:
+    """Nothing waits on a publisher: it reports a missing connection without being used."""
+    told = Told()
+    address = f"127.0.0.1:{free_port()}"
+    with Publisher(connect=address, on_event=told):
+        told.until("silent")
+        assert told.events[0].address == address
+        assert told.events[0].reason == "refused"
+
+
 def test_what_speaks_otherwise_was_not_cut_off() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         greets = threading.Thread(target=_greet_as_ssh, args=[server], daemon=True)

@@ -22,11 +22,12 @@ _MARKS = {
     "containerd": ("containerd",),
 }
 _FORWARDING = {
-    "Docker": "start it with 'docker run -p {port}:{port} ...', or with --network host",
-    "Podman": "start it with 'podman run -p {port}:{port} ...', or with --network host",
+    "Docker": "start it with 'docker run {options} ...', or with --network host",
+    "Podman": "start it with 'podman run {options} ...', or with --network host",
     "Kubernetes": "expose the port with a Service (NodePort), or with hostPort",
-    "LXC": "forward it ('lxc config device add NAME zmqchat proxy listen=tcp:0.0.0.0:{port} "
-    "connect=tcp:127.0.0.1:{port}'), or bridge the container to the network",
+    "LXC": "forward it ('lxc config device add NAME zmqchat{port} proxy "
+    "listen=tcp:0.0.0.0:{port} connect=tcp:127.0.0.1:{port}'), or bridge the container to the "
+    "network",
 }
 _ANY_FORWARDING = "publish or forward the port when the container is started"
 
@@ -47,36 +48,51 @@ class Isolation(NamedTuple):
         """The name of this environment, for use in a sentence."""
         return "WSL2" if self.kind == "WSL2" else f"a container ({self.kind})"
 
-    def advice(self, port: int) -> str:
-        """Give a sentence or two on how other hosts reach this port."""
+    def advice(self, first: int, *more: int) -> str:
+        """Describe in a sentence or two how other hosts reach these ports."""
+        ports = (first, *more)
+        shown = _shown(ports)
         if self.kind == "WSL2":
-            return self._through_windows(port)
-        how = _FORWARDING.get(self.kind, _ANY_FORWARDING).format(port=port)
+            return self._through_windows(*ports)
+        options = " ".join(f"-p {each}:{each}" for each in ports)
+        how = _FORWARDING.get(self.kind, _ANY_FORWARDING).format(port=first, options=options)
+        if more and "{options}" not in _FORWARDING.get(self.kind, ""):
+            how += ", for each port"
         if self.shares:
             return (
-                f"It seems to share the network of its host. If other hosts cannot reach port "
-                f"{port}, port forwarding is needed: {how}."
+                f"It seems to share the network of its host. If other hosts cannot reach "
+                f"{shown}, port forwarding is needed: {how}."
             )
         return (
-            f"Other hosts reach port {port} only with port forwarding: {how}. They then type the "
+            f"Other hosts reach {shown} only with port forwarding: {how}. They then type the "
             "address of the host that runs the container."
         )
 
-    def _through_windows(self, port: int) -> str:
+    def _through_windows(self, *ports: int) -> str:
+        shown = _shown(ports)
         if self.shares:
             return (
-                f"It shares the network of Windows (mirrored). If other hosts cannot reach port "
-                f"{port}, allow it in the firewall of Windows."
+                f"It shares the network of Windows (mirrored). If other hosts cannot reach "
+                f"{shown}, change the firewall of Windows."
             )
         own = [each["address"] for each in local_addresses() if each["kind"] == "lan"]
         address = own[0] if own else "ADDRESS"
+        commands = " and ".join(
+            f"'netsh interface portproxy add v4tov4 listenport={port} connectport={port} "
+            f"connectaddress={address}'"
+            for port in ports
+        )
+        allowed = "the port" if len(ports) == 1 else "the ports"
         return (
-            f"Other hosts reach port {port} only with port forwarding by Windows: type in its "
-            f"PowerShell, as administrator, 'netsh interface portproxy add v4tov4 "
-            f"listenport={port} connectport={port} connectaddress={address}' and allow the port in "
+            f"Other hosts reach {shown} only with port forwarding by Windows: type in its "
+            f"PowerShell, as administrator, {commands} and allow {allowed} in "
             "its firewall; or write networkingMode=mirrored into .wslconfig. They then type the "
             "address of Windows (ipconfig)."
         )
+
+
+def _shown(ports: tuple[int, ...]) -> str:
+    return f"port{'s' if len(ports) > 1 else ''} {' and '.join(map(str, ports))}"
 
 
 def isolation() -> Isolation | None:

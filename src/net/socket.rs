@@ -301,13 +301,11 @@ impl<R: Room> Housed for Owner<R> {
         };
         let attended = room.attendant().is_some();
         let waited_on = !waiters.is_empty();
-        // An attendant is no reason to look often; one who is connected to nobody is.
+        // An attendant is not a reason to look often, but a missing connection is. Nothing waits on a
+        // publisher that connects: its missing connections are reported even while it is idle.
         let in_use = waited_on
-            || if attended {
-                live.is_away()
-            } else {
-                *uses != *seen
-            };
+            || ((attended || live.publishes) && live.is_away())
+            || (!attended && *uses != *seen);
         *seen = *uses;
         let reported = room.tidy(live, !waited_on && !attended);
         let (mended, pending) = links::mend(live, room);

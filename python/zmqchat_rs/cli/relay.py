@@ -177,7 +177,7 @@ def _announce(relay: Relay, arguments: Namespace) -> None:
         streams.notice(f"Others publish with:  zmqchat pub --connect {address}")
     for address in relay.backend_addresses:
         streams.notice(f"Others read with:     zmqchat sub {_short(address)}")
-    streams.notice_of_isolation(relay.backend_addresses)
+    streams.notice_of_isolation([*relay.backend_addresses, *relay.frontend_addresses])
     if not (arguments.frontend or arguments.backend):
         for address in relay.backend_addresses:
             streams.notice(f"Others chat with:     zmqchat chat --via {_short(address)}")

@@ -186,7 +186,7 @@ def on_closed_stdout(callback: Callable[[], object]) -> None:
 
 
 def notice_of_isolation(addresses: Sequence[str]) -> None:
-    """Say how other hosts reach these addresses, where this host has a network of its own."""
+    """Describe how other hosts reach these addresses, where this host has a network of its own."""
     ports = [
         port
         for transport, host, port in (parse_address(each, bind=True) for each in addresses)
@@ -194,7 +194,7 @@ def notice_of_isolation(addresses: Sequence[str]) -> None:
     ]
     found = isolation() if ports else None
     if found is not None:
-        notice(f"This is {found.where}. {found.advice(ports[0])}")
+        notice(f"This is {found.where}. {found.advice(*dict.fromkeys(ports))}")
 
 
 def has_free_port(addresses: list[str]) -> bool:
