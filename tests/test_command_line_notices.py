@@ -167,6 +167,13 @@ def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path, library: 
         assert pub.wait() == 0
 
 
+def test_with_libedit_a_closed_window_ends_the_prompt(tmp_path: Path) -> None:
+    libedit = with_libedit(tmp_path, library=True)
+    with in_terminal("pub", "--bind", "127.0.0.1:0", **libedit) as pub:
+        prompted(pub)
+        assert pub.hang_up() == 129
+
+
 def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "2")
     with in_terminal(*words, NO_COLOR="1") as pub:

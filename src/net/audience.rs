@@ -12,6 +12,7 @@ use super::heard::Heard;
 use super::ledger::Ledger;
 use super::live::{uninterrupted, Live};
 use super::monitor::Happening;
+use super::options::PEER_QUEUE;
 use crate::wire::message::Framing;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -22,8 +23,7 @@ const DOCTOR: &[u8] = b"zmqchat doctor";
 /// Notices read in one call at most.
 pub(crate) const NOTICES: usize = 2_000;
 
-/// A peer's subscriptions come a few at a time (see `options::apply_publisher`), with no mark after the
-/// last. The pauses between them are some 0.05 ms, and longer where the processors are busy.
+/// A peer's subscriptions come a few at a time ([`PEER_QUEUE`]), with no mark after the last. The pauses between them are some 0.05 ms, and longer where the processors are busy.
 const QUIET: Duration = Duration::from_millis(10);
 
 /// The longest time that a wait for subscribers waits for the last of their subscriptions, while other
@@ -53,8 +53,8 @@ pub(crate) struct Audience {
     behind: bool,
     /// How many notices the last call read.
     read: usize,
-    /// When a call last read any.
-    last_notice: Option<Instant>,
+    /// When a call last read so many that a peer's queue may have been full.
+    last_burst: Option<Instant>,
     meters: HashMap<i32, Meter>,
 }
 
@@ -131,7 +131,7 @@ impl Audience {
             shows,
             behind: false,
             read: 0,
-            last_notice: None,
+            last_burst: None,
             meters: HashMap::new(),
         }
     }
@@ -141,9 +141,9 @@ impl Audience {
         self.behind
     }
 
-    /// Whether no notice was read for [`QUIET`]: then no peer has more subscriptions on the way.
+    /// Whether no peer seems to have more subscriptions on the way. A queue that was never full held all.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.last_notice.is_none_or(|read| read.elapsed() >= QUIET)
+        self.last_burst.is_none_or(|read| read.elapsed() >= QUIET)
     }
 
     /// How many notices the last call read.
@@ -187,8 +187,8 @@ impl Audience {
             self.notices.push(notice);
         }
         self.read = self.notices.len() - before;
-        if self.read > 0 {
-            self.last_notice = Some(Instant::now());
+        if self.read >= PEER_QUEUE {
+            self.last_burst = Some(Instant::now());
         }
         reported |= self.read_monitor(live);
         self.behind = !ended;

@@ -74,6 +74,12 @@ pub(crate) fn set_pauses(socket: &mut zmq::Socket, [first, most]: [i32; 2]) -> R
     Ok(())
 }
 
+/// How many notices of one peer wait in libzmq's queue. libzmq reads the queue until it is empty, and
+/// lists what it finds without limit. With 10 the network's thread refills the queue meanwhile, and the
+/// list of ten flooding peers grew by 10 MB a second; with 2 it stays short. What follows waits on the
+/// network.
+pub(crate) const PEER_QUEUE: usize = 2;
+
 /// An XPUB that reports every subscription of every peer.
 pub(crate) fn apply_publisher(
     socket: &mut zmq::Socket,
@@ -81,10 +87,7 @@ pub(crate) fn apply_publisher(
     connects: bool,
     connecting: &Connecting,
 ) -> Result<(), Errno> {
-    // libzmq reads a peer's queue until it is empty, and lists what it finds without limit. With 10 the
-    // network's thread refills the queue meanwhile, and the list of ten flooding peers grew by 10 MB a
-    // second; with 2 it stays short. What follows waits on the network.
-    socket.set_rcvhwm(2)?;
+    socket.set_rcvhwm(i32::try_from(PEER_QUEUE).unwrap_or(i32::MAX))?;
     sys::set_int(socket, sys::XPUB_VERBOSER, 1)?;
     // Only one way each: each connection owns such a buffer, and subscriptions are few and short.
     sys::set_int(socket, sys::OUT_BATCH_SIZE, connecting.batch_bytes)?;

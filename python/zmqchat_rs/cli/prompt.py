@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from zmqchat_rs._core import ZmqChatError
+from zmqchat_rs._core import ZmqChatError, _shutdown
 from zmqchat_rs._repl import is_libedit
 from zmqchat_rs._threads import start_thread
 
@@ -120,6 +120,11 @@ class Prompt:
                 numbers = signals.recv(_CHUNK)
                 if not numbers:
                     return
+                if signal.SIGHUP in numbers and not ended.wait(_PATIENCE):
+                    # libedit reads from a terminal that is gone without end, and Python never gets
+                    # to the handler of the signal.
+                    _shutdown()
+                    os._exit(128 + signal.SIGHUP)
                 if signal.SIGCONT not in numbers:
                     continue
                 while not _in_foreground():
