@@ -251,20 +251,12 @@ class Terminal:
             pass
         return self._process.wait(max(0.0, deadline - time.monotonic()))
 
-    def press(self, key: str, pattern: str) -> re.Match[str]:
-        """Press a key that sends a signal, and expect the pattern.
-
-        It is pressed again if nothing happens: CPython's `input` overlooks a signal that arrives
-        between its last check and its wait for a key.
-        """
-        self.type(key)
-        with contextlib.suppress(AssertionError):
-            return self.expect(pattern, within=5.0)
-        self.type(key)
-        return self.expect(pattern)
-
     def interrupt(self) -> int:
-        """Press Ctrl+C, again if nothing happens (see `press`), and give the exit code."""
+        """Press Ctrl+C, wait for the end and give the exit code.
+
+        It is pressed again when nothing happens: CPython's `input` overlooks a signal that comes
+        in the moment between its last look and its wait for a key.
+        """
         for within in (5.0, SECONDS):
             self.type(CTRL_C)
             with contextlib.suppress(subprocess.TimeoutExpired):

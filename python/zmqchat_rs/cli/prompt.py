@@ -120,12 +120,15 @@ class Prompt:
                 numbers = signals.recv(_CHUNK)
                 if not numbers:
                     return
+                _end_wait_for_a_key()
                 if signal.SIGHUP in numbers and not ended.wait(_PATIENCE):
                     # libedit reads from a terminal that is gone without end, and Python never gets
                     # to the handler of the signal.
                     _shutdown()
                     os._exit(128 + signal.SIGHUP)
                 if signal.SIGCONT not in numbers:
+                    if not ended.wait(_LOOK_AGAIN):
+                        _end_wait_for_a_key()
                     continue
                 while not _in_foreground():
                     if ended.wait(_LOOK_AGAIN):
@@ -206,6 +209,17 @@ class Prompt:
             return sys.stdin.readline() or None
         finally:
             self._asked = False
+
+
+def _end_wait_for_a_key() -> None:
+    """Have CPython's `input` check for signals.
+
+    It overlooks one that arrives between its last check and its wait for a key. The signal of a
+    resized window ends that wait, and changes nothing else.
+    """
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGWINCH)
 
 
 def _settings() -> list[Any] | None:
