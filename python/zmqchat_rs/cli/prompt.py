@@ -42,6 +42,7 @@ class Prompt:
         self._settings: list[Any] | None = None
         self._unedited: list[Any] | None = None
         self._was_continued = False
+        self._was_redrawn = False
 
     def notice(self, text: str) -> None:
         """Write a notice, from any thread; what is being typed goes on below it."""
@@ -158,6 +159,7 @@ class Prompt:
             typed = ""
             if self._readline is not None:
                 typed = self._readline.get_line_buffer()
+                self._was_redrawn = True
                 _apply(self._settings)
             if self._stream is not None:
                 with suppress(OSError, ValueError):
@@ -184,9 +186,15 @@ class Prompt:
         finally:
             if hook is not None:
                 hook(None)
-            if not self._asked:
-                self._writing.release()
+            if self._asked:
+                # A redraw that has begun ends first.
+                self._writing.acquire()
             self._asked = False
+            if self._was_redrawn and _in_foreground():
+                # It may have set the terminal after readline had set it back.
+                _apply(self._unedited)
+            self._was_redrawn = False
+            self._writing.release()
 
     def _is_edited(self) -> None:
         """Remember the settings that readline has made; called once it has drawn the prompt."""
