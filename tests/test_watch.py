@@ -363,6 +363,8 @@ def test_with_libedit_lines_do_not_touch_what_is_typed(
         python.until(lambda: python.rows[-2:] == [">>> 6 *", "from afar"], "the line below")
         python.type("7\r")
         python.until(lambda: "42" in python.rows, "the result")
+        # Before the next prompt, libedit takes the end of the input for nothing.
+        python.bottom(">>>")
         python.type(CTRL_D)
         assert python.wait() == 0
 
