@@ -41,7 +41,7 @@ pub(crate) struct Audience {
     pub(crate) ledger: Ledger,
     pub(crate) heard: Heard,
     framing: Framing,
-    /// Subscriptions of one peer, and of all together; 0 is no limit.
+    /// The limit for the subscriptions of one peer, and for those of all peers together. 0: no limit.
     max_subscriptions: usize,
     /// See [`IDLE_FRAMES`].
     idle_frames: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Audience {
     behind: bool,
     /// How many notices the last call read.
     read: usize,
-    /// When a call last read so many that a peer's queue may have been full.
+    /// When a call last read at least `PEER_QUEUE` notices: a peer's queue may have been full then.
     last_burst: Option<Instant>,
     meters: HashMap<i32, Meter>,
 }
@@ -78,8 +78,8 @@ impl Meter {
         }
     }
 
-    /// Counts one frame, after which the connection holds so many subscriptions; true when that is
-    /// too much.
+    /// Counts one frame, after which the connection holds `held` subscriptions. Returns true if the
+    /// connection has exceeded its limit.
     fn count(&mut self, now: Instant, held: usize, idle_frames: u64) -> bool {
         if held > self.peak {
             self.peak = held;

@@ -113,7 +113,7 @@ mod sockets {
     }
 }
 
-/// Elsewhere there is no table: a child keeps what it inherited.
+/// Other systems have no table: a child keeps the descriptors that it inherited.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod sockets {
     use std::ffi::c_int;
