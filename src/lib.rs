@@ -1,25 +1,27 @@
 //! `zmqchat_rs`: publish/subscribe messaging over ZeroMQ for Python.
 //!
-//! | room | what stands in it | names |
+//! | module | contents | depends on |
 //! |---|---|---|
-//! | [`wire`] | what bytes mean: topics, addresses, stamps; pure | nothing |
-//! | [`show`] | what people read: lines, colours, escapes; pure | `wire` |
-//! | [`log`] | messages kept in files, and read back | `wire` |
-//! | [`table`] | messages as columns, for Arrow | `wire` |
-//! | [`net`] | everything that touches ZeroMQ | `wire`, the crate `zmq` |
-//! | `py` | the Python face: converts, detaches, delegates | `log`, `net`, `show`, `table`, `wire`, `pyo3` |
-//! | [`error`] | everything that can go wrong | nothing |
-//! | [`local_time`] | local time, as Python's `time.localtime` has it | nothing |
+//! | [`util`] | locks, time, threads, fork and wake-up | nothing |
+//! | [`error`] | the errors of the crate | nothing |
+//! | [`wire`] | what bytes mean: topics, endpoints, stamps, messages; pure | `error` |
+//! | [`render`] | text for people: lines, colours, escapes; pure | `wire` |
+//! | [`transcript`] | messages in files | `wire`, `util` |
+//! | [`table`] | messages as columns (Arrow) | `wire` |
+//! | [`net`] | everything that uses ZeroMQ | `wire`, `util`, the crate `zmq` |
+//! | `py` | the Python binding: converts, detaches, delegates | all of the above, `pyo3` |
+//! | [`local_time`] | local time, as in Python's `time.localtime` | nothing |
 //!
-//! Imports run one way, down this table's last column. Without the feature `python` there is no
-//! `py`, and the rest is plain Rust.
+//! Dependencies run one way, without circles. Without the feature `python` there is no `py`, and
+//! the rest is plain Rust.
 
 pub mod error;
 pub mod local_time;
-pub mod log;
 pub mod net;
 #[cfg(feature = "python")]
 mod py;
-pub mod show;
+pub mod render;
 pub mod table;
+pub mod transcript;
+pub mod util;
 pub mod wire;

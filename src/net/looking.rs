@@ -1,14 +1,14 @@
 //! What those do who look and, where that was in vain, are told when to look again: event loops.
 //! The waits of threads do the same in a loop.
 
-use super::filter::Subscription;
-use super::frame::Payload;
-use super::inbox::Received;
-use super::publisher::Publisher;
-use super::subscriber::Subscriber;
-use super::timeout_cause::some;
-use super::watch::{Want, Watch};
 use crate::error::{Error, Result};
+use crate::net::publisher::Publisher;
+use crate::net::runtime::reactor::{Interest, ReadinessCallback};
+use crate::net::subscriber::queue::RawMessage;
+use crate::net::subscriber::timeout_cause::some;
+use crate::net::subscriber::Subscriber;
+use crate::net::subscription::set::Subscription;
+use crate::net::zmq::frame::Payload;
 use crate::wire::quote;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,11 @@ const BRIEF: Duration = Duration::from_millis(50);
 
 impl Subscriber {
     /// A watch that is not set yet.
-    pub fn watch(&self, want: Want, tell: Box<dyn Fn() + Send + Sync>) -> Result<Arc<Watch>> {
+    pub fn watch(
+        &self,
+        want: Interest,
+        tell: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Arc<ReadinessCallback>> {
         self.owner.watch(want, tell)
     }
 
@@ -30,8 +34,8 @@ impl Subscriber {
     pub fn take_or_watch(
         &self,
         max_count: usize,
-        watch: Option<&Arc<Watch>>,
-    ) -> Result<Vec<Received>> {
+        watch: Option<&Arc<ReadinessCallback>>,
+    ) -> Result<Vec<RawMessage>> {
         let taken = self.owner.look(watch, false, |live, inbox| {
             let taken = inbox.take(live, max_count)?;
             Ok((!taken.is_empty()).then_some(taken))
@@ -43,7 +47,7 @@ impl Subscriber {
     pub fn connected_or_watch(
         &self,
         count: usize,
-        watch: Option<&Arc<Watch>>,
+        watch: Option<&Arc<ReadinessCallback>>,
         first: bool,
     ) -> Result<usize> {
         let mut seen = 0;
@@ -57,7 +61,11 @@ impl Subscriber {
 
 impl Publisher {
     /// A watch that is not set yet.
-    pub fn watch(&self, want: Want, tell: Box<dyn Fn() + Send + Sync>) -> Result<Arc<Watch>> {
+    pub fn watch(
+        &self,
+        want: Interest,
+        tell: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Arc<ReadinessCallback>> {
         self.owner.watch(want, tell)
     }
 
@@ -66,7 +74,7 @@ impl Publisher {
         &self,
         payload: Payload<'_>,
         topic: Option<&str>,
-        watch: Option<&Arc<Watch>>,
+        watch: Option<&Arc<ReadinessCallback>>,
         first: bool,
     ) -> Result<bool> {
         let sent = self.owner.look(watch, first, |live, outbox| {
@@ -82,7 +90,7 @@ impl Publisher {
         &self,
         count: usize,
         topic: Option<&str>,
-        watch: Option<&Arc<Watch>>,
+        watch: Option<&Arc<ReadinessCallback>>,
         first: bool,
     ) -> Result<usize> {
         let start = self.start_of(topic)?;

@@ -64,17 +64,17 @@ impl From<Error> for PyErr {
 
 /// Whether the interpreter counts as ended, though it still calls finalizers. PyO3 panics then where
 /// it looks into an error of ours: it detaches and attaches again.
-pub(super) fn is_finalized(py: Python<'_>) -> bool {
+pub(crate) fn is_finalized(py: Python<'_>) -> bool {
     py.detach(|| Python::try_attach(|_| ()).is_none())
 }
 
 /// Whether the error is of this kind; false once the interpreter is finalized.
-pub(super) fn is<T: PyTypeInfo>(py: Python<'_>, error: &PyErr) -> bool {
+pub(crate) fn is<T: PyTypeInfo>(py: Python<'_>, error: &PyErr) -> bool {
     !is_finalized(py) && error.is_instance_of::<T>(py)
 }
 
 /// Imports a module; `ClosedError` where a program that ends has no modules any more.
-pub(super) fn import<'py>(
+pub(crate) fn import<'py>(
     py: Python<'py>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyModule>> {
@@ -99,7 +99,7 @@ fn in_a_daemon() -> bool {
     .is_some_and(|daemon| daemon.unwrap_or(false))
 }
 
-pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let full = py.get_type::<QueueFullError>();
     full.setattr("sent", 0)?;

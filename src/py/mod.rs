@@ -3,43 +3,18 @@
 // The docs here are Python's: names stand in them as Python spells them.
 #![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
 
-mod arguments;
-mod batch;
-mod body;
-mod breath;
-mod cell;
-mod copies;
-mod coroutine;
-mod deed;
+mod asyncio;
+mod convert;
 mod error;
-mod events;
-mod information;
-mod lending;
-mod line;
+mod functions;
 mod message;
-mod message_kind;
-mod near_miss;
-mod notebook;
-mod objects;
 mod publisher;
-mod publisher_async;
-mod publisher_state;
-mod receiving;
 mod relay;
-mod relay_parts;
-mod relay_state;
-mod sending;
-mod showing;
-mod state;
+mod runtime;
+mod stats;
 mod subscriber;
-mod subscriber_async;
-mod subscriber_state;
 mod table;
 mod transcript;
-mod transcript_reader;
-mod view;
-mod waiting;
-mod watching;
 
 use pyo3::prelude::*;
 
@@ -47,37 +22,64 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<message::Message>()?;
-    module.add_class::<publisher::Publisher>()?;
-    module.add_class::<subscriber::Subscriber>()?;
-    module.add_class::<relay::Relay>()?;
-    module.add_class::<relay_state::RelayStats>()?;
-    module.add_class::<transcript::Transcript>()?;
-    module.add_class::<transcript_reader::TranscriptReader>()?;
+    module.add_class::<crate::py::message::Message>()?;
+    module.add_class::<crate::py::publisher::Publisher>()?;
+    module.add_class::<crate::py::subscriber::Subscriber>()?;
+    module.add_class::<crate::py::relay::Relay>()?;
+    module.add_class::<crate::py::relay::stats::RelayStats>()?;
+    module.add_class::<crate::py::transcript::Transcript>()?;
+    module.add_class::<crate::py::transcript::reader::TranscriptReader>()?;
     module.add_class::<table::MessageTable>()?;
-    module.add_class::<state::Peer>()?;
-    module.add_class::<state::PublisherStats>()?;
-    module.add_class::<state::SubscriberStats>()?;
+    module.add_class::<crate::py::stats::Peer>()?;
+    module.add_class::<crate::py::stats::PublisherStats>()?;
+    module.add_class::<crate::py::stats::SubscriberStats>()?;
     error::add_to(module)?;
-    events::prepare();
-    module.add_function(wrap_pyfunction!(events::_ending, module)?)?;
-    module.add_function(wrap_pyfunction!(events::_next_event, module)?)?;
-    module.add_function(wrap_pyfunction!(events::_stop_reading, module)?)?;
-    module.add_function(wrap_pyfunction!(information::parse_address, module)?)?;
-    module.add_function(wrap_pyfunction!(information::build_info, module)?)?;
-    module.add_function(wrap_pyfunction!(information::local_addresses, module)?)?;
-    module.add_function(wrap_pyfunction!(information::sanitize, module)?)?;
-    module.add_function(wrap_pyfunction!(information::_leading_topic, module)?)?;
-    module.add_function(wrap_pyfunction!(information::use_color, module)?)?;
-    module.add_function(wrap_pyfunction!(information::paint, module)?)?;
-    module.add_function(wrap_pyfunction!(information::_wrap, module)?)?;
-    module.add_function(wrap_pyfunction!(information::_shutdown, module)?)?;
+    crate::py::runtime::events::prepare();
     module.add_function(wrap_pyfunction!(
-        transcript_reader::read_transcript,
+        crate::py::runtime::events::_ending,
         module
     )?)?;
-    module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
-    module.add_function(wrap_pyfunction!(notebook::_html_block, module)?)?;
-    module.add_function(wrap_pyfunction!(notebook::_tail, module)?)?;
-    module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
+    module.add_function(wrap_pyfunction!(
+        crate::py::runtime::events::_next_event,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::runtime::events::_stop_reading,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::functions::parse_address,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::build_info, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::functions::local_addresses,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::sanitize, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::functions::_leading_topic,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::use_color, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::paint, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::_wrap, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::py::functions::_shutdown, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::transcript::reader::read_transcript,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::transcript::transcript_line,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::message::repr::_html_block,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(crate::py::message::repr::_tail, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        crate::py::message::_restore_message,
+        module
+    )?)
 }

@@ -1,11 +1,11 @@
 //! `MessageTable`, and what makes one.
 
-use super::copies;
-use super::error::import;
-use super::message::Message;
-use super::objects;
-use super::transcript::Transcript;
-use super::transcript_reader::{read_transcript, TranscriptReader};
+use crate::py::convert::objects;
+use crate::py::convert::pybytes;
+use crate::py::error::import;
+use crate::py::message::Message;
+use crate::py::transcript::reader::{read_transcript, TranscriptReader};
+use crate::py::transcript::Transcript;
 use crate::table::arrow::{Schema, Stream};
 use crate::table::{Bits, Builder, Strings, Table, Values};
 use pyo3::exceptions::PyTypeError;
@@ -47,8 +47,8 @@ const WORDS: usize = 256;
 ///     TypeError: If `source` is none of these, or holds an item that is not a Message.
 ///     ZmqChatError: If the file cannot be read; the text names it.
 #[pyclass(frozen, module = "zmqchat_rs")]
-pub(super) struct MessageTable {
-    pub(super) table: Arc<Table>,
+pub(crate) struct MessageTable {
+    pub(crate) table: Arc<Table>,
 }
 
 #[pymethods]
@@ -157,7 +157,7 @@ impl MessageTable {
     fn __repr__(&self) -> String {
         let names = self.column_names().join(", ");
         let rows = self.table.rows;
-        let names = crate::show::sanitize::sanitize(&names).into_owned();
+        let names = crate::render::sanitize::sanitize(&names).into_owned();
         format!("<MessageTable {rows} rows: {names}>")
     }
 }
@@ -337,7 +337,7 @@ fn flags<'py>(py: Python<'py>, bits: &Bits, rows: usize, one: bool) -> PyResult<
 fn texts<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
     let list = objects::list::<PyAny>(py, Vec::new())?;
     for row in 0..values.count() {
-        list.append(copies::text(py, values.get(row))?.0)?;
+        list.append(pybytes::text(py, values.get(row))?.0)?;
     }
     Ok(list.into_any())
 }
@@ -360,7 +360,7 @@ fn words<'py>(
             list.append(word)?;
             continue;
         }
-        let (text, _) = copies::text(py, word)?;
+        let (text, _) = pybytes::text(py, word)?;
         list.append(&text)?;
         if known.len() < WORDS {
             known.insert(word, text);
@@ -372,7 +372,7 @@ fn words<'py>(
 fn bytes<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> {
     let list = objects::list::<PyAny>(py, Vec::new())?;
     for row in 0..values.count() {
-        list.append(copies::bytes(py, values.get(row))?)?;
+        list.append(pybytes::bytes(py, values.get(row))?)?;
     }
     Ok(list.into_any())
 }

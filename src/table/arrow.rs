@@ -8,7 +8,7 @@
 //! Invariants: a structure's `private_data` is the box that its maker leaked, until `release` takes
 //! it back, once; buffers belong to the `Arc` in that box.
 
-use super::column::{Bits, Column, Strings, Table, Values};
+use crate::table::column::{Bits, Column, Strings, Table, Values};
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::ptr;
 use std::sync::Arc;
@@ -313,13 +313,13 @@ releases_what_it_has!(Schema, Array, Stream);
 mod tests {
     use super::*;
     use crate::table::Builder;
-    use crate::wire::message::Meaning;
+    use crate::wire::message::ParsedMessage;
     use std::mem::MaybeUninit;
 
     fn table(payloads: &[&[u8]]) -> Arc<Table> {
         let mut builder = Builder::default();
         for payload in payloads {
-            builder.push(7, &Meaning::default(), payload).unwrap();
+            builder.push(7, &ParsedMessage::default(), payload).unwrap();
         }
         Arc::new(builder.finish(true).unwrap())
     }

@@ -1,9 +1,9 @@
 //! Messages in, columns out.
 
-use super::column::{place, Bits, Column, Growing, Strings, Table, Values};
-use super::json;
 use crate::error::Result;
-use crate::wire::message::Meaning;
+use crate::table::column::{place, Bits, Column, StringBuilder, Strings, Table, Values};
+use crate::table::json;
+use crate::wire::message::ParsedMessage;
 
 /// A table that is still growing.
 #[derive(Debug)]
@@ -13,12 +13,12 @@ pub struct Builder {
     sequence: Vec<u64>,
     /// Which messages have a stamp, and with it `sent`, `sequence` and `sender`.
     stamped: Bits,
-    sender: Growing,
-    kind: Growing,
+    sender: StringBuilder,
+    kind: StringBuilder,
     has_kind: Bits,
-    topic: Growing,
+    topic: StringBuilder,
     has_topic: Bits,
-    data: Growing,
+    data: StringBuilder,
 }
 
 impl Default for Builder {
@@ -28,12 +28,12 @@ impl Default for Builder {
             sent: Vec::new(),
             sequence: Vec::new(),
             stamped: Bits::default(),
-            sender: Growing::with_rows(0),
-            kind: Growing::with_rows(0),
+            sender: StringBuilder::with_rows(0),
+            kind: StringBuilder::with_rows(0),
             has_kind: Bits::default(),
-            topic: Growing::with_rows(0),
+            topic: StringBuilder::with_rows(0),
             has_topic: Bits::default(),
-            data: Growing::with_rows(0),
+            data: StringBuilder::with_rows(0),
         }
     }
 }
@@ -41,7 +41,7 @@ impl Default for Builder {
 impl Builder {
     /// Adds a message: when it came, in nanoseconds since 1970-01-01 UTC, what its frames mean, and
     /// its payload. An error where there is no memory for that; the table is as it was then.
-    pub fn push(&mut self, at_ns: i64, meaning: &Meaning, payload: &[u8]) -> Result<()> {
+    pub fn push(&mut self, at_ns: i64, meaning: &ParsedMessage, payload: &[u8]) -> Result<()> {
         self.data.reserve(payload.len())?;
         self.received.push(at_ns);
         let stamp = meaning.stamp.as_ref();
@@ -109,7 +109,7 @@ fn decoded(data: &Strings) -> Result<Strings> {
             return Ok(data.clone());
         }
     }
-    let mut text = Growing::with_rows(data.count());
+    let mut text = StringBuilder::with_rows(data.count());
     for row in 0..data.count() {
         text.push_decoded(data.get(row))?;
     }

@@ -8,13 +8,13 @@
 //! | strings | Text |
 //! | anything else: larger numbers, arrays, objects, a mixture | Text: of each the JSON, as it came |
 
-use super::column::{Bits, Column, Growing, Values};
-use super::json::unquoted;
+use crate::table::column::{Bits, Column, StringBuilder, Values};
+use crate::table::json::unquoted;
 use std::borrow::Cow;
 
 /// What was found under one key: of each row the JSON.
 #[derive(Default)]
-pub(super) struct Cells {
+pub(crate) struct Cells {
     /// The row, and where its JSON ends.
     cells: Vec<(usize, usize)>,
     json: String,
@@ -22,12 +22,12 @@ pub(super) struct Cells {
 
 impl Cells {
     /// Whether nothing was found.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
 
     /// Adds what a row has; of two, the last one counts.
-    pub(super) fn push(&mut self, row: usize, json: &str) {
+    pub(crate) fn push(&mut self, row: usize, json: &str) {
         if let Some((last, _)) = self.cells.last() {
             if *last == row {
                 self.cells.pop();
@@ -49,8 +49,8 @@ impl Cells {
     }
 
     /// The column, of so many rows.
-    pub(super) fn column(&self, name: String, rows: usize) -> Column {
-        let mut seen = Seen::default();
+    pub(crate) fn column(&self, name: String, rows: usize) -> Column {
+        let mut seen = TypeSummary::default();
         for (_, json) in self.iter() {
             seen.look(Cell::read(json));
         }
@@ -91,7 +91,7 @@ impl Cells {
                 Values::Float(values)
             }
             kind @ (Kind::Text | Kind::Json) => {
-                let mut values = Growing::with_rows(rows);
+                let mut values = StringBuilder::with_rows(rows);
                 self.each(&mut valid, |row, cell| {
                     values.fill(row);
                     match (kind, cell) {
@@ -191,7 +191,7 @@ impl<'a> Cell<'a> {
 /// What all the cells of a column are.
 #[derive(Default)]
 #[allow(clippy::struct_excessive_bools)] // each is one thing that was seen, or not
-struct Seen {
+struct TypeSummary {
     bools: bool,
     ints: bool,
     negative: bool,
@@ -212,7 +212,7 @@ enum Kind {
     Json,
 }
 
-impl Seen {
+impl TypeSummary {
     fn look(&mut self, cell: Cell<'_>) {
         self.inexact |= !cell.is_exact();
         match cell {

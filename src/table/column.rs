@@ -132,13 +132,13 @@ impl Strings {
 
 /// Strings that are still coming.
 #[derive(Debug)]
-pub(super) struct Growing {
+pub(crate) struct StringBuilder {
     offsets: Vec<i64>,
     bytes: Vec<u8>,
 }
 
-impl Growing {
-    pub(super) fn with_rows(rows: usize) -> Self {
+impl StringBuilder {
+    pub(crate) fn with_rows(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
         Self {
@@ -147,18 +147,18 @@ impl Growing {
         }
     }
 
-    pub(super) fn push(&mut self, string: &[u8]) {
+    pub(crate) fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);
         self.end();
     }
 
     /// Makes room for so many bytes, where there is memory for them.
-    pub(super) fn reserve(&mut self, bytes: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<()> {
         self.bytes.try_reserve(bytes).map_err(|_| Error::NoMemory)
     }
 
     /// The same with undecodable bytes replaced.
-    pub(super) fn push_decoded(&mut self, string: &[u8]) -> Result<()> {
+    pub(crate) fn push_decoded(&mut self, string: &[u8]) -> Result<()> {
         for chunk in string.utf8_chunks() {
             self.reserve(chunk.valid().len() + REPLACEMENT.len())?;
             self.bytes.extend_from_slice(chunk.valid().as_bytes());
@@ -171,7 +171,7 @@ impl Growing {
     }
 
     /// Empty strings, until there are so many in all.
-    pub(super) fn fill(&mut self, rows: usize) {
+    pub(crate) fn fill(&mut self, rows: usize) {
         let end = self.offsets[self.offsets.len() - 1];
         self.offsets.resize(rows + 1, end);
     }
@@ -182,7 +182,7 @@ impl Growing {
         self.offsets.push(self.bytes.len() as i64);
     }
 
-    pub(super) fn finish(self) -> Strings {
+    pub(crate) fn finish(self) -> Strings {
         Strings {
             offsets: Arc::new(self.offsets),
             bytes: Arc::new(self.bytes),
@@ -191,6 +191,6 @@ impl Growing {
 }
 
 /// An offset, which was a `usize` before.
-pub(super) fn place(offset: i64) -> usize {
+pub(crate) fn place(offset: i64) -> usize {
     usize::try_from(offset).unwrap_or_default()
 }

@@ -4,8 +4,8 @@
 //! many, stand in a column `json`. Read as Python's `json` reads: the last of two equal keys counts,
 //! `NaN` (here: nothing), `Infinity` and lone surrogates (here: U+FFFD) are let through.
 
-use super::cells::Cells;
-use super::column::{Column, Strings};
+use crate::table::cells::Cells;
+use crate::table::column::{Column, Strings};
 use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -14,12 +14,12 @@ use std::fmt;
 
 /// So many keys have a column of their own: whoever sends a new key with each message must not fill
 /// the memory with empty columns.
-pub(super) const MOST_KEYS: usize = 256;
+pub(crate) const MOST_KEYS: usize = 256;
 /// The column of what has no other; and, with a dot, what stands before a key whose name is taken.
 const REST: &str = "json";
 
 /// Appends the columns of what the payloads hold.
-pub(super) fn unpack(payloads: &Strings, columns: &mut Vec<Column>) {
+pub(crate) fn unpack(payloads: &Strings, columns: &mut Vec<Column>) {
     let mut found = Found::default();
     for row in 0..payloads.count() {
         if let Ok(text) = std::str::from_utf8(payloads.get(row)) {
@@ -68,7 +68,7 @@ impl Found {
         }
         let Members(members) = serde_json::from_str(text).ok()?;
         let mut rest = Vec::new();
-        for (number, (Words(key), value)) in members.into_iter().enumerate() {
+        for (number, (LossyString(key), value)) in members.into_iter().enumerate() {
             match self.place(number, &key) {
                 Some(place) => self.cells[place].push(row, value.get()),
                 None => rest.push((key, value.get())),
@@ -143,33 +143,36 @@ fn string(text: &str) -> usize {
 }
 
 /// A JSON string's text.
-pub(super) fn unquoted(json: &str) -> Cow<'_, str> {
+pub(crate) fn unquoted(json: &str) -> Cow<'_, str> {
     let inside = json.get(1..json.len() - 1).unwrap_or_default();
     if !inside.contains('\\') {
         return inside.into();
     }
-    serde_json::from_str::<Words<'_>>(json).map_or_else(|_| inside.into(), |Words(words)| words)
+    serde_json::from_str::<LossyString<'_>>(json)
+        .map_or_else(|_| inside.into(), |LossyString(words)| words)
 }
 
 /// A string, in which a lone surrogate becomes U+FFFD.
-struct Words<'a>(Cow<'a, str>);
+struct LossyString<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Words<'de> {
+impl<'de> Deserialize<'de> for LossyString<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
         impl<'de> Visitor<'de> for Bytes {
-            type Value = Words<'de>;
+            type Value = LossyString<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
             fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(Words(String::from_utf8_lossy(bytes)))
+                Ok(LossyString(String::from_utf8_lossy(bytes)))
             }
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(Words(String::from_utf8_lossy(bytes).into_owned().into()))
+                Ok(LossyString(
+                    String::from_utf8_lossy(bytes).into_owned().into(),
+                ))
             }
         }
         deserializer.deserialize_bytes(Bytes)
@@ -177,7 +180,7 @@ impl<'de> Deserialize<'de> for Words<'de> {
 }
 
 /// The members of an object, in order.
-struct Members<'a>(Vec<(Words<'a>, &'a RawValue)>);
+struct Members<'a>(Vec<(LossyString<'a>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -17,8 +17,8 @@ mod cells;
 mod column;
 mod json;
 
-pub use builder::Builder;
-pub use column::{Bits, Column, Strings, Table, Values};
+pub use crate::table::builder::Builder;
+pub use crate::table::column::{Bits, Column, Strings, Table, Values};
 
 #[cfg(test)]
 mod tests;

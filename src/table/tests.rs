@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use super::json::MOST_KEYS;
-use super::*;
+use crate::table::json::MOST_KEYS;
+use crate::table::*;
 use crate::wire::message::{interpret, Framing};
 use proptest::prelude::*;
 

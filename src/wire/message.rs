@@ -3,9 +3,9 @@
 //! This is where the wire format's table stands in code. Interpreting copies no payload, and never
 //! refuses: frames that fit no case are a topic-less message.
 
-use super::stamp::{self, Stamp};
-use super::topic;
 use crate::error::{Error, Result};
+use crate::wire::stamp::{self, Stamp};
+use crate::wire::topic;
 
 /// How a message is laid out in frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ impl Framing {
             "raw" => Ok(Self::Raw),
             _ => Err(Error::Value(format!(
                 "framing is 'plain', 'envelope' or 'raw', not {}",
-                super::quote(text)
+                crate::wire::quote(text)
             ))),
         }
     }
@@ -49,7 +49,7 @@ impl Framing {
 /// only on request: it cannot be known whether `12:30 lunch` has a topic. The request is the length of
 /// the topic, which a subscriber determines when it receives the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Meaning {
+pub struct ParsedMessage {
     /// The topic, if there is one.
     pub topic: Option<String>,
     /// The index of the payload's frame.
@@ -60,7 +60,7 @@ pub struct Meaning {
     pub stamp: Option<Stamp>,
 }
 
-impl Meaning {
+impl ParsedMessage {
     /// The payload in the frames that were interpreted; empty if given fewer.
     #[must_use]
     pub fn payload<'a, F: AsRef<[u8]>>(&self, frames: &'a [F]) -> &'a [u8] {
@@ -79,31 +79,31 @@ impl Meaning {
 }
 
 /// Interprets `frames`. `topic_len` is the length of the topic that the first frame is known to start
-/// with (see [`Meaning`]), or 0.
+/// with (see [`ParsedMessage`]), or 0.
 ///
 /// `Plain` and `Envelope` are read alike: the number of frames shows which of the two the sender used.
 #[must_use]
-pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) -> Meaning {
+pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) -> ParsedMessage {
     if framing == Framing::Raw {
-        return Meaning::default();
+        return ParsedMessage::default();
     }
     match frames {
-        [] => Meaning::default(),
+        [] => ParsedMessage::default(),
         [only] => match known_topic(only.as_ref(), topic_len) {
-            Some(topic) => Meaning {
+            Some(topic) => ParsedMessage {
                 topic: Some(topic.to_owned()),
                 start: topic.len() + 1,
-                ..Meaning::default()
+                ..ParsedMessage::default()
             },
-            None => Meaning::default(),
+            None => ParsedMessage::default(),
         },
         [first, .., last] => {
             let first = first.as_ref();
             let mut meaning =
-                stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| Meaning {
+                stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| ParsedMessage {
                     topic: topic::is_topic(first).map(str::to_owned),
                     frame: 1,
-                    ..Meaning::default()
+                    ..ParsedMessage::default()
                 });
             if let (None, Some(topic)) = (&meaning.topic, known_topic(first, topic_len)) {
                 meaning.topic = Some(topic.to_owned());
@@ -127,7 +127,7 @@ fn known_topic(frame: &[u8], topic_len: u8) -> Option<&str> {
 
 /// The meaning of `count` frames from `first` to `last`, if `last` is a stamp that fits them. A
 /// stamp that does not is a frame like any other: somebody relays or publishes JSON.
-fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<Meaning> {
+fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<ParsedMessage> {
     if count > 3 {
         return None;
     }
@@ -141,7 +141,7 @@ fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<Meaning> {
         let rest = first.strip_prefix(topic.as_bytes())?;
         rest.starts_with(b":").then_some((0, topic.len() + 1))?
     };
-    Some(Meaning {
+    Some(ParsedMessage {
         topic: stamp.topic.clone(),
         frame,
         start,
@@ -294,7 +294,7 @@ mod tests {
     fn no_frames_mean_nothing() {
         for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
             let meaning = interpret::<&[u8]>(&[], framing, 1);
-            assert_eq!(meaning, Meaning::default());
+            assert_eq!(meaning, ParsedMessage::default());
             assert_eq!(meaning.payload::<&[u8]>(&[]), b"");
             assert_eq!(Framing::parse(framing.as_str()), Ok(framing));
         }

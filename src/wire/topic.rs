@@ -1,8 +1,8 @@
 //! The topic grammar: 1 to 255 bytes of UTF-8, printable, with no `:` and no whitespace, and not
 //! begun like a JSON value. A plain frame is the topic, a `:`, and the payload.
 
-use super::{is_unprintable, quote};
 use crate::error::{Error, Result};
+use crate::wire::{is_unprintable, quote};
 
 /// The longest topic, in bytes of UTF-8.
 pub const MAX_BYTES: usize = 255;

@@ -1,14 +1,14 @@
 //! The host of a TCP address: an IP address, a name, or every interface.
 
-use super::{refuse, Role, DEFAULT_PORT};
 use crate::error::Result;
+use crate::wire::endpoint::{refuse, Role, DEFAULT_PORT};
 use crate::wire::quote;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// RFC 1035, section 2.3.4, without the length bytes.
-pub(super) const MAX_NAME_BYTES: usize = 253;
-pub(super) const MAX_LABEL_BYTES: usize = 63;
+pub(crate) const MAX_NAME_BYTES: usize = 253;
+pub(crate) const MAX_LABEL_BYTES: usize = 63;
 
 /// A TCP host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub enum Host {
 
 impl Host {
     /// Whether this is "every interface", in any of its spellings.
-    pub(super) fn is_wildcard(&self) -> bool {
+    pub(crate) fn is_wildcard(&self) -> bool {
         match self {
             Self::Any => true,
             Self::V4(address) => address.is_unspecified(),
@@ -87,7 +87,7 @@ impl fmt::Display for Host {
 }
 
 /// Reads a host; an IPv6 address may stand in brackets.
-pub(super) fn parse_host(text: &str, role: Role) -> Result<Host> {
+pub(crate) fn parse_host(text: &str, role: Role) -> Result<Host> {
     if text == "*" {
         return Ok(Host::Any);
     }
@@ -144,7 +144,7 @@ pub(super) fn parse_host(text: &str, role: Role) -> Result<Host> {
 }
 
 /// An IPv6 address without brackets, with or without a zone.
-pub(super) fn parse_v6(text: &str) -> Option<Host> {
+pub(crate) fn parse_v6(text: &str) -> Option<Host> {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
         None => (text, None),

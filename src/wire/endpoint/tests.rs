@@ -1,7 +1,7 @@
 //! What the address parser accepts, what it refuses, and that its refusals teach.
 
-use super::host::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
-use super::*;
+use crate::wire::endpoint::host::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
+use crate::wire::endpoint::*;
 use crate::wire::is_unprintable;
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};

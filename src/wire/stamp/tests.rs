@@ -1,6 +1,6 @@
 //! The bytes of a stamp, and what is none.
 
-use super::*;
+use crate::wire::stamp::*;
 use proptest::prelude::*;
 
 fn stamp() -> Stamp {

@@ -1,0 +1,6 @@
+//! An open socket, its connections, its lock and its waiters.
+
+pub(crate) mod blocking;
+pub(crate) mod connections;
+pub(crate) mod open_socket;
+pub(crate) mod shared_socket;

@@ -1,0 +1,7 @@
+//! The raw calls of libzmq, its frames, options and monitor.
+
+pub(crate) mod descriptor_limit;
+pub(crate) mod ffi;
+pub(crate) mod frame;
+pub(crate) mod monitor;
+pub(crate) mod options;

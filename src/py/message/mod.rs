@@ -1,0 +1,472 @@
+//! `Message`.
+
+pub(crate) mod kind;
+pub(crate) mod repr;
+
+use crate::local_time;
+use crate::net::RawMessage;
+use crate::py::convert::args::type_name;
+use crate::py::convert::frame_bytes::Body;
+use crate::py::convert::objects::{self, Text};
+use crate::py::convert::pybytes::{bytes, copy, text};
+use crate::py::error::import;
+use crate::table::Builder;
+use crate::transcript::Record;
+use crate::wire::message::{interpret, Framing, ParsedMessage};
+use crate::wire::stamp::Stamp;
+use crate::wire::{quote, topic};
+use chrono::{DateTime, FixedOffset, Local};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// One received message; immutable.
+///
+/// Returned by `Subscriber.recv` and similar calls. `str(message)` is the first frame's text, topic
+/// included, as pyzmq's `recv_string` returns it. A message may be shared between threads and pickled.
+/// Two messages are equal if their frames and topics are equal; times do not count.
+///
+/// Args:
+///     frames: The frames as on the wire, at least one.
+///     framing: How to read them: "plain", "envelope" or "raw" (see `Subscriber`).
+///     topic: The topic of the message; None for that of the stamp or the envelope, if any. A single
+///         frame is split only if it starts with this topic and `:`.
+///     received_at: When they arrived; None for now. A naive datetime is taken as local time.
+///
+/// Raises:
+///     TypeError: If `frames` holds an item that is not bytes, or `received_at` is not a datetime.
+///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not have
+///         this topic.
+#[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
+pub(crate) struct Message {
+    first: Body,
+    pub(crate) rest: Vec<Py<PyBytes>>,
+    framing: Framing,
+    /// The length of the topic that the first frame starts with; 0 where it is not split.
+    topic_len: u8,
+    at_ns: i64,
+    /// In a box: most messages are read in one way alone, and a small object is made faster.
+    meaning: OnceLock<Box<ParsedMessage>>,
+    /// Where its subscriber counts texts in which bytes were replaced.
+    undecodable: Option<Arc<AtomicU64>>,
+    /// Whether this one was counted.
+    counted: AtomicBool,
+    /// Where it came from, if that was asked for.
+    pub(crate) address: Option<Box<str>>,
+}
+
+impl Message {
+    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive; a
+    /// first frame above `share_above` bytes owns its memory, and need not be copied. None where there
+    /// is no memory for a copy.
+    pub(crate) fn from_received(
+        py: Python<'_>,
+        received: &RawMessage,
+        framing: Framing,
+        undecodable: &Arc<AtomicU64>,
+        share_above: usize,
+    ) -> Option<Self> {
+        let first = received.first.bytes();
+        let shared = (first.len() > share_above)
+            .then(|| received.first.share())
+            .flatten();
+        let mut rest = Vec::with_capacity(received.rest.len());
+        for frame in &received.rest {
+            rest.push(copy(py, frame.bytes())?.unbind());
+        }
+        Some(Self {
+            first: match shared {
+                Some(frame) => Body::shared(frame),
+                None => copy(py, first)?.unbind().into(),
+            },
+            rest,
+            framing,
+            topic_len: received.topic_len,
+            at_ns: received.at_ns,
+            meaning: OnceLock::new(),
+            undecodable: Some(Arc::clone(undecodable)),
+            counted: AtomicBool::new(false),
+            address: None,
+        })
+    }
+
+    /// One of these frames, the first of which is split at this length.
+    pub(crate) fn new(
+        frames: Vec<Py<PyBytes>>,
+        framing: Framing,
+        topic_len: u8,
+        at_ns: i64,
+    ) -> PyResult<Self> {
+        let mut frames = frames.into_iter();
+        let first = frames
+            .next()
+            .ok_or_else(|| PyValueError::new_err("a message has at least one frame"))?;
+        Ok(Self {
+            first: first.into(),
+            rest: frames.collect(),
+            framing,
+            topic_len,
+            at_ns,
+            meaning: OnceLock::new(),
+            undecodable: None,
+            counted: AtomicBool::new(false),
+            address: None,
+        })
+    }
+
+    fn bytes<'a>(&'a self, py: Python<'a>) -> Vec<&'a [u8]> {
+        std::iter::once(self.first.as_bytes(py))
+            .chain(self.rest.iter().map(|frame| frame.as_bytes(py)))
+            .collect()
+    }
+
+    pub(crate) fn meaning(&self, py: Python<'_>) -> &ParsedMessage {
+        self.meaning.get_or_init(|| {
+            Box::new(if self.rest.is_empty() {
+                let frame = self.first.as_bytes(py);
+                interpret(&[frame], self.framing, self.topic_len)
+            } else {
+                interpret(&self.bytes(py), self.framing, self.topic_len)
+            })
+        })
+    }
+
+    pub(crate) fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
+        let meaning = self.meaning(py);
+        let frame = match meaning.frame.checked_sub(1) {
+            None => self.first.as_bytes(py),
+            Some(index) => self.rest[index].as_bytes(py),
+        };
+        &frame[meaning.start..]
+    }
+
+    pub(crate) fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
+        self.meaning(py).stamp.as_ref()
+    }
+
+    fn topic(&self, py: Python<'_>) -> Option<&str> {
+        self.meaning(py).topic.as_deref()
+    }
+
+    fn sender(&self, py: Python<'_>) -> Option<&str> {
+        Some(self.stamp(py)?.from.as_str())
+    }
+
+    /// What a transcript keeps of it.
+    pub(crate) fn record<'a>(&'a self, py: Python<'a>) -> Record<'a> {
+        Record {
+            frames: self.bytes(py),
+            framing: self.framing,
+            meaning: self.meaning(py),
+            at_ns: self.at_ns,
+        }
+    }
+
+    /// When it came, in nanoseconds since 1970-01-01 UTC.
+    pub(crate) fn at_ns(&self) -> i64 {
+        self.at_ns
+    }
+
+    /// Adds it to a table.
+    pub(crate) fn tabulate(&self, py: Python<'_>, table: &mut Builder) -> PyResult<()> {
+        Ok(table.push(self.at_ns, self.meaning(py), self.payload(py))?)
+    }
+
+    pub(crate) fn at(&self) -> DateTime<FixedOffset> {
+        local_time::at(self.at_ns)
+    }
+
+    fn count_undecodable(&self) {
+        if let Some(counter) = &self.undecodable {
+            if !self.counted.swap(true, Ordering::Relaxed) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(crate) fn lossy_text<'a>(&'a self, py: Python<'a>) -> Cow<'a, str> {
+        let text = String::from_utf8_lossy(self.payload(py));
+        if matches!(text, Cow::Owned(_)) {
+            self.count_undecodable();
+        }
+        text
+    }
+}
+
+/// A `received_at`, in seconds since 1970 UTC.
+fn timestamp(at: &Bound<'_, PyAny>) -> PyResult<f64> {
+    // By its method: PyO3 panics where it cannot import `datetime`, as when a program ends.
+    if !at.hasattr(intern!(at.py(), "timestamp"))? {
+        return Err(PyTypeError::new_err(format!(
+            "received_at is a datetime, such as datetime.now(timezone.utc), or None for now; not {}",
+            type_name(at)
+        )));
+    }
+    // A naive one near the first or the last year has no local time.
+    at.call_method0(intern!(at.py(), "timestamp"))
+        .map_err(|_| out_of_range())?
+        .extract()
+}
+
+fn out_of_range() -> PyErr {
+    PyValueError::new_err("received_at is a time between the years 1678 and 2261")
+}
+
+#[pymethods]
+impl Message {
+    #[new]
+    #[pyo3(signature = (frames, *, framing = "plain", topic = None, received_at = None))]
+    fn py_new(
+        py: Python<'_>,
+        frames: &Bound<'_, PyAny>,
+        framing: &str,
+        topic: Option<&str>,
+        received_at: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let frames: Vec<Py<PyBytes>> = frames.extract().map_err(|_| {
+            PyTypeError::new_err(
+                "frames is a list of bytes, one for each frame, for example [b\"room1:Hello\"]",
+            )
+        })?;
+        let at_ns = match received_at {
+            None => Local::now().timestamp_nanos_opt().unwrap_or(0),
+            Some(at) => {
+                let seconds = timestamp(at)?;
+                // Python's times have microseconds; the float has no more.
+                #[allow(clippy::cast_possible_truncation)]
+                let microseconds = (seconds * 1e6).round() as i64;
+                microseconds.checked_mul(1_000).ok_or_else(out_of_range)?
+            }
+        };
+        restore(py, frames, framing, at_ns, topic)
+    }
+
+    /// The topic, or None where none is certain.
+    ///
+    /// It is the topic of the stamp, or the first of several frames if that is a valid topic. Otherwise
+    /// it is the exact topic of the subscriber (`topics=[...]`) with which, and `:`, the first frame
+    /// starts. Other frames are not split, so that `12:30 lunch` stays whole, unless the subscriber was
+    /// created with `split_topics=True`.
+    #[getter(topic)]
+    fn topic_text(&self, py: Python<'_>) -> Option<Text<&str>> {
+        self.topic(py).map(Text)
+    }
+
+    /// The payload as text: without the topic, or the whole frame where `topic` is None. Undecodable bytes are replaced by U+FFFD.
+    #[getter]
+    fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        let (text, whole) = text(py, self.payload(py))?;
+        if !whole {
+            self.count_undecodable();
+        }
+        Ok(text)
+    }
+
+    /// The payload's bytes, unchanged: without the topic, or the whole frame where `topic` is None.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let payload = self.payload(py);
+        if payload.len() == self.first.as_bytes(py).len() && self.meaning(py).frame == 0 {
+            return Ok(self.first.object(py)?.bind(py).clone());
+        }
+        bytes(py, payload)
+    }
+
+    /// The first frame as it came: what pyzmq's `recv` would have given.
+    #[getter]
+    fn raw(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        Ok(self.first.object(py)?.clone_ref(py))
+    }
+
+    /// All frames as they came: what pyzmq's `recv_multipart` would have given, as a tuple.
+    #[getter]
+    fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let first = self.first.object(py)?;
+        let frames = std::iter::once(first).chain(&self.rest);
+        objects::tuple(py, frames.map(|frame| frame.clone_ref(py)).collect())
+    }
+
+    /// When it was taken from the network's queue: an aware datetime in local time.
+    #[getter]
+    fn received_at(&self) -> DateTime<FixedOffset> {
+        self.at()
+    }
+
+    /// The name of the publisher, from its stamp; None where there is no stamp.
+    #[getter(sender)]
+    fn sender_text(&self, py: Python<'_>) -> Option<Text<&str>> {
+        self.sender(py).map(Text)
+    }
+
+    /// The publisher's instance id, from its stamp; a restarted publisher has another one.
+    #[getter]
+    fn instance(&self, py: Python<'_>) -> Option<Text<&str>> {
+        Some(Text(self.stamp(py)?.id.as_str()))
+    }
+
+    /// When it was sent, by the sender's clock, from its stamp: an aware datetime in local time.
+    #[getter]
+    fn sent_at(&self, py: Python<'_>) -> Option<DateTime<FixedOffset>> {
+        Some(local_time::at(self.stamp(py)?.sent_ns))
+    }
+
+    /// Its number, from 0, within its instance and topic, from the stamp. A `Chat`'s presence does not
+    /// count: it has the number of the chat's next message.
+    #[getter]
+    fn sequence(&self, py: Python<'_>) -> Option<u64> {
+        Some(self.stamp(py)?.seq)
+    }
+
+    /// Seconds from sending to receiving, from the stamp; None where there is no stamp. As right as
+    /// the two clocks agree.
+    #[getter]
+    fn delay(&self, py: Python<'_>) -> Option<f64> {
+        // Differences of times are far below 2^52 ns.
+        #[allow(clippy::cast_precision_loss)]
+        let nanoseconds = self.at_ns.saturating_sub(self.stamp(py)?.sent_ns) as f64;
+        Some(nanoseconds / 1e9)
+    }
+
+    /// The payload parsed as JSON.
+    ///
+    /// Returns:
+    ///     What the payload holds: dict, list, str, int, float, bool or None.
+    ///
+    /// Raises:
+    ///     ValueError: If the payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
+    fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let json = import(py, intern!(py, "json"))?;
+        let parsed = json.call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,));
+        parsed.map_err(|error| match self.unsplit_advice(py) {
+            Some(advice) => advised(&json, &error, &advice).unwrap_or(error),
+            None => error,
+        })
+    }
+
+    /// What `json` and `unpack_array` advise where the payload may begin with a topic; otherwise None.
+    #[pyo3(name = "_unsplit_advice")]
+    fn unsplit_advice(&self, py: Python<'_>) -> Option<String> {
+        if self.topic(py).is_some() || self.framing == Framing::Raw {
+            return None;
+        }
+        let (topic, _) = topic::split(self.payload(py))?;
+        let topic = objects::text(py, topic).ok()?.repr().ok()?;
+        Some(format!(
+            "the message has no topic, but it may start with topic {topic}: subscribe with \
+             topics=[{topic}], or create the Subscriber with split_topics=True"
+        ))
+    }
+
+    fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(text(py, self.first.as_bytes(py))?.0)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text<String>> {
+        let mut parts = Vec::new();
+        if let Some(topic) = self.topic(py) {
+            parts.push(format!("topic={}", objects::text(py, topic)?.repr()?));
+        }
+        if let Some(sender) = self.sender(py) {
+            parts.push(format!("sender={}", objects::text(py, sender)?.repr()?));
+        }
+        parts.push(format!("text={}", self.text(py)?.repr()?));
+        Ok(Text(format!("<Message {}>", parts.join(" "))))
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> Py<PyAny> {
+        let Ok(other) = other.cast::<Self>() else {
+            return py.NotImplemented();
+        };
+        let other = other.get();
+        let same = self.bytes(py) == other.bytes(py) && self.topic(py) == other.topic(py);
+        pyo3::types::PyBool::new(py, same)
+            .to_owned()
+            .into_any()
+            .unbind()
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.bytes(py), self.topic(py)).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let restore = import(py, intern!(py, "zmqchat_rs._core"))?
+            .getattr(intern!(py, "_restore_message"))?;
+        let arguments = (
+            self.frames(py)?,
+            self.framing.as_str(),
+            self.at_ns,
+            self.topic(py).map(Text),
+        );
+        (restore, arguments).into_pyobject(py)
+    }
+}
+
+/// The same error of `json.loads`, with advice after its text.
+fn advised(json: &Bound<'_, PyModule>, error: &PyErr, advice: &str) -> Option<PyErr> {
+    let py = json.py();
+    let class = json.getattr(intern!(py, "JSONDecodeError")).ok()?;
+    let value = error.value(py);
+    let text: String = value.getattr(intern!(py, "msg")).ok()?.extract().ok()?;
+    let doc = value.getattr(intern!(py, "doc")).ok()?;
+    let pos = value.getattr(intern!(py, "pos")).ok()?;
+    let advised = class.call1((format!("{advice}. {text}"), doc, pos)).ok()?;
+    Some(PyErr::from_value(advised))
+}
+
+/// Makes a pickled message anew.
+#[pyfunction]
+#[pyo3(signature = (frames, framing, at_ns, topic = None))]
+pub(crate) fn _restore_message(
+    py: Python<'_>,
+    frames: Vec<Py<PyBytes>>,
+    framing: &str,
+    at_ns: i64,
+    topic: Option<&str>,
+) -> PyResult<Message> {
+    restore(py, frames, framing, at_ns, topic)
+}
+
+/// A message that has this topic; None for that of the stamp or the envelope.
+fn restore(
+    py: Python<'_>,
+    frames: Vec<Py<PyBytes>>,
+    framing: &str,
+    at_ns: i64,
+    topic: Option<&str>,
+) -> PyResult<Message> {
+    let framing = Framing::parse(framing)?;
+    let Some(topic) = topic else {
+        return Message::new(frames, framing, 0, at_ns);
+    };
+    topic::validate(topic)?;
+    let topic_len = match frames.first() {
+        Some(first) => topic::len_in(first.as_bytes(py), topic),
+        None => 0,
+    };
+    let message = Message::new(frames, framing, topic_len, at_ns)?;
+    if message.topic(py) == Some(topic) {
+        return Ok(message);
+    }
+    let quoted = quote(topic);
+    let remedy = match (framing, message.topic(py)) {
+        (Framing::Raw, _) => {
+            "framing=\"raw\" gives a message no topic; leave out `topic`".to_owned()
+        }
+        (_, Some(own)) => format!("its topic is {}; leave out `topic`", quote(own)),
+        (_, None) => format!(
+            "expected the first frame to start with {}",
+            quote(&format!("{topic}:"))
+        ),
+    };
+    Err(PyValueError::new_err(format!(
+        "the message does not have the topic {quoted}: {remedy}"
+    )))
+}

@@ -1,0 +1,177 @@
+//! How a message gets from Python to the core: at once where nothing can block, else by a wait.
+
+use crate::error::{Error, Result};
+use crate::net::publisher::OnFull;
+use crate::net::{self, Deadline, ReadinessCallback};
+use crate::py::asyncio::operation::Sending;
+use crate::py::convert::args::Payload;
+use crate::py::convert::objects;
+use crate::py::convert::zero_copy;
+use crate::py::publisher::Publisher;
+use crate::py::runtime::detach::detached;
+use crate::wire::stamp;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Publisher {
+    /// Sends one message: without letting go of the interpreter where nothing can block.
+    pub(crate) fn send_one(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+        deadline: impl FnOnce() -> Result<Deadline>,
+    ) -> PyResult<()> {
+        // What most send goes straight on: a `Payload` would go through memory.
+        if let Ok(text) = payload.cast::<PyString>() {
+            let bytes = text.to_str()?.as_bytes();
+            self.core.check(bytes, topic)?;
+            return self.hand_over(py, bytes.into(), topic, deadline);
+        }
+        let payload = Payload::new(payload)?;
+        self.core.check(payload.bytes(), topic)?;
+        if let Some(bytes) = payload.worth_lending() {
+            return self.send_large(py, bytes, topic, deadline);
+        }
+        self.hand_over(py, payload.bytes().into(), topic, deadline)
+    }
+
+    /// Apart, so that the way of most messages stays short.
+    #[cold]
+    #[inline(never)]
+    fn send_large(
+        &self,
+        py: Python<'_>,
+        bytes: &Bound<'_, PyBytes>,
+        topic: Option<&str>,
+        deadline: impl FnOnce() -> Result<Deadline>,
+    ) -> PyResult<()> {
+        let can_borrow = self.core.can_borrow(topic);
+        let lender = can_borrow.then(|| zero_copy::lend(bytes)).flatten();
+        let payload = net::Payload {
+            bytes: bytes.as_bytes(),
+            lender: lender.as_ref(),
+            kind: None,
+        };
+        self.hand_over(py, payload, topic, deadline)
+    }
+
+    #[inline]
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        payload: net::Payload<'_>,
+        topic: Option<&str>,
+        deadline: impl FnOnce() -> Result<Deadline>,
+    ) -> PyResult<()> {
+        match self.core.try_send(payload, topic) {
+            Some(Ok(true)) => return Ok(()),
+            Some(Ok(false)) if self.core.on_full() == OnFull::Raise => {
+                self.core.refuse();
+                return Err(self.core.full(0).into());
+            }
+            Some(Err(error)) => return Err(error.into()),
+            // The queue is full, or another thread is inside.
+            Some(Ok(false)) | None => {}
+        }
+        let deadline = deadline()?;
+        detached(py, |checkpoint| {
+            self.core.send(payload, topic, deadline, checkpoint)
+        })
+    }
+
+    /// A payload that can wait: checked, and nothing that may change.
+    pub(crate) fn payload(
+        &self,
+        object: &Bound<'_, PyAny>,
+        topic: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let payload = Payload::new(object)?;
+        self.core.check(payload.bytes(), topic)?;
+        Ok(match payload {
+            Payload::Owned(bytes) => bytes.into_any().unbind(),
+            Payload::Text(_) | Payload::Bytes(_) => object.clone().unbind(),
+        })
+    }
+
+    /// Sends what a coroutine has, if there is room; where there is none, the watch is set.
+    pub(crate) fn put(
+        &self,
+        py: Python<'_>,
+        sending: &mut Sending,
+        watch: Option<&Arc<ReadinessCallback>>,
+        first: bool,
+    ) -> PyResult<bool> {
+        let Some(object) = &sending.payload else {
+            return Ok(true);
+        };
+        let topic = sending.topic.as_deref();
+        let payload = Payload::new(object.bind(py))?;
+        let lender = payload
+            .worth_lending()
+            .filter(|_| self.core.can_borrow(topic))
+            .and_then(zero_copy::lend);
+        let frame = net::Payload {
+            bytes: payload.bytes(),
+            lender: lender.as_ref(),
+            kind: None,
+        };
+        let blocks = self.core.on_full() == OnFull::Block;
+        let sent = match (watch, self.core.try_send(frame, topic)) {
+            (_, Some(Ok(true))) => true,
+            (_, Some(Err(error))) => return Err(error.into()),
+            (None, Some(Ok(false))) if blocks => false,
+            (_, Some(Ok(false))) if !blocks => {
+                self.core.refuse();
+                return Err(self.core.full(sending.sent).into());
+            }
+            // Another thread is inside, or the watch must be set.
+            _ => py.detach(|| self.core.send_or_watch(frame, topic, watch, first))?,
+        };
+        if sent {
+            if let Some(since) = sending.full_since.take() {
+                self.core.has_blocked(since.elapsed());
+            }
+        } else if !blocks {
+            self.core.refuse();
+            return Err(self.core.full(sending.sent).into());
+        } else {
+            sending.full_since.get_or_insert_with(Instant::now);
+        }
+        Ok(sent)
+    }
+}
+
+#[pymethods]
+impl Publisher {
+    /// Sends a message of this kind, None for an ordinary one, for `chat`; gives the stamp that it
+    /// went out with, if no other thread sends at the same time.
+    #[pyo3(signature = (payload, kind, *, topic))]
+    fn _send_kind<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &Bound<'_, PyAny>,
+        kind: Option<&str>,
+        topic: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        if let Some(kind) = kind {
+            stamp::check_kind(kind)?;
+            if self.name().is_none() {
+                let text = "only a publisher with a name says of what kind a message is";
+                return Err(Error::Value(text.into()).into());
+            }
+        }
+        let payload = Payload::new(payload)?;
+        self.core.check(payload.bytes(), Some(topic))?;
+        let message = net::Payload {
+            bytes: payload.bytes(),
+            lender: None,
+            kind,
+        };
+        self.hand_over(py, message, Some(topic), || Ok(Deadline::after(None)))?;
+        let stamp = py.detach(|| self.core.last_stamp())?;
+        objects::bytes(py, &stamp)
+    }
+}

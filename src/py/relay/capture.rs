@@ -1,0 +1,137 @@
+//! What `Relay` is made of: its arguments, and its capture.
+
+use crate::error::Result;
+use crate::net::relay::{Capture, Captured, Relay as Core};
+use crate::net::runtime::event_queue;
+use crate::py::convert::args;
+use crate::py::error::import;
+use crate::py::transcript::{detached_io, Transcript};
+use crate::transcript::background_writer::Progress;
+use crate::transcript::{self, BackgroundWriter, Entry, Format, Place, Sync};
+use crate::wire::message::Framing;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyCFunction};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Topics in a last-value cache that is asked for without a number.
+const USUAL_CACHE: usize = 10_000;
+
+/// What the last messages may take on their way to the capture, at least.
+const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Gives what is passed on to the thread that writes.
+pub(crate) struct TranscriptCapture(BackgroundWriter);
+
+impl Capture for TranscriptCapture {
+    fn take(&self, messages: Vec<Captured>) {
+        self.0.push(messages.into_iter().map(|message| Entry {
+            frames: message.frames,
+            framing: Framing::Plain,
+            // A relay has no topics of its own: they are named when the log is read.
+            topic_len: 0,
+            at_ns: message.at_ns,
+        }));
+    }
+}
+
+impl TranscriptCapture {
+    /// How far it is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.0.progress()
+    }
+
+    pub(crate) fn open(py: Python<'_>, capture: &Bound<'_, PyAny>, owner: u64) -> PyResult<Self> {
+        let transcript = if let Ok(transcript) = capture.cast::<Transcript>() {
+            Arc::clone(transcript.get().core())
+        } else {
+            let path: PathBuf = capture.extract()?;
+            let jsonl = path.extension().is_some_and(|end| end == "jsonl");
+            let format = if jsonl { Format::Jsonl } else { Format::Text };
+            let place = Place {
+                path,
+                sync: Sync::Os,
+                max_bytes: None,
+                keep: 1,
+            };
+            detached_io(py, |checkpoint| {
+                transcript::Transcript::open(place, format, checkpoint).map(Arc::new)
+            })?
+        };
+        transcript.check_open()?;
+        let recorder = BackgroundWriter::start(transcript, move |error| {
+            event_queue::tell_not_logged(owner, error.to_string());
+        })?;
+        Ok(Self(recorder))
+    }
+}
+
+/// One address or several; None is none.
+pub(crate) struct Addresses(pub(crate) Vec<String>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Addresses {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_none() {
+            return Ok(Self(Vec::new()));
+        }
+        Ok(Self(args::texts("an address", &object)?))
+    }
+}
+
+impl From<&str> for Addresses {
+    fn from(address: &str) -> Self {
+        Self(vec![address.to_owned()])
+    }
+}
+
+/// How many topics a last-value cache is to hold.
+pub(crate) struct Topics(pub(crate) usize);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(asked) = object.cast::<PyBool>() {
+            return Ok(Self(if asked.is_true() { USUAL_CACHE } else { 0 }));
+        }
+        let most = args::count("last_value_cache", object.extract()?, 0)?;
+        Ok(Self(most))
+    }
+}
+
+/// Closes the relay first, so that nothing comes any more while the rest is written.
+pub(crate) fn end(
+    core: &Core,
+    capture: Option<&TranscriptCapture>,
+    linger: Duration,
+) -> Result<()> {
+    core.close(Some(linger))?;
+    if let Some(keeper) = capture {
+        keeper.0.close(linger.max(CAPTURE_PATIENCE));
+    }
+    Ok(())
+}
+
+/// Has Python end a relay that captures before the program does, so that the last messages are kept.
+pub(crate) fn end_at_exit(
+    py: Python<'_>,
+    core: &Arc<Core>,
+    capture: &Arc<TranscriptCapture>,
+    linger: Duration,
+) -> PyResult<()> {
+    let (core, capture) = (Arc::downgrade(core), Arc::downgrade(capture));
+    let close = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
+        if let (Some(core), Some(capture)) = (core.upgrade(), capture.upgrade()) {
+            // Closed already, or a forked child's: either way there is nothing to end.
+            let _ = arguments.py().detach(|| end(&core, Some(&capture), linger));
+        }
+        Ok(())
+    })?;
+    let atexit = import(py, intern!(py, "atexit"))?;
+    atexit.call_method1(intern!(py, "register"), (close,))?;
+    Ok(())
+}

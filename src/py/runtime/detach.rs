@@ -1,0 +1,73 @@
+//! Waiting without the interpreter: the one way from Python into a call that may block.
+//!
+//! Invariant: nothing waits while attached, and no lock of the core is taken while attached except by
+//! trying.
+
+use crate::error::{Error, Result};
+use crate::net::{about_to_wait, fork_generation, Checkpoint};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::cell::Cell;
+
+/// Runs `wait` detached. On the main thread its checkpoint runs signal handlers; what a handler
+/// raises ends the wait and is raised here, unchanged.
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    wait: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    // Dropped when this thread has the interpreter again.
+    let waiting = about_to_wait()?;
+    let handles_signals = is_main_thread(py)?;
+    let mut raised = None;
+    let outcome = py.detach(|| {
+        let outcome = wait(&mut || {
+            if !handles_signals {
+                return Ok(());
+            }
+            #[allow(clippy::redundant_closure_for_method_calls)] // the path is not general enough
+            match Python::try_attach(|py| py.check_signals()) {
+                Some(Ok(())) => Ok(()),
+                Some(Err(error)) => {
+                    raised = Some(error);
+                    Err(Error::Interrupted)
+                }
+                None => Err(Error::Closed("the interpreter is ending".into())),
+            }
+        });
+        waiting.over();
+        outcome
+    });
+    drop(waiting);
+    match raised {
+        Some(error) => Err(error),
+        None => Ok(outcome?),
+    }
+}
+
+/// Python runs signal handlers in its main thread alone; the others need not take the
+/// interpreter every 50 ms to learn that.
+///
+/// Asked of Python once a thread: the thread that forks is its child's main thread.
+pub(crate) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+    }
+    let generation = fork_generation();
+    if let Some((_, known)) = KNOWN.get().filter(|(of, _)| *of == generation) {
+        return Ok(known);
+    }
+    let found = ask_for_main_thread(py)?;
+    KNOWN.set(Some((generation, found)));
+    Ok(found)
+}
+
+fn ask_for_main_thread(py: Python<'_>) -> PyResult<bool> {
+    static GET_IDENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static MAIN_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let mine = GET_IDENT.import(py, "threading", "get_ident")?.call0()?;
+    let main = MAIN_THREAD
+        .import(py, "threading", "main_thread")?
+        .call0()?;
+    mine.eq(main.getattr(intern!(py, "ident"))?)
+}

@@ -1,0 +1,172 @@
+//! Events on their way to Python: to an object's `on_event`, and to `logging`.
+//!
+//! A thread of Python's own reads them (`_events.run`), so that neither libzmq nor our
+//! housekeeping ever waits for the interpreter.
+
+use crate::net::runtime::event_queue::{self, Kind, SilenceCause};
+use crate::net::{about_to_wait, ended, Subscription};
+use crate::py::convert::objects;
+use crate::py::error::import;
+use crate::py::runtime::detach::detached;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// What objects were given as `on_event`, by their numbers.
+static CALLBACKS: LazyLock<Mutex<HashMap<u64, Py<PyAny>>>> = LazyLock::new(Mutex::default);
+
+fn callbacks() -> std::sync::MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
+    CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Called without the interpreter when there is an event and nobody reads.
+fn start_reader() {
+    // The end of the program waits for whoever holds this.
+    let Ok(_waiting) = about_to_wait() else {
+        return;
+    };
+    // There is nobody to tell why it failed; the next event tries again.
+    let started = Python::try_attach(|py| {
+        import(py, intern!(py, "zmqchat_rs._events"))?
+            .call_method0(intern!(py, "start"))
+            .map(drop)
+    });
+    if !matches!(started, Some(Ok(()))) {
+        event_queue::unread();
+    }
+}
+
+pub(crate) fn prepare() {
+    event_queue::on_first_event(start_reader);
+}
+
+/// An object's `on_event`, kept as long as this is: from before it is made until it is closed.
+pub(crate) struct Callback {
+    number: Option<u64>,
+}
+
+impl Callback {
+    /// Registers it, if there is one.
+    pub(crate) fn new(callback: Option<Py<PyAny>>) -> Self {
+        let number = callback.map(|callback| {
+            let number = event_queue::number();
+            // Nothing of Python runs under the lock.
+            let old = callbacks().insert(number, callback);
+            drop(old);
+            number
+        });
+        Self { number }
+    }
+
+    /// The number to tell events under.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Calls it no more.
+    pub(crate) fn forget(&self) {
+        if let Some(number) = self.number {
+            let old = callbacks().remove(&number);
+            drop(old);
+        }
+    }
+}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match subscription {
+        Subscription::Topic(topic) => objects::text(py, topic)?.into_any(),
+        Subscription::Prefix(prefix) => objects::bytes(py, prefix)?.into_any(),
+    })
+}
+
+/// Whether the program is ending.
+#[pyfunction]
+pub(crate) fn _ending() -> bool {
+    ended()
+}
+
+/// Says that the reading thread is gone: the next event starts another one.
+#[pyfunction]
+pub(crate) fn _stop_reading() {
+    event_queue::unread();
+}
+
+/// The next event, as the arguments of `_events.deliver`; None when the program ends.
+#[pyfunction]
+pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
+    let Some(event) = detached(py, |_| Ok(event_queue::next()))? else {
+        return Ok(None);
+    };
+    let details = objects::dict(py)?;
+    details.set_item("address", &event.address)?;
+    let kind = match &event.kind {
+        Kind::Connected => "connected",
+        Kind::Disconnected => "disconnected",
+        Kind::Silent { publishes, awaited } => {
+            details.set_item("publishes", publishes)?;
+            let awaited = match awaited {
+                SilenceCause::Link => "link",
+                SilenceCause::Anybody => "anybody",
+                SilenceCause::Nobody => "nobody",
+                SilenceCause::Refused => "refused",
+            };
+            details.set_item("awaited", awaited)?;
+            "silent"
+        }
+        Kind::NoRoom => "no room",
+        Kind::HandshakeFailed { publishes, why } => {
+            details.set_item("publishes", publishes)?;
+            details.set_item("why", why)?;
+            "handshake failed"
+        }
+        Kind::Loopback(name) => {
+            details.set_item("why", name)?;
+            "loopback"
+        }
+        Kind::CutOff(why) => {
+            details.set_item("why", why)?;
+            "cut off"
+        }
+        Kind::Subscribed(what) => {
+            details.set_item("subscription", subscription(py, what)?)?;
+            "subscribed"
+        }
+        Kind::Unsubscribed(what) => {
+            details.set_item("subscription", subscription(py, what)?)?;
+            "unsubscribed"
+        }
+        Kind::Lost { count, interrupted } => {
+            details.set_item("count", count)?;
+            details.set_item("interrupted", interrupted)?;
+            "lost"
+        }
+        Kind::Overflow(count) => {
+            details.set_item("count", count)?;
+            "overflow"
+        }
+        Kind::NotLogged(why) => {
+            details.set_item("why", why)?;
+            "not logged"
+        }
+    };
+    if !event.side.is_empty() {
+        details.set_item("side", event.side)?;
+    }
+    if event_queue::dropped() {
+        details.set_item("dropped", true)?;
+    }
+    details.set_item("kind", kind)?;
+    details.set_item("at_ns", event.at_ns)?;
+    let callback = callbacks()
+        .get(&event.owner)
+        .map(|callback| callback.clone_ref(py));
+    Ok(Some((callback, details).into_pyobject(py)?))
+}

@@ -1,0 +1,5 @@
+//! The interpreter: detaching from it, events for callbacks, the notebook cell that runs.
+
+pub(crate) mod detach;
+pub(crate) mod events;
+pub(crate) mod notebook_cell;

@@ -1,0 +1,128 @@
+//! How a forked child is recognised, at the price of one atomic load, and what it closes.
+//!
+//! Invariants: [`generation`] differs between a process and each of its forked children, so an
+//! object that remembers the generation of its making knows whether it was inherited. Comparing
+//! process ids would cost a system call for every message. On Linux a forked child owns none of the
+//! parent's network sockets: it closes them before `fork` returns.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// Which life of the process this is: 1, and one more after each fork that leads here.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Registers for each fork; called before the first object is made.
+pub(crate) fn watch() {
+    #[cfg(unix)]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the handlers use atomics, a lock that each child renews, and `close`; all of
+            // that is allowed after a fork.
+            unsafe {
+                libc::pthread_atfork(
+                    Some(before_fork),
+                    Some(after_fork_in_parent),
+                    Some(after_fork_in_child),
+                )
+            };
+        });
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn before_fork() {
+    sockets::before_fork();
+}
+
+#[cfg(unix)]
+extern "C" fn after_fork_in_parent() {
+    sockets::after_fork_in_parent();
+}
+
+#[cfg(unix)]
+extern "C" fn after_fork_in_child() {
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+    sockets::after_fork_in_child();
+}
+
+/// While it lives, a fork in another thread waits. A socket is opened and entered in the table, or
+/// removed from it and closed, within one.
+#[cfg(unix)]
+pub(crate) struct Held(());
+
+#[cfg(unix)]
+impl Held {
+    pub(crate) fn new() -> Self {
+        sockets::hold();
+        Self(())
+    }
+
+    /// A forked child is going to close this descriptor.
+    #[allow(clippy::unused_self)] // only while forks are held
+    pub(crate) fn enter(&self, descriptor: std::os::fd::RawFd) {
+        sockets::enter(descriptor);
+    }
+
+    /// This descriptor is about to be closed here.
+    #[allow(clippy::unused_self)] // only while forks are held
+    pub(crate) fn remove(&self, descriptor: std::os::fd::RawFd) {
+        sockets::remove(descriptor);
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Held {
+    fn drop(&mut self) {
+        sockets::allow();
+    }
+}
+
+/// The table of open sockets, which is kept beside libzmq (see `libzmq/src/descriptors.h`).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod sockets {
+    use std::ffi::c_int;
+
+    // SAFETY: defined in `libzmq/src/descriptors.h` and `libzmq/src/threads.h` with these types; they
+    // take no pointers, and use atomics and locks of their own.
+    unsafe extern "C" {
+        #[link_name = "zmqchat_hold_forks"]
+        pub(crate) safe fn hold();
+        #[link_name = "zmqchat_allow_forks"]
+        pub(crate) safe fn allow();
+        #[link_name = "zmqchat_enter_descriptor"]
+        pub(crate) safe fn enter(descriptor: c_int);
+        #[link_name = "zmqchat_remove_descriptor"]
+        pub(crate) safe fn remove(descriptor: c_int);
+        #[link_name = "zmqchat_before_fork"]
+        pub(crate) safe fn before_fork();
+        #[link_name = "zmqchat_after_fork_in_parent"]
+        pub(crate) safe fn after_fork_in_parent();
+        #[link_name = "zmqchat_after_fork_in_child"]
+        safe fn close_all();
+        #[link_name = "zmqchat_forget_reserve"]
+        safe fn forget_reserved_threads();
+    }
+
+    pub(crate) fn after_fork_in_child() {
+        close_all();
+        forget_reserved_threads();
+    }
+}
+
+/// Other systems have no table: a child keeps the descriptors that it inherited.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+mod sockets {
+    use std::ffi::c_int;
+
+    pub(crate) fn hold() {}
+    pub(crate) fn allow() {}
+    pub(crate) fn enter(_: c_int) {}
+    pub(crate) fn remove(_: c_int) {}
+    pub(crate) fn before_fork() {}
+    pub(crate) fn after_fork_in_parent() {}
+    pub(crate) fn after_fork_in_child() {}
+}
