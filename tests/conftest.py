@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 import pytest
 
-import parallel
-from interpreters import Finished, RunPython, Script, StartPython
-from patience import PATIENCE
+from tests.helpers import parallel
+from tests.helpers.scripts import Finished, RunPython, Script, StartPython
+from tests.helpers.timeouts import PATIENCE
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: runs while no other test does (see parallel.py)")
+    config.addinivalue_line("markers", "alone: no other test runs meanwhile (helpers/parallel.py)")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from patience import PATIENCE
+from tests.helpers.timeouts import PATIENCE
 from zmqchat_rs import Subscriber
 
 if TYPE_CHECKING:
-    from interpreters import RunPython, StartPython
+    from tests.helpers.scripts import RunPython, StartPython
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
 
@@ -96,7 +96,7 @@ def test_who_finds_no_room_is_hung_up_on_and_comes_in_later(
     bind = "127.0.0.1:0" if transport == "tcp" else f"ipc://@{name}"
     script = """
 import resource, sys
-from patience import until
+from tests.helpers.timeouts import until
 from zmqchat_rs import Publisher
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Callable, Iterator, Literal
 
 import pytest
 
-from faults.floods import ATTACKS, flooded
-from faults.footprint import resident_kib
-from faults.hostile import frame, until_closed
-from patience import PATIENCE, until
-from strangers import introduce
+from tests.helpers.floods import ATTACKS, flooded
+from tests.helpers.hostile_peers import frame, until_closed
+from tests.helpers.memory import resident_kib
+from tests.helpers.raw_peers import introduce
+from tests.helpers.timeouts import PATIENCE, until
 from zmqchat_rs import Publisher, Relay, Subscriber, _events
 
 if TYPE_CHECKING:
-    from interpreters import StartPython
+    from tests.helpers.scripts import StartPython
     from zmqchat_rs import Event
 
 MIB = 1024

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.hostile import attack, attacks, command, frame, until_closed
-from patience import PATIENCE, Background, until
-from strangers import introduce
+from tests.helpers.hostile_peers import attack, attacks, command, frame, until_closed
+from tests.helpers.raw_peers import introduce
+from tests.helpers.timeouts import PATIENCE, Background, until
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
-    from interpreters import RunPython, StartPython
+    from tests.helpers.scripts import RunPython, StartPython
     from zmqchat_rs import Event
 
 ATTACKS = 2_000

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from faults.scale import only_linux
-from patience import PATIENCE
+from tests.helpers.conditions import only_linux
+from tests.helpers.timeouts import PATIENCE
 
 if TYPE_CHECKING:
-    from interpreters import RunPython
+    from tests.helpers.scripts import RunPython
 
 pytestmark = only_linux
 
@@ -25,8 +25,8 @@ MARGIN = 2_500
 
 OPENING = """
 import json, logging, sys
-from faults.footprint import resident_kib, settled
-from patience import until
+from tests.helpers.memory import resident_kib, settled
+from tests.helpers.timeouts import until
 from zmqchat_rs import Publisher, Subscriber
 
 logging.getLogger("zmqchat_rs").setLevel(logging.ERROR)

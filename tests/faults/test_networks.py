@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
-from faults import cable, namespaces
-from faults.cable import Quality
-from faults.namespaces import Hosts, two_hosts
-from faults.scale import only_long
-from patience import Background, until
+from tests.helpers import network_cable, network_namespaces
+from tests.helpers.conditions import only_long
+from tests.helpers.network_cable import Quality
+from tests.helpers.network_namespaces import Hosts, two_hosts
+from tests.helpers.timeouts import Background, until
 
 if TYPE_CHECKING:
-    from interpreters import Script, StartPython
+    from tests.helpers.scripts import Script, StartPython
 
-_MISSING = namespaces.missing()
+_MISSING = network_namespaces.missing()
 pytestmark = pytest.mark.skipif(_MISSING is not None, reason=str(_MISSING))
 
 PORT = 5555
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 #: Publishes numbers until a line comes, then so many of them, tells what became of it, and ends.
 SPEAKS = """
     import ast, itertools, json, sys, threading
-    from faults.namespaces import enter
+    from tests.helpers.network_namespaces import enter
 
     host, address, options = sys.argv[1:]
     enter(host)
@@ -63,7 +63,7 @@ SPEAKS = """
 #: Tells every event, every hundredth message's number, and at the end all of them.
 HEARS = """
     import ast, json, sys
-    from faults.namespaces import enter
+    from tests.helpers.network_namespaces import enter
 
     host, address, options = sys.argv[1:]
     enter(host)
@@ -202,7 +202,7 @@ def test_a_brief_cut_costs_nothing(start_python: StartPython, hosts: Hosts, on_f
     assert lost == 0
 
 
-@pytest.mark.skipif(cable.missing() is not None, reason=str(cable.missing()))
+@pytest.mark.skipif(network_cable.missing() is not None, reason=str(network_cable.missing()))
 @pytest.mark.parametrize(
     "quality",
     [
@@ -225,7 +225,7 @@ def test_a_bad_link_loses_nothing_under_block(start_python: StartPython, quality
 #: line is not sent.
 CHATS = """
     import json, sys
-    from faults.namespaces import enter
+    from tests.helpers.network_namespaces import enter
 
     host, name, bind, peer = sys.argv[1:]
     enter(host)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from faults.stopping import stopped
-from patience import PATIENCE, Background, until
+from tests.helpers.stopped_process import stopped
+from tests.helpers.timeouts import PATIENCE, Background, until
 from zmqchat_rs import Message, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
-    from interpreters import RunPython, Script, StartPython
+    from tests.helpers.scripts import RunPython, Script, StartPython
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no such signals")
 

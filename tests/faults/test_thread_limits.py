@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from interpreters import RunPython
+    from tests.helpers.scripts import RunPython
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 # Each count in a child of its own: libzmq's threads are started once a process.
 _SCRIPT = """
 import asyncio, ctypes, errno, os, resource, socket, sys, threading, traceback
-from patience import until
+from tests.helpers.timeouts import until
 import zmqchat_rs.probe
 from zmqchat_rs import Chat, Message, Publisher, Relay, Subscriber, Transcript
 from zmqchat_rs import ZmqChatError, doctor

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from faults.scale import only_linux
-from patience import PATIENCE, Background, until
+from tests.helpers.conditions import only_linux
+from tests.helpers.timeouts import PATIENCE, Background, until
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 if TYPE_CHECKING:
-    from interpreters import RunPython, StartPython
+    from tests.helpers.scripts import RunPython, StartPython
 
 THREADS = 8
 EACH = 5_000
@@ -136,8 +136,8 @@ def test_closing_under_eight_busy_threads_ends_each_of_them(which: str, on_full:
 
 #: Two hundred come, hear one message, and go: some one by one, some by way of the last reference.
 CROWD = """
-from faults.footprint import settled
-from patience import until
+from tests.helpers.memory import settled
+from tests.helpers.timeouts import until
 from zmqchat_rs import Publisher, Subscriber
 
 COUNT = 200
@@ -184,7 +184,7 @@ def test_two_hundred_subscribers_come_and_go_and_leave_nothing_behind(
 #: A message is its number and a pattern that depends on it; sizes go from 8 bytes to 37.
 SENDS_MILLIONS = """
     import sys
-    from faults.millions import COUNT, payloads
+    from tests.helpers.numbered_payloads import COUNT, payloads
     from zmqchat_rs import Publisher
 
     with Publisher("127.0.0.1:0", on_full="block", linger=30) as publisher:
@@ -199,7 +199,7 @@ SENDS_MILLIONS = """
 def test_five_million_messages_arrive_exactly_once_in_order_and_unaltered(
     start_python: StartPython,
 ) -> None:
-    from faults.millions import COUNT, payloads
+    from tests.helpers.numbered_payloads import COUNT, payloads
 
     script = start_python(SENDS_MILLIONS)
     with Subscriber(script.line(), framing="raw") as subscriber:

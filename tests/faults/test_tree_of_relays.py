@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from faults import namespaces
+from tests.helpers import network_namespaces
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_MISSING = namespaces.missing()
+_MISSING = network_namespaces.missing()
 pytestmark = [
     pytest.mark.skipif(_MISSING is not None, reason=str(_MISSING)),
     pytest.mark.skipif(not (ROOT / "benches" / "scale.py").is_file(), reason="needs benches/"),

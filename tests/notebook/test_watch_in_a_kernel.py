@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="needs ipykernel")
 
-from kernels import Kernel, kernel
+from tests.helpers.kernels import Kernel, kernel
 from zmqchat_rs import Publisher
 
 if TYPE_CHECKING:

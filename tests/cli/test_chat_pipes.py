@@ -1,0 +1,225 @@
+"""`zmqchat chat` in a pipe: lines in are said, lines out are heard, all else is on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING, Callable, Iterator
+
+import pytest
+
+from tests.helpers.chats import Noticed, chat, proxied, texts
+from tests.helpers.stamps import stamp
+from tests.helpers.terminal import in_terminal, start, zmqchat
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Chat, Message, Publisher, Relay, Transcript, read_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.scripts import StartPython
+    from tests.helpers.terminal import Running
+
+
+@contextlib.contextmanager
+def piping(*words: str) -> Iterator[tuple[Running, Chat]]:
+    """Alice in a pipe and bob in this process, who hear each other."""
+    with chat("bob") as bob:
+        words = ("chat", "--name", "alice", *bob.addresses, *words, "--timestamps", "none")
+        with start(*words, "--bind", "127.0.0.1:0") as alice:
+            bob.connect(told_address(alice))
+            bob.wait_for_members(timeout=PATIENCE)
+            yield alice, bob
+
+
+def told_address(alice: Running) -> str:
+    found = re.search(r"zmqchat chat ([^\s\x1b]+)", alice.notice())
+    assert found
+    return found.group(1)
+
+
+def test_each_line_of_a_pipe_is_said_as_it_is() -> None:
+    with piping() as (alice, bob):
+        alice.type(b"Hello\n/quit is no command here\n\n\xff bytes\nno newline at the end")
+        alice.stdin.close()
+        assert texts(bob, 5) == [
+            "Hello",
+            "/quit is no command here",
+            "",
+            "\ufffd bytes",
+            "no newline at the end",
+        ]
+        assert alice.wait() == 0
+
+
+def test_a_long_line_stays_in_one_piece_in_a_pipe() -> None:
+    with piping() as (alice, bob):
+        text = " ".join(["word"] * 50)
+        bob.say(text)
+        assert alice.line() == f"lobby bob: {text}"
+
+
+def test_what_others_say_is_on_stdout_and_who_comes_and_goes_on_stderr() -> None:
+    with piping() as (alice, bob):
+        assert re.fullmatch("bob (came to|is in) lobby", alice.notice())
+        bob.say("Hello")
+        bob.me("waves")
+        assert [alice.line(), alice.line()] == ["lobby bob: Hello", "lobby * bob waves"]
+        bob.close()
+        # The connection's end and the good-bye are told by two threads.
+        last = sorted(alice.notice() for _ in range(2))
+        assert last[0] == "bob left lobby"
+        assert last[1].startswith("lost the connection to 127.0.0.1:")
+        assert alice.finish() == (0, "", "")
+
+
+def test_quiet_says_nothing_of_who_comes_and_goes() -> None:
+    with piping("--quiet") as (alice, bob):
+        bob.say("Hello")
+        assert alice.line() == "lobby bob: Hello"
+        assert alice.finish() == (0, "", "")
+
+
+def test_ctrl_c_ends_a_pipe_with_130_and_a_good_bye() -> None:
+    with piping() as (alice, bob):
+        alice.process.send_signal(signal.SIGINT)
+        assert alice.wait() == 130
+        until(lambda: bob.members == [], "the good-bye")
+
+
+def test_a_line_that_is_piped_reaches_those_who_wait_for_it(start_python: StartPython) -> None:
+    via = proxied(start_python)
+    noticed = Noticed()
+    with chat("bob", via=via, on_notice=noticed) as bob:
+        bob.wait_for_listeners(timeout=PATIENCE)
+        finished = zmqchat("chat", "--name", "alice", "--via", ",".join(via), stdin=b"Hello\n")
+        assert (finished.returncode, finished.stdout) == (0, b"")
+        assert texts(bob, 1) == ["Hello"]
+        noticed.wait("go", "alice")
+
+
+def test_a_pipe_without_peers_warns_and_ends_with_its_input() -> None:
+    finished = zmqchat("chat", "--name", "alice", "--bind", "127.0.0.1:0", stdin=b"Hello\n")
+    assert finished.returncode == 0
+    assert (
+        finished.stderr.decode()
+        .splitlines()[-1]
+        .startswith(
+            "zmqchat: no chat is connected yet: these lines may be lost. Others can connect to "
+            "your address: zmqchat chat 127.0.0.1:"
+        )
+    )
+
+
+def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    with start("chat", "--name", "alice", "--via", f"127.0.0.1:{port}") as alice:
+        assert alice.notice() == (
+            f"nobody at 127.0.0.1:{port}: refused. Start the relay there: zmqchat relay; or check "
+            "address and port."
+        )
+        with Relay(frontend=f"127.0.0.1:{port + 1}", backend=f"127.0.0.1:{port}"):
+            assert alice.notice() == f"connected to 127.0.0.1:{port}"
+        assert alice.notice().startswith(f"lost the connection to 127.0.0.1:{port}; ")
+        assert alice.finish() == (0, "", "")
+
+
+def test_a_relay_whose_frontend_is_unreachable_is_reported(free_port: Callable[[], int]) -> None:
+    with Publisher("127.0.0.1:0", linger=0) as half, chat("bob") as bob:
+        speak = f"127.0.0.1:{free_port()}"
+        via = f"{speak},{half.addresses[0]}"
+        with start("chat", "--name", "alice", "--via", via, *bob.addresses) as alice:
+            assert alice.notice().startswith("bob ")
+            assert alice.notice().startswith(f"cannot send to {speak}: refused. ")
+
+
+def test_it_ends_when_nobody_reads_any_more() -> None:
+    with piping() as (alice, bob):
+        bob.say("first")
+        assert alice.line() == "lobby bob: first"
+        assert alice.stdout is not None
+        alice.stdout.close()
+        bob.say("second")
+        assert alice.wait() == 0
+
+
+def test_what_is_said_is_logged_and_read_back(tmp_path: Path) -> None:
+    log = tmp_path / "chat.jsonl"
+    with piping("--log", str(log)) as (alice, bob):
+        alice.type(b"Hello\n")
+        assert texts(bob, 1) == ["Hello"]
+        bob.me("nods")
+        assert alice.line() == "lobby * bob nods"
+        assert alice.finish()[0] == 0
+    kept = [(one.topic, one.sender, one.kind, one.text) for one in read_transcript(log)]
+    assert kept == [("lobby", "alice", None, "Hello"), ("lobby", "bob", "action", "nods")]
+    shown = zmqchat("log", str(log), "--timestamps", "none").stdout.decode().splitlines()
+    assert shown == ["lobby alice: Hello", "lobby * bob nods"]
+
+
+def test_presence_that_a_relay_kept_is_neither_shown_nor_played(tmp_path: Path) -> None:
+    log = tmp_path / "relay.log"
+    with Transcript(log) as transcript:
+        for kind, text in (("come", ""), (None, "Hello"), ("here", ""), ("go", "")):
+            stamped = stamp(0, "lobby", kind=kind)
+            transcript.write(Message([f"lobby:{text}".encode(), stamped]))
+    for words in (("log", "--timestamps", "none"), ("replay", "--speed", "0")):
+        shown = zmqchat(*words, str(log)).stdout.decode().splitlines()
+        assert len(shown) == 1
+        assert shown[0].endswith("lobby alice: Hello")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
+def test_a_full_disk_is_told_once_and_the_chat_goes_on() -> None:
+    with piping("--log", "/dev/full") as (alice, bob):
+        assert alice.notice().startswith("bob ")
+        for word in ("one", "two"):
+            bob.say(word)
+            assert alice.line() == f"lobby bob: {word}"
+        assert alice.notice().startswith("not logged: ")
+        assert alice.finish() == (0, "", "")
+
+
+def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None:
+    words = ("chat", "--name", "alice", "--bind", "127.0.0.1:0")
+    with in_terminal(*words, NO_COLOR="1") as alice:
+        alice.expect("Ctrl\\+D leaves")
+        alice.type("/quit\r")
+        assert alice.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("lab-pc:99999",), "port"),
+        (("--room", "a b"), "topic"),
+        (("--name", ""), "name"),
+        (("--via", "a,b,c"), "not 3"),
+        (("--heartbeat", "0"), "from 0.05 to 86,400"),
+        (("--heartbeat", "1e300"), "from 0.05 to 86,400"),
+        (("--via", "pc:65535"), "there is none after 65535"),
+        (("--bind", "*:0", "--bind", "x:y"), "port"),
+    ],
+)
+def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], says: str) -> None:
+    finished = zmqchat("chat", "--name", "alice", *words)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert says in finished.stderr.decode()
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:
+    with chat("bob") as bob:
+        finished = zmqchat("chat", "--name", "alice", "--bind", bob.addresses[0])
+    assert finished.returncode == 1
+    assert "in use by" in finished.stderr.decode()
+    assert "--via 127.0.0.1" in finished.stderr.decode()
+
+
+def test_who_gives_no_name_has_his_login_name() -> None:
+    words = ("chat", "--bind", "127.0.0.1:0")
+    with chat("bob") as bob, start(*words, *bob.addresses, LOGNAME="zoe") as alice:
+        bob.connect(told_address(alice))
+        bob.wait_for_members(timeout=PATIENCE)
+        assert [one.name for one in bob.members] == ["zoe"]

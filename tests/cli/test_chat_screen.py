@@ -1,0 +1,411 @@
+"""`zmqchat chat` on a screen: what a person sees, types and completes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+from typing import TYPE_CHECKING, Callable, ContextManager, Iterator, Tuple
+
+import pytest
+import zmq
+
+from tests.helpers.chats import HEARTBEAT, chat, texts
+from tests.helpers.raw_peers import pyzmq
+from tests.helpers.screen import Screen
+from tests.helpers.stamps import hand_made
+from tests.helpers.terminal import CTRL_C, CTRL_D
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Chat, read_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WELCOME = "Ctrl+D leaves."
+LONG = "A line that is longer than the screen is wide goes on in the next row, word by word. " * 3
+
+
+def address_of(screen: Screen) -> str:
+    """What others are told to type."""
+    told = re.compile(r"zmqchat chat ([^\s\x1b]+)")
+    screen.until(lambda: told.search(screen.text) and WELCOME in screen.text, "the address")
+    found = told.search(screen.text)
+    assert found
+    return found.group(1)
+
+
+Talking = Callable[..., ContextManager[Tuple[Screen, Chat]]]
+
+
+@pytest.fixture
+def talking(free_port: Callable[[], int]) -> Talking:
+    """Alice at a screen and bob in this process, who hear each other."""
+
+    @contextlib.contextmanager
+    def talk(
+        *words: str, columns: int = 80, lines: int = 24, **changes: str
+    ) -> Iterator[tuple[Screen, Chat]]:
+        mine = f"127.0.0.1:{free_port()}"
+        with chat("bob", peers=mine) as bob:
+            words = ("chat", "--name", "alice", *bob.addresses, "--bind", mine, *words)
+            changes = {"NO_COLOR": "1", **changes}
+            with Screen(
+                *words, "--timestamps", "none", columns=columns, lines=lines, **changes
+            ) as alice:
+                bob.wait_for_members(timeout=PATIENCE)
+                noticed = re.compile(r"bob\s+(came\s+to|is\s+in)")
+                alice.until(lambda: noticed.search(alice.text), "bob to be noticed")
+                yield alice, bob
+
+    return talk
+
+
+def test_three_people_chat_while_one_of_them_types() -> None:
+    words = ("--bind", "127.0.0.1:0", "--timestamps", "none")
+    # Tall, so that all of it stays on the screen.
+    with Screen("chat", "--name", "alice", *words, lines=90, NO_COLOR="1") as alice:
+        first = address_of(alice)
+        with Screen("chat", "--name", "bob", first, *words, lines=90, NO_COLOR="1") as bob:
+            second = address_of(bob)
+            with Screen("chat", "--name", "carol", first, second, *words, NO_COLOR="1") as carol:
+                third = address_of(carol)
+                for screen, addresses in ((alice, (second, third)), (bob, (third,))):
+                    for address in addresses:
+                        screen.type(f"/connect {address}\r")
+                alice.shows("bob ", "carol ")
+                bob.shows("alice ", "carol ")
+                carol.shows("alice ", "bob ")
+                alice.type("Half a line that is not fin")
+                alice.bottom("lobby> Half a line that is not fin")
+                for number in range(30):
+                    bob.type(f"from bob {number}\r")
+                    carol.type(f"from carol {number}\r")
+                alice.shows("lobby bob: from bob 29", "lobby carol: from carol 29")
+                # It is still there, on a line of its own, with the cursor behind it.
+                alice.bottom("lobby> Half a line that is not fin")
+                assert alice.cursor == (len(alice.rows) - 1, len(alice.rows[-1]))
+                assert sum("Half a line" in row for row in alice.rows) == 1
+                alice.type("ished\r")
+                said = "lobby alice: Half a line that is not finished"
+                for screen in (alice, bob, carol):
+                    screen.shows(said)
+                    screen.bottom("lobby>")
+                shown = [row for row in bob.rows if row.startswith("lobby carol: from")]
+                assert shown == [f"lobby carol: from carol {n}" for n in range(30 - len(shown), 30)]
+
+
+def test_one_s_own_line_is_shown_like_the_others(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("Hello\r")
+        assert texts(bob, 1) == ["Hello"]
+        alice.shows("lobby alice: Hello")
+        bob.say("Hi")
+        alice.shows("lobby bob: Hi")
+        alice.bottom("lobby>")
+
+
+def test_what_is_typed_before_the_line_is_there_stands_in_it() -> None:
+    with Screen("chat", "--name", "alice", "--bind", "127.0.0.1:0", NO_COLOR="1") as alice:
+        alice.type("early")
+        alice.shows(WELCOME)
+        alice.bottom("lobby> early")
+        assert not [row for row in alice.rows[:-1] if "early" in row]
+        alice.type(f"{CTRL_C}/quit\r")
+        assert alice.wait() == 0
+
+
+def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("never said")
+        alice.bottom("lobby> never said")
+        alice.type(CTRL_C)
+        alice.bottom("lobby>")
+        alice.type("said\r")
+        assert texts(bob, 1) == ["said"]
+        alice.type(CTRL_C)
+        alice.shows("(Ctrl+D or /quit leaves)")
+        alice.type(CTRL_D)
+        assert alice.wait() == 0
+        until(lambda: bob.members == [], "the good-bye")
+        assert "Traceback" not in alice.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_is_a_good_bye_as_well(talking: Talking, number: int) -> None:
+    with talking() as (alice, bob):
+        alice.type("half")
+        alice.bottom("lobby> half")
+        alice.process.send_signal(number)
+        assert alice.wait() == 128 + number
+        until(lambda: bob.members == [], "the good-bye")
+        assert "Traceback" not in alice.text
+
+
+def test_an_interrupt_from_elsewhere_clears_the_line_like_the_key(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("never said")
+        alice.bottom("lobby> never said")
+        alice.process.send_signal(signal.SIGINT)
+        alice.bottom("lobby>")
+        alice.type("said\r")
+        assert texts(bob, 1) == ["said"]
+
+
+def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    with talking() as (alice, bob):
+        alice.type("/help\r")
+        alice.shows("/who [ROOM]", "/room [NAME]", "/me ACTION", "/log [FILE]", "/quit", "//text")
+        alice.type("/who\r")
+        alice.shows("lobby bob (127.0.0.1, heard ")
+        alice.type("/me waves\r")
+        heard = bob.recv(timeout=PATIENCE)
+        assert (heard.kind, heard.text) == ("action", "waves")
+        alice.shows("lobby * alice waves")
+        alice.type("//etc is a folder\r")
+        assert texts(bob, 1) == ["/etc is a folder"]
+        alice.type(f"/log {log}\r")
+        alice.shows_wrapped(f"logging to {log}; /log off stops it")
+        alice.type("kept\r")
+        assert texts(bob, 1) == ["kept"]
+        bob.say("this, too")
+        alice.shows("lobby bob: this, too")
+        alice.type("/log off\r")
+        alice.shows_wrapped(f"stopped logging to {log}")
+        alice.type("not kept\r")
+        alice.shows("lobby alice: not kept")
+        alice.type("/room team1\r")
+        alice.bottom("team1>")
+        alice.shows("you speak in team1, and hear lobby")
+        bob.join("team1")
+        bob.wait_for_members(room="team1", timeout=PATIENCE)
+        alice.type("here\r")
+        assert [(one.topic, one.text) for one in (bob.recv(), bob.recv())] == [
+            ("lobby", "not kept"),
+            ("team1", "here"),
+        ]
+        alice.type("/leave\r")
+        alice.bottom("lobby>")
+        alice.type("/quit\r")
+        assert alice.wait() == 0
+    kept = [(one.sender, one.text) for one in read_transcript(log)]
+    assert kept == [("alice", "kept"), ("bob", "this, too")]
+
+
+def test_commands_that_do_nothing_say_why(talking: Talking) -> None:
+    with talking() as (alice, _):
+        alice.type("/who team1\r")
+        alice.shows("you are not in team1: type /room team1 to join it")
+        alice.type("/log off\r")
+        alice.shows("not logging; /log FILE starts it")
+
+
+def test_long_lines_and_notices_wrap_at_words_under_the_text(talking: Talking) -> None:
+    with talking(columns=40) as (alice, bob):
+        bob.say("one two three four five six seven eight nine")
+        alice.shows(
+            "lobby bob: one two three four five six\n           seven eight nine",
+        )
+        alice.type("ten eleven twelve thirteen fourteen\r")
+        alice.shows("lobby alice: ten eleven twelve thirteen\n             fourteen")
+        alice.type("/who not-my-room\r")
+        alice.shows("you are not in not-my-room: type /room\n  not-my-room to join it")
+        alice.resize(60, 24)
+        bob.say("one two three four five six seven eight nine")
+        alice.shows("lobby bob: one two three four five six seven eight nine")
+
+
+def test_a_plain_line_has_its_name_once() -> None:
+    words = ("--plain", "--bind", "127.0.0.1:0", "--timestamps", "none")
+    with Screen("chat", "--name", "alice", *words, NO_COLOR="1") as alice:
+        address = address_of(alice)
+        with pyzmq(zmq.SUB) as (reader, _):
+            reader.connect(f"tcp://{address}")
+            reader.subscribe("lobby:")
+            while not reader.poll(200):
+                alice.type("hello\r")
+            assert reader.recv_string() == "lobby:alice: hello"
+            alice.shows("\nlobby: alice: hello\n")
+            alice.type("/me waves\r")
+            alice.shows("\nlobby: * alice waves\n")
+        assert "alice: alice" not in alice.text
+        assert "alice: *" not in alice.text
+
+
+def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
+    free_port: Callable[[], int],
+) -> None:
+    ours, theirs = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    words = ("--heartbeat", str(2 * HEARTBEAT), "--timestamps", "none")
+    warning = "(no presence of bob: this line may not arrive there)"
+    with Screen("chat", "--name", "alice", theirs, "--bind", ours, *words) as alice, Screen(
+        "chat", "--name", "bob", ours, "--bind", theirs, *words
+    ) as bob:
+        bob.until(lambda: re.search(r"alice (came to|is in) lobby", bob.text), "alice")
+        alice.until(lambda: re.search(r"bob (came to|is in) lobby", alice.text), "bob")
+        alice.type("one\r")
+        bob.shows("lobby alice: one")
+        # Its connection stays, as after a cable was cut.
+        bob.process.send_signal(signal.SIGSTOP)
+        alice.shows("bob is lost")
+        for line in ("two", "three"):
+            alice.type(f"{line}\r")
+            alice.shows(f"alice: {line}\n{warning}")
+        bob.process.send_signal(signal.SIGCONT)
+        alice.shows("bob is in lobby")
+        alice.type("four\r")
+        alice.type("five\r")
+        bob.shows("lobby alice: five")
+        alice.shows("lobby alice: four\nlobby alice: five")
+
+
+def test_lost_lines_are_reported_with_the_member_and_the_cause() -> None:
+    with hand_made() as bob:
+        words = ("--bind", "127.0.0.1:0")
+        with Screen("chat", "--name", "alice", bob.address, *words, columns=120) as alice:
+            bob.wait()
+            bob.send(0, 2, topic="lobby", **{"from": "bob"})
+            alice.shows(
+                "1 line of bob lost: read too slowly, or a connection between the "
+                "publisher and a relay was interrupted"
+            )
+
+
+def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        for typed, answer in (
+            ("/whho", "there is no /whho: /help lists what there is; //whho says it"),
+            ("/room a b", "topic"),
+            ("/leave nowhere", "you are not in 'nowhere'"),
+            ("/leave", "lobby is your only room"),
+            ("/me", "say what you do"),
+            ("/connect 1:99999", "port"),
+            ("/log /no/such/folder/x", "cannot "),
+        ):
+            alice.type(f"{typed}\r")
+            alice.shows(answer)
+        alice.type("said\r")
+        assert texts(bob, 1) == ["said"]
+
+
+def test_commands_rooms_and_names_are_completed(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        for typed, completed in (
+            ("/wh", "/who"),
+            ("/room lob", "/room lobby"),
+            ("bo", "bob:"),
+            ("are you there, bo", "are you there, bob"),
+        ):
+            alice.type(f"{typed}\t")
+            alice.bottom(f"lobby> {completed}")
+            alice.type(CTRL_C)
+            alice.bottom("lobby>")
+        # Of several the common part is inserted, and a menu shows them.
+        alice.type("/l\t")
+        alice.shows("/leave", "/log")
+        alice.type("o\t")
+        alice.bottom("lobby> /log")
+        alice.type(f"{CTRL_C}said\r")
+        assert texts(bob, 1) == ["said"]
+
+
+def test_the_arrow_keys_bring_back_what_was_said(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("one\r")
+        alice.type("two\r")
+        assert texts(bob, 2) == ["one", "two"]
+        alice.shows("lobby alice: two")
+        alice.bottom("lobby>")
+        alice.type("\x1b[A\x1b[A")
+        alice.bottom("lobby> one")
+        alice.type("\r")
+        assert texts(bob, 1) == ["one"]
+
+
+def test_what_is_pasted_in_several_lines_is_several_messages(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("\x1b[200~one\n\ntwo\x1b[201~\r")
+        assert texts(bob, 2) == ["one", "two"]
+
+
+UNUSUAL = [
+    "emoji \U0001f469\u200d\U0001f4bb \U0001f44d\U0001f3fd end",
+    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
+    "combining e\u0301\u0323\u0308 n\u0303 end",
+    "\u5bbd\u5b57\u7b26 wide " * 12,
+    LONG.strip(),
+]
+
+
+@pytest.mark.parametrize("columns", [80, 10])
+@pytest.mark.parametrize("text", UNUSUAL)
+def test_unusual_text_and_a_narrow_terminal_break_nothing(
+    talking: Talking, text: str, columns: int
+) -> None:
+    with talking(columns=columns, lines=60) as (alice, bob):
+        alice.type(text)
+        bob.say("comes in")
+        alice.until(lambda: "comes in" in alice.text.replace(" " * 3, ""), "bob's line")
+        alice.type("\r")
+        assert texts(bob, 1) == [text]
+        bob.say(text)
+        alice.type("after\r")
+        assert texts(bob, 1) == ["after"]
+        alice.bottom("lobby>" if columns == 80 else ">")
+        assert "Traceback" not in alice.text
+
+
+def test_bytes_that_are_no_text_are_said_all_the_same(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("caf\udce9 \u20ac\r")
+        assert texts(bob, 1) == ["caf\ufffd \u20ac"]
+
+
+def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> None:
+    mine = f"127.0.0.1:{free_port()}"
+    words = ("--bind", mine, "--heartbeat", "0.2")
+    with Screen("chat", "--name", "alice", *words) as alice:
+        alice.shows("You hear nobody yet")
+        with chat("bob", peers=mine):
+            alice.shows("127.0.0.1 hears you, and you do not hear it: /connect 127.0.0.1")
+
+
+def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        alice.type("half a line")
+        alice.bottom("lobby> half a line")
+        alice.resize(40, 24)
+        bob.say("Hello")
+        alice.shows("lobby bob: Hello")
+        alice.bottom("lobby> half a line")
+
+
+def test_what_a_stranger_sends_cannot_drive_the_screen(talking: Talking) -> None:
+    with talking() as (alice, bob):
+        bob.say("\x1b[2J\x1b]0;title\x07\nforged line \u202e")
+        alice.shows(r"lobby bob: \x1b[2J\x1b]0;title\x07\nforged line \u202e")
+
+
+def test_a_name_has_its_colour_where_there_is_some(talking: Talking) -> None:
+    with talking(NO_COLOR="", FORCE_COLOR="1") as (alice, bob):
+        bob.say("Hello")
+        alice.shows("lobby bob: Hello")
+        row = next(y for y, text in enumerate(alice._screen.display) if "bob: Hello" in text)
+        colors = {alice._screen.buffer[row][x].fg for x in range(6, 9)}
+        assert len(colors) == 1
+        assert colors != {"default"}
+
+
+def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
+    free_port: Callable[[], int],
+) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
+        alice.shows(f"nobody at {nowhere}: refused.")
+        alice.type("Hello\r")
+        alice.shows("(no subscriber in lobby yet: this line was not delivered)")
+        with chat("bob", bind=nowhere) as bob:
+            alice.shows(f"connected to {nowhere}", "bob came to lobby")
+            bob.say("Hi")
+            alice.shows("bob: Hi")
+        alice.shows("bob left lobby", f"lost the connection to {nowhere}")

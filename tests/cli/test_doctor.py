@@ -1,0 +1,111 @@
+"""`zmqchat doctor`: its lines, its exit codes, and that no stranger drives the terminal."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from tests.helpers.raw_peers import BRIEF
+from tests.helpers.terminal import in_terminal, start, zmqchat
+from tests.helpers.timeouts import PATIENCE
+
+if TYPE_CHECKING:
+    from zmqchat_rs import Publisher
+
+
+def test_the_command_prints_a_line_a_check_and_ends_with_0(publisher: Publisher) -> None:
+    finished = zmqchat("doctor", publisher.addresses[0])
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    lines = finished.stdout.decode().splitlines()
+    assert all(line.split()[0] in ("ok", "warning") for line in lines)
+    assert any("XPUB" in line for line in lines)
+
+
+def test_the_command_ends_with_1_when_something_failed(free_port: Callable[[], int]) -> None:
+    finished = zmqchat("doctor", f"127.0.0.1:{free_port()}")
+    assert (finished.returncode, finished.stderr) == (1, b"")
+    last = finished.stdout.decode().splitlines()[-1]
+    assert last.startswith("failed   TCP connection")
+    assert "refused" in last
+
+
+def test_the_command_s_json_is_one_object(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    finished = zmqchat("doctor", f"127.0.0.1:{port}", "--json")
+    assert finished.returncode == 1
+    (line,) = finished.stdout.decode().splitlines()
+    told = json.loads(line)
+    assert told["ok"] is False
+    assert (told["probe"]["reason"], told["probe"]["port"]) == ("refused", port)
+    assert told["checks"][-1]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("127.0.0.1:99999",), "99999"),
+        (("*",), "every interface"),
+        (("127.0.0.1", "--timeout", "0"), "timeout"),
+        (("127.0.0.1", "--timeout", "soon"), "soon"),
+    ],
+)
+def test_what_can_never_work_is_wrong_usage(words: tuple[str, ...], says: str) -> None:
+    finished = zmqchat("doctor", *words)
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert says in finished.stderr.decode().splitlines()[-1]
+
+
+def test_the_command_is_coloured_in_a_terminal_and_not_in_a_pipe(publisher: Publisher) -> None:
+    address = publisher.addresses[0]
+    with in_terminal("doctor", address) as terminal:
+        assert terminal.wait() == 0
+    assert "\x1b[32mok\x1b[0m " in terminal.text
+    assert b"\x1b" not in zmqchat("doctor", address).stdout
+    assert b"\x1b[32mok" in zmqchat("doctor", address, "--color", "always").stdout
+    assert b"\x1b" not in zmqchat("doctor", address, "--color", "never", FORCE_COLOR="1").stdout
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--color", "always")])
+def test_nothing_that_a_stranger_says_drives_the_terminal(form: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as rude:
+        port = str(rude.getsockname()[1])
+        with start("doctor", f"127.0.0.1:{port}", "--timeout", "20", *form) as command:
+            rude.settimeout(PATIENCE)
+            connection, _ = rude.accept()
+            with connection:
+                connection.sendall("\x1b]0;mine\x07\x9b2J\u202e\x7f\r\nok all is well".encode())
+                code, out, errors = command.finish()
+    assert (code, errors) == (1, "")
+    shown = out.replace("\x1b[32m", "").replace("\x1b[33m", "").replace("\x1b[1;31m", "")
+    shown = shown.replace("\x1b[0m", "").replace("\n", "")
+    assert shown.isprintable()
+    assert "mine" in shown
+    assert not any(line.startswith("ok all") for line in out.splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
+def test_nor_does_an_address_that_was_pasted() -> None:
+    finished = zmqchat("doctor", "ipc:///nowhere/a\u202eb")
+    assert finished.returncode == 1
+    assert r"/nowhere/a\u202eb" in finished.stdout.decode()
+
+
+def test_the_command_waits_no_longer_than_it_is_told_to() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        finished = zmqchat("doctor", f"127.0.0.1:{port}", "--timeout", str(BRIEF))
+    assert finished.returncode == 1
+    assert b"says nothing" in finished.stdout
+
+
+def test_the_command_s_help_has_an_example_and_fits_80_columns() -> None:
+    finished = zmqchat("doctor", "--help")
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    lines = finished.stdout.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("example") for line in lines)
+    assert b"doctor" in zmqchat("--help").stdout

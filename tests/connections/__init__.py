@@ -1,0 +1,1 @@
+"""Addresses, names, peers, connection events, the warning about silence, and diagnostics."""

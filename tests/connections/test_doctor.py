@@ -1,0 +1,472 @@
+"""`doctor`: every trouble of a first lesson is found, named, and met with what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+import zmq
+
+import zmqchat_rs
+from tests.helpers.raw_peers import BRIEF, SIGNATURE, resolves, says, server
+from tests.helpers.timeouts import PATIENCE
+from zmqchat_rs import Check, Publisher, Report, Subscriber, _doctor, _port
+
+if TYPE_CHECKING:
+    from tests.helpers.scripts import RunPython, StartPython
+
+LINUX = sys.platform.startswith("linux")
+
+
+def doctor(host: str | None = None, **options: Any) -> Report:
+    report = zmqchat_rs.doctor(host, **{"timeout": PATIENCE, **options})
+    assert isinstance(report, Report)
+    assert report.ok is all(check.status != "failed" for check in report.checks)
+    return report
+
+
+def the(title: str, report: Report) -> Check:
+    (check,) = (check for check in report.checks if check.title == title)
+    return check
+
+
+def the_failure(report: Report) -> Check:
+    (check,) = (check for check in report.checks if check.status == "failed")
+    return check
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+# ---- the package's face
+
+
+def test_importing_the_package_leaves_the_doctor_at_home(run_python: RunPython) -> None:
+    done = run_python("""
+        import sys
+        before = set(sys.modules)
+        import zmqchat_rs
+        after = set(sys.modules) - before
+        assert "doctor" in dir(zmqchat_rs)
+        assert not {"socket", "json", "ssl", "typing", "zmqchat_rs._doctor"} & after, after
+        from zmqchat_rs import doctor
+        import zmqchat_rs._doctor
+        assert doctor is zmqchat_rs.doctor is zmqchat_rs._doctor.doctor
+        assert "ssl" not in sys.modules
+    """)
+    assert done.code == 0, done.stderr
+
+
+def test_what_the_package_has_not_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nurse"):
+        zmqchat_rs.nurse  # noqa: B018
+
+
+def test_a_report_is_text_for_people_and_data_for_programs(publisher: Publisher) -> None:
+    report = doctor(publisher.addresses[0])
+    lines = str(report).splitlines()
+    assert len(lines) == len(report.checks)
+    assert repr(report) == str(report)
+    for line, check in zip(lines, report.checks):
+        assert line.startswith(f"{check.status:8} {check.title}")
+        assert check.detail in line
+        assert check.advice in line
+    data = json.loads(json.dumps(report.to_dict()))
+    assert data["ok"] is report.ok
+    assert [each["title"] for each in data["checks"]] == [check.title for check in report.checks]
+    assert data["probe"]["socket_type"] == "XPUB"
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_that_can_never_be_raises(port: int) -> None:
+    with pytest.raises(ValueError, match="1 to 65535"):
+        zmqchat_rs.doctor(port=port)
+
+
+@pytest.mark.parametrize("port", ["5555", True, 5555.5])
+def test_a_port_that_is_no_number_raises(port: Any) -> None:
+    with pytest.raises(TypeError, match="port is a whole number, not "):
+        zmqchat_rs.doctor(port=port)
+
+
+def test_a_time_that_is_no_number_raises() -> None:
+    with pytest.raises(TypeError, match="timeout is a number, not str"):
+        zmqchat_rs.doctor("127.0.0.1", timeout="4")  # type: ignore[arg-type]
+
+
+# ---- this laptop
+
+
+def test_the_versions_are_told(free_port: Callable[[], int]) -> None:
+    report = doctor(port=free_port())
+    assert report.ok
+    assert report.probe is None
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert the("Python", report).detail == f"{python}, {sys.executable}"
+    told = the("zmqchat_rs", report).detail
+    assert told.startswith(f"{zmqchat_rs.__version__} with libzmq 4.3.5")
+    assert "CURVE" in told
+
+
+def test_a_free_port_is_ok(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    check = the(f"port {port}", doctor(port=port))
+    assert (check.status, check.detail) == ("ok", "free for a publisher")
+    with Publisher(f"127.0.0.1:{port}"):
+        pass  # the look has not taken it
+
+
+def test_a_port_held_by_a_publisher_is_a_warning(publisher: Publisher) -> None:
+    port = port_of(publisher.addresses[0])
+    report = doctor(port=port)
+    check = the(f"port {port}", report)
+    assert check.status == "warning"
+    assert "in use by a publisher" in check.detail
+    assert f"zmqchat sub 127.0.0.1:{port}" in check.advice
+    assert f"--bind '*:{port + 1}'" in check.advice
+    if LINUX:
+        assert f"this very program (pid {os.getpid()})" in check.detail
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::"])
+def test_a_port_held_by_another_program_is_a_failure_that_names_it(
+    address: str, start_python: StartPython
+) -> None:
+    if not LINUX and address != "127.0.0.1":
+        pytest.skip("other systems have no such address, or let both have the port")
+    if address == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("this machine speaks no IPv6")
+    script = start_python(
+        """
+        import socket, sys
+        both = sys.argv[1] == "::"
+        family = socket.AF_INET6 if both else socket.AF_INET
+        where = (sys.argv[1], 0)
+        with socket.create_server(where, family=family, dualstack_ipv6=both) as listener:
+            print(listener.getsockname()[1])
+            sys.stdin.readline()
+        """,
+        address,
+    )
+    told = script.line()
+    report = doctor(port=int(told), timeout=1)
+    check = the_failure(report)
+    assert check.title == f"port {told}"
+    assert f"--bind '*:{int(told) + 1}'" in check.advice
+    if LINUX:
+        assert f"(pid {script.pid})" in check.detail
+        assert Path(f"/proc/{script.pid}/comm").read_text().strip() in check.detail
+    script.say("enough")
+    assert script.finish().code == 0
+    assert the(f"port {told}", doctor(port=int(told))).status == "ok"
+
+
+def test_who_holds_a_port_is_not_always_told(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_port, "_PROC", tmp_path)
+    port = port_of(publisher.addresses[0])
+    assert "another program" in the(f"port {port}", doctor(port=port)).detail
+
+
+@pytest.mark.skipif(not LINUX, reason="reads /proc")
+def test_of_another_user_s_program_the_user_is_told(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_port, "_holds", lambda *_: False)  # what another user's processes say
+    holder = _port.holder_of(port_of(publisher.addresses[0]))
+    assert holder is not None
+    assert holder.pid is None
+    assert holder.who.startswith("a program of the user ")
+    assert holder.address == "127.0.0.1"
+
+
+def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -> None:
+    port = port_of(publisher.addresses[0])
+    assert the(f"port {port}", doctor(publisher.addresses[0])).status == "ok"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        report = doctor(f"127.0.0.1:{port}", timeout=BRIEF)
+    assert the(f"port {port}", report).status == "warning"
+    assert the_failure(report).title == "ZeroMQ greeting"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "status", "says"),
+    [
+        ([("127.0.0.1", "lo", "loopback")], "warning", "not on a network"),
+        ([], "warning", "not on a network"),
+        ([("172.17.0.1", "docker0", "virtual")], "warning", "docker0"),
+        ([("169.254.3.4", "eth0", "lan")], "warning", "169.254.3.4"),
+        ([("192.168.1.12", "wlan0", "lan"), ("127.0.0.1", "lo", "loopback")], "ok", "wlan0"),
+    ],
+)
+def test_the_network_is_told(
+    addresses: list[tuple[str, str, str]],
+    status: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [dict(zip(("address", "interface", "kind"), each)) for each in addresses]
+    monkeypatch.setattr(_doctor, "local_addresses", lambda: rows)
+    check = _doctor._network()
+    assert check.status == status
+    assert says in check.detail
+    assert ("zmqchat ip" in check.advice) is (status == "warning")
+
+
+@pytest.mark.parametrize(
+    ("conda", "expected"),
+    [
+        (("zmqchat", "/here"), ("ok", "conda's 'zmqchat'")),
+        (("/home/me/envs/zmqchat", "/here"), ("ok", "conda's 'zmqchat'")),
+        (("base", "/here"), ("warning", "wrong environment")),
+        (("zmqchat", "/elsewhere"), ("warning", "wrong environment")),
+        ((None, "/elsewhere"), ("ok", "no conda")),
+    ],
+)
+def test_a_wrong_conda_environment_is_a_warning(
+    conda: tuple[str | None, str], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, prefix = conda
+    status, says = expected
+    monkeypatch.setattr(sys, "base_prefix", "/here")
+    monkeypatch.setattr(sys, "prefix", "/here")
+    monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
+    if name is not None:
+        monkeypatch.setenv("CONDA_DEFAULT_ENV", name)
+    monkeypatch.setenv("CONDA_PREFIX", prefix)
+    check = _doctor._conda()
+    assert check.status == status
+    assert says in check.detail
+    assert ("conda activate zmqchat" in check.advice) is (status == "warning")
+
+
+def test_a_conda_environment_that_was_not_activated_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
+    assert _doctor._conda().status == "warning"
+
+
+def test_a_virtual_environment_needs_no_conda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_DEFAULT_ENV", "base")
+    monkeypatch.setattr(sys, "base_prefix", "/elsewhere")
+    assert _doctor._conda().status == "ok"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a command with a shebang")
+def test_a_shell_that_finds_another_zmqchat_is_in_the_wrong_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = _doctor._command()
+    assert check.status == "warning"
+    assert "python -m zmqchat_rs" in check.advice
+    command = tmp_path / "zmqchat"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    check = _doctor._command()
+    assert check.status == "warning"
+    assert "wrong environment" in check.detail
+    assert str(command) in check.detail
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert _doctor._command().status == "ok"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other folders and scripts there")
+@pytest.mark.parametrize(
+    ("shell", "script"), [("/bin/bash", "activate"), ("/usr/bin/fish", "activate.fish")]
+)
+def test_in_a_virtual_environment_its_own_activation_is_advised(
+    shell: str, script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "lab env"
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(sys, "executable", str(prefix / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SHELL", shell)
+    advice = _doctor._command().advice
+    assert f"source '{prefix}/bin/{script}'" in advice
+    assert "conda" not in advice
+    other = tmp_path / "zmqchat"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    check = _doctor._command()
+    assert "wrong environment" in check.detail
+    assert f"source '{prefix}/bin/{script}'" in check.advice
+
+
+def test_in_a_conda_environment_its_own_activation_is_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "envs" / "course"
+    (prefix / "conda-meta").mkdir(parents=True)
+    for name in ("prefix", "base_prefix"):
+        monkeypatch.setattr(sys, name, str(prefix))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "conda activate course" in _doctor._command().advice
+
+
+@pytest.mark.parametrize("name", ["zmqchat_rs.py", "zmqchat.py", "zmqchat_rs/__init__.py"])
+def test_a_file_that_shadows_the_package_is_a_failure(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("print('mine')\n")
+    monkeypatch.chdir(tmp_path)
+    failure = the_failure(Report(tuple(_doctor._shadows())))
+    assert failure.title == "shadowed import"
+    assert f"{tmp_path / name.partition('/')[0]} is imported in place of the package" in str(
+        failure
+    )
+    assert "Rename it, for example to my_zmqchat" in failure.advice
+
+
+def test_zmqchat_doctor_finds_the_file_beside_a_script_whose_import_fails(tmp_path: Path) -> None:
+    (tmp_path / "zmqchat_rs.py").write_text("print('mine')\n")
+    (tmp_path / "script.py").write_text("from zmqchat_rs import Publisher\n")
+    script = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert b"ImportError" in script.stderr
+    command = Path(sys.executable).parent / "zmqchat"
+    if not command.exists():
+        pytest.skip("the command is not installed beside this interpreter")
+    doctor = subprocess.run([command, "doctor"], cwd=tmp_path, capture_output=True, check=False)
+    assert doctor.returncode == 1
+    (line,) = (line for line in doctor.stdout.decode().splitlines() if "shadowed" in line)
+    assert line.startswith("failed ")
+    assert str(tmp_path / "zmqchat_rs.py") in line
+
+
+def test_a_file_that_shadows_a_module_of_python_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json.py", "zmq.py", "publisher.py", "zmqchat_rs.txt"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    checks = list(_doctor._shadows())
+    assert [check.status for check in checks] == ["warning", "warning"]
+    assert "'json'" in checks[0].detail
+    assert "'zmq'" in checks[1].detail
+
+
+def test_a_folder_without_such_files_is_not_mentioned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zmqchat_rs").mkdir()  # a clone: without __init__.py it shadows nothing
+    monkeypatch.chdir(tmp_path)
+    assert list(_doctor._shadows()) == []
+    monkeypatch.chdir(Path(zmqchat_rs.__file__).parent.parent)
+    assert [check for check in _doctor._shadows() if check.status == "failed"] == []
+
+
+# ---- the other side: the lab's table of troubles, row by row
+
+
+def test_a_publisher_that_is_there_passes_every_step(publisher: Publisher) -> None:
+    report = doctor(publisher.addresses[0])
+    assert report.ok
+    steps = [check for check in report.checks if check.title in [*_doctor._STEPS.values()]]
+    assert [check.title for check in steps] == list(_doctor._STEPS.values())
+    assert {check.status for check in steps} == {"ok"}
+    assert the("socket type", report).detail == "XPUB, a publisher"
+    assert the("subscription", report).detail == "accepted"
+    assert the("round trip", report).detail.endswith("ms")
+
+
+def test_not_subscribed_is_met_with_what_to_try(publisher: Publisher) -> None:
+    check = the("messages", doctor(publisher.addresses[0]))
+    assert "exact" in check.detail
+    assert f"zmqchat sub {publisher.addresses[0]} without -t" in check.advice
+
+
+def test_connection_refused_says_to_start_the_publisher(free_port: Callable[[], int]) -> None:
+    report = doctor(f"127.0.0.1:{free_port()}")
+    assert (the("name", report).status, the_failure(report).title) == ("ok", "TCP connection")
+    assert "refused" in the_failure(report).detail
+    assert "zmqchat pub" in the_failure(report).advice
+    assert report.checks[-1] is the_failure(report)
+
+
+def test_a_wrong_name_says_to_type_the_ip() -> None:
+    failure = the_failure(doctor("nobody.invalid"))
+    assert (failure.title, failure.detail) == ("name", "nobody.invalid:5555: name not found")
+    assert "zmqchat ip" in failure.advice
+
+
+def test_a_wrong_port_says_to_compare_it() -> None:
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        port = pull.bind_to_random_port("tcp://127.0.0.1")
+        failure = the_failure(doctor("127.0.0.1", port=port))
+    assert (failure.title, failure.detail) == ("socket type", f"127.0.0.1:{port}: not a publisher")
+    assert "check the port" in failure.advice
+
+
+def test_two_subscribers_hear_nothing_of_each_other() -> None:
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        failure = the_failure(doctor(subscriber.addresses[0]))
+    assert "subscribes like this one" in failure.advice
+
+
+def test_security_that_a_plain_subscriber_lacks_is_named() -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as theirs:
+        theirs.plain_server = True
+        port = theirs.bind_to_random_port("tcp://127.0.0.1")
+        failure = the_failure(doctor(f"127.0.0.1:{port}"))
+    assert failure.title == "security"
+    assert "PLAIN" in failure.advice
+
+
+def test_inproc_is_a_warning() -> None:
+    report = doctor("inproc://room")
+    assert report.ok
+    assert the("address", report).status == "warning"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
+def test_an_ipc_publisher_has_no_name_to_look_up(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    if len(str(path)) > 100:
+        pytest.skip("the folder for temporary files has too long a name for a socket")
+    with Publisher(f"ipc://{path}"):
+        report = doctor(f"ipc://{path}")
+    assert report.ok
+    assert "name" not in [check.title for check in report.checks]
+
+
+def test_each_address_of_a_name_has_a_line(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1"])
+    report = doctor(f"lab-pc:{port}")
+    assert report.ok
+    lines = {check.title: check for check in report.checks}
+    assert lines["name"].status == "warning"
+    assert lines["name"].detail == "lab-pc is 127.0.0.8, 127.0.0.1: only this host"
+    other = lines["other address"]
+    assert (other.status, other.detail) == ("warning", "127.0.0.8: refused")
+    assert lines["TCP connection"].detail.startswith(f"lab-pc:{port} (127.0.0.1) in ")
+
+
+def test_an_old_peer_fails_the_handshake() -> None:
+    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
+        report = doctor(address)
+    assert not report.ok
+    assert (
+        f"{address}: handshake failed: the peer speaks ZMTP 2.0; ZeroMQ 4.0 or later is needed"
+    ) in str(report)

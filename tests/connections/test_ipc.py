@@ -1,0 +1,268 @@
+"""Binding an `ipc://` path never deletes a file, and only one binder succeeds."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Iterator, Union
+
+import pytest
+
+from tests.helpers.timeouts import PATIENCE, Background
+from zmqchat_rs import Chat, Publisher, Relay, Subscriber, ZmqChatError
+
+if TYPE_CHECKING:
+    from tests.helpers.scripts import RunPython, StartPython
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
+
+Bound = Union[Publisher, Subscriber, Relay, Chat]
+
+BINDERS: dict[str, Callable[[str], Bound]] = {
+    "publisher": Publisher,
+    "publisher, second address": lambda address: Publisher(["127.0.0.1:0", address]),
+    "subscriber": lambda address: Subscriber(bind=address),
+    "frontend": lambda address: Relay(address, backend="127.0.0.1:0"),
+    "backend": lambda address: Relay("127.0.0.1:0", backend=address),
+    "chat": lambda address: Chat("alice", bind=address),
+}
+every_binder = pytest.mark.parametrize("bind", BINDERS.values(), ids=BINDERS)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Relative paths: a socket's path is short.
+    folder = tmp_path / "ipc"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    yield
+    # Each object has removed its socket file, and nothing else was left behind.
+    assert names(folder) <= {"results.csv", "folder", "link", "pipe", "s"}
+
+
+def names(folder: Path) -> set[str]:
+    """The contents of a folder."""
+    return {entry.name for entry in folder.iterdir()}
+
+
+def leave_stale_socket(path: str) -> None:
+    """The socket file that a killed program leaves."""
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(path)
+
+
+def meets(publisher: Publisher, address: str) -> None:
+    """Check that a subscriber at this address receives a message of the publisher."""
+    with Subscriber(address) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.send("Hello")
+        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+
+
+@every_binder
+def test_a_file_at_the_path_is_kept(bind: Callable[[str], Bound]) -> None:
+    results = Path("results.csv")
+    results.write_text("a,b", encoding="utf-8")
+    with pytest.raises(ZmqChatError, match=r"results\.csv: a file has this path") as caught:
+        bind("ipc://results.csv")
+    assert caught.value.errno == errno.EEXIST
+    assert results.read_text(encoding="utf-8") == "a,b"
+
+
+def test_a_folder_or_a_pipe_at_the_path_is_named_as_such() -> None:
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    for path, what in (("folder", "a directory"), ("folder/", "a directory"), ("pipe", "a named")):
+        with pytest.raises(ZmqChatError, match=what) as caught:
+            Publisher(f"ipc://{path}")
+        assert "in use" not in str(caught.value)
+    with pytest.raises(ZmqChatError, match="does not exist"):
+        Publisher("ipc://nowhere/s")
+
+
+@every_binder
+def test_a_path_in_use_by_this_program_is_refused(bind: Callable[[str], Bound]) -> None:
+    with Publisher("ipc://s") as first:
+        for address in ("ipc://s", "ipc://./s", "ipc://../ipc/s"):
+            with pytest.raises(ZmqChatError, match="in use by another Publisher") as caught:
+                bind(address)
+            assert caught.value.errno == errno.EADDRINUSE
+            assert "port" not in str(caught.value)
+        meets(first, "ipc://s")
+    with bind("ipc://s"):
+        pass
+
+
+@every_binder
+def test_a_path_in_use_by_another_program_is_refused(
+    bind: Callable[[str], Bound], start_python: StartPython
+) -> None:
+    other = start_python(f"""
+import os, sys
+from zmqchat_rs import Publisher
+os.chdir({str(Path.cwd())!r})
+with Publisher("ipc://s", on_event=print) as publisher:
+    print(publisher.endpoint)
+    sys.stdin.readline()
+""")
+    assert other.line() == "ipc://s"
+    with pytest.raises(ZmqChatError, match="in use by another program") as caught:
+        bind("ipc://s")
+    assert caught.value.errno == errno.EADDRINUSE
+    other.say("")
+    # The other program has seen no connection.
+    assert other.finish() == (0, "ipc://s\n", "")
+    assert not Path("s").exists()
+
+
+def test_one_object_cannot_bind_a_path_twice() -> None:
+    with pytest.raises(ZmqChatError, match="this Publisher is bound to ipc://s already"):
+        Publisher(["ipc://s", "ipc://./s"])
+    with Publisher("ipc://s"):
+        pass
+
+
+@every_binder
+def test_the_socket_file_of_an_ended_program_is_replaced(bind: Callable[[str], Bound]) -> None:
+    leave_stale_socket("s")
+    with bind("ipc://s"), pytest.raises(ZmqChatError, match="in use"):
+        Publisher("ipc://s")
+    assert not Path("s").exists()
+
+
+def test_a_program_that_is_killed_does_not_block_the_path(run_python: RunPython) -> None:
+    script = f"""
+import os
+from zmqchat_rs import Publisher
+os.chdir({str(Path.cwd())!r})
+publisher = Publisher("ipc://s")
+os._exit(0)
+"""
+    assert run_python(script).code == 0
+    assert Path("s").exists()
+    with Publisher("ipc://s") as publisher:
+        meets(publisher, "ipc://s")
+
+
+def test_a_symbolic_link_is_never_replaced() -> None:
+    Path("link").symlink_to("s")
+    for what in ("nothing", "a stale socket"):
+        with pytest.raises(ZmqChatError, match="symbolic link to 's'"):
+            Publisher("ipc://link")
+        assert (os.readlink("link"), Path("s").exists()) == ("s", what != "nothing")
+        if what == "nothing":
+            leave_stale_socket("s")
+    with Publisher("ipc://s") as publisher:
+        with pytest.raises(ZmqChatError, match="in use by another Publisher of this program"):
+            Publisher("ipc://link")
+        meets(publisher, "ipc://link")
+
+
+def test_a_socket_that_cannot_be_removed_is_named_with_the_reason(run_python: RunPython) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become a user who may not remove it")
+    leave_stale_socket("s")
+    Path("s").chmod(0o777)
+    script = f"""
+import os, threading
+from zmqchat_rs import Publisher, ZmqChatError
+os.chdir({str(Path.cwd())!r})
+os.chmod(".", 0o755)
+os.setuid(65534)
+try:
+    Publisher("ipc://s")
+except ZmqChatError as error:
+    print(error)
+"""
+    finished = run_python(script)
+    assert "an ended program left its socket file there" in finished.stdout, finished
+    assert "Permission denied" in finished.stdout
+    Path("s").unlink()
+
+
+def test_a_closed_object_leaves_what_has_taken_its_place() -> None:
+    publisher = Publisher("ipc://s")
+    Path("s").unlink()
+    with Publisher("ipc://s") as second:
+        publisher.close()
+        meets(second, "ipc://s")
+
+
+def test_a_relative_path_is_removed_wherever_the_program_is_then() -> None:
+    with Publisher("ipc://s"):
+        Path("folder").mkdir()
+        os.chdir("folder")
+        leave_stale_socket("s")
+    assert names(Path()) == {"s"}
+    assert not Path("../s").exists()
+
+
+def test_of_many_threads_that_bind_one_path_one_succeeds() -> None:
+    for _ in range(30):
+        leave_stale_socket("s")
+        together = threading.Barrier(8)
+
+        def bind(together: threading.Barrier = together) -> Publisher | int | None:
+            together.wait(PATIENCE)
+            try:
+                return Publisher("ipc://s")
+            except ZmqChatError as error:
+                return error.errno
+
+        outcomes = [thread.result() for thread in [Background(bind) for _ in range(8)]]
+        (winner,) = (one for one in outcomes if isinstance(one, Publisher))
+        assert outcomes.count(errno.EADDRINUSE) == 7
+        with winner:
+            meets(winner, "ipc://s")
+
+
+def test_of_many_programs_that_bind_one_path_one_succeeds(start_python: StartPython) -> None:
+    script = f"""
+import os, sys
+from zmqchat_rs import Publisher, ZmqChatError
+os.chdir({str(Path.cwd())!r})
+print("ready")
+for line in sys.stdin:
+    publisher = None
+    try:
+        publisher = Publisher("ipc://s")
+        print("bound")
+    except ZmqChatError as error:
+        print("in use" if error.errno == {errno.EADDRINUSE} else error)
+    sys.stdin.readline()
+    if publisher:
+        publisher.close()
+    print("closed")
+"""
+    programs = [start_python(script) for _ in range(4)]
+    for program in programs:
+        assert program.line() == "ready"
+    for _ in range(40):
+        leave_stale_socket("s")
+        for program in programs:
+            program.say("bind")
+        outcomes: list[str] = [program.line() for program in programs]
+        assert sorted(outcomes) == ["bound", "in use", "in use", "in use"]
+        # And that one can be reached.
+        with Subscriber("ipc://s") as subscriber:
+            assert subscriber.wait_connected(1, timeout=PATIENCE) == 1
+        for program in programs:
+            program.say("close")
+        for program in programs:
+            assert program.line() == "closed"
+        assert not Path("s").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
+def test_an_abstract_name_touches_no_file_and_has_one_owner() -> None:
+    name = f"@zmqchat-test-{os.getpid()}"
+    with Publisher(f"ipc://{name}") as publisher:
+        assert publisher.endpoint == f"ipc://{name}"
+        with pytest.raises(ZmqChatError, match="in use by another Publisher"):
+            Publisher(f"ipc://{name}")
+        meets(publisher, f"ipc://{name}")
+    assert not names(Path())

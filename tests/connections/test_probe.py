@@ -1,0 +1,323 @@
+"""What a look at an address says about the other side, whoever that is."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sys
+from typing import Any
+
+import pytest
+import zmq
+
+from tests.helpers.raw_peers import (
+    BRIEF,
+    SIGNATURE,
+    error,
+    greeting,
+    hangs_up_after,
+    hear,
+    look,
+    pyzmq,
+    ready,
+    resolves,
+    says,
+    server,
+    until_hung_up,
+)
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs.probe import SUBSCRIPTION
+
+# ---- publishers
+
+
+def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    found = look(publisher.addresses[0])
+    assert found.ok
+    assert (found.host, found.port, found.addresses) == ("127.0.0.1", port, ("127.0.0.1",))
+    assert (found.version, found.mechanism, found.socket_type) == ("3.1", "NULL", "XPUB")
+    assert found.subscribed is True
+    assert found.connect_seconds is not None
+    assert found.connect_seconds > 0
+    assert found.round_trip_seconds is not None
+    assert found.round_trip_seconds > 0
+
+
+def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publisher) -> None:
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint, topics=["room1"]) as subscriber:
+        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        for _ in range(20):
+            assert look(publisher.endpoint).ok
+        until(lambda: publisher.subscriber_count == 1)
+        publisher.send("Hello", topic="room1")
+        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(zmq.PUB, "PUB"), (zmq.XPUB, "XPUB")])
+def test_pyzmq_s_publishers_are_found_to_be_ones(kind: int, name: str) -> None:
+    with pyzmq(kind) as (_, address):
+        found = look(address)
+    assert (found.reason, found.socket_type, found.subscribed) == ("ok", name, True)
+    assert found.round_trip_seconds is not None
+
+
+def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
+    with pyzmq(zmq.XPUB, rcvtimeo=int(PATIENCE * 1000)) as (theirs, address):
+        without = look(address, subscribe=False)
+        assert (without.reason, without.subscribed) == ("ok", None)
+        assert without.round_trip_seconds is not None
+        assert look(address).subscribed is True
+        assert theirs.recv() == b"\x01" + SUBSCRIPTION
+        assert theirs.recv() == b"\x00" + SUBSCRIPTION
+        assert not theirs.poll(0)
+
+
+@pytest.mark.parametrize(
+    ("data", "version", "kind"),
+    [
+        (greeting(b"\x03\x00") + ready(b"PUB"), "3.0", "PUB"),
+    ],
+)
+def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
+    data: bytes, version: str, kind: str
+) -> None:
+    with server(says(data)) as address:
+        found = look(address)
+    assert (found.reason, found.version, found.socket_type) == ("ok", version, kind)
+    assert (found.subscribed, found.round_trip_seconds) == (None, None)
+
+
+def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
+    with server(says(greeting() + ready())) as address:
+        found = look(address, BRIEF)
+    assert (found.reason, found.socket_type) == ("ok", "XPUB")
+    assert (found.subscribed, found.round_trip_seconds) == (None, None)
+
+
+def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(greeting(b"\x03\x00"))
+        hear(connection, len(greeting() + ready(b"SUB")))
+        connection.sendall(ready())
+        until_hung_up(connection)
+
+    with server(talk) as address:
+        assert look(address).ok
+
+
+def test_an_ipv6_address_needs_no_brackets_in_what_is_found() -> None:
+    try:
+        publisher = Publisher("[::1]:0")
+    except OSError as trouble:
+        pytest.skip(f"this machine speaks no IPv6: {trouble}")
+    with publisher:
+        found = look(str(publisher.endpoint))
+    assert found.ok
+    assert (found.host, found.addresses) == ("::1", ("::1",))
+    assert found.address.startswith("[::1]:")
+
+
+def test_of_a_name_s_addresses_the_one_that_a_subscriber_takes_comes_first(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    genuine = socket.getaddrinfo
+
+    def both(host: str, *args: Any, **kwargs: Any) -> Any:
+        found = genuine("127.0.0.1" if host == "lab-pc" else host, *args, **kwargs)
+        return [(socket.AF_INET6, 1, 6, "", ("2001:db8::1", port, 0, 0)), *found]
+
+    def no_literal(host: str, *args: Any, flags: int = 0, **kwargs: Any) -> Any:
+        if flags:
+            raise socket.gaierror(socket.EAI_NONAME, "no literal")
+        return both(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_literal)
+    found = look(f"lab-pc:{port}")
+    assert found.ok
+    assert found.addresses == ("127.0.0.1", "2001:db8::1")
+
+
+def test_each_address_of_a_name_is_tried_until_one_works(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(publisher.addresses[0].rpartition(":")[2])
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    found = look(f"lab-pc:{port}")
+    assert found.ok
+    assert found.addresses == ("127.0.0.8", "127.0.0.1", "127.0.0.9")
+    assert found.tried == "127.0.0.1"
+    assert found.others == ("127.0.0.8: refused",)
+
+
+def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
+        found = look(f"lab-pc:{address.rpartition(':')[2]}")
+    assert (found.reason, found.tried) == ("handshake failed", "127.0.0.1")
+    assert found.others == ("127.0.0.8: refused", "127.0.0.9: refused")
+
+
+# ---- others than publishers
+
+
+@pytest.mark.parametrize(
+    "name", ["SUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER", "PAIR"]
+)
+def test_another_socket_type_is_not_a_publisher(name: str) -> None:
+    with pyzmq(getattr(zmq, name)) as (_, address):
+        found = look(address)
+    assert (found.reason, found.stage) == ("not a publisher", "socket type")
+    assert found.socket_type == name
+    assert f"a {name} socket" in found.advice
+
+
+def test_a_subscriber_that_is_bound_is_not_a_publisher() -> None:
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        found = look(subscriber.addresses[0])
+    assert (found.reason, found.socket_type) == ("not a publisher", "SUB")
+    assert "subscribes like this one" in found.advice
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "CURVE"])
+def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
+    options: dict[str, Any] = {"plain_server": True}
+    if mechanism == "CURVE":
+        if not zmq.has("curve"):
+            pytest.skip("this pyzmq has no CURVE")
+        public, secret = zmq.curve_keypair()
+        options = {"curve_server": True, "curve_publickey": public, "curve_secretkey": secret}
+    with pyzmq(zmq.PUB, **options) as (_, address):
+        found = look(address)
+    assert (found.reason, found.stage, found.mechanism) == ("mechanism", "security", mechanism)
+    assert mechanism in found.advice
+
+
+@pytest.mark.parametrize(
+    ("data", "says_so"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "an SSH server"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "a web server"),
+        (b"220 mail.example.com ESMTP\r\n", "a mail or FTP server"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
+        (b"hello", "hello"),
+        (b"\x1b[31mred\x07\xff\xfe\n", r"\x1b[31mred"),
+        (b"\xff" * 64, "no ZeroMQ"),
+        (b"A" * 1_000_000, "no ZeroMQ"),
+    ],
+)
+def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str) -> None:
+    with server(says(data)) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+    assert says_so in found.advice
+
+
+@pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
+def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
+    with server(says(data)) as address:
+        found = look(address, BRIEF)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+    assert "Ctrl+Z" in found.advice
+
+
+@pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
+def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
+    with server(hangs_up_after(data, 11)) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
+
+
+@pytest.mark.parametrize(
+    ("data", "stage", "why"),
+    [
+        (SIGNATURE + b"\x00", "greeting", "The peer speaks ZMTP 1.0; ZeroMQ 4.0 or later is"),
+        (SIGNATURE + b"\x01\x01\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
+        (SIGNATURE + b"\x02\x09\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
+        (greeting() + error(b"Access denied"), "handshake", "it says 'Access denied'"),
+        (greeting() + error(b"\x1b]0;mine\x07"), "handshake", r"it says '\x1b]0;mine\x07'"),
+        (greeting() + b"\x00\x05Hello", "handshake", "makes no sense"),
+        (greeting() + b"\x04\x00", "handshake", "makes no sense"),
+        (greeting() + b"\xf0", "handshake", "makes no sense"),
+        (greeting() + b"\x06" + b"\x7f" * 8, "handshake", "says too much"),
+    ],
+)
+def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: str) -> None:
+    with server(says(data)) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("handshake failed", stage)
+    assert why in found.advice
+
+
+@pytest.mark.parametrize(
+    ("data", "stage"),
+    [
+        (greeting()[:40], "greeting"),
+        (greeting(), "handshake"),
+        (greeting() + b"\x04\xff\x05READY", "handshake"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["it falls silent", "it hangs up"])
+def test_a_handshake_that_stops_half_way_has_failed(data: bytes, stage: str, ending: str) -> None:
+    silent = ending == "it falls silent"
+    talk = says(data) if silent else hangs_up_after(data, 64 if stage == "handshake" else 11)
+    with server(talk) as address:
+        found = look(address, BRIEF if silent else PATIENCE)
+    assert (found.reason, found.stage) == ("handshake failed", stage)
+    assert ending in found.advice
+
+
+def test_a_peer_that_hangs_up_at_the_subscription_did_not_take_it() -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(greeting() + ready() + b"\x04\x06\x04PONG1")
+        seen = b""
+        while b"SUBSCRIBE" not in seen:
+            seen += connection.recv(65536)
+
+    with server(talk) as address:
+        found = look(address)
+    assert (found.reason, found.stage) == ("handshake failed", "subscription")
+    assert found.subscribed is False
+
+
+@pytest.mark.parametrize("opening", [b"", greeting(), greeting() + ready()])
+def test_of_endless_talk_only_so_much_is_read(opening: bytes) -> None:
+    sent = 0
+
+    def talk(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(opening)
+        frames = (b"\x00\xc8" + bytes(200)) * 1000
+        while True:  # until the other side hangs up
+            connection.sendall(frames)
+            sent += len(frames)
+
+    with server(talk) as address:
+        found = look(address)
+    assert found.round_trip_seconds is None
+    # What is under way in the buffers of both sides; in that time it could be gigabytes.
+    assert sent < 64 * 2**20
+
+
+def test_no_stream_of_bytes_raises_anything() -> None:
+    chance = random.Random(5555)
+    good = greeting() + ready() + b"\x04\x06\x04PONG1" + b"\x04\x06\x04PONG2"
+
+    def talk(connection: socket.socket) -> None:
+        data = bytearray(good)
+        for _ in range(chance.randrange(1, 5)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        if chance.random() < 0.3:
+            data = bytearray(chance.randbytes(80)) if sys.version_info >= (3, 9) else data[:70]
+        connection.sendall(data[: chance.randrange(len(data)) + 1])
+        connection.shutdown(socket.SHUT_WR)
+        until_hung_up(connection)
+
+    with server(talk) as address:
+        seen = {look(address).reason for _ in range(300)}
+    assert {"not ZeroMQ", "handshake failed"} <= seen

@@ -1,0 +1,207 @@
+"""What a look says where nobody answers, or where there is no network to look through."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import zmq
+
+from tests.helpers.raw_peers import BRIEF, look, pyzmq, says, server
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Publisher, _reach
+from zmqchat_rs.probe import probe
+
+LINUX = sys.platform.startswith("linux")
+
+
+# ---- nobody
+
+
+def test_a_port_where_nobody_listens_refuses(free_port: Callable[[], int]) -> None:
+    port = free_port()
+    found = look(f"127.0.0.1:{port}")
+    assert (found.reason, found.stage) == ("refused", "connect")
+    assert str(port) in found.advice
+    assert "zmqchat pub" in found.advice
+
+
+def test_a_connection_to_itself_is_a_refusal(free_port: Callable[[], int]) -> None:
+    # TCP's simultaneous open: whoever connects from a port to the same port finds himself.
+    port = free_port()
+
+    class Same(socket.socket):
+        def connect(self, address: Any) -> None:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind(("127.0.0.1", port))
+            super().connect(address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "socket", Same)
+        found = look(f"127.0.0.1:{port}")
+    assert found.reason == "refused"
+
+
+def test_a_name_that_does_not_exist_is_not_found() -> None:
+    found = look("nobody.invalid:6000")
+    assert (found.reason, found.stage) == ("name not found", "name")
+    assert found.addresses == ()
+    assert "'nobody.invalid'" in found.advice
+    assert "zmqchat ip" in found.advice
+
+
+def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+
+    def hang(*_: Any, flags: int = 0, **__: Any) -> Any:
+        if not flags:
+            end.wait(PATIENCE)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    found = look("lab-pc", BRIEF)
+    end.set()
+    assert (found.reason, found.stage) == ("name not found", "name")
+    assert "no name server answers" in found.advice.lower()
+
+
+@pytest.mark.skipif(not LINUX, reason="other systems refuse where the queue is full")
+def test_a_host_from_which_nothing_comes_back_is_filtered() -> None:
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = full.getsockname()
+        for _ in range(8):  # nobody accepts: once the queue is full, Linux answers no more
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(address)
+        found = look(f"127.0.0.1:{address[1]}", BRIEF)
+    assert (found.reason, found.stage) == ("filtered", "connect")
+    assert "firewall" in found.advice
+    assert str(address[1]) in found.advice
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "refused"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "refused"),
+        (socket.timeout("timed out"), "filtered"),
+        (TimeoutError(errno.ETIMEDOUT, "timed out"), "filtered"),
+        (PermissionError(errno.EPERM, "not permitted"), "filtered"),
+        (PermissionError(errno.EACCES, "administratively prohibited"), "filtered"),
+        (OSError(errno.ENETUNREACH, "network is unreachable"), "unreachable"),
+        (OSError(errno.EHOSTUNREACH, "no route to host"), "unreachable"),
+        (OSError(errno.EINVAL, "invalid argument"), "unreachable"),
+    ],
+)
+def test_what_keeps_tcp_from_connecting_is_told_apart(
+    trouble: OSError, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting_raises(trouble, monkeypatch)
+    found = look("192.0.2.1:6000")
+    assert (found.reason, found.stage) == (reason, "connect")
+    assert "192.0.2.1" in found.advice
+
+
+def connecting_raises(trouble: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(socket.socket):
+        def connect(self, _: Any) -> None:
+            raise trouble
+
+    monkeypatch.setattr(socket, "socket", Failing)
+
+
+def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "arp"
+    table.write_text(
+        "IP address       HW type     Flags       HW address            Mask     Device\n"
+        "192.0.2.8        0x1         0x2         02:fc:00:00:00:05     *        eth0\n"
+        "192.0.2.9        0x1         0x0         00:00:00:00:00:00     *        eth0\n"
+    )
+    monkeypatch.setattr(_reach, "_NEIGHBOURS", str(table))
+    connecting_raises(socket.timeout("timed out"), monkeypatch)
+    assert look("192.0.2.8").reason == "filtered"
+    assert look("192.0.2.9").reason == "unreachable"
+
+
+# ---- ipc, inproc, and what can never work
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
+def test_ipc_is_looked_at_like_tcp(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    if len(str(path)) > 100:
+        pytest.skip("the folder for temporary files has too long a name for a socket")
+    assert look(f"ipc://{path}").reason == "name not found"
+    with Publisher(f"ipc://{path}"):
+        found = look(f"ipc://{path}")
+        assert (found.reason, found.socket_type, found.subscribed) == ("ok", "XPUB", True)
+        assert (found.host, found.port, found.addresses) == (str(path), 0, ())
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(tmp_path / "old"))
+    assert look(f"ipc://{tmp_path / 'old'}").reason == "refused"
+    assert look(f"ipc://{tmp_path}").reason == "refused"
+
+
+@pytest.mark.skipif(not LINUX, reason="only Linux has abstract names")
+def test_ipc_has_abstract_names() -> None:
+    address = f"ipc://@zmqchat-test-{os.getpid()}"
+    assert look(address).reason == "refused"
+    with Publisher(address):
+        assert look(address).ok
+
+
+def test_inproc_cannot_be_looked_at() -> None:
+    with Publisher("inproc://room"):
+        found = look("inproc://room")
+    assert (found.reason, found.stage) == ("not checked", "address")
+    assert "same process" in found.advice
+
+
+@pytest.mark.parametrize("address", ["", "lab-pc:99999", "lab-pc:55x5", "*:5555", "http://lab-pc"])
+def test_an_address_that_can_never_work_raises(address: str) -> None:
+    with pytest.raises(ValueError, match=r"type|use"):
+        probe(address)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, 1e9])
+def test_a_timeout_that_can_never_work_raises(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout is"):
+        probe("127.0.0.1", timeout=timeout)
+
+
+@pytest.mark.skipif(not LINUX, reason="counts descriptors in /proc")
+def test_looking_leaves_no_descriptor_open(publisher: Publisher) -> None:
+    def open_descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with server(says(b"hello")) as server_address, pyzmq(zmq.PULL) as (_, pull):
+        addresses = [publisher.addresses[0], server_address, pull, "127.0.0.1:1"]
+        # Other threads close their side of a connection a little later.
+        for address in addresses:
+            look(address)
+        before = open_descriptors()
+        for _ in range(25):
+            for address in addresses:
+                look(address)
+        until(lambda: open_descriptors() <= before, "the descriptors to be closed")
+
+
+def test_when_no_descriptor_is_left_that_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    found = look("127.0.0.1")
+    assert found.reason == "not checked"
+    assert "Too many open files" in found.advice

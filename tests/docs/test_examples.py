@@ -1,0 +1,209 @@
+"""The scripts in `examples/` do what their first lines say, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Publisher, Subscriber, read_transcript
+
+if TYPE_CHECKING:
+    from tests.helpers.scripts import Finished, Script, StartPython
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+# As `python examples/NAME.py` would; also under a shell that made its children deaf to Ctrl+C.
+RUN = """
+    import runpy, signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv.pop(0)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+class Running:
+    """An example that runs."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def shows(self, pattern: str) -> str:
+        """Read on to a line that has the pattern in it."""
+        while True:
+            line = self._script.line()
+            if re.search(pattern, line):
+                return line
+
+    @property
+    def printed(self) -> str:
+        return self._script.printed
+
+    def say(self, line: str) -> None:
+        self._script.say(line)
+
+    def ctrl_c(self) -> Finished:
+        """End it as its user would."""
+        os.kill(self._script.pid, signal.SIGINT)
+        return self._script.finish()
+
+    def ends(self) -> Finished:
+        return self._script.finish()
+
+
+@pytest.fixture
+def example(start_python: StartPython) -> Callable[..., Running]:
+    """A function that starts an example with the arguments that a user would type."""
+
+    def start(name: str, *arguments: str) -> Running:
+        return Running(start_python(RUN, str(EXAMPLES / name), *arguments))
+
+    return start
+
+
+Example = Callable[..., Running]
+
+
+@pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
+@pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py"])
+def test_what_one_says_the_other_prints(
+    example: Example, free_port: Callable[[], int], publisher: str, subscriber: str
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+
+    def typed(name: str) -> str:
+        return f"tcp://{address}" if name.startswith("pyzmq") else address
+
+    hearing = example(subscriber, typed(subscriber), "room7")
+    telling = example(publisher, typed(publisher), "room7")
+    first = int(hearing.shows(r"room7: Hello number \d+$").rpartition(" ")[2])
+    hearing.shows(f"room7: Hello number {first + 1}$")
+    if publisher == "publisher.py":
+        assert first == 1  # nobody missed the first message
+        telling.shows("sent 2 to 1 subscribers")
+    for running in (hearing, telling):
+        code, _, errors = running.ctrl_c()
+        assert (code, errors) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["publisher.py", "sensor_feed.py"])
+def test_ctrl_c_ends_who_publishes_though_nobody_has_come(
+    example: Example, free_port: Callable[[], int], name: str
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    telling = example(name, address)
+    telling.shows(address)
+    code, printed, errors = telling.ctrl_c()
+    assert (code, errors) == (0, "")
+    assert printed.count("\n") >= 2  # the address, and a last word
+
+
+def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], int]) -> None:
+    alice_s, bob_s = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    alice = example("both_ways.py", "alice", bob_s, alice_s)
+    alice.shows(f"You are alice at {alice_s}")
+    bob = example("both_ways.py", "bob", alice_s, bob_s)
+    bob.shows(f"You are bob at {bob_s}")
+    # People see who is there; here both repeat themselves until they were heard.
+    for speaker, name, listener in ((alice, "alice", bob), (bob, "bob", alice)):
+
+        def heard(
+            speaker: Running = speaker, name: str = name, listener: Running = listener
+        ) -> bool:
+            speaker.say(f"Hello from {name}")
+            return f"{name}: Hello from {name}\n" in listener.printed
+
+        until(heard, f"{name} to be heard")
+        speaker.say("é\tlast")
+        listener.shows(f"^{name}: é\tlast$")
+    for running in (alice, bob):
+        code, _, errors = running.ctrl_c()
+        assert (code, errors) == (0, "")
+
+
+def test_asyncio_talks_and_listens_in_one_thread(
+    example: Example, free_port: Callable[[], int]
+) -> None:
+    one_s, other_s = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    one = example("asyncio_both.py", other_s, one_s)
+    other = example("asyncio_both.py", one_s, other_s)
+    for running, theirs in ((one, other_s), (other, one_s)):
+        running.shows(f"^me at {theirs}: Hello number 1$")  # nobody missed the first one
+        running.shows(f"^me at {theirs}: Hello number 2$")
+    for running in (one, other):
+        code, printed, errors = running.ctrl_c()
+        assert code == 0
+        assert printed.endswith("That was all.\n")
+        # Before 3.11 asyncio itself speaks of a Ctrl+C that meets a task in the middle of a step.
+        if sys.version_info >= (3, 11):
+            assert errors == ""
+
+
+def test_a_word_is_looked_for(example: Example) -> None:
+    with Publisher("127.0.0.1:0") as pub:
+        looking = example("keyword_filter.py", "Pizza", str(pub.endpoint))
+        pub.wait_for_subscribers(1, timeout=PATIENCE)
+        pub.send_many(["salad", "a PIZZA \x1b[31m", "soup"], topic="room1")
+        pub.send("pizza", topic="room2")
+        assert looking.shows("room1").endswith(r"room1: a PIZZA \x1b[31m")
+        looking.shows("room2: pizza")
+        code, printed, errors = looking.ctrl_c()
+    assert (code, errors) == (0, "")
+    assert printed.endswith("2 of 4 messages contain 'pizza'.\n")
+
+
+def test_what_is_said_is_kept(example: Example, tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    printed = ""
+    with Publisher("127.0.0.1:0", name="alice") as pub:
+        for number in range(2):
+            keeping = example("logger.py", str(path), str(pub.endpoint))
+            pub.wait_for_subscribers(1, timeout=PATIENCE)
+            pub.send(f"Hello {number}\n", topic=f"room{number}")
+            keeping.shows(rf"alice: Hello {number}\\n")
+            code, printed, errors = keeping.ctrl_c()
+            assert (code, errors) == (0, "")
+            assert f"1 messages were added to {path}\n" in printed
+            until(lambda: pub.subscriber_count == 0)
+    assert printed.endswith("Topics in the whole file: room0 room1\n")
+    assert [message.text for message in read_transcript(path)] == ["Hello 0\n", "Hello 1\n"]
+
+
+def test_a_sensor_measures(example: Example, free_port: Callable[[], int]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with Subscriber(address) as sub:
+        sensor = example("sensor_feed.py", address, "cellar")
+        sensor.shows(address)
+        first, second = (sub.recv(timeout=PATIENCE) for _ in range(2))
+        assert (first.topic, first.sender) == ("cellar", "cellar")
+        assert second.sequence is not None
+        assert first.sequence == second.sequence - 1
+        reading = json.loads(second.text)
+        assert set(reading) == {"celsius", "humidity"}
+        code, printed, errors = sensor.ctrl_c()
+    assert (code, errors) == (0, "")
+    assert re.search(r"^\d+ readings were sent\.$", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["both_ways.py", "keyword_filter.py"])
+def test_what_is_missing_is_said(example: Example, name: str) -> None:
+    code, _, errors = example(name).ends()
+    assert code == 1
+    assert errors.startswith(f"usage: python examples/{name} ")
+
+
+def test_every_example_is_run_and_says_what_to_type() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in sorted(EXAMPLES.iterdir()):
+        assert path.suffix == ".py"
+        assert f'"{path.name}"' in here, path.name
+        text = path.read_text(encoding="utf-8")
+        assert f"python examples/{path.name}" in text, path.name
+        assert len(text.splitlines()) <= 60, path.name

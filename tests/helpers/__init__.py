@@ -1,0 +1,1 @@
+"""What the tests share: timeouts, processes, terminals, peers, networks."""

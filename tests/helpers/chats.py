@@ -1,0 +1,105 @@
+"""Chats that know each other, and what stands between them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Iterator
+
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Chat, Notice
+
+if TYPE_CHECKING:
+    from tests.helpers.scripts import StartPython
+
+#: Where time is the subject, a heartbeat in seconds. Somebody is lost after three and a half.
+HEARTBEAT = 0.4
+
+
+@contextlib.contextmanager
+def chat(name: str, **options: Any) -> Iterator[Chat]:
+    """One chat on a port of its own, closed in the end."""
+    if options.get("via") is None:
+        options = {"bind": "127.0.0.1:0", **options}
+    with Chat(name, linger=0, **options) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def chats(*names: str, **options: Any) -> Iterator[list[Chat]]:
+    """Chats each of which hears all others, and is heard by them."""
+    with contextlib.ExitStack() as opened:
+        all_of_them = [opened.enter_context(chat(name, **options)) for name in names]
+        for one in all_of_them:
+            for other in all_of_them:
+                if other is not one:
+                    one.connect(other.addresses[0])
+        for one in all_of_them:
+            one.wait_for_members(len(names) - 1, timeout=PATIENCE)
+        yield all_of_them
+
+
+class Noticed:
+    """An `on_notice` that remembers."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    def __call__(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    def wait(self, kind: str, name: str) -> Notice:
+        """Wait for a notice of this kind, of whoever has this name."""
+        return self._wait((kind,), name)
+
+    def wait_present(self, name: str) -> Notice:
+        """Wait for whoever has this name to be there, just come or not."""
+        return self._wait(("come", "here"), name)
+
+    def _wait(self, kinds: tuple[str, ...], name: str) -> Notice:
+        def found() -> list[Notice]:
+            return [one for one in self.notices if one.kind in kinds and one.name == name]
+
+        until(found, f"the notice {kinds} of {name}")
+        return found()[-1]
+
+
+def hears_somebody(one: Chat) -> None:
+    """Wait until somebody's presence is heard, whether or not that one hears us."""
+    until(lambda: one.members, "a member")
+
+
+def texts(one: Chat, count: int) -> list[str]:
+    """The next messages."""
+    return [one.recv(timeout=PATIENCE).text for _ in range(count)]
+
+
+#: Our relay, in a process of its own: first "ready". What publishes and what subscribes connect to
+#: its two addresses.
+RELAY = """
+    import sys
+    from zmqchat_rs import Relay
+    relay = Relay(frontend=sys.argv[1], backend=sys.argv[2])
+    print("ready")
+    sys.stdin.readline()
+"""
+
+#: libzmq's own proxy, which stands in for any relay: first "ready", then its two addresses. In a
+#: process of its own, as it ends no sooner than its context, which now and then takes for ever.
+PROXY = """
+    import sys, zmq
+    context = zmq.Context()
+    ends = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
+    for end, address in zip(ends, sys.argv[1:]):
+        end.bind("tcp://" + address)
+    print("ready")
+    print(*(end.last_endpoint.decode()[len("tcp://") :] for end in ends))
+    zmq.proxy(*ends)
+"""
+
+
+def proxied(start_python: StartPython) -> tuple[str, str]:
+    """Where what is published is forwarded, by libzmq's own proxy; for `via`."""
+    proxy = start_python(PROXY, *["127.0.0.1:*"] * 2)
+    assert proxy.line() == "ready"
+    speak, hear = proxy.line().split()
+    return speak, hear

@@ -1,0 +1,81 @@
+"""Event loops of several kinds, and how the tests run a coroutine in one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any, Callable, Coroutine, TypeVar
+
+import pytest
+
+from tests.helpers.timeouts import PATIENCE
+
+T = TypeVar("T")
+
+
+class WithoutReaders(asyncio.SelectorEventLoop):
+    """A loop that watches no descriptors for others, as on Windows."""
+
+    def add_reader(self, *_: Any) -> None:  # type: ignore[override]
+        raise NotImplementedError
+
+    def add_writer(self, *_: Any) -> None:  # type: ignore[override]
+        raise NotImplementedError
+
+
+def new_uvloop() -> asyncio.AbstractEventLoop:
+    uvloop = pytest.importorskip("uvloop")
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+LOOPS = pytest.mark.parametrize(
+    "new_loop",
+    [asyncio.SelectorEventLoop, WithoutReaders, new_uvloop],
+    ids=["selector", "without readers", "uvloop"],
+)
+
+
+def run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` in a loop of one's own."""
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(asyncio.wait_for(main, PATIENCE))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        if sys.version_info >= (3, 9):
+            loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, with a deadline."""
+
+    async def limited() -> T:
+        return await asyncio.wait_for(main, PATIENCE)
+
+    return asyncio.run(limited())
+
+
+async def until(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Return as soon as `condition()` is true; fail when it never becomes so."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while not condition():
+        if loop.time() > deadline:
+            raise AssertionError(f"waited {PATIENCE:g} s for {what}")
+        await asyncio.sleep(0.001)
+
+
+async def until_waiting(*tasks: asyncio.Task[Any]) -> None:
+    """Return when each task waits for something that is not there."""
+
+    def all_wait() -> bool:
+        return all(getattr(task, "_fut_waiter", True) is not None for task in tasks)
+
+    # A task that only lets others go first comes back within a round.
+    for _ in range(5):
+        await until(all_wait, "the tasks to wait")
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)

@@ -1,0 +1,29 @@
+"""The events that happened to a connection, for tests to wait for."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from tests.helpers.timeouts import until
+
+if TYPE_CHECKING:
+    from zmqchat_rs import Event
+
+
+class Told:
+    """The events that an `on_event` was called with, and by which threads."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.threads: set[threading.Thread] = set()
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self.threads.add(threading.current_thread())
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+    def until(self, *kinds: str) -> None:
+        until(lambda: self.kinds() == [*kinds], f"{kinds}, not {self.events}")

@@ -1,0 +1,59 @@
+"""A named publisher made by hand, which numbers its messages as a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Iterator
+
+import zmq
+
+from tests.helpers.raw_peers import pyzmq
+from tests.helpers.timeouts import PATIENCE
+
+if TYPE_CHECKING:
+    from zmqchat_rs import Subscriber
+
+
+def stamp(seq: object, topic: str | None = None, **changes: Any) -> bytes:
+    """The last frame of a named publisher's message."""
+    keys = {"zmqchat": 1, "from": "alice", "id": "1", "topic": topic, "seq": seq, "sent_ns": 0}
+    return json.dumps({**keys, **changes}).encode()
+
+
+class HandMade:
+    """A pyzmq publisher."""
+
+    def __init__(self, sock: zmq.Socket[bytes], address: str) -> None:
+        self._socket = sock
+        self.address = address
+        sock.rcvtimeo = int(PATIENCE * 1000)
+
+    def wait(self) -> None:
+        """Wait for one subscription."""
+        assert self._socket.recv().startswith(b"\x01")
+
+    def send(self, *seqs: int, topic: str | None = None, **changes: Any) -> None:
+        """Send messages of these numbers."""
+        first = b"Hello" if topic is None else f"{topic}:Hello".encode()
+        for seq in seqs:
+            self._socket.send_multipart([first, stamp(seq, topic, **changes)])
+
+    def send_frames(self, *frames: bytes) -> None:
+        self._socket.send_multipart(frames)
+
+
+@contextlib.contextmanager
+def hand_made() -> Iterator[HandMade]:
+    """One that listens on a free port."""
+    with pyzmq(zmq.XPUB) as (sock, address):
+        yield HandMade(sock, address)
+
+
+def hear(alice: HandMade, subscriber: Subscriber, *seqs: int, **options: Any) -> tuple[int, int]:
+    """Let alice send these numbers; what was lost and what came twice, as counted so far."""
+    alice.send(*seqs, **options)
+    for _ in seqs:
+        subscriber.recv(timeout=PATIENCE)
+    stats = subscriber.stats()
+    return stats.lost, stats.duplicates

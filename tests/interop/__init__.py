@@ -1,0 +1,1 @@
+"""Both directions between this package and pyzmq."""

@@ -1,0 +1,74 @@
+"""asyncio on both sides: zmq.asyncio over there, our calls here, in both directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.helpers.event_loops import run
+from tests.helpers.timeouts import PATIENCE
+from zmqchat_rs import Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from tests.helpers.scripts import StartPython
+
+COUNT = 20_000
+
+HEARS = f"""
+    import asyncio, sys, zmq, zmq.asyncio
+
+    async def main():
+        socket = zmq.asyncio.Context().socket(zmq.SUB)
+        socket.rcvhwm = 0
+        socket.subscribe("room1:")
+        socket.connect(sys.argv[1])
+        heard = [await socket.recv_string() for _ in range({COUNT})]
+        print(heard == [f"room1:{{number}}" for number in range({COUNT})])
+
+    asyncio.run(main())
+"""
+
+SPEAKS = f"""
+    import asyncio, sys, zmq, zmq.asyncio
+
+    async def main():
+        socket = zmq.asyncio.Context().socket(zmq.XPUB)
+        socket.sndhwm = 0
+        print("tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1"))
+        assert await socket.recv() == b"\\x01room1:"
+        for number in range({COUNT}):
+            await socket.send_string(f"room1:{{number}}")
+        sys.stdin.readline()
+
+    asyncio.run(main())
+"""
+
+
+def test_zmq_asyncio_hears_what_is_sent_from_a_task(start_python: StartPython) -> None:
+    async def main() -> str:
+        async with Publisher("127.0.0.1:0", on_full="block", linger=PATIENCE) as publisher:
+            assert publisher.endpoint is not None
+            script = start_python(HEARS, publisher.endpoint)
+            await publisher.await_for_subscribers(topic="room1", timeout=PATIENCE)
+            for number in range(COUNT // 2):
+                await publisher.asend(str(number), topic="room1")
+            await publisher.asend_many(map(str, range(COUNT // 2, COUNT)), topic="room1")
+            return script.line()
+
+    assert run(main()) == "True"
+
+
+def test_tasks_hear_what_zmq_asyncio_sends(start_python: StartPython) -> None:
+    script = start_python(SPEAKS)
+
+    async def main() -> list[str]:
+        heard: list[str] = []
+        async with Subscriber(script.line(), topics="room1", high_water_mark=0) as subscriber:
+            async for message in subscriber:
+                heard.append(message.text)
+                if len(heard) == COUNT:
+                    return heard
+        return heard
+
+    assert run(main()) == [*map(str, range(COUNT))]
+    script.say("")
+    assert (script.finish().code, script.finish().stderr) == (0, "")

@@ -1,0 +1,336 @@
+"""The promise: a plain pyzmq script on the other side works, both ways, with no option set here.
+
+The pyzmq side runs in a process of its own and knows nothing of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import Publisher, Subscriber
+
+if TYPE_CHECKING:
+    from tests.conftest import Pair
+    from tests.helpers.scripts import Script, StartPython
+
+MANY = 100_000
+BIG = bytes(range(256)) * (10 * 1024 * 4)
+
+#: Hears what the first argument names; prints each message as a list of frames in hexadecimal.
+HEARS = """
+    import json, sys, zmq
+    socket = zmq.Context().socket(zmq.SUB)
+    socket.rcvhwm = 0
+    address, count, prefixes = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    for prefix in prefixes or [""]:
+        socket.setsockopt_string(zmq.SUBSCRIBE, prefix)
+    if address == "bind":
+        print("tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1"))
+    else:
+        socket.connect(address)
+    for _ in range(count):
+        print(json.dumps([frame.hex() for frame in socket.recv_multipart()]))
+"""
+
+#: Publishes "hello?" until somebody says that he hears it, then what `send` does, then "the end".
+SPEAKS = """
+    import select, sys, zmq
+    socket = zmq.Context().socket(zmq.PUB)
+    socket.sndhwm = 0
+    if len(sys.argv) > 1:
+        socket.connect(sys.argv[1])
+    else:
+        print("tcp://127.0.0.1:%d" % socket.bind_to_random_port("tcp://127.0.0.1"))
+    while not select.select([sys.stdin], [], [], 0.02)[0]:
+        socket.send_string("hello?")
+    sys.stdin.readline()
+    {send}
+    socket.send_string("the end")
+    sys.stdin.readline()
+"""
+
+
+def frames_heard(script: Script) -> list[bytes]:
+    heard: list[str] = json.loads(script.line())
+    return [bytes.fromhex(frame) for frame in heard]
+
+
+def start_to_hear(
+    start_python: StartPython, publisher: Publisher, count: int, *topics: str
+) -> Script:
+    assert publisher.endpoint is not None
+    script = start_python(HEARS, publisher.endpoint, str(count), *topics)
+    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    return script
+
+
+def spoken(start_python: StartPython, send: str, **options: Any) -> list[tuple[bytes, ...]]:
+    """What our subscriber hears of `send`, as frames."""
+    script = start_python(SPEAKS.replace("{send}", send))
+    with Subscriber(script.line(), high_water_mark=0, **options) as subscriber:
+        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
+        script.say("I hear you")
+        messages = []
+        while True:
+            frames = subscriber.recv(timeout=PATIENCE).frames
+            if frames == (b"the end",):
+                break
+            if frames != (b"hello?",):
+                messages.append(frames)
+        script.say("good-bye")
+        assert script.finish().code == 0
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("payload", "topic", "wire"),
+    [
+        ("Hello", None, b"Hello"),
+        ("Hello everyone!", "room1", b"room1:Hello everyone!"),
+        ("Grüße, 世界 👋", "café", "café:Grüße, 世界 👋".encode()),
+        ("", None, b""),
+        ("", "room1", b"room1:"),
+        (b"\x00\x01\xff\xfe", None, b"\x00\x01\xff\xfe"),
+        (b"\x00\xff\n", "room1", b"room1:\x00\xff\n"),
+        (bytearray(b"buffer"), "room1", b"room1:buffer"),
+        (memoryview(b"a view of it")[2:6], None, b"view"),
+    ],
+)
+def test_a_pyzmq_subscriber_hears_exactly_these_bytes(
+    start_python: StartPython, publisher: Publisher, payload: Any, topic: str | None, wire: bytes
+) -> None:
+    script = start_to_hear(start_python, publisher, 1)
+    publisher.send(payload, topic=topic)
+    assert frames_heard(script) == [wire]
+
+
+def test_recv_string_of_pyzmq_reads_what_send_was_given(
+    start_python: StartPython, publisher: Publisher
+) -> None:
+    assert publisher.endpoint is not None
+    script = start_python(
+        """
+        import sys, zmq
+        socket = zmq.Context().socket(zmq.SUB)
+        socket.connect(sys.argv[1])
+        socket.setsockopt_string(zmq.SUBSCRIBE, "room1")
+        print(socket.recv_string())
+        """,
+        publisher.endpoint,
+    )
+    publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+    publisher.send("Hello", topic="room1")
+    assert script.line() == "room1:Hello"
+
+
+def test_a_pyzmq_subscriber_hears_the_first_message_and_nothing_before_it(
+    start_python: StartPython, publisher: Publisher
+) -> None:
+    script = start_to_hear(start_python, publisher, 2)
+    publisher.send("first")
+    publisher.send("second")
+    assert [frames_heard(script) for _ in range(2)] == [[b"first"], [b"second"]]
+
+
+def test_a_pyzmq_subscriber_to_one_topic_is_spared_the_others(
+    start_python: StartPython, publisher: Publisher
+) -> None:
+    script = start_to_hear(start_python, publisher, 2, "room1:")
+    for topic in ("room2", "room1", "room10", "room1"):
+        publisher.send("Hello", topic=topic)
+    assert [frames_heard(script) for _ in range(2)] == [[b"room1:Hello"]] * 2
+
+
+def test_a_pyzmq_subscriber_hears_ten_megabytes(
+    start_python: StartPython, publisher: Publisher
+) -> None:
+    script = start_to_hear(start_python, publisher, 1)
+    publisher.send(BIG)
+    (frame,) = frames_heard(script)
+    assert hashlib.sha256(frame).digest() == hashlib.sha256(BIG).digest()
+
+
+@pytest.mark.parametrize("on_full", ["drop", "block"])
+def test_a_pyzmq_subscriber_loses_none_of_100_000_messages(
+    start_python: StartPython, on_full: Any
+) -> None:
+    mark = 0 if on_full == "drop" else 1_000
+    with Publisher("127.0.0.1:0", high_water_mark=mark, on_full=on_full, linger=0) as publisher:
+        assert publisher.endpoint is not None
+        script = start_python(
+            f"""
+            import sys, zmq
+            socket = zmq.Context().socket(zmq.SUB)
+            socket.rcvhwm = {mark}
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+            socket.connect(sys.argv[1])
+            for number in range({MANY}):
+                heard = socket.recv_string()
+                assert heard == "n:%d" % number, (heard, number)
+            print("all of it")
+            """,
+            publisher.endpoint,
+        )
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        assert publisher.send_many((str(n) for n in range(MANY)), topic="n") == MANY
+        assert script.line() == "all of it"
+
+
+def test_a_pyzmq_subscriber_that_binds_hears_a_publisher_that_connects(
+    start_python: StartPython,
+) -> None:
+    script = start_python(HEARS, "bind", "1")
+    with Publisher(connect=script.line()) as publisher:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.send("Hello", topic="room1")
+        assert frames_heard(script) == [b"room1:Hello"]
+
+
+def test_a_pyzmq_subscriber_hears_an_envelope_as_two_frames(start_python: StartPython) -> None:
+    with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
+        script = start_to_hear(start_python, publisher, 2)
+        publisher.send("Hello", topic="room1")
+        publisher.send("Hello")
+        assert frames_heard(script) == [b"room1", b"Hello"]
+        assert frames_heard(script) == [b"", b"Hello"]
+
+
+def test_a_pyzmq_subscriber_sees_the_stamp_of_a_named_publisher(start_python: StartPython) -> None:
+    with Publisher("127.0.0.1:0", name="alice", linger=0) as publisher:
+        script = start_to_hear(start_python, publisher, 3)
+        publisher.send("Hello", topic="room1")
+        publisher.send("Hello", topic="room2")
+        publisher.send("Hello again", topic="room1")
+        heard = [frames_heard(script) for _ in range(3)]
+    assert [frames[0] for frames in heard] == [b"room1:Hello", b"room2:Hello", b"room1:Hello again"]
+    stamps = [json.loads(stamp) for _, stamp in heard]
+    assert [list(stamp) for stamp in stamps] == [
+        ["zmqchat", "from", "id", "topic", "seq", "sent_ns"]
+    ] * 3
+    assert [(s["zmqchat"], s["from"], s["topic"], s["seq"]) for s in stamps] == [
+        (1, "alice", "room1", 0),
+        (1, "alice", "room2", 0),
+        (1, "alice", "room1", 1),
+    ]
+    assert len({stamp["id"] for stamp in stamps}) == 1
+    assert stamps[0]["sent_ns"] <= stamps[1]["sent_ns"] <= stamps[2]["sent_ns"]
+
+
+@pytest.mark.parametrize(
+    ("send", "wire"),
+    [
+        ('socket.send_string("Hello")', [b"Hello"]),
+        ('socket.send_string("room1:Hello")', [b"room1:Hello"]),
+        ('socket.send(b"")', [b""]),
+        (r'socket.send(b"\x00\x01\xff")', [b"\x00\x01\xff"]),
+        ('socket.send_multipart([b"room1", b"Hello"])', [b"room1", b"Hello"]),
+        ('socket.send_multipart([b"a", b"", b"c", b"d"])', [b"a", b"", b"c", b"d"]),
+    ],
+)
+def test_our_subscriber_hears_exactly_the_bytes_of_pyzmq(
+    start_python: StartPython, send: str, wire: list[bytes]
+) -> None:
+    assert spoken(start_python, send) == [tuple(wire)]
+
+
+def test_our_subscriber_understands_a_pyzmq_script_with_no_option_set(
+    start_python: StartPython,
+) -> None:
+    script = start_python(SPEAKS.replace("{send}", 'socket.send_string("room1:Hello everyone!")'))
+    with Subscriber(script.line(), topics=["room1"], prefixes="hello") as subscriber:
+        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
+        script.say("I hear you")
+        message = subscriber.recv(timeout=PATIENCE)
+        while str(message) == "hello?":
+            message = subscriber.recv(timeout=PATIENCE)
+        assert (message.topic, message.text) == ("room1", "Hello everyone!")
+        assert str(message) == "room1:Hello everyone!"
+        script.say("good-bye")
+
+
+def test_our_subscriber_keeps_bytes_that_are_no_text(start_python: StartPython) -> None:
+    script = start_python(SPEAKS.replace("{send}", r'socket.send(b"room1:caf\xe9")'))
+    with Subscriber(script.line(), topics=["room1"], prefixes=b"") as subscriber:
+        subscriber.recv(timeout=PATIENCE)
+        script.say("I hear you")
+        message = subscriber.recv(timeout=PATIENCE)
+        while str(message) == "hello?":
+            message = subscriber.recv(timeout=PATIENCE)
+        assert message.topic == "room1"
+        assert message.text == "caf\N{REPLACEMENT CHARACTER}"
+        assert message.data == b"caf\xe9"
+        assert message.raw == b"room1:caf\xe9"
+        script.say("good-bye")
+
+
+def test_our_subscriber_hears_ten_megabytes(start_python: StartPython) -> None:
+    (frames,) = spoken(start_python, "socket.send(bytes(range(256)) * (10 * 1024 * 4))")
+    assert [hashlib.sha256(f).digest() for f in frames] == [hashlib.sha256(BIG).digest()]
+
+
+def test_our_subscriber_loses_none_of_100_000_messages(start_python: StartPython) -> None:
+    send = f"for n in range({MANY}): socket.send_string(str(n))"
+    heard = spoken(start_python, send)
+    assert heard == [(b"%d" % number,) for number in range(MANY)]
+
+
+def test_our_subscriber_that_binds_hears_a_pyzmq_publisher_that_connects(
+    start_python: StartPython,
+) -> None:
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        assert subscriber.endpoint is not None
+        script = start_python(SPEAKS.replace("{send}", "pass"), subscriber.endpoint)
+        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
+        script.say("I hear you")
+        script.say("good-bye")
+
+
+def test_what_a_stranger_sends_upstream_is_no_subscription(
+    start_python: StartPython, pair: Pair
+) -> None:
+    assert pair.publisher.endpoint is not None
+    script = start_python(
+        """
+        import sys, zmq
+        socket = zmq.Context().socket(zmq.XSUB)
+        socket.connect(sys.argv[1])
+        socket.send(b"hello there")
+        socket.send(b"")
+        socket.send_multipart([b"hello", b"there"])
+        socket.send(b"\\x01room1:")
+        print(socket.recv_string())
+        """,
+        pair.publisher.endpoint,
+    )
+    until(lambda: pair.publisher.subscriber_count == 2, "the stranger")
+    assert pair.publisher.topics == {b"": 1, "room1": 1}
+    pair.publisher.send("Hello", topic="room1")
+    assert script.line() == "room1:Hello"
+
+
+def test_a_subscription_of_unreasonable_size_is_cut_off(
+    start_python: StartPython, pair: Pair
+) -> None:
+    assert pair.publisher.endpoint is not None
+    script = start_python(
+        """
+        import sys, zmq
+        from zmq.utils.monitor import recv_monitor_message
+        socket = zmq.Context().socket(zmq.SUB)
+        events = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        socket.setsockopt(zmq.SUBSCRIBE, b"x" * 20_000)
+        socket.connect(sys.argv[1])
+        recv_monitor_message(events)
+        print("cut off")
+        """,
+        pair.publisher.endpoint,
+    )
+    assert script.line() == "cut off"
+    assert pair.publisher.topics == {b"": 1}
+    pair.publisher.send("still here")
+    assert pair.subscriber.recv_text(timeout=PATIENCE) == "still here"

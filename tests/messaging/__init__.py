@@ -1,0 +1,1 @@
+"""Publishers, subscribers, topics, messages and what becomes of them."""

@@ -1,0 +1,84 @@
+"""What was lost is told in the log, and does not flood it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.stamps import hand_made, hear
+from tests.helpers.timeouts import PATIENCE, Background, until
+from zmqchat_rs import ClosedError, Subscriber
+
+if TYPE_CHECKING:
+    import logging
+
+    from tests.helpers.scripts import RunPython
+
+
+def test_loss_is_logged_and_the_log_is_not_flooded(caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> list[logging.LogRecord]:
+        # What the test before this one lost may be told only now.
+        return [record for record in caplog.records if " of bert lost: " in record.getMessage()]
+
+    bert = {"from": "bert"}
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        hear(alice, subscriber, 0, 10, **bert)
+        until(told)
+        began = time.monotonic()
+        alice.send(*range(20, 2000, 10), **bert)
+        for _ in range(20, 2000, 10):
+            subscriber.recv(timeout=PATIENCE)
+        waiting = Background(subscriber.recv)
+        until(lambda: len(told()) == 2)
+        subscriber.close()
+        with pytest.raises(ClosedError):
+            waiting.result()
+        assert time.monotonic() - began > 3
+    assert [record.levelname for record in told()] == ["WARNING"] * 2
+    first, second = (record.getMessage() for record in told())
+    assert first.startswith("9 messages of bert lost: ")
+    assert second.startswith(f"{9 * len(range(20, 2000, 10))} messages of bert lost: ")
+
+
+def test_a_script_that_configured_nothing_sees_its_losses(run_python: RunPython) -> None:
+    script = """
+import sys
+from zmqchat_rs import Subscriber
+
+seen = []
+with Subscriber(sys.argv[1], on_event=seen.append) as sub:
+    sub.recv(timeout=30), sub.recv(timeout=30)
+    while not [event for event in seen if event.kind == "lost"]:
+        pass
+    print(*[(event.address, event.count) for event in seen if event.kind == "lost"])
+"""
+    with hand_made() as alice:
+
+        def send() -> None:
+            alice.wait()
+            alice.send(1, 3)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        finished = run_python(script, alice.address)
+        thread.join()
+    assert finished.stdout.splitlines() == ["('alice', 1)"]
+    assert finished.stderr.startswith("1 message of alice lost: ")
+    assert finished.code == 0
+
+
+def test_the_losses_of_several_publishers_are_logged_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with hand_made() as relay, Subscriber(relay.address) as subscriber:
+        relay.wait()
+        # The first loss is logged at once, the others together when the subscriber closes.
+        for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
+            hear(relay, subscriber, *seqs, id=name, **{"from": name})
+    text = " lost: read too slowly, or a connection between the publisher and a relay"
+    for loss in ("1 message of anna", "3 messages of anna", "2 messages of berta"):
+        until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023

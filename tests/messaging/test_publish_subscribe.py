@@ -1,0 +1,339 @@
+"""The main job: publish here, subscribe there, read all of it in the order in which it was sent."""
+
+from __future__ import annotations
+
+import array
+import struct
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+
+import zmqchat_rs
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import ClosedError, Publisher, Subscriber, ZmqChatError
+
+if TYPE_CHECKING:
+    from tests.conftest import Pair
+    from tests.helpers.scripts import RunPython
+
+
+def test_what_is_sent_is_received(pair: Pair) -> None:
+    pair.publisher.send("Hello")
+    message = pair.subscriber.recv(timeout=PATIENCE)
+    assert (message.topic, message.text, str(message)) == (None, "Hello", "Hello")
+
+
+def test_the_order_is_kept(pair: Pair) -> None:
+    for number in range(1_000):
+        pair.publisher.send(str(number))
+    heard = [pair.subscriber.recv_text(timeout=PATIENCE) for _ in range(1_000)]
+    assert heard == [str(number) for number in range(1_000)]
+
+
+def test_the_first_message_is_not_lost() -> None:
+    for number in range(20):
+        with Publisher("127.0.0.1:0", linger=0) as publisher:
+            assert publisher.endpoint is not None
+            with Subscriber(publisher.endpoint) as subscriber:
+                publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                publisher.send(f"first {number}")
+                assert subscriber.recv_text(timeout=PATIENCE) == f"first {number}"
+
+
+@pytest.mark.parametrize(
+    ("payload", "data"),
+    [
+        ("text", b"text"),
+        ("Grüße 👋", "Grüße 👋".encode()),
+        (b"bytes", b"bytes"),
+        (b"", b""),
+        (bytearray(b"a bytearray"), b"a bytearray"),
+        (memoryview(b"a view"), b"a view"),
+        (memoryview(b"every other")[::2], b"eeyohr"),
+        (array.array("d", [1.5, 2.5]), struct.pack("2d", 1.5, 2.5)),
+    ],
+)
+def test_any_text_bytes_or_buffer_can_be_sent(room: Pair, payload: Any, data: bytes) -> None:
+    room.publisher.send(payload, topic="room1")
+    message = room.subscriber.recv(timeout=PATIENCE)
+    assert (message.topic, message.data, message.raw) == ("room1", data, b"room1:" + data)
+
+
+def test_a_buffer_may_change_after_it_was_sent(pair: Pair) -> None:
+    buffer = bytearray(b"before" * 1_000)
+    pair.publisher.send(buffer)
+    buffer[:] = b"after!" * 1_000
+    assert pair.subscriber.recv_bytes(timeout=PATIENCE) == b"before" * 1_000
+
+
+@pytest.mark.parametrize("payload", [None, 5, 1.5, ["a list"], object()])
+def test_what_is_no_payload_is_refused_with_advice(pair: Pair, payload: Any) -> None:
+    with pytest.raises(TypeError, match=r"(?s)str.*bytes"):
+        pair.publisher.send(payload)
+    with pytest.raises(TypeError, match=r"(?s)str.*bytes"):
+        pair.publisher.send_many([payload])
+
+
+def test_send_many_sends_them_all_and_says_how_many(room: Pair) -> None:
+    assert room.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
+    heard = [room.subscriber.recv(timeout=PATIENCE) for _ in range(100)]
+    assert [(m.topic, m.text) for m in heard] == [("room1", str(number)) for number in range(100)]
+    assert room.publisher.send_many([]) == 0
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter], ids=["list", "tuple", "iterator"])
+def test_send_many_gives_each_payload_its_own_topic(pair: Pair, kind: Callable[..., Any]) -> None:
+    topics = ["room1", None, "room2", "世界"]
+    payloads = ["one", b"two", "three", bytearray(b"four")]
+    assert pair.publisher.send_many(kind(payloads), topics=kind(topics)) == 4
+    heard = [pair.subscriber.recv(timeout=PATIENCE) for _ in payloads]
+    assert [(m.topic, m.text) for m in heard] == [
+        (None, "room1:one"),
+        (None, "two"),
+        (None, "room2:three"),
+        (None, "世界:four"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payloads", "topics"), [(["a", "b"], ["room1"]), (["a"], ["room1", "room2"]), ([], ["room1"])]
+)
+def test_as_many_topics_as_payloads_are_needed(
+    pair: Pair, payloads: list[str], topics: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=f"{len(payloads)} payloads and {len(topics)} topics"):
+        pair.publisher.send_many(payloads, topics=topics)
+    # Without a length it shows only on the way, and what came before is sent.
+    with pytest.raises(ValueError, match="ended first"):
+        pair.publisher.send_many(iter(payloads), topics=iter(topics))
+    both = min(len(payloads), len(topics))
+    assert pair.publisher.stats().sent == both
+
+
+def test_a_topic_among_several_that_is_none_is_refused_with_advice(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="cannot be a topic"):
+        pair.publisher.send_many(["a", "b"], topics=["room1", "room 2"])
+    with pytest.raises(TypeError, match="a topic is a str, or None for none, not int"):
+        pair.publisher.send_many(["a"], topics=[5])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="for the same one pass topic"):
+        pair.publisher.send_many(["a"], topics="room1")
+    with pytest.raises(TypeError, match="pass one of the two"):
+        pair.publisher.send_many(["a"], topic="room1", topics=["room1"])
+    assert pair.publisher.stats().sent == 1
+
+
+def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> None:
+    def two_and_a_failure() -> Any:
+        yield "one"
+        yield "two"
+        raise LookupError("no third")
+
+    with pytest.raises(LookupError, match="no third"):
+        pair.publisher.send_many(two_and_a_failure())
+    pair.publisher.send("goes on")
+    assert [pair.subscriber.recv_text(timeout=PATIENCE) for _ in range(3)] == [
+        "one",
+        "two",
+        "goes on",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": 1},
+        {"a": {"b": [1, 2.5, None, True]}},
+        [1, {"t:x": "y"}],
+        "a:b",
+        "text",
+        7,
+        None,
+        "Grüße",
+    ],
+)
+@pytest.mark.parametrize("topic", [None, "room1"])
+@pytest.mark.parametrize("options", [{}, {"name": "alice"}, {"framing": "envelope"}])
+def test_json_comes_back_as_it_was(options: Any, topic: str | None, value: Any) -> None:
+    pub = Publisher("inproc://json", **options)
+    with pub, Subscriber("inproc://json", topics=["room1"], prefixes=b"") as sub:
+        pub.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        pub.wait_for_subscribers(1, timeout=PATIENCE)
+        pub.send_json(value, topic=topic)
+        assert sub.recv(timeout=PATIENCE).json() == value
+
+
+def test_what_json_cannot_say_is_refused(pair: Pair) -> None:
+    with pytest.raises(TypeError, match="JSON"):
+        pair.publisher.send_json({"a": object()})
+
+
+def test_recv_many_takes_what_is_there(pair: Pair) -> None:
+    pair.publisher.send_many(["a", "b", "c", "d"])
+    heard: list[str] = []
+    while len(heard) < 4:
+        batch = pair.subscriber.recv_many(3, timeout=PATIENCE)
+        assert 1 <= len(batch) <= 3
+        heard += [message.text for message in batch]
+    assert heard == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("end", ["", "\0", "\x7f", "\x80", "é", "世", "👋"])
+def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
+    mebi = 1024 * 1024
+    for length in (0, 1, 2, 7, 8, 9, 63, 64, 65, mebi - 1, mebi, mebi + 1):
+        text = "x" * length + end
+        pair.publisher.send(text)
+        heard = pair.subscriber.recv_text(timeout=PATIENCE)
+        assert heard == text
+        assert hash(heard) == hash(text)
+        assert heard.isascii() == text.isascii()
+
+
+def test_recv_text_and_recv_bytes_give_the_first_frame_as_it_came(pair: Pair) -> None:
+    pair.publisher.send("Hello", topic="room1")
+    pair.publisher.send(b"\xff", topic="room1")
+    assert pair.subscriber.recv_text(timeout=PATIENCE) == "room1:Hello"
+    assert pair.subscriber.recv_bytes(timeout=PATIENCE) == b"room1:\xff"
+
+
+def test_the_ways_to_read_can_be_mixed(pair: Pair) -> None:
+    pair.publisher.send_many([str(n) for n in range(6)])
+    heard = [pair.subscriber.recv(timeout=PATIENCE).text, next(pair.subscriber).text]
+    heard += [pair.subscriber.recv_text(timeout=PATIENCE)]
+    heard += [pair.subscriber.recv_bytes(timeout=PATIENCE).decode()]
+    while len(heard) < 6:
+        heard += [message.text for message in pair.subscriber.recv_many(timeout=PATIENCE)]
+    assert heard == ["0", "1", "2", "3", "4", "5"]
+
+
+def test_every_subscriber_hears_everything(publisher: Publisher) -> None:
+    assert publisher.endpoint is not None
+    subscribers = [Subscriber(publisher.endpoint) for _ in range(10)]
+    assert publisher.wait_for_subscribers(10, timeout=PATIENCE) == 10
+    publisher.send_many(["a", "b"])
+    for subscriber in subscribers:
+        with subscriber:
+            assert [subscriber.recv_text(timeout=PATIENCE) for _ in range(2)] == ["a", "b"]
+
+
+def test_a_room_of_400_subscribers_fits_in_one_process(run_python: RunPython) -> None:
+    finished = run_python(
+        """
+        import resource
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
+        from zmqchat_rs import Publisher, Subscriber
+        with Publisher("127.0.0.1:0") as pub:
+            room = [Subscriber(pub.endpoint) for _ in range(400)]
+            pub.wait_for_subscribers(400, timeout=60)
+            pub.send("Hello")
+            print([sub.recv_text(timeout=60) for sub in room] == ["Hello"] * 400)
+        """,
+        deadline=90,
+    )
+    assert finished == (0, "True\n", "")
+
+
+def test_a_subscriber_may_come_before_the_publisher(free_port: Callable[[], int]) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with Subscriber(address) as subscriber, Publisher(address) as publisher:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.send("Hello")
+        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+
+
+def test_the_context_manager_closes(publisher: Publisher) -> None:
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint) as subscriber:
+        assert not subscriber.closed
+    assert subscriber.closed
+    with publisher:
+        assert not publisher.closed
+    assert publisher.closed
+
+
+def test_close_may_be_called_twice(pair: Pair) -> None:
+    for _ in range(2):
+        pair.subscriber.close()
+        pair.publisher.close()
+
+
+def test_an_exception_in_the_with_block_passes_through(publisher: Publisher) -> None:
+    with pytest.raises(LookupError, match="mine"), publisher:
+        raise LookupError("mine")
+    assert publisher.closed
+
+
+def test_the_repr_says_what_it_is_and_where(pair: Pair) -> None:
+    port = str(pair.publisher.endpoint).rpartition(":")[2]
+    assert repr(pair.publisher).startswith("<Publisher") or "Publisher(" in repr(pair.publisher)
+    assert port in repr(pair.publisher)
+    assert "Subscriber" in repr(pair.subscriber)
+    assert port in repr(pair.subscriber)
+    pair.subscriber.close()
+    pair.publisher.close()
+    assert "closed" in repr(pair.publisher)
+    assert "closed" in repr(pair.subscriber)
+
+
+def test_a_message_above_the_limit_is_kept_out_and_later_ones_arrive(publisher: Publisher) -> None:
+    assert publisher.endpoint is not None
+    with Subscriber(publisher.endpoint, max_message_bytes=1_000) as subscriber:
+        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.send("before")
+        publisher.send(b"x" * 2_000)
+        assert subscriber.recv_text(timeout=PATIENCE) == "before"
+
+        def heard_again() -> bool:
+            publisher.send("after")
+            try:
+                return subscriber.recv_text(timeout=0.05) == "after"
+            except TimeoutError:
+                return False
+
+        until(heard_again, "a message after the one that was too big")
+
+
+def test_one_short_message_of_every_batch_does_not_keep_the_batch_alive(
+    run_python: RunPython,
+) -> None:
+    finished = run_python(
+        """
+        from pathlib import Path
+        from zmqchat_rs import Publisher, Subscriber
+
+        def resident():
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            return pages * 4096
+
+        def play(keep):
+            kept = []
+            for _ in range(250):
+                pub.send_many(batch)
+                for number in range(1_000):
+                    message = sub.recv(timeout=30)
+                    if keep and number % 40 == 0:
+                        kept.append(message)
+            return kept
+
+        with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
+            pub.wait_for_subscribers(1, timeout=30)
+            batch = [b"x" * 200] * 1_000
+            play(keep=False)
+            before = resident()
+            kept = play(keep=True)
+            print(len(kept), resident() - before)
+        """,
+        deadline=90,
+    )
+    assert (finished.code, finished.stderr) == (0, "")
+    kept, growth = map(int, finished.stdout.split())
+    # 250,000 messages of 200 bytes went by: 50 MB. Those kept are 1.25 MB and their objects.
+    assert kept == 6_250
+    assert growth < 12_000_000
+
+
+def test_the_errors_are_one_family() -> None:
+    assert issubclass(ZmqChatError, OSError)
+    assert issubclass(ClosedError, ZmqChatError)
+    assert issubclass(zmqchat_rs.QueueFullError, ZmqChatError)

@@ -1,0 +1,337 @@
+"""Where did my message go? `stats()` counts what was sent, came, was lost, and came twice."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Iterator
+
+import pytest
+
+from tests.helpers.stamps import hand_made, hear, stamp
+from tests.helpers.timeouts import PATIENCE, until
+from zmqchat_rs import ClosedError, Message, Publisher, QueueFullError, Subscriber
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from tests.conftest import Pair
+
+
+@pytest.fixture
+def alice() -> Iterator[Publisher]:
+    """A publisher that has a name."""
+    with Publisher("127.0.0.1:0", name="alice", linger=0) as publisher:
+        yield publisher
+
+
+# ---- a publisher's
+
+
+def test_a_publisher_counts_what_it_sends(publisher: Publisher) -> None:
+    assert (publisher.stats().sent, publisher.stats().bytes) == (0, 0)
+    publisher.send("Grüße")
+    publisher.send(b"\x00\xff", topic="room1")
+    publisher.send_many(["one", "two"])
+    publisher.send_json([1])
+    stats = publisher.stats()
+    assert (stats.sent, stats.bytes) == (5, 7 + 2 + 6 + 3)
+    assert (stats.refused, stats.blocked_seconds, stats.subscribers) == (0, 0.0, 0)
+    assert repr(stats).startswith("<PublisherStats sent=5 bytes=18 refused=0")
+
+
+def test_a_message_that_never_went_out_is_not_counted(publisher: Publisher) -> None:
+    for payload, topic in (("Hello", "two words"), (object(), None)):
+        with pytest.raises((ValueError, TypeError)):
+            publisher.send(payload, topic=topic)  # type: ignore[arg-type]
+    assert publisher.stats().sent == 0
+
+
+def test_statistics_count_the_subscribers(pair: Pair) -> None:
+    assert pair.publisher.stats().subscribers == 1
+    pair.subscriber.close()
+    until(lambda: pair.publisher.stats().subscribers == 0)
+
+
+def test_refused_sends_are_counted() -> None:
+    blob = b"x" * 100_000
+    with nobody_reads("raise") as publisher:
+        with pytest.raises(QueueFullError):
+            publisher.send_many(itertools.repeat(blob))
+        first = publisher.stats()
+        assert (first.bytes, first.refused) == (first.sent * len(blob), 1)
+        with pytest.raises(QueueFullError):
+            send_for_ever(publisher, blob)
+        assert publisher.stats().refused == 2
+
+
+@contextlib.contextmanager
+def nobody_reads(on_full: Literal["block", "raise"]) -> Iterator[Publisher]:
+    """A publisher whose one subscriber reads nothing."""
+    with contextlib.ExitStack() as stack:
+        publisher = Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0)
+        stack.enter_context(publisher)
+        stack.enter_context(Subscriber(publisher.addresses, high_water_mark=1))
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        yield publisher
+
+
+def send_for_ever(publisher: Publisher, blob: bytes, timeout: float | None = None) -> None:
+    while True:
+        publisher.send(blob, timeout=timeout)
+
+
+def test_the_time_that_sends_wait_for_room_is_counted() -> None:
+    blob = b"x" * 100_000
+    with nobody_reads("block") as publisher:
+        with pytest.raises(TimeoutError):
+            send_for_ever(publisher, blob, timeout=0.2)
+        stats = publisher.stats()
+    assert stats.refused == 1
+    assert 0.2 <= stats.blocked_seconds < PATIENCE
+
+
+# ---- a subscriber's
+
+
+def test_a_subscriber_counts_what_comes(pair: Pair) -> None:
+    for payload, topic in (("Grüße", None), (b"\x00", "room1")):
+        pair.publisher.send(payload, topic=topic)
+        pair.subscriber.recv(timeout=PATIENCE)
+    stats = pair.subscriber.stats()
+    assert (stats.received, stats.bytes) == (2, len("Grüße".encode()) + len(b"room1:\x00"))
+    assert (stats.lost, stats.duplicates, stats.undecodable, stats.backlog) == (0, 0, 0, 0)
+    assert repr(stats).startswith("<SubscriberStats received=2 bytes=14 lost=0")
+
+
+def test_the_backlog_is_what_was_taken_and_not_handed_out(pair: Pair) -> None:
+    pair.publisher.send_many([str(number) for number in range(50)])
+    until(lambda: pair.publisher.stats().sent == 50)
+    left = 50
+    while left:
+        pair.subscriber.recv(timeout=PATIENCE)
+        left -= 1
+        stats = pair.subscriber.stats()
+        assert stats.backlog == stats.received - (50 - left)
+    assert pair.subscriber.stats().received == 50
+
+
+def test_texts_with_undecodable_bytes_are_counted_when_they_are_read(pair: Pair) -> None:
+    for payload in (b"\xff\xfe", b"fine"):
+        pair.publisher.send(payload)
+    bad, good = (pair.subscriber.recv(timeout=PATIENCE) for _ in range(2))
+    assert bad.data == b"\xff\xfe"
+    assert pair.subscriber.stats().undecodable == 0
+    assert bad.text == bad.text == "\ufffd\ufffd"
+    assert good.text == "fine"
+    assert pair.subscriber.stats().undecodable == 1
+
+
+def test_statistics_are_a_snapshot(pair: Pair) -> None:
+    ours, theirs = pair.publisher.stats(), pair.subscriber.stats()
+    pair.publisher.send("Hello")
+    pair.subscriber.recv(timeout=PATIENCE)
+    assert (ours.sent, theirs.received) == (0, 0)
+    with pytest.raises(AttributeError):
+        theirs.received = 1  # type: ignore[misc]
+
+
+def test_what_is_closed_has_no_statistics(pair: Pair) -> None:
+    for each in pair:
+        each.close()
+        with pytest.raises(ClosedError):
+            each.stats()
+
+
+# ---- lost, and twice
+
+
+def test_a_gap_is_counted_once_a_later_message_comes() -> None:
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        # Whoever comes late has lost nothing.
+        assert hear(alice, subscriber, 7) == (0, 0)
+        assert hear(alice, subscriber, 8, 11) == (2, 0)
+        assert hear(alice, subscriber, 12, 13) == (2, 0)
+        assert hear(alice, subscriber, 20) == (8, 0)
+
+
+def test_what_comes_again_or_late_is_a_duplicate_and_is_handed_out() -> None:
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        assert hear(alice, subscriber, 0, 1, 1) == (0, 1)
+        assert hear(alice, subscriber, 0) == (0, 2)
+        assert hear(alice, subscriber, 2) == (0, 2)
+
+
+def test_instances_and_topics_are_counted_apart() -> None:
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        assert hear(alice, subscriber, 0, topic="room1") == (0, 0)
+        assert hear(alice, subscriber, 5, topic="room2") == (0, 0)
+        assert hear(alice, subscriber, 9, id="2", topic="room1") == (0, 0)
+        assert hear(alice, subscriber, 3) == (0, 0)
+        assert hear(alice, subscriber, 2, topic="room1") == (1, 0)
+        assert hear(alice, subscriber, 8, topic="room2") == (3, 0)
+        assert hear(alice, subscriber, 10, id="2", topic="room1") == (3, 0)
+        assert hear(alice, subscriber, 5) == (4, 0)
+
+
+@pytest.mark.parametrize("wanted", [{"topics": ["room1"]}, {"prefixes": "room1:Hello 7"}])
+def test_a_filter_never_looks_like_loss(alice: Publisher, wanted: dict[str, Any]) -> None:
+    with Subscriber(alice.addresses, **wanted) as subscriber:
+        alice.wait_for_subscribers(timeout=PATIENCE)
+        for number in range(100):
+            alice.send(f"Hello {number}", topic="room1")
+            alice.send(f"Hello {number}", topic="room2")
+        alice.send("Hello 7, the last", topic="room1")
+        while not subscriber.recv(timeout=PATIENCE).text.endswith("last"):
+            pass
+        stats = subscriber.stats()
+    assert stats.received == (101 if "topics" in wanted else 12)
+    assert (stats.lost, stats.duplicates) == (0, 0)
+
+
+def test_subscribing_anew_is_a_new_start(alice: Publisher) -> None:
+    with Subscriber(alice.addresses, topics=["room1", "room2"]) as subscriber:
+
+        def exchange() -> None:
+            for topic in subscriber.subscriptions:
+                alice.wait_for_subscribers(1, topic=str(topic), timeout=PATIENCE)
+                alice.send("Hello", topic=str(topic))
+                subscriber.recv(timeout=PATIENCE)
+
+        exchange()
+        subscriber.unsubscribe("room1")
+        until(lambda: "room1" not in alice.topics)
+        for _ in range(10):
+            alice.send("unheard", topic="room1")
+        subscriber.subscribe("room1")
+        exchange()
+        exchange()
+        assert (subscriber.stats().lost, subscriber.stats().received) == (0, 6)
+
+
+def test_a_named_publisher_that_starts_again_has_lost_nothing() -> None:
+    with Publisher("127.0.0.1:0", name="alice") as publisher:
+        address = publisher.addresses[0]
+        subscriber = Subscriber(address)
+        say(publisher, subscriber, 3)
+    with subscriber, Publisher(address, name="alice") as publisher:
+        say(publisher, subscriber, 2)
+        assert (subscriber.stats().lost, subscriber.stats().duplicates) == (0, 0)
+
+
+def say(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
+    publisher.wait_for_subscribers(timeout=PATIENCE)
+    for number in range(count):
+        publisher.send("Hello")
+        assert subscriber.recv(timeout=PATIENCE).sequence == number
+
+
+def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
+    count = 3000
+    with contextlib.ExitStack() as stack:
+        publisher = Publisher("127.0.0.1:0", name="alice", high_water_mark=5, linger=0)
+        stack.enter_context(publisher)
+        subscriber = stack.enter_context(Subscriber(publisher.addresses, high_water_mark=5))
+        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.send_many([b"x" * 10_000] * count)
+        last = -1
+        with contextlib.suppress(TimeoutError):
+            while True:
+                last = subscriber.recv(timeout=0.3).sequence or 0
+        before = subscriber.stats()
+        # What is lost at the end shows once something comes after it.
+        assert before.lost + before.received == last + 1 < count
+        publisher.send("after the flood")
+        assert subscriber.recv(timeout=PATIENCE).sequence == count
+        stats = subscriber.stats()
+    assert stats.lost + stats.received == count + 1
+
+
+def test_two_connections_to_one_publisher_bring_duplicates() -> None:
+    with Publisher("*:0", name="alice") as publisher:
+        assert publisher.endpoint is not None
+        port = publisher.endpoint.rpartition(":")[2]
+        with Subscriber([f"127.0.0.1:{port}", f"127.0.0.2:{port}"]) as subscriber:
+            publisher.wait_for_subscribers(2, timeout=PATIENCE)
+            publisher.send_many(["one", "two"])
+            for _ in range(4):
+                subscriber.recv(timeout=PATIENCE)
+            stats = subscriber.stats()
+    assert (stats.received, stats.lost, stats.duplicates) == (4, 0, 2)
+
+
+def test_publishers_without_a_name_count_nothing(pair: Pair) -> None:
+    for _ in range(3):
+        pair.publisher.send("Hello")
+        message = pair.subscriber.recv(timeout=PATIENCE)
+        assert (message.sender, message.sequence, message.delay) == (None, None, None)
+    stats = pair.subscriber.stats()
+    assert (stats.received, stats.lost, stats.duplicates) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"{",
+        b'{"zmqchat":1}',
+        b"\xff\xfe",
+        b"[" * 5000,
+        stamp(5, zmqchat=2),
+        stamp(-1),
+        stamp(1.5),
+        stamp(2**64),
+        stamp("6"),
+        stamp(5, topic="two words"),
+        stamp(5, id=None),
+        stamp(5, id="x" * 65),
+        stamp(5, **{"from": "x" * 256}),
+        stamp(5, sent_ns=2**63),
+    ],
+)
+def test_what_is_no_stamp_is_just_a_frame(frame: bytes) -> None:
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        alice.send(1)
+        alice.send_frames(b"Hello", frame)
+        alice.send(2)
+        messages = [subscriber.recv(timeout=PATIENCE) for _ in range(3)]
+        stats = subscriber.stats()
+    assert messages[1].frames == (b"Hello", frame)
+    assert (messages[1].sender, messages[1].sequence) == (None, None)
+    assert (stats.received, stats.lost, stats.duplicates) == (3, 0, 0)
+
+
+def test_no_forged_number_breaks_the_count() -> None:
+    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+        alice.wait()
+        most = 2**64 - 1
+        # A gap that long is of unknown size, and adds nothing.
+        assert hear(alice, subscriber, 0, most, most, 0) == (0, 1)
+        assert hear(alice, subscriber, 0, most, id="2")[0] == 0
+
+
+# ---- delay
+
+
+def test_the_delay_is_from_the_sending_to_the_receiving(alice: Publisher) -> None:
+    with Subscriber(alice.addresses) as subscriber:
+        alice.wait_for_subscribers(timeout=PATIENCE)
+        alice.send("Hello")
+        message = subscriber.recv(timeout=PATIENCE)
+    assert message.delay is not None
+    assert message.sent_at is not None
+    assert 0 <= message.delay < PATIENCE
+    between = (message.received_at - message.sent_at).total_seconds()
+    assert message.delay == pytest.approx(between, abs=2e-6)
+
+
+def test_a_clock_that_is_ahead_makes_a_negative_delay() -> None:
+    ahead = stamp(0, sent_ns=time.time_ns() + 3_600_000_000_000)
+    delay = Message([b"Hello", ahead]).delay
+    assert delay is not None
+    assert -3601 < delay < -3500

@@ -1,0 +1,1 @@
+"""Notebooks: what is displayed, real kernels, a real JupyterLab."""

@@ -1,0 +1,1 @@
+"""The installed package and how it is built."""

@@ -1,0 +1,1 @@
+"""The process around the sockets: exit, signals, threads, forks, interpreters, memory."""

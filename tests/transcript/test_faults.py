@@ -1,0 +1,259 @@
+"""A transcript when things go wrong: full disks, vanished folders, locks of others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from tests.helpers.timeouts import PATIENCE
+from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.helpers.scripts import RunPython, StartPython
+
+LINE = "2026-01-31T12:03:11.000042+01:00 room1: "
+
+
+def texts(path: Path) -> list[str]:
+    return [message.text for message in read_transcript(path)]
+
+
+def test_lines_that_are_no_messages_are_passed_over_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "chat.log"
+    path.write_bytes(f"{LINE}one\nHello\n{LINE}two\n\0\0\0\n{LINE}three\n".encode())
+    with read_transcript(path) as reader:
+        assert [message.text for message in reader] == ["one", "two", "three"]
+        assert reader.skipped == 2
+    (record,) = caplog.records
+    assert record.message == (f"line 2 of '{path}' is no whole message; such lines are passed over")
+
+
+def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "chat.log"
+    path.parent.mkdir()
+    with Transcript(path) as log:
+        log.write(Message([b"one"]))
+        path.parent.rename(tmp_path / "elsewhere")
+        for _ in range(2):
+            with pytest.raises(ZmqChatError, match=re.escape(f"'{path}'")) as error:
+                log.write(Message([b"two"]))
+            assert "is its folder still there?" in str(error.value)
+        path.parent.mkdir()
+        log.write(Message([b"three"]))
+        assert log.count == 2
+    assert texts(path) == ["three"]
+    assert texts(tmp_path / "elsewhere" / "chat.log") == ["one"]
+
+
+def test_a_size_limit_of_the_system_costs_no_earlier_line(
+    tmp_path: Path, run_python: RunPython
+) -> None:
+    path = tmp_path / "chat.log"
+    script = """
+        import resource, sys
+        from zmqchat_rs import Message, Transcript, ZmqChatError
+
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        log = Transcript(sys.argv[1])
+        log.write(Message([b"one"]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+        for write in (log.write, lambda message: log.write_many([message, message])):
+            try:
+                write(Message([b"x" * 2000]))
+            except ZmqChatError as error:
+                print(sys.argv[1] in str(error), log.count)
+        log.write(Message([b"two"]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        log.write(Message([b"x" * 2000]))
+        assert log.repaired == 0
+    """
+    assert run_python(script, str(path)) == (0, "True 1\nTrue 1\n", "")
+    assert texts(path) == ["one", "two", "x" * 2000]
+
+
+FILL_A_DISK = """
+import os, sys
+from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
+
+folder, sync, format = sys.argv[1:]
+path = f"{folder}/chat.log"
+filler = open(f"{folder}/filler", "wb")
+filler.write(b"x" * 100_000)
+filler.close()
+log = Transcript(path, sync=sync, format=format)
+written, failures = [], 0
+while failures < 20:
+    text = f"{len(written)} " + "x" * (500 + failures)
+    try:
+        if failures % 2:
+            log.write(Message([text.encode()]))
+        else:
+            log.write_many([Message([text.encode()])])
+        written.append(text)
+    except ZmqChatError as error:
+        assert error.errno == 28, error
+        assert path in str(error) and "make room" in str(error), error
+        failures += 1
+        with read_transcript(path) as reader:
+            assert [m.text for m in reader] == written
+            assert reader.skipped == 0
+assert len(written) > 50, len(written)
+os.unlink(f"{folder}/filler")
+log.write(Message([b"again"]))
+log.close()
+assert log.count == len(written) + 1 and log.repaired == 0
+assert [m.text for m in read_transcript(path)] == [*written, "again"]
+print("done")
+"""
+
+
+@pytest.mark.parametrize(("sync", "format"), [("os", "text"), ("line", "jsonl"), ("disk", "text")])
+def test_a_full_disk_costs_no_earlier_line(
+    tmp_path: Path,
+    sync: str,
+    format: str,  # noqa: A002
+) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    in_namespace = _in_namespace()
+    mounted = 'mount -t tmpfs -o size=200k small "$1" && shift && exec "$@"'
+    program = [sys.executable, "-c", FILL_A_DISK, str(folder), sync, format]
+    finished = subprocess.run(
+        [*in_namespace, "sh", "-c", mounted, "sh", str(folder), *program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (0, "done\n"), finished.stderr
+
+
+def _in_namespace() -> list[str]:
+    """A command that may mount, for itself alone."""
+    for command in (["unshare", "-m"], ["unshare", "-rm"]):
+        if (
+            shutil.which(command[0])
+            and not subprocess.run(
+                [*command, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+            ).returncode
+        ):
+            return command
+    pytest.skip("a small disk needs a mount namespace, which this user may not make")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+def test_a_device_takes_lines_too() -> None:
+    with Transcript("/dev/null", sync="line") as log:
+        log.write(Message([b"one"]))
+        log.flush()
+        assert log.count == 1
+    with Transcript("/dev/full") as log:
+        with pytest.raises(ZmqChatError, match="'/dev/full'"):
+            log.write(Message([b"one"]))
+        assert log.count == 0
+
+
+def test_a_signal_handler_may_write_while_another_program_has_the_lock(
+    tmp_path: Path, start_python: StartPython
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "chat.log"
+    script = start_python(
+        """
+        import signal, sys
+        from tests.helpers.timeouts import interrupt_when_at_rest
+        from zmqchat_rs import Message, Transcript
+
+        log = Transcript(sys.argv[1])
+        print("open")
+        input()
+
+        def wait_here():
+            log.write(Message([b"one"]))
+
+        def handler(*_):
+            print("asking")
+            input()  # the lock is free when this returns
+            log.write(Message([b"from the handler"]))
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, handler)
+        interrupt_when_at_rest()
+        try:
+            wait_here()
+        except KeyboardInterrupt:
+            print("interrupted")
+        input()
+        log.write(Message([b"two"]))
+        """,
+        str(path),
+    )
+    assert script.line() == "open"
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        script.say("go")
+        assert script.line() == "asking"
+    script.say("go")
+    assert script.line() == "interrupted"
+    script.say("go")
+    assert script.finish() == (0, "open\nasking\ninterrupted\n", "")
+    assert texts(path) == ["from the handler", "two"]
+
+
+def test_what_disk_has_not_saved_is_saved_at_the_end(
+    tmp_path: Path, traced: Callable[..., list[str]]
+) -> None:
+    script = "log = Transcript(path, sync='disk'); log.write(Message([b'one']))"
+    assert traced(script) == ["fsync", "write", "fdatasync"]
+    assert texts(tmp_path / "chat.log") == ["one"]
+
+
+def test_each_level_asks_the_disk_as_often_as_it_says(traced: Callable[..., list[str]]) -> None:
+    write = "[log.write(Message([b'one'])) for _ in range(3)]; log.close()"
+    many = "log.write_many([Message([b'one'])] * 3); log.close()"
+    assert traced(f"log = Transcript(path); {write}") == ["write"] * 3
+    assert traced(f"log = Transcript(path, sync='line'); {write}") == ["write", "fdatasync"] * 3
+    assert traced(f"log = Transcript(path, sync='line'); {many}") == ["write", "fdatasync"]
+    saved = traced(f"log = Transcript(path, sync='disk'); {write}")
+    assert saved[-1] == "fdatasync"
+    assert saved.count("write") == 3
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Callable[..., list[str]]:
+    """A function that runs a script and tells what it asked of the system for `chat.log`."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+
+    def run(script: str) -> list[str]:
+        path, calls = tmp_path / "chat.log", tmp_path / "calls"
+        strace = ["strace", "-f", "-y", "-o", str(calls), "-e", "trace=write,fsync,fdatasync"]
+        program = f"from zmqchat_rs import Message, Transcript\npath = {str(path)!r}\n"
+        finished = subprocess.run(
+            [*strace, sys.executable, "-c", program + script],
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if b"ptrace" in finished.stderr:
+            pytest.skip("strace may not trace here")
+        assert finished.returncode == 0, finished.stderr
+        names = (str(path), str(tmp_path))
+        return [
+            found[1]
+            for line in calls.read_text().splitlines()
+            for found in [re.search(r"(write|fsync|fdatasync)\(\d+<([^>]*)>", line)]
+            if found and found[2] in names
+        ]
+
+    return run
