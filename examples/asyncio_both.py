@@ -32,7 +32,7 @@ async def hear(sub: Subscriber) -> None:
 
 async def main() -> None:
     with Publisher(ours, name=f"me at {ours}") as pub, Subscriber(theirs, topics=["room1"]) as sub:
-        print("Tell the others:", *pub.addresses, flush=True)
+        print("Connect to:", *pub.addresses, flush=True)
         await asyncio.gather(speak(pub), hear(sub))
 
 

@@ -18,7 +18,7 @@ room = sys.argv[2] if len(sys.argv) > 2 else "room1"
 
 with Publisher(address) as pub:
     try:
-        print("Tell the others:", *pub.addresses, flush=True)
+        print("Connect to:", *pub.addresses, flush=True)
         # Who comes later misses what was said before: so wait for the first one.
         pub.wait_for_subscribers(1, topic=room)
         for number in itertools.count(1):

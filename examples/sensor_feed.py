@@ -33,7 +33,7 @@ def measure() -> dict[str, float]:
 # A publisher with a name numbers its messages: whoever listens can count what was lost.
 with Publisher(address, name=sensor) as pub:
     try:
-        print("Tell the others:", *pub.addresses, flush=True)
+        print("Connect to:", *pub.addresses, flush=True)
         due = time.monotonic()
         while True:
             pub.send_json(measure(), topic=sensor)

@@ -5,7 +5,7 @@ The sender, on one laptop::
     from zmqchat_rs import Publisher
 
     with Publisher() as pub:  # every address of this laptop, port 5555
-        print("Tell the others:", *pub.addresses)
+        print("Connect to:", *pub.addresses)
         pub.wait_for_subscribers(1, topic="room1")  # so that nobody misses the first message
         pub.send("Hello everyone!", topic="room1")
 

@@ -167,7 +167,7 @@ def test_what_one_program_publishes_the_other_shows(
         assert "room1" in hearing.printed[-1]
         if publisher == "publisher.py":
             assert telling.ends() == 0
-            assert telling.shows(f"Tell the others: 127.0.0.1:{port}"), telling.printed
+            assert telling.shows(f"Connect to: 127.0.0.1:{port}"), telling.printed
 
 
 def test_ctrl_c_ends_the_subscriber(port: int) -> None:
