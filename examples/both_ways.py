@@ -1,4 +1,4 @@
-"""Talk and listen at once: each laptop has a publisher and a subscriber.
+"""Send and receive at once: each laptop has a publisher and a subscriber.
 
     laptop 1:  python examples/both_ways.py alice 192.168.1.34
     laptop 2:  python examples/both_ways.py bob 192.168.1.12
@@ -8,7 +8,7 @@ or both on one laptop, with two ports:
     python examples/both_ways.py alice 127.0.0.1:6002 '*:6001'
     python examples/both_ways.py bob 127.0.0.1:6001 '*:6002'
 
-What you type goes to the other one; Ctrl+D ends it.
+Each line that you type is sent to the other laptop; Ctrl+D ends the program.
 """
 
 import sys
@@ -21,12 +21,12 @@ if len(sys.argv) < 3:
 name, theirs = sys.argv[1:3]
 ours = sys.argv[3] if len(sys.argv) > 3 else "*:5555"
 
-# A publisher with a name tells with each message who speaks.
+# A publisher with a name adds the name to each message.
 with Publisher(ours, name=name) as pub, Subscriber(theirs, topics=["lobby"]) as sub:
     print(f"You are {name} at", *pub.addresses, flush=True)
 
     def read() -> None:
-        for message in sub:  # ends when `sub` is closed
+        for message in sub:  # until `sub` is closed
             print(f"{message.sender}: {message.text}", flush=True)
 
     reader = threading.Thread(target=read)

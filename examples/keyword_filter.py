@@ -1,10 +1,10 @@
-"""Print only what contains a word, in whatever room it is said.
+"""Print the messages that contain a word, of all rooms.
 
     python examples/keyword_filter.py pizza
     python examples/keyword_filter.py pizza 192.168.1.12
 
-A topic is filtered by the publisher, before anything is sent; a word in the text
-is filtered here, after it has come.
+The publisher filters by topic, before it sends a message. This program filters by a word
+in the text, after it has received the message.
 """
 
 import sys
@@ -17,16 +17,16 @@ word = sys.argv[1].lower()
 address = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
 
 seen = shown = 0
-# No topics: everything. Without split_topics, 'room1:Hello' would be text as a whole.
+# Without topics: every message. Without split_topics, the text would be 'room1:Hello'.
 with Subscriber(address, split_topics=True) as sub:
     try:
         for message in sub:
             seen += 1
             if word in message.text.lower():
                 shown += 1
-                # What strangers send may hold codes that drive a terminal: render() escapes them.
+                # A message may contain terminal control codes: render() escapes them.
                 print(message.render(color=sys.stdout.isatty()), flush=True)
     except KeyboardInterrupt:
         print(f"{shown} of {seen} messages contain '{word}'.")
 
-# Try next: highlight the word; or take a regular expression (the module re).
+# Try next: highlight the word, or search for a regular expression (module re).

@@ -1,13 +1,13 @@
-"""Keep everything that is said in a file, and show it.
+"""Write every message to a log file, and print it.
 
-    python examples/logger.py                           into chat.log
+    python examples/logger.py                           to chat.log
     python examples/logger.py lesson.log 192.168.1.12
 
-    zmqchat log chat.log --grep pizza                   looks through it
-    zmqchat replay chat.log                             shows it once more, with the pauses
+    zmqchat log chat.log --grep pizza                   searches the log
+    zmqchat replay chat.log                             prints it again at its original pace
 
-One line a message, whatever it holds. Run it as often as you like: it goes on at
-the end of the file, even after a crash.
+Each message is one line. When you run the program again, it appends to the file,
+even after a crash.
 """
 
 import sys
@@ -21,7 +21,7 @@ with Transcript(path) as log, Subscriber(address) as sub:
     sub.listen(log=log)  # until Ctrl+C
     print(f"{log.count} messages were added to {log.path}")
 
-# Messages of publishers without a name are kept whole, for example "room1:Hello".
+# Messages of publishers without a name are logged whole, for example "room1:Hello".
 topics = {message.topic for message in read_transcript(path)}
 print("Topics in the whole file:", *sorted(topic for topic in topics if topic))
 

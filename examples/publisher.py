@@ -1,4 +1,4 @@
-"""Say something every second, to everybody who listens.
+"""Send a message every second to all subscribers.
 
     python examples/publisher.py                  on port 5555 of this laptop
     python examples/publisher.py '*:6000'         on another port
@@ -19,13 +19,13 @@ room = sys.argv[2] if len(sys.argv) > 2 else "room1"
 with Publisher(address) as pub:
     try:
         print("Connect to:", *pub.addresses, flush=True)
-        # Who comes later misses what was said before: so wait for the first one.
+        # A subscriber does not receive earlier messages: wait for the first one to connect.
         pub.wait_for_subscribers(1, topic=room)
         for number in itertools.count(1):
             pub.send(f"Hello number {number}", topic=room)
             print("sent", number, "to", pub.subscriber_count, "subscribers", flush=True)
             time.sleep(1)
     except KeyboardInterrupt:
-        print("That was all.")  # leaving the `with` block closes the port
+        print("Stopped.")  # leaving the `with` block closes the port
 
 # Try next: start two subscribers, stop one, and watch the count.

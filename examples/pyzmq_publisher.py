@@ -1,10 +1,10 @@
-"""The same as publisher.py, with pyzmq alone: subscriber.py hears it.
+"""The same as publisher.py, with pyzmq alone. subscriber.py receives its messages.
 
     pip install pyzmq
     python examples/pyzmq_publisher.py
     python examples/pyzmq_publisher.py 'tcp://*:6000' room2
 
-On the wire a message is the text "room1:Hello number 1", and nothing else.
+On the wire, a message is just the text "room1:Hello number 1".
 """
 
 import itertools
@@ -17,13 +17,13 @@ address = sys.argv[1] if len(sys.argv) > 1 else "tcp://*:5555"
 room = sys.argv[2] if len(sys.argv) > 2 else "room1"
 
 with zmq.Context() as context, context.socket(zmq.PUB) as socket:
-    # pyzmq would wait for ever, at the end, for what could not be sent.
+    # Without a linger, pyzmq waits forever at exit for messages that cannot be sent.
     socket.linger = 1000
     socket.bind(address)
     try:
-        # A PUB socket does not know who listens: what it says before is lost.
+        # A PUB socket does not know its subscribers: messages sent before they connect are lost.
         for number in itertools.count(1):
             socket.send_string(f"{room}:Hello number {number}")
             time.sleep(1)
     except KeyboardInterrupt:
-        print("That was all.")
+        print("Stopped.")

@@ -1,4 +1,4 @@
-"""The same as subscriber.py, with pyzmq alone: it hears publisher.py.
+"""The same as subscriber.py, with pyzmq alone. It receives from publisher.py.
 
 pip install pyzmq
 python examples/pyzmq_subscriber.py
@@ -14,11 +14,11 @@ room = sys.argv[2] if len(sys.argv) > 2 else "room1"
 
 with zmq.Context() as context, context.socket(zmq.SUB) as socket:
     socket.connect(address)
-    # ZeroMQ compares beginnings: "room1" would let "room10" in, "room1:" does not.
+    # ZeroMQ matches prefixes: "room1" would also match "room10", "room1:" does not.
     socket.subscribe(f"{room}:")
     try:
         while True:
             topic, _, text = socket.recv_string().partition(":")
             print(f"{topic}: {text}", flush=True)
     except KeyboardInterrupt:
-        print("That was all.")
+        print("Stopped.")

@@ -1,10 +1,10 @@
-"""Print what is said in one room.
+"""Print the messages of one room.
 
     python examples/subscriber.py                       this laptop, port 5555, room1
     python examples/subscriber.py 192.168.1.12          another laptop
     python examples/subscriber.py 192.168.1.12 room2    another room
 
-Start it before or after publisher.py: it connects as soon as somebody is there.
+Start it before or after publisher.py: it connects when the publisher is running.
 """
 
 import sys
@@ -20,6 +20,6 @@ with Subscriber(address, topics=[room]) as sub:
             time = message.received_at.strftime("%H:%M:%S")
             print(f"[{time}] {message.topic}: {message.text}", flush=True)
     except KeyboardInterrupt:
-        print(sub.stats().received, "messages came.")
+        print(sub.stats().received, "messages were received.")
 
-# Try next: sub.listen() in place of the loop, for colours.
+# Try next: sub.listen() instead of the loop, for colours.

@@ -140,7 +140,7 @@ def test_asyncio_talks_and_listens_in_one_thread(
     for running in (one, other):
         code, printed, errors = running.ctrl_c()
         assert code == 0
-        assert printed.endswith("That was all.\n")
+        assert printed.endswith("Stopped.\n")
         # Before 3.11 asyncio itself speaks of a Ctrl+C that meets a task in the middle of a step.
         if sys.version_info >= (3, 11):
             assert errors == ""

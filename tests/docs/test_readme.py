@@ -214,7 +214,7 @@ def test_each_command_that_stands_alone_works(port: int) -> None:
 
 def test_one_process_can_hold_both_sides(port: int) -> None:
     with program("both.py", port) as both:
-        assert both.shows("2 shown"), both.printed
+        assert both.shows("2 messages were printed"), both.printed
         assert both.ends() == 0
         assert both.printed == [
             "Hello",
@@ -222,7 +222,7 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
             "{'celsius': 21.5}",
             "room1: one",
             "room1: two",
-            "2 shown",
+            "2 messages were printed",
         ]
 
 
