@@ -4,12 +4,11 @@
 use crate::error::{Error, Result};
 use crate::net::publisher::Publisher;
 use crate::net::runtime::reactor::{Interest, ReadinessCallback};
-use crate::net::subscriber::queue::RawMessage;
 use crate::net::subscriber::timeout_cause::some;
 use crate::net::subscriber::Subscriber;
-use crate::net::subscription::set::Subscription;
-use crate::net::zmq::frame::Payload;
+use crate::net::zmq::frame::{Payload, RawMessage};
 use crate::wire::quote;
+use crate::wire::subscription::Subscription;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! Helpers without knowledge of ZeroMQ: fork detection and wake-ups.
+//! Helpers without knowledge of ZeroMQ.
 
 pub(crate) mod fork;
+pub(crate) mod sync;
+pub(crate) mod thread;
+pub(crate) mod time;
 pub(crate) mod wakeup;

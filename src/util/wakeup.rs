@@ -154,14 +154,3 @@ pub(crate) fn mine() -> Arc<Wakeup> {
         }
     })
 }
-
-/// Keeps signals away from a thread of ours, so that they interrupt the waits of the main thread.
-pub fn block_signals() {
-    #[cfg(unix)]
-    // SAFETY: fills a signal set of our own and gives it to this thread.
-    unsafe {
-        let mut all = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
-    }
-}

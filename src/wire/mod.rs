@@ -7,6 +7,7 @@
 pub mod endpoint;
 pub mod message;
 pub mod stamp;
+pub mod subscription;
 pub mod topic;
 
 use std::fmt::Write as _;

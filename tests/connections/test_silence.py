@@ -334,7 +334,7 @@ def _until_housekeeping_sleeps() -> None:
     (status,) = [
         thread / "status"
         for thread in Path("/proc/self/task").iterdir()
-        if (thread / "comm").read_text() == "zmqchat-house\n"
+        if (thread / "comm").read_text() == "zmqchat-maint\n"
     ]
     looks, before = 0, ""
 

@@ -119,7 +119,7 @@ def threads_of_ours():
 
 def is_over():
     # Threads that serve the whole process stay.
-    return threads_of_ours() <= {"zmqchat-house", "zmqchat-watch", "zmqchat-events", "zmqchat-name"}
+    return threads_of_ours() <= {"zmqchat-maint", "zmqchat-reactor", "zmqchat-events", "zmqchat-name"}
 
 def play(make, free):
     leave(free)

@@ -4,13 +4,13 @@ use crate::error::{Error, Result};
 use crate::net::connection::interfaces::{self, Kind};
 use crate::net::connection::ipc::{self, Obstacle};
 use crate::net::runtime::{event_queue, notebook_cell, process};
-use crate::net::socket::blocking::{Checkpoint, SLICE};
-use crate::net::socket::open_socket::{self, uninterrupted, OpenSocket};
+use crate::net::socket::open_socket::{self, OpenSocket};
 use crate::net::socket::shared_socket;
-use crate::net::zmq::ffi::{self, Attach, Errno};
+use crate::net::zmq::ffi::{self, uninterrupted, Attach, Errno};
 use crate::net::zmq::monitor::MonitorEvent;
 use crate::net::zmq::options;
-use crate::util::wakeup;
+use crate::util::thread;
+use crate::util::time::{Checkpoint, SLICE};
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::quote;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -237,14 +237,11 @@ pub(crate) fn look_up(name: &str) -> Vec<Host> {
 fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<Host>> {
     let (tell, told) = mpsc::channel();
     let asked = name.to_owned();
-    std::thread::Builder::new()
-        .name("zmqchat-name".into())
-        .spawn(move || {
-            wakeup::block_signals();
-            // Nobody listens any more if the wait was interrupted.
-            let _ = tell.send(look_up(&asked));
-        })
-        .map_err(|error| Error::no_thread(&format!("to look up '{name}'"), &error))?;
+    thread::spawn("zmqchat-name", move || {
+        // The receiver is gone if the wait was interrupted.
+        let _ = tell.send(look_up(&asked));
+    })
+    .map_err(|error| Error::no_thread(&format!("to look up '{name}'"), &error))?;
     loop {
         match told.recv_timeout(SLICE) {
             Ok(found) => return Ok(found),

@@ -7,8 +7,8 @@
 //! anything exists. Only a socket file that no socket is bound to is removed, with the folder locked,
 //! so that two processes cannot remove each other's new socket. A symbolic link is never removed.
 
-use crate::net::socket::open_socket::{uninterrupted, OpenSocket};
-use crate::net::zmq::ffi::Errno;
+use crate::net::socket::open_socket::OpenSocket;
+use crate::net::zmq::ffi::{uninterrupted, Errno};
 use std::path::PathBuf;
 
 /// Why a path cannot be bound.

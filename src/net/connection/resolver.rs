@@ -11,7 +11,7 @@
 use crate::net::connection::bind;
 use crate::net::socket::connections;
 use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
-use crate::util::wakeup;
+use crate::util::thread;
 use crate::wire::endpoint::Host;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -46,13 +46,7 @@ impl Resolver {
         let (owner, name) = (Arc::downgrade(owner), name.to_owned());
         let start = move |wanted| {
             let (owner, name) = (Weak::clone(&owner), name.clone());
-            std::thread::Builder::new()
-                .name("zmqchat-name".into())
-                .spawn(move || {
-                    wakeup::block_signals();
-                    find(&owner, number, &name, &wanted);
-                })
-                .map(drop)
+            thread::spawn("zmqchat-name", move || find(&owner, number, &name, &wanted)).map(drop)
         };
         let mut lookup = Self {
             start: Box::new(start),

@@ -2,12 +2,12 @@
 
 use crate::net::connection::bind;
 use crate::net::connection::disconnect_reason::{self, DisconnectWitness};
-use crate::net::publisher::state::unix_ns;
 use crate::net::runtime::event_queue::{Event, Kind, SilenceCause};
 use crate::net::runtime::process;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::zmq::descriptor_limit;
 use crate::net::zmq::monitor::{Failure, MonitorEvent};
+use crate::util::time::unix_ns;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};

@@ -2,18 +2,18 @@
 //! what it sends.
 
 use crate::error::{Error, Result};
-use crate::net::socket::open_socket::{uninterrupted, OpenSocket};
+use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
 use crate::net::subscription::tracker::SubscriptionTracker;
-use crate::net::zmq::ffi::Errno;
+use crate::net::zmq::ffi::{uninterrupted, Errno};
 use crate::net::zmq::frame::{Frame, Payload};
+use crate::util::time::unix_ns;
 use crate::wire::message::Framing;
 use crate::wire::stamp;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// After this many messages, a power of two, notices are read.
 const READ_EVERY: u64 = 1_024;
@@ -71,15 +71,6 @@ impl Signer {
             None => drop(self.next.insert(topic.into(), 1)),
         }
     }
-}
-
-/// Nanoseconds since 1970, UTC.
-pub(crate) fn unix_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_nanos()).ok())
-        .unwrap_or(0)
 }
 
 /// 64 random bits in hexadecimal, from the seed of the standard library's hash maps.

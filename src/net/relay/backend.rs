@@ -15,7 +15,7 @@ use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
 use crate::net::subscription::tracker::{SubscriptionMessage, SubscriptionTracker};
 use crate::net::zmq::ffi;
-use crate::net::zmq::frame::{Frame, Source};
+use crate::net::zmq::frame::{send_whole, Frame, Source};
 use crate::util::wakeup::Wakeup;
 use crate::wire::message::Framing;
 use std::collections::HashSet;
@@ -208,9 +208,8 @@ fn send_to_newcomer(live: &mut OpenSocket, frames: &Frames, source: Option<Sourc
 fn send(live: &mut OpenSocket, frames: &Frames) -> bool {
     for (index, bytes) in frames.iter().enumerate() {
         let more = index + 1 < frames.len();
-        let sent = Frame::concat(&[bytes]).and_then(|mut frame| {
-            crate::net::relay::forwarder::send_whole(live, &mut frame, more, index > 0)
-        });
+        let sent = Frame::concat(&[bytes])
+            .and_then(|mut frame| send_whole(&mut live.socket, &mut frame, more, index > 0));
         if !matches!(sent, Ok(true)) {
             return false;
         }

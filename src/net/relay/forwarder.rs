@@ -6,18 +6,17 @@
 //! between.
 
 use crate::error::Result;
-use crate::net::publisher::state::unix_ns;
 use crate::net::publisher::OnFull;
 use crate::net::relay::backend::Backend;
 use crate::net::relay::frontend::Frontend;
 use crate::net::relay::{Capture, Captured};
 use crate::net::runtime::process;
-use crate::net::socket::blocking::SLICE;
 use crate::net::socket::connections;
-use crate::net::socket::open_socket::{uninterrupted, OpenSocket};
+use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
-use crate::net::zmq::ffi;
-use crate::net::zmq::frame::Frame;
+use crate::net::zmq::ffi::{self, uninterrupted};
+use crate::net::zmq::frame::{send_whole, Frame};
+use crate::util::time::{unix_ns, SLICE};
 use crate::util::wakeup::Wakeup;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -240,7 +239,7 @@ impl Forwarder {
             if keeps {
                 copies.push(frame.bytes().to_vec());
             }
-            let sent = send_whole(to, frame, more, begun)
+            let sent = send_whole(&mut to.socket, frame, more, begun)
                 .map_err(|errno| errno.during("cannot pass a message on"))?;
             if !sent {
                 if self.on_full == OnFull::Block {
@@ -251,7 +250,7 @@ impl Forwarder {
                 outlet.overflowed(to);
                 let _ = ffi::set_int(&mut to.socket, ffi::XPUB_NODROP, 0);
                 lossy = true;
-                let _ = send_whole(to, frame, more, begun);
+                let _ = send_whole(&mut to.socket, frame, more, begun);
             }
             size += length;
             begun = true;
@@ -266,32 +265,5 @@ impl Forwarder {
             let _ = ffi::set_int(&mut to.socket, ffi::XPUB_NODROP, 1);
         }
         Ok(Passed::On(size))
-    }
-}
-
-/// Sends one frame; `false` where a queue is full, which only the first of a message can find.
-pub(crate) fn send_whole(
-    live: &mut OpenSocket,
-    frame: &mut Frame,
-    more: bool,
-    begun: bool,
-) -> std::result::Result<bool, ffi::Errno> {
-    let mut again = false;
-    loop {
-        match uninterrupted(|| frame.send(&mut live.socket, more)) {
-            Ok(()) => return Ok(true),
-            Err(errno) if errno.would_block() => {
-                if again && !begun {
-                    return Ok(false);
-                }
-                // A send looks for acknowledgements only now and then; there may be room already.
-                live.run_commands();
-                if again {
-                    std::thread::yield_now();
-                }
-                again = true;
-            }
-            Err(errno) => return Err(errno),
-        }
     }
 }

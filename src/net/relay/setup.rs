@@ -7,12 +7,13 @@ use crate::net::relay::backend::Backend;
 use crate::net::relay::forwarder::Forwarder;
 use crate::net::relay::frontend::Frontend;
 use crate::net::relay::Config;
-use crate::net::socket::blocking::Checkpoint;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::zmq::ffi;
 use crate::net::zmq::options::{self, SocketOptions};
-use crate::util::wakeup::{self, Wakeup};
+use crate::util::thread;
+use crate::util::time::Checkpoint;
+use crate::util::wakeup::Wakeup;
 use crate::wire::endpoint::{self, Endpoint, Host, Port, Role};
 use crate::wire::stamp;
 use std::sync::Arc;
@@ -86,12 +87,7 @@ pub(crate) fn open_backend(
 
 pub(crate) fn start(hub: &Arc<Forwarder>) -> Result<()> {
     let running = Arc::clone(hub);
-    let started = std::thread::Builder::new()
-        .name("zmqchat-relay".into())
-        .spawn(move || {
-            wakeup::block_signals();
-            running.run();
-        });
+    let started = thread::spawn("zmqchat-relay", move || running.run());
     started.map(drop).map_err(|error| {
         let _ = hub.backend.close(Some(Duration::ZERO));
         Error::no_thread("for the relay", &error)

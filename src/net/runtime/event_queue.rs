@@ -3,7 +3,11 @@
 //! Invariant: pushing never blocks and the queue has an end, whatever becomes of the reader: the
 //! oldest events make room, which is told once.
 
-use crate::net::runtime::process::{self, lock};
+use crate::net::runtime::process;
+use crate::util::sync::lock;
+use crate::util::thread;
+use crate::util::time::unix_ns;
+use crate::wire::subscription::Subscription;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock};
@@ -54,9 +58,9 @@ pub enum Kind {
     /// the protocol.
     CutOff(String),
     /// A peer subscribed to messages that begin with this.
-    Subscribed(crate::net::Subscription),
+    Subscribed(Subscription),
     /// A peer's subscription ended.
-    Unsubscribed(crate::net::Subscription),
+    Unsubscribed(Subscription),
     /// Messages are missing, by their sequence numbers.
     Lost {
         /// How many.
@@ -124,12 +128,7 @@ impl Events {
         self.arrived.notify_one();
         if let Some(starter) = STARTER.get() {
             if !self.read.swap(true, Ordering::AcqRel) {
-                let started = std::thread::Builder::new()
-                    .name("zmqchat-events".into())
-                    .spawn(move || {
-                        crate::util::wakeup::block_signals();
-                        starter();
-                    });
+                let started = thread::spawn("zmqchat-events", starter);
                 if started.is_err() {
                     self.read.store(false, Ordering::Release);
                 }
@@ -151,7 +150,7 @@ pub fn tell_not_logged(owner: u64, why: String) {
         side: "",
         kind: Kind::NotLogged(why),
         address: String::new(),
-        at_ns: crate::net::publisher::state::unix_ns(),
+        at_ns: unix_ns(),
     });
 }
 

@@ -9,10 +9,11 @@
 
 use crate::error::Result;
 use crate::net::connection::bind;
-use crate::net::runtime::process::{self, lock};
+use crate::net::runtime::process;
 use crate::net::socket::connections;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::zmq::ffi::Errno;
+use crate::util::sync::lock;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;

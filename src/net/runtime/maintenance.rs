@@ -8,9 +8,10 @@
 //! is something to do, so that a program at rest costs nothing.
 
 use crate::net::runtime::process::{self, Process};
-use crate::net::socket::blocking::SLICE;
 use crate::net::zmq::ffi;
-use crate::util::wakeup::{self, Wakeup};
+use crate::util::thread;
+use crate::util::time::SLICE;
+use crate::util::wakeup::Wakeup;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,13 +43,10 @@ impl Maintenance {
             wake: Wakeup::new(),
             stop: AtomicBool::new(false),
         });
-        let thread = Arc::clone(&this);
-        std::thread::Builder::new()
-            .name("zmqchat-house".into())
-            .spawn(move || {
-                wakeup::block_signals();
-                thread.run(process::process());
-            })?;
+        let running = Arc::clone(&this);
+        thread::spawn("zmqchat-maint", move || {
+            running.run(process::process());
+        })?;
         Ok(this)
     }
 

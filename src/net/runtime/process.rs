@@ -12,10 +12,12 @@ use crate::net::socket::shared_socket::Managed;
 use crate::net::zmq::descriptor_limit;
 use crate::net::zmq::ffi::{self, Errno};
 use crate::net::zmq::monitor::Monitor;
-use crate::util::{fork, wakeup};
+use crate::util::fork;
+use crate::util::sync::lock;
+use crate::util::thread;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{mpsc, Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// Beyond the default of 1,023: each socket of ours brings two for its monitor.
@@ -48,12 +50,6 @@ pub(crate) struct Process {
 }
 
 static CURRENT: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Takes a lock whether or not a thread panicked while it held it: each room keeps its invariants
-/// step by step, and a second panic would help nobody.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// This process's room, made on first use.
 pub(crate) fn process() -> &'static Process {
@@ -311,17 +307,14 @@ pub fn shut_down() {
 /// Ends the context in a thread of its own, because libzmq knows no time-out for it.
 fn terminate(process: &'static Process, until: Instant) {
     let (done, ended) = mpsc::channel::<()>();
-    let ending = std::thread::Builder::new()
-        .name("zmqchat-end".into())
-        .spawn(move || {
-            wakeup::block_signals();
-            let context = process.context();
-            // SAFETY: a valid context, or null, ended only here, where `ended` admits one caller. No socket
-            // is made after `ended` was set, except by a thread that was already past the check;
-            // its calls report ETERM.
-            while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}
-            drop(done);
-        });
+    let ending = thread::spawn("zmqchat-end", move || {
+        let context = process.context();
+        // SAFETY: a valid context, or null, ended only here, where `ended` admits one caller. No socket
+        // is made after `ended` was set, except by a thread that was already past the check;
+        // its calls report ETERM.
+        while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}
+        drop(done);
+    });
     if ending.is_ok() {
         // Ends when the sender is dropped, or when time is up.
         let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));

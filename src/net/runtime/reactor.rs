@@ -5,11 +5,13 @@
 //! between. Invariant: nobody is told while a lock is held.
 
 use crate::error::{Error, Result};
-use crate::net::runtime::process::{self, lock};
+use crate::net::runtime::process;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
 use crate::net::zmq::ffi;
-use crate::util::wakeup::{self, Wakeup};
+use crate::util::sync::lock;
+use crate::util::thread;
+use crate::util::wakeup::Wakeup;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -167,13 +169,8 @@ impl Reactor {
             stop: AtomicBool::new(false),
             new: Mutex::default(),
         });
-        let thread = Arc::clone(&this);
-        std::thread::Builder::new()
-            .name("zmqchat-watch".into())
-            .spawn(move || {
-                wakeup::block_signals();
-                thread.run();
-            })
+        let running = Arc::clone(&this);
+        thread::spawn("zmqchat-reactor", move || running.run())
             .map_err(|error| Error::no_thread("for event loops", &error))?;
         Ok(this)
     }

@@ -98,8 +98,7 @@ impl OpenSocket {
 
     /// Runs the socket's commands; true when a message can be received.
     pub(crate) fn run_commands(&mut self) -> bool {
-        uninterrupted(|| self.socket.get_events().map_err(Errno::from))
-            .is_ok_and(|events| events.contains(zmq::POLLIN))
+        ffi::run_commands(&mut self.socket)
     }
 
     /// Which of its listeners would collide with this endpoint.
@@ -223,18 +222,6 @@ fn read_until(
         }
     }
     false
-}
-
-/// Repeats a call that a signal interrupted.
-pub(crate) fn uninterrupted<T>(
-    mut call: impl FnMut() -> std::result::Result<T, Errno>,
-) -> std::result::Result<T, Errno> {
-    loop {
-        match call() {
-            Err(errno) if errno.interrupted() => {}
-            outcome => return outcome,
-        }
-    }
 }
 
 /// Tries again for a moment when descriptors or sockets have run out: those that were closed last

@@ -8,11 +8,12 @@
 use crate::error::{Error, Result};
 use crate::net::runtime::maintenance::PollInterest;
 use crate::net::runtime::notebook_cell::CellRun;
-use crate::net::runtime::process::{self, lock, Process};
-use crate::net::socket::blocking::{Checkpoint, Deadline};
+use crate::net::runtime::process::{self, Process};
 use crate::net::socket::connections;
 use crate::net::socket::open_socket::{self, OpenSocket};
 use crate::util::fork;
+use crate::util::sync::lock;
+use crate::util::time::{Checkpoint, Deadline};
 use crate::util::wakeup::Wakeup;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};

@@ -5,14 +5,14 @@
 //! against its own list; what we hold already, and what it holds ready, is checked here.
 
 use crate::error::{Error, Result};
-use crate::net::publisher::state::unix_ns;
 use crate::net::runtime::event_queue::Kind;
-use crate::net::socket::open_socket::{uninterrupted, OpenSocket};
+use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscriber::loss::{Loss, LossTracker};
 use crate::net::subscription::set::SubscriptionSet;
-use crate::net::zmq::ffi::Errno;
-use crate::net::zmq::frame::Frame;
+use crate::net::zmq::ffi::{uninterrupted, Errno};
+use crate::net::zmq::frame::{Frame, RawMessage};
+use crate::util::time::unix_ns;
 use crate::wire::stamp::{self, StampRef};
 use std::collections::vec_deque::Drain;
 use std::collections::VecDeque;
@@ -24,20 +24,6 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// How much is taken over from libzmq before a connection is made anew: publishers that keep sending
 /// must not hold that up.
 const MOST_UNREAD: usize = 20_000;
-
-/// A message as it came. It may keep a connection's whole read buffer alive: copy what is kept.
-#[derive(Debug)]
-pub struct RawMessage {
-    /// The first frame.
-    pub first: Frame,
-    /// The others; mostly none.
-    pub rest: Vec<Frame>,
-    /// The length of the topic that the first frame starts with, by the subscriptions at the moment when
-    /// it is handed out; 0 where it is not to be split.
-    pub topic_len: u8,
-    /// When it was taken from libzmq, in Unix nanoseconds.
-    pub at_ns: i64,
-}
 
 /// What a subscriber keeps beside its socket.
 pub(crate) struct ReceiveQueue {

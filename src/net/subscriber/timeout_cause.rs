@@ -8,9 +8,9 @@
 use crate::error::Error;
 use crate::net::connection::state::State;
 use crate::net::subscriber::Subscriber;
-use crate::net::subscription::set::Subscription;
 use crate::wire::endpoint::{Endpoint, Host, Port};
 use crate::wire::quote;
+use crate::wire::subscription::Subscription;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, SocketAddrV6, TcpStream};
 use std::path::Path;
@@ -394,8 +394,8 @@ fn sent(subscriptions: &[Subscription]) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::{reason, sent, some, Reason, Waiter};
-    use crate::net::subscription::set::Subscription;
     use crate::wire::endpoint::{parse, Role};
+    use crate::wire::subscription::Subscription;
     use std::net::TcpListener;
     use std::time::Duration;
 

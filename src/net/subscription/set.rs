@@ -3,76 +3,13 @@
 //! Invariant: each entry stands for exactly one subscription at libzmq, which counts them, so that
 //! adding or removing twice changes nothing.
 
-use crate::error::{Error, Result};
-use crate::net::subscriber::queue::RawMessage;
 use crate::net::zmq::ffi::Errno;
+use crate::net::zmq::frame::RawMessage;
 use crate::wire::message::{interpret, Framing};
+use crate::wire::subscription::Subscription;
 use crate::wire::topic;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeSet, HashSet};
-
-/// Our publishers cut off whoever sends more than 8 KiB, and libzmq's table of subscriptions calls
-/// itself for each byte: ten million of them end the process.
-const MAX_PREFIX_BYTES: usize = 8_000;
-
-/// One thing to hear.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subscription {
-    /// Messages with exactly this topic.
-    Topic(String),
-    /// Messages whose first frame begins with this.
-    Prefix(Vec<u8>),
-}
-
-impl Subscription {
-    /// One topic, which must obey the grammar.
-    pub fn topic(topic: &str) -> Result<Self> {
-        topic::validate(topic)?;
-        Ok(Self::Topic(topic.to_owned()))
-    }
-
-    /// A raw prefix, of a length that publishers take.
-    pub fn prefix(prefix: Vec<u8>) -> Result<Self> {
-        if prefix.len() > MAX_PREFIX_BYTES {
-            return Err(Error::Value(format!(
-                "a prefix of {} bytes is too long: publishers take {MAX_PREFIX_BYTES} at most; \
-                 subscribe to its beginning and look at the rest yourself",
-                prefix.len()
-            )));
-        }
-        Ok(Self::Prefix(prefix))
-    }
-
-    /// What a peer asked for: a topic where it is exactly one.
-    pub(crate) fn from_wire(prefix: &[u8], framing: Framing) -> Self {
-        let exact = match framing {
-            Framing::Envelope => Some(prefix),
-            _ => prefix.strip_suffix(b":"),
-        };
-        exact.and_then(topic::is_topic).map_or_else(
-            || Self::Prefix(prefix.to_vec()),
-            |topic| Self::Topic(topic.to_owned()),
-        )
-    }
-
-    /// What a constructor was given; `None` when it is to hear everything until told otherwise.
-    pub(crate) fn all(
-        topics: Option<&[String]>,
-        prefixes: Vec<Vec<u8>>,
-    ) -> Result<Option<Vec<Self>>> {
-        if topics.is_none() && prefixes.is_empty() {
-            return Ok(None);
-        }
-        let mut all = Vec::new();
-        for topic in topics.unwrap_or_default() {
-            all.push(Self::topic(topic)?);
-        }
-        for prefix in prefixes {
-            all.push(Self::prefix(prefix)?);
-        }
-        Ok(Some(all))
-    }
-}
 
 pub(crate) struct SubscriptionSet {
     framing: Framing,

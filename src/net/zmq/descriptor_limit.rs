@@ -79,13 +79,10 @@ mod threads {
         let mut outcome = 0;
         for _ in 0..count {
             let (end, ended) = mpsc::channel::<()>();
-            let started = std::thread::Builder::new()
-                .name("zmqchat-try".into())
-                .spawn(move || {
-                    crate::util::wakeup::block_signals();
-                    // Ends when the sender is dropped.
-                    let _ = ended.recv();
-                });
+            let started = crate::util::thread::spawn("zmqchat-try", move || {
+                // Ends when the sender is dropped.
+                let _ = ended.recv();
+            });
             match started {
                 Ok(thread) => running.push((end, thread)),
                 Err(error) => outcome = error.raw_os_error().unwrap_or(libc::EAGAIN),

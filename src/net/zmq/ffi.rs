@@ -82,6 +82,16 @@ impl From<zmq::Error> for Errno {
     }
 }
 
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(errno) if errno.interrupted() => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 fn check(rc: c_int) -> Result<(), Errno> {
     if rc == -1 {
         Err(Errno::last())
@@ -175,6 +185,13 @@ pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq:
         }
         Ok(zmq::Socket::from_raw(pointer))
     }
+}
+
+/// Runs the socket's commands; true when a message can be received.
+#[inline]
+pub(crate) fn run_commands(socket: &mut zmq::Socket) -> bool {
+    uninterrupted(|| socket.get_events().map_err(Errno::from))
+        .is_ok_and(|events| events.contains(zmq::POLLIN))
 }
 
 /// Which descriptors are readable.

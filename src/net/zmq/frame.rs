@@ -5,7 +5,7 @@
 //! `zmq_msg_t`. A received frame may point into the read buffer of its connection and keep all of
 //! it alive: what outlives the hand-out must own a copy of the bytes.
 
-use crate::net::zmq::ffi::{Errno, DONTWAIT, SNDMORE};
+use crate::net::zmq::ffi::{self, uninterrupted, Errno, DONTWAIT, SNDMORE};
 use std::cell::UnsafeCell;
 use std::ffi::{c_void, CStr};
 use std::net::IpAddr;
@@ -280,6 +280,47 @@ impl AsRef<[u8]> for Frame {
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Frame({} bytes)", self.bytes().len())
+    }
+}
+
+/// A received message. It may keep a connection's whole read buffer alive: copy what is kept.
+#[derive(Debug)]
+pub struct RawMessage {
+    /// The first frame.
+    pub first: Frame,
+    /// The other frames, if any.
+    pub rest: Vec<Frame>,
+    /// The length of the topic at the start of the first frame, according to the subscriptions at the
+    /// time of delivery; 0 if the frame is not split.
+    pub topic_len: u8,
+    /// When it was taken from libzmq, in Unix nanoseconds.
+    pub at_ns: i64,
+}
+
+/// Sends one frame of a message; `false` if a queue is full, which only the first frame can find.
+pub(crate) fn send_whole(
+    socket: &mut zmq::Socket,
+    frame: &mut Frame,
+    more: bool,
+    begun: bool,
+) -> Result<bool, Errno> {
+    let mut again = false;
+    loop {
+        match uninterrupted(|| frame.send(socket, more)) {
+            Ok(()) => return Ok(true),
+            Err(errno) if errno.would_block() => {
+                if again && !begun {
+                    return Ok(false);
+                }
+                // A send processes acknowledgements only now and then; the queue may have space.
+                ffi::run_commands(socket);
+                if again {
+                    std::thread::yield_now();
+                }
+                again = true;
+            }
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

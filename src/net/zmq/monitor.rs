@@ -6,8 +6,7 @@
 //! event that it does not know.
 
 use crate::net::runtime::process;
-use crate::net::socket::open_socket::uninterrupted;
-use crate::net::zmq::ffi::{self, Errno};
+use crate::net::zmq::ffi::{self, uninterrupted, Errno};
 use crate::net::zmq::frame::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zmq_sys::RawFd;

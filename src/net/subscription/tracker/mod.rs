@@ -6,14 +6,15 @@
 //! sends too much, or subscribes to too much, is cut off.
 
 use crate::net::runtime::event_queue::Kind;
-use crate::net::socket::open_socket::{uninterrupted, OpenSocket};
+use crate::net::socket::open_socket::OpenSocket;
 use crate::net::subscription::prefilter::TopicPrefilter;
-use crate::net::subscription::set::Subscription;
 use crate::net::subscription::table::SubscriptionTable;
+use crate::net::zmq::ffi::uninterrupted;
 use crate::net::zmq::frame::{Frame, Source};
 use crate::net::zmq::monitor::MonitorEvent;
 use crate::net::zmq::options::PEER_QUEUE;
 use crate::wire::message::Framing;
+use crate::wire::subscription::Subscription;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,51 @@
+//! The clock, deadlines, and how a wait is interrupted.
+
+use crate::error::Result;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Called between two slices of a wait, with no lock held. An error ends the wait and is passed on.
+/// The Python binding runs signal handlers in it.
+pub type Checkpoint<'a> = &'a mut dyn FnMut() -> Result<()>;
+
+/// The longest time between two calls of the checkpoint. Windows has no EINTR on Ctrl+C
+/// (zeromq/czmq#302), and the system may deliver a signal to another thread. So waits are cut into
+/// slices on every system.
+pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+/// When a wait, which may consist of several steps, ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// No end.
+    pub const NEVER: Self = Self(None);
+
+    /// After this time; `None` is never. A time beyond the clock's range is never, too.
+    #[must_use]
+    pub fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// Whether the deadline has passed.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// How long the next slice of the wait may be.
+    pub(crate) fn slice(&self) -> Duration {
+        match self.0 {
+            None => SLICE,
+            Some(end) => end.saturating_duration_since(Instant::now()).min(SLICE),
+        }
+    }
+}
+
+/// Nanoseconds since 1970, UTC.
+pub(crate) fn unix_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}

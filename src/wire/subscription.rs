@@ -1,0 +1,68 @@
+//! A subscription: one exact topic, or a prefix as ZeroMQ matches it.
+
+use crate::error::{Error, Result};
+use crate::wire::message::Framing;
+use crate::wire::topic;
+
+/// Our publishers disconnect a peer that sends more than 8 KiB. libzmq's subscription table recurses
+/// once per byte: a prefix of ten million bytes would overflow the stack.
+const MAX_PREFIX_BYTES: usize = 8_000;
+
+/// What a peer subscribes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// Messages with exactly this topic.
+    Topic(String),
+    /// Messages whose first frame begins with this.
+    Prefix(Vec<u8>),
+}
+
+impl Subscription {
+    /// One topic, which must follow the topic grammar.
+    pub fn topic(topic: &str) -> Result<Self> {
+        topic::validate(topic)?;
+        Ok(Self::Topic(topic.to_owned()))
+    }
+
+    /// A raw prefix, no longer than publishers accept.
+    pub fn prefix(prefix: Vec<u8>) -> Result<Self> {
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(Error::Value(format!(
+                "a prefix of {} bytes is too long: publishers take {MAX_PREFIX_BYTES} at most; \
+                 subscribe to its beginning and look at the rest yourself",
+                prefix.len()
+            )));
+        }
+        Ok(Self::Prefix(prefix))
+    }
+
+    /// The subscription that libzmq sends as `prefix`: a topic if it is exactly one.
+    pub(crate) fn from_wire(prefix: &[u8], framing: Framing) -> Self {
+        let exact = match framing {
+            Framing::Envelope => Some(prefix),
+            _ => prefix.strip_suffix(b":"),
+        };
+        exact.and_then(topic::is_topic).map_or_else(
+            || Self::Prefix(prefix.to_vec()),
+            |topic| Self::Topic(topic.to_owned()),
+        )
+    }
+
+    /// The arguments of a constructor; `None` subscribes to everything until the first `subscribe`.
+    pub(crate) fn all(
+        topics: Option<&[String]>,
+        prefixes: Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<Self>>> {
+        if topics.is_none() && prefixes.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Vec::new();
+        for topic in topics.unwrap_or_default() {
+            all.push(Self::topic(topic)?);
+        }
+        for prefix in prefixes {
+            all.push(Self::prefix(prefix)?);
+        }
+        Ok(Some(all))
+    }
+}
