@@ -29,7 +29,7 @@ import sys
 from . import _main_interpreter  # noqa: F401 - raises before anything is loaded
 
 # isort: split
-from . import _ending
+from . import _lifecycle
 from ._core import (
     ClosedError,
     Message,
@@ -88,42 +88,42 @@ __all__ = [
 
 TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
 if TYPE_CHECKING:
-    from ._arrays import pack_array, unpack_array
-    from ._doctor import Check, Report, doctor
-    from ._events import Event
-    from ._tables import to_pandas, to_polars
-    from ._watching import Watch
     from .chat import Chat, ChatStats, Member, Notice
-    from .probe import Probe
+    from .data.arrays import pack_array, unpack_array
+    from .data.tables import to_pandas, to_polars
+    from .diagnostics.doctor import Check, Report, doctor
+    from .diagnostics.probe import Probe
+    from .display.watch import Watch
+    from .events import Event
 
 if "gevent.monkey" in sys.modules:
-    from . import _imports as _imports
+    from . import _native_imports as _native_imports
 
 # What is queued gets its linger; then the process ends, whatever is still open.
-_ending.watch()
+_lifecycle.watch()
 
 
 def __getattr__(name: str) -> object:
     """Import what few programs need when it is first asked for."""
     found: object
     if name in {"Check", "Probe", "Report", "doctor"}:
-        from . import _doctor  # noqa: PLC0415
+        from .diagnostics import doctor  # noqa: PLC0415
 
-        found = getattr(_doctor, name)
+        found = getattr(doctor, name)
     elif name == "Event":
-        from ._events import Event  # noqa: PLC0415
+        from .events import Event  # noqa: PLC0415
 
         found = Event
     elif name in {"pack_array", "unpack_array"}:
-        from . import _arrays  # noqa: PLC0415
+        from .data import arrays  # noqa: PLC0415
 
-        found = getattr(_arrays, name)
+        found = getattr(arrays, name)
     elif name in {"to_pandas", "to_polars"}:
-        from . import _tables  # noqa: PLC0415
+        from .data import tables  # noqa: PLC0415
 
-        found = getattr(_tables, name)
+        found = getattr(tables, name)
     elif name == "Watch":
-        from ._watching import Watch  # noqa: PLC0415
+        from .display.watch import Watch  # noqa: PLC0415
 
         found = Watch
     elif name in ("Chat", "ChatStats", "Member", "Notice"):

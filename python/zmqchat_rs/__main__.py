@@ -12,7 +12,7 @@ def main() -> int:
         The exit code.
     """
     try:
-        from .cli import main as run  # noqa: PLC0415 - a Ctrl+C meanwhile is no news for anybody
+        from .cli.main import main as run  # noqa: PLC0415 - a Ctrl+C meanwhile is no news for anybody
     except KeyboardInterrupt:
         return 130
     return run()

@@ -10,14 +10,15 @@ import threading
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import parse_address, sanitize
+from zmqchat_rs._rate_limit import RateLimit
 
-from . import streams
-from .receivers import Changes
+from . import output
+from .delivery_check import SubscriptionChanges
 
 if TYPE_CHECKING:
     from typing import Callable, Iterator
 
-    from zmqchat_rs._events import Event
+    from zmqchat_rs.events import Event
 
 # How many of one peer's subscriptions are announced; some programs have thousands.
 _MOST = 10
@@ -40,12 +41,10 @@ class Notices:
         """Take the addresses that were typed; the other peers come by themselves."""
         import logging  # noqa: PLC0415 - the other commands start sooner
 
-        from zmqchat_rs._events import Seldom  # noqa: PLC0415
-
         self._connects_to = {typed_address(address) for address in connects_to}
         self._verbose = verbose
         # Whoever is cut off tries again, which is no news each time.
-        self._cut_off = Seldom(_QUIET, _CROWD)
+        self._cut_off = RateLimit(_QUIET, _CROWD)
         # A thread that still writes when the interpreter ends would make it abort.
         self._lock = threading.Lock()
         self._open = True
@@ -75,7 +74,7 @@ class Notices:
             yield str(event)
 
     def _write(self, line: str) -> None:
-        streams.notice(line)
+        output.notice(line)
 
     def _place(self, address: str) -> str:
         """A peer as it was typed; without the port, where its system chose that for this once."""
@@ -102,7 +101,7 @@ class Notices:
 _TROUBLE = ("silent", "no room", "handshake failed", "loopback", "cut off")
 
 
-class Hearing(Notices):
+class SubscriberNotices(Notices):
     """What a subscriber wants to know: whom it hears, and whom no longer.
 
     A connection that comes as it should is no news, unless told to be verbose; one that was
@@ -139,7 +138,7 @@ def _or_a_topic(event: Event) -> str:
     return f" If '{host}' is a topic, type: -t {host}."
 
 
-class Audience(Notices):
+class PublisherNotices(Notices):
     """What a publisher wants to know: who joined, and who left; if it connects, whether it is."""
 
     def __init__(
@@ -147,11 +146,11 @@ class Audience(Notices):
     ) -> None:
         """Take what writes a notice where a person may be typing."""
         super().__init__(connects_to, verbose=verbose)
-        self._person = streams.is_terminal(sys.stderr)
+        self._person = output.is_terminal(sys.stderr)
         self._say = say
         # What each connection joined; a dict for the order.
         self._joined: dict[str, dict[str, None]] = {}
-        self.changes = Changes()
+        self.changes = SubscriptionChanges()
 
     def __call__(self, event: Event) -> None:
         """Count the changes, and print the notices of an event."""
@@ -188,16 +187,16 @@ class Audience(Notices):
             yield f"{self._place(event.address)} joined {room}"
 
     def _write(self, line: str) -> None:
-        (self._say if self._person else streams.notice)(line)
+        (self._say if self._person else output.notice)(line)
 
 
-class Passage(Notices):
+class RelayNotices(Notices):
     """What a relay wants to know: who comes to either side, who goes, and who joins what."""
 
     def __init__(self, connects_to: list[str], publishes_to: list[str], *, verbose: bool) -> None:
         """Take the addresses that were typed."""
         super().__init__([*connects_to, *publishes_to], verbose=verbose)
-        self._shows_all = verbose or streams.is_terminal(sys.stderr)
+        self._shows_all = verbose or output.is_terminal(sys.stderr)
         self._joined: dict[str, int] = {}
 
     def _lines(self, event: Event) -> Iterator[str]:

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, _shutdown
-from zmqchat_rs._repl import is_libedit
 from zmqchat_rs._threads import start_thread
+from zmqchat_rs.display.python_prompt import is_libedit
 
-from . import streams
+from . import output
 
 if TYPE_CHECKING:
     from types import FrameType, ModuleType
@@ -47,7 +47,7 @@ class Prompt:
     def notice(self, text: str) -> None:
         """Write a notice, from any thread; what is being typed goes on below it."""
         with self._writing:
-            streams.notice(text, being_typed=self._typed() if self._asked else "")
+            output.notice(text, being_typed=self._typed() if self._asked else "")
 
     def _typed(self) -> str | None:
         """The prompt and the text behind it; None where only the terminal knows that text."""
@@ -59,7 +59,7 @@ class Prompt:
         """Read lines until Ctrl+D; an empty one is a slip of the finger."""
         with suppress(AttributeError):
             sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-        editing = streams.is_terminal(sys.stdout)
+        editing = output.is_terminal(sys.stdout)
         if editing:
             with suppress(ImportError):
                 import readline  # noqa: PLC0415 - arrow keys and history for `input`
@@ -72,7 +72,7 @@ class Prompt:
                     break
                 # Several lines can be pasted in one go.
                 yield from filter(None, (_encode(line) for line in text.split("\n")))
-        streams.end_prompt_line()
+        output.end_prompt_line()
 
     @contextmanager
     def _redrawn_after_a_stop(self, stream: TextIO | None) -> Iterator[None]:

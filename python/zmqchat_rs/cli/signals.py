@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def told_of_the_end(told: Callable[[int], object]) -> Iterator[None]:
+def on_termination(told: Callable[[int], object]) -> Iterator[None]:
     """Have `told` called with the number of a signal that asks us to go, once, in the main thread.
 
     These are SIGTERM, and SIGHUP, which a window sends that is closed, often twice. One that is

@@ -1,0 +1,71 @@
+"""``zmqchat ip``: print the addresses of this host."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from zmqchat_rs._core import local_addresses
+from zmqchat_rs.cli import output
+from zmqchat_rs.cli.options import add_command
+from zmqchat_rs.diagnostics.isolation import isolation
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from zmqchat_rs.cli.options import Commands
+
+_PORT = 5555  # the default port
+
+_DESCRIPTION = """\
+Print this laptop's addresses, best first, for 'zmqchat sub' on other hosts.
+The first is usually on the local network; those of virtual machines, containers
+and VPNs are last. Loopback, which only this laptop itself can reach, is printed
+if there is no other address, and with -v or --json. In WSL2 and in containers a
+notice describes the port forwarding that other hosts need."""
+
+_EXAMPLES = """\
+examples:
+  zmqchat ip                              192.168.1.12
+  zmqchat ip -v                           with the interface and the kind
+  zmqchat ip | head -1                    the best one, for a script"""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    parser = add_command(
+        commands,
+        "ip",
+        run,
+        summary="print the addresses of this laptop",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "-v", "--verbose", action="store_true", help="Print all of them, with interface and kind."
+    )
+    form.add_argument("--json", action="store_true", help="Print all, one JSON object a line.")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the addresses."""
+    addresses = local_addresses()
+    if arguments.json:
+        for each in addresses:
+            output.say(json.dumps(each))
+    elif arguments.verbose:
+        width = max((len(each["address"]) for each in addresses), default=0)
+        for each in addresses:
+            output.say(f"{each['address']:{width}}  {each['kind']:8}  {each['interface']}")
+    else:
+        outward = [each for each in addresses if each["kind"] != "loopback"]
+        if not outward:
+            output.complain("no network; only this laptop itself can reach these")
+        for each in outward or addresses:
+            output.say(each["address"])
+    if not arguments.json:
+        found = isolation()
+        if found is not None:
+            output.notice(f"zmqchat: this is {found.where}. {found.advice(_PORT)}")
+    return 0

@@ -1,0 +1,1 @@
+"""Messages as data: NumPy arrays as payloads, and tables of messages."""

@@ -1,0 +1,1 @@
+"""Messages for people: lines on a terminal, and displays in a notebook."""
