@@ -28,9 +28,9 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
-from ._events import Event
-from ._loops import Line
-from ._watching import Watch
+from ._asyncio import Line
+from .display.watch import Watch
+from .events import Event
 
 _Payload: TypeAlias = str | bytes | Buffer
 _Framing: TypeAlias = Literal["plain", "envelope"]

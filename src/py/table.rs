@@ -255,7 +255,7 @@ fn convert<'py>(source: &Bound<'py, PyAny>, name: &str, json: bool) -> PyResult<
     let py = source.py();
     let how = objects::dict(py)?;
     how.set_item(intern!(py, "json"), json)?;
-    import(py, intern!(py, "zmqchat_rs._tables"))?.call_method(name, (source,), Some(&how))
+    import(py, intern!(py, "zmqchat_rs.data.tables"))?.call_method(name, (source,), Some(&how))
 }
 
 /// The file, where the source is one.

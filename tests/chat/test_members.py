@@ -12,10 +12,11 @@ import pytest
 from tests.helpers.chats import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
 from tests.helpers.stamps import hand_made, stamp
 from tests.helpers.timeouts import PATIENCE, until
-from zmqchat_rs import Message, Subscriber, _chat_members
-from zmqchat_rs._chat_members import Members, Notice
-from zmqchat_rs._chat_presence import Pulse
-from zmqchat_rs.cli.chat_lost import LostMembers
+from zmqchat_rs import Message, Subscriber
+from zmqchat_rs.chat import members as members_module
+from zmqchat_rs.chat.members import Members, Notice
+from zmqchat_rs.chat.presence import Pulse
+from zmqchat_rs.cli.chat.lost_members import LostMembers
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
@@ -202,7 +203,7 @@ def presence(number: int, kind: str = "here") -> Message:
 
 
 def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_chat_members, "_MOST", 10)
+    monkeypatch.setattr(members_module, "_MOST", 10)
     members = Members("me", 1.0)
     notices = [members.heard(presence(number), 0.0) for number in range(100)]
     assert len(members.list()) == sum(one is not None for one in notices) == 10

@@ -17,8 +17,8 @@ from zmqchat_rs import (
     Publisher,
     Subscriber,
     ZmqChatError,
-    _chat_engine,
 )
+from zmqchat_rs.chat import engine
 
 
 def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
@@ -144,7 +144,7 @@ def test_a_callback_that_raises_is_logged_and_the_chat_goes_on(
 
 
 def test_of_what_nobody_reads_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_chat_engine, "_UNREAD", 3)
+    monkeypatch.setattr(engine, "_UNREAD", 3)
     with chats("alice", "bob") as (alice, bob):
         for number in range(5):
             alice.say(str(number))

@@ -10,7 +10,8 @@ import zmq
 from tests.helpers.chats import PROXY, RELAY, Noticed, chat, proxied, texts
 from tests.helpers.stamps import hand_made
 from tests.helpers.timeouts import PATIENCE, until
-from zmqchat_rs import Chat, _chat_relay
+from zmqchat_rs import Chat
+from zmqchat_rs.chat.relay import relay_addresses
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
@@ -146,7 +147,7 @@ def plain(hears: zmq.Socket[bytes]) -> Callable[[], str]:
 def test_a_relay_is_named_by_its_host_or_by_both_addresses(
     via: object, addresses: tuple[str, str]
 ) -> None:
-    assert _chat_relay.relay_addresses(via) == addresses  # type: ignore[arg-type]
+    assert relay_addresses(via) == addresses  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.helpers.terminal import (
     zmqchat,
 )
 from zmqchat_rs import __version__, build_info, local_addresses
-from zmqchat_rs.cli import COMMANDS
+from zmqchat_rs.cli.main import COMMANDS
 
 if TYPE_CHECKING:
     from typing import Callable
@@ -103,7 +103,7 @@ from importlib.abc import MetaPathFinder
 
 class Interrupts(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "zmqchat_rs.cli.pub":
+        if name == "zmqchat_rs.cli.commands.pub":
             os.kill(os.getpid(), signal.SIGINT)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,9 @@ import zmq
 import zmqchat_rs
 from tests.helpers.raw_peers import BRIEF, SIGNATURE, resolves, says, server
 from tests.helpers.timeouts import PATIENCE
-from zmqchat_rs import Check, Publisher, Report, Subscriber, _doctor, _port
+from zmqchat_rs import Check, Publisher, Report, Subscriber
+from zmqchat_rs.diagnostics import doctor as doctor_module
+from zmqchat_rs.diagnostics import ports
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython, StartPython
@@ -55,10 +57,11 @@ def test_importing_the_package_leaves_the_doctor_at_home(run_python: RunPython) 
         import zmqchat_rs
         after = set(sys.modules) - before
         assert "doctor" in dir(zmqchat_rs)
-        assert not {"socket", "json", "ssl", "typing", "zmqchat_rs._doctor"} & after, after
+        heavy = {"socket", "json", "ssl", "typing", "zmqchat_rs.diagnostics.doctor"}
+        assert not heavy & after, after
         from zmqchat_rs import doctor
-        import zmqchat_rs._doctor
-        assert doctor is zmqchat_rs.doctor is zmqchat_rs._doctor.doctor
+        import zmqchat_rs.diagnostics.doctor
+        assert doctor is zmqchat_rs.doctor is zmqchat_rs.diagnostics.doctor.doctor
         assert "ssl" not in sys.modules
     """)
     assert done.code == 0, done.stderr
@@ -171,7 +174,7 @@ def test_a_port_held_by_another_program_is_a_failure_that_names_it(
 def test_who_holds_a_port_is_not_always_told(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_port, "_PROC", tmp_path)
+    monkeypatch.setattr(ports, "_PROC", tmp_path)
     port = port_of(publisher.addresses[0])
     assert "another program" in the(f"port {port}", doctor(port=port)).detail
 
@@ -180,8 +183,8 @@ def test_who_holds_a_port_is_not_always_told(
 def test_of_another_user_s_program_the_user_is_told(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_port, "_holds", lambda *_: False)  # what another user's processes say
-    holder = _port.holder_of(port_of(publisher.addresses[0]))
+    monkeypatch.setattr(ports, "_holds", lambda *_: False)  # what another user's processes say
+    holder = ports.holder_of(port_of(publisher.addresses[0]))
     assert holder is not None
     assert holder.pid is None
     assert holder.who.startswith("a program of the user ")
@@ -215,8 +218,8 @@ def test_the_network_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [dict(zip(("address", "interface", "kind"), each)) for each in addresses]
-    monkeypatch.setattr(_doctor, "local_addresses", lambda: rows)
-    check = _doctor._network()
+    monkeypatch.setattr(doctor_module, "local_addresses", lambda: rows)
+    check = doctor_module._network()
     assert check.status == status
     assert says in check.detail
     assert ("zmqchat ip" in check.advice) is (status == "warning")
@@ -243,7 +246,7 @@ def test_a_wrong_conda_environment_is_a_warning(
     if name is not None:
         monkeypatch.setenv("CONDA_DEFAULT_ENV", name)
     monkeypatch.setenv("CONDA_PREFIX", prefix)
-    check = _doctor._conda()
+    check = doctor_module._conda()
     assert check.status == status
     assert says in check.detail
     assert ("conda activate zmqchat" in check.advice) is (status == "warning")
@@ -256,13 +259,13 @@ def test_a_conda_environment_that_was_not_activated_is_a_warning(
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
-    assert _doctor._conda().status == "warning"
+    assert doctor_module._conda().status == "warning"
 
 
 def test_a_virtual_environment_needs_no_conda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONDA_DEFAULT_ENV", "base")
     monkeypatch.setattr(sys, "base_prefix", "/elsewhere")
-    assert _doctor._conda().status == "ok"
+    assert doctor_module._conda().status == "ok"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes a command with a shebang")
@@ -270,18 +273,18 @@ def test_a_shell_that_finds_another_zmqchat_is_in_the_wrong_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    check = _doctor._command()
+    check = doctor_module._command()
     assert check.status == "warning"
     assert "python -m zmqchat_rs" in check.advice
     command = tmp_path / "zmqchat"
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
-    check = _doctor._command()
+    check = doctor_module._command()
     assert check.status == "warning"
     assert "wrong environment" in check.detail
     assert str(command) in check.detail
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert _doctor._command().status == "ok"
+    assert doctor_module._command().status == "ok"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other folders and scripts there")
@@ -297,13 +300,13 @@ def test_in_a_virtual_environment_its_own_activation_is_advised(
     monkeypatch.setattr(sys, "executable", str(prefix / "bin" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("SHELL", shell)
-    advice = _doctor._command().advice
+    advice = doctor_module._command().advice
     assert f"source '{prefix}/bin/{script}'" in advice
     assert "conda" not in advice
     other = tmp_path / "zmqchat"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
-    check = _doctor._command()
+    check = doctor_module._command()
     assert "wrong environment" in check.detail
     assert f"source '{prefix}/bin/{script}'" in check.advice
 
@@ -316,7 +319,7 @@ def test_in_a_conda_environment_its_own_activation_is_advised(
     for name in ("prefix", "base_prefix"):
         monkeypatch.setattr(sys, name, str(prefix))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "conda activate course" in _doctor._command().advice
+    assert "conda activate course" in doctor_module._command().advice
 
 
 @pytest.mark.parametrize("name", ["zmqchat_rs.py", "zmqchat.py", "zmqchat_rs/__init__.py"])
@@ -327,7 +330,7 @@ def test_a_file_that_shadows_the_package_is_a_failure(
     path.parent.mkdir(exist_ok=True)
     path.write_text("print('mine')\n")
     monkeypatch.chdir(tmp_path)
-    failure = the_failure(Report(tuple(_doctor._shadows())))
+    failure = the_failure(Report(tuple(doctor_module._shadows())))
     assert failure.title == "shadowed import"
     assert f"{tmp_path / name.partition('/')[0]} is imported in place of the package" in str(
         failure
@@ -358,7 +361,7 @@ def test_a_file_that_shadows_a_module_of_python_is_a_warning(
     for name in ("json.py", "zmq.py", "publisher.py", "zmqchat_rs.txt"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    checks = list(_doctor._shadows())
+    checks = list(doctor_module._shadows())
     assert [check.status for check in checks] == ["warning", "warning"]
     assert "'json'" in checks[0].detail
     assert "'zmq'" in checks[1].detail
@@ -369,9 +372,9 @@ def test_a_folder_without_such_files_is_not_mentioned(
 ) -> None:
     (tmp_path / "zmqchat_rs").mkdir()  # a clone: without __init__.py it shadows nothing
     monkeypatch.chdir(tmp_path)
-    assert list(_doctor._shadows()) == []
+    assert list(doctor_module._shadows()) == []
     monkeypatch.chdir(Path(zmqchat_rs.__file__).parent.parent)
-    assert [check for check in _doctor._shadows() if check.status == "failed"] == []
+    assert [check for check in doctor_module._shadows() if check.status == "failed"] == []
 
 
 # ---- the other side: the lab's table of troubles, row by row
@@ -380,8 +383,8 @@ def test_a_folder_without_such_files_is_not_mentioned(
 def test_a_publisher_that_is_there_passes_every_step(publisher: Publisher) -> None:
     report = doctor(publisher.addresses[0])
     assert report.ok
-    steps = [check for check in report.checks if check.title in [*_doctor._STEPS.values()]]
-    assert [check.title for check in steps] == list(_doctor._STEPS.values())
+    steps = [check for check in report.checks if check.title in [*doctor_module._STEPS.values()]]
+    assert [check.title for check in steps] == list(doctor_module._STEPS.values())
     assert {check.status for check in steps} == {"ok"}
     assert the("socket type", report).detail == "XPUB, a publisher"
     assert the("subscription", report).detail == "accepted"

@@ -14,7 +14,8 @@ import pytest
 from tests.helpers.events import Told
 from tests.helpers.stamps import hand_made
 from tests.helpers.timeouts import PATIENCE, until
-from zmqchat_rs import Event, Publisher, Subscriber, _events
+from zmqchat_rs import Event, Publisher, Subscriber, _event_delivery
+from zmqchat_rs._rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython
@@ -284,7 +285,7 @@ def test_only_a_function_can_be_called_back(open_one: Open) -> None:
 def test_a_peer_that_is_cut_off_again_and_again_does_not_flood_the_log(
     publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_events._cut_off, "seconds", 10 * PATIENCE)
+    monkeypatch.setattr(_event_delivery._cut_off, "seconds", 10 * PATIENCE)
     told = Told()
     with Subscriber(publisher.addresses, max_message_bytes=5_000, on_event=told):
 
@@ -297,6 +298,6 @@ def test_a_peer_that_is_cut_off_again_and_again_does_not_flood_the_log(
 
 
 def test_a_crowd_that_is_cut_off_does_not_flood_the_log() -> None:
-    seldom = _events.Seldom(10 * PATIENCE, 10)
+    seldom = RateLimit(10 * PATIENCE, 10)
     news = [seldom.is_news(f"192.0.2.1:{port}") for port in range(50)]
     assert news == [True] * 10 + [False] * 40

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from zmqchat_rs import Publisher, Relay, _doctor, _isolation
-from zmqchat_rs._isolation import isolation
-from zmqchat_rs.cli import main, streams
+from zmqchat_rs import Publisher, Relay
+from zmqchat_rs.cli import output
+from zmqchat_rs.cli.main import main
+from zmqchat_rs.diagnostics import doctor, port_forwarding
+from zmqchat_rs.diagnostics.port_forwarding import isolation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +35,7 @@ def system(root: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(_isolation, "_ROOT", root)
+    monkeypatch.setattr(port_forwarding, "_ROOT", root)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +120,14 @@ def test_the_network_of_the_host_needs_forwarding_only_perhaps(
     assert found.shares
     assert "If other hosts cannot reach port 6000" in found.advice(6000)
     assert says in found.advice(6000)
-    (check,) = _doctor._isolation(6000, asked_for_host=False)
+    (check,) = doctor._isolation(6000, asked_for_host=False)
     assert check.status == "ok"
 
 
 def test_the_advice_for_wsl2_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system(tmp_path, WSL2, monkeypatch)
     rows = [{"address": "172.28.3.4", "interface": "eth0", "kind": "lan"}]
-    monkeypatch.setattr(_isolation, "local_addresses", lambda: rows)
+    monkeypatch.setattr(port_forwarding, "local_addresses", lambda: rows)
     found = isolation()
     assert found is not None
     advice = found.advice(5555)
@@ -174,7 +176,7 @@ def test_a_relay_names_both_of_its_ports(
     system(tmp_path, DOCKER, monkeypatch)
     with Relay("*:0", backend="*:0") as relay:
         addresses = [*relay.backend_addresses, *relay.frontend_addresses]
-        streams.notice_of_isolation(addresses)
+        output.notice_of_isolation(addresses)
         text = capsys.readouterr().err
         for address in addresses:
             port = address.rpartition(":")[2]
@@ -186,7 +188,7 @@ def test_pub_says_so_where_it_shows_its_addresses(
 ) -> None:
     system(tmp_path, WSL2, monkeypatch)
     with Publisher(["127.0.0.1:0", "ipc://" + str(tmp_path / "s")]) as publisher:
-        streams.notice_of_isolation(publisher.addresses)
+        output.notice_of_isolation(publisher.addresses)
     assert capsys.readouterr().err == ""  # no other host reaches these, forwarded or not
     assert main(["pub", "--bind", "*:0", "--wait", "0", "-m", "Hello"]) == 0
     lines = capsys.readouterr().err.splitlines()
@@ -196,11 +198,11 @@ def test_pub_says_so_where_it_shows_its_addresses(
 
 def test_doctor_says_so_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system(tmp_path, DOCKER, monkeypatch)
-    (check,) = _doctor._isolation(5555, asked_for_host=False)
+    (check,) = doctor._isolation(5555, asked_for_host=False)
     assert (check.title, check.status) == ("port forwarding", "warning")
     assert check.detail == "this is a container (Docker)"
     assert "docker run -p 5555:5555" in check.advice
     # A subscriber needs no port of its own.
-    (check,) = _doctor._isolation(5555, asked_for_host=True)
+    (check,) = doctor._isolation(5555, asked_for_host=True)
     assert check.status == "ok"
-    assert "port forwarding" in [each.title for each in _doctor.doctor().checks]
+    assert "port forwarding" in [each.title for each in doctor.doctor().checks]

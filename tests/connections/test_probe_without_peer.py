@@ -17,7 +17,8 @@ import zmq
 
 from tests.helpers.raw_peers import BRIEF, look, pyzmq, says, server
 from tests.helpers.timeouts import PATIENCE, until
-from zmqchat_rs import Publisher, _reach
+from zmqchat_rs import Publisher
+from zmqchat_rs.diagnostics import tcp
 from zmqchat_rs.probe import probe
 
 LINUX = sys.platform.startswith("linux")
@@ -128,7 +129,7 @@ def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
         "192.0.2.8        0x1         0x2         02:fc:00:00:00:05     *        eth0\n"
         "192.0.2.9        0x1         0x0         00:00:00:00:00:00     *        eth0\n"
     )
-    monkeypatch.setattr(_reach, "_NEIGHBOURS", str(table))
+    monkeypatch.setattr(tcp, "_NEIGHBOURS", str(table))
     connecting_raises(socket.timeout("timed out"), monkeypatch)
     assert look("192.0.2.8").reason == "filtered"
     assert look("192.0.2.9").reason == "unreachable"

@@ -17,7 +17,8 @@ from tests.helpers.hostile_peers import frame, until_closed
 from tests.helpers.memory import resident_kib
 from tests.helpers.raw_peers import introduce
 from tests.helpers.timeouts import PATIENCE, until
-from zmqchat_rs import Publisher, Relay, Subscriber, _events
+from zmqchat_rs import Publisher, Relay, Subscriber, _event_delivery
+from zmqchat_rs._rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
@@ -31,7 +32,7 @@ GROWTH = 64 * MIB
 @pytest.fixture(autouse=True)
 def log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log names ten peers that were cut off in five seconds: not those of an earlier test."""
-    monkeypatch.setattr(_events, "_cut_off", _events.Seldom(5.0, 10))
+    monkeypatch.setattr(_event_delivery, "_cut_off", RateLimit(5.0, 10))
 
 
 def port_of(endpoint: str | None) -> int:

@@ -222,7 +222,7 @@ import io, itertools, signal, sys, threading
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 # Loaded at the first `listen`; Python's import swallows a handler's TimeoutError, an OSError.
-import zmqchat_rs._listening
+import zmqchat_rs.display.sinks
 
 def handler(number, frame):
     global raised

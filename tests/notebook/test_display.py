@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.timeouts import PATIENCE
 from zmqchat_rs import Message, MessageTable, Transcript, read_transcript
-from zmqchat_rs._doctor import Check, Report
+from zmqchat_rs.diagnostics.doctor import Check, Report
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -337,7 +337,7 @@ def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_pat
     # Such as a later Python's, whose inside differs.
     with python_screen(tmp_path) as python:
         python.bottom(">>>")
-        python.type("import zmqchat_rs._repl; zmqchat_rs._repl._Pyrepl = None\r")
+        python.type("from zmqchat_rs.display import python_prompt as p; p._Pyrepl = None\r")
         begin_watching(python, publisher)
         publisher.send("from afar")
         python.until(lambda: python.rows[-2:] == [">>> 6 *", "from afar"], "the line below")

@@ -25,7 +25,7 @@ pub.wait_for_subscribers(1, timeout=60)
 
 RESET = """
 import os, sys
-watching = sys.modules.get("zmqchat_rs._watching")
+watching = sys.modules.get("zmqchat_rs.display.watch")
 for live in list(watching._running) if watching else ():
     live.stop()
 os.environ.pop("NO_COLOR", None)

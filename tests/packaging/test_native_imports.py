@@ -20,12 +20,13 @@ def test_every_module_that_native_code_imports_is_imported_in_python() -> None:
         for path in (_ROOT / "src" / "py").rglob("*.rs")
         for name in _NATIVE.findall(path.read_text(encoding="utf-8"))
     }
-    assert {"json", "threading", "zmqchat_rs._events"} <= native
-    tree = ast.parse((_ROOT / "python/zmqchat_rs/_imports.py").read_text(encoding="utf-8"))
+    assert {"json", "threading", "zmqchat_rs._event_delivery"} <= native
+    tree = ast.parse((_ROOT / "python/zmqchat_rs/_native_imports.py").read_text(encoding="utf-8"))
     imported = set()
     for node in tree.body:
         if isinstance(node, ast.Import):
             imported |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 1:
-            imported |= {f"zmqchat_rs.{each.name}" for each in node.names}
+            package = ".".join(filter(None, ["zmqchat_rs", node.module]))
+            imported |= {f"{package}.{each.name}" for each in node.names}
     assert native <= imported

@@ -140,7 +140,7 @@ def test_one_library_is_required_at_run_time_and_the_chat_s_screen_alone_imports
     required = metadata.requires("zmqchat-rs") or []
     always = [re.split(r"[^\w-]", one)[0] for one in required if "extra ==" not in one]
     assert [one.replace("-", "_") for one in always] == ["prompt_toolkit"]
-    for module in ("cli", "chat", "cli.chat"):
+    for module in ("cli.main", "chat", "cli.commands.chat", "cli.chat.session", "cli.chat.lines"):
         imported = output_of(f"import sys, zmqchat_rs.{module}; print(*sys.modules)").split()
         assert "prompt_toolkit" not in imported, module
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ZmqChatError, paint, parse_address, sanitize
 from zmqchat_rs._threads import start_thread
-from zmqchat_rs.diagnostics.isolation import isolation
+from zmqchat_rs.diagnostics.port_forwarding import isolation
 from zmqchat_rs.display.terminal import columns_of, wants_color, wrapped, write_line
 
 if TYPE_CHECKING:

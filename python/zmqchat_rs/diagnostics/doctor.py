@@ -20,7 +20,7 @@ from zmqchat_rs._validation import whole
 from zmqchat_rs.display.jupyter import html_table
 from zmqchat_rs.display.terminal import wrapped
 
-from .isolation import isolation
+from .port_forwarding import isolation
 from .ports import Holder, holder_of, is_free
 from .probe import Probe, probe
 

@@ -58,9 +58,11 @@ class Connection:
         self._buffer = b""
 
     def __enter__(self) -> Self:
+        """Return the connection itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def send(self, data: bytes) -> None:

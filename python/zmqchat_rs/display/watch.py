@@ -188,6 +188,7 @@ class Watch:
         self._end("stopped")
 
     def __enter__(self) -> Watch:  # noqa: PYI034 - `Self` is not in Python 3.8
+        """Return the watch itself."""
         return self
 
     def __exit__(
@@ -196,9 +197,11 @@ class Watch:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Stop the watch."""
         self.stop()
 
     def __repr__(self) -> str:
+        """The state, and the number of messages."""
         state = "live" if self.running else self._why or "stopped"
         return f"<Watch {state}, {_counted(self._received)}>"
 

@@ -76,7 +76,7 @@ pub(crate) enum WakeReason {
 
 impl Waiter {
     pub(crate) fn new(py: Python<'_>, deed: &Operation, timeout: Option<f64>) -> PyResult<Self> {
-        let line = import(py, intern!(py, "zmqchat_rs._loops"))?
+        let line = import(py, intern!(py, "zmqchat_rs._asyncio"))?
             .call_method1(intern!(py, "line"), (deed.watched(py), deed.line()))?;
         let watch = line.getattr(intern!(py, "watch"))?;
         let watch = Arc::clone(&watch.cast::<Readiness>()?.get().0);

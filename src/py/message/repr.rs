@@ -164,7 +164,7 @@ impl Message {
 /// The body of `_repr_html_` and `_repr_pretty_` of both.
 fn shown<'py>(what: &Bound<'py, PyAny>, how: &str) -> PyResult<Bound<'py, PyAny>> {
     let py = what.py();
-    import(py, intern!(py, "zmqchat_rs._showing"))?.call_method1(how, (what,))
+    import(py, intern!(py, "zmqchat_rs.display.jupyter"))?.call_method1(how, (what,))
 }
 
 fn shown_pretty(what: &Bound<'_, PyAny>, p: &Bound<'_, PyAny>) -> PyResult<()> {

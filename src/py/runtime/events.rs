@@ -29,7 +29,7 @@ fn start_reader() {
     };
     // There is nobody to tell why it failed; the next event tries again.
     let started = Python::try_attach(|py| {
-        import(py, intern!(py, "zmqchat_rs._events"))?
+        import(py, intern!(py, "zmqchat_rs._event_delivery"))?
             .call_method0(intern!(py, "start"))
             .map(drop)
     });

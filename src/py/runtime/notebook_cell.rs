@@ -24,9 +24,10 @@ fn current(py: Python<'_>) -> PyResult<Option<CellRun>> {
     if !in_ipython(py)? {
         return Ok(None);
     }
-    let found: Option<(String, String)> = import(py, intern!(py, "zmqchat_rs._cells"))?
-        .call_method0(intern!(py, "current"))?
-        .extract()?;
+    let found: Option<(String, String)> =
+        import(py, intern!(py, "zmqchat_rs.display.notebook_cell"))?
+            .call_method0(intern!(py, "current"))?
+            .extract()?;
     Ok(found.map(|(cell, run)| CellRun { cell, run }))
 }
 
@@ -39,7 +40,7 @@ pub(crate) fn explained(py: Python<'_>, error: PyErr, addresses: &[String]) -> P
         {
             return Ok(());
         }
-        import(py, intern!(py, "zmqchat_rs._cells"))?
+        import(py, intern!(py, "zmqchat_rs.display.notebook_cell"))?
             .call_method1(intern!(py, "explain"), (value, addresses))?;
         Ok(())
     };

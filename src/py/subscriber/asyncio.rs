@@ -81,7 +81,7 @@ impl Subscriber {
     /// `close` for asyncio: closes it in a thread, because that may take a moment.
     fn aclose<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "close"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "close"), (slf,))
     }
 
     /// The subscriber itself: `async for` gives its messages until somebody closes it.
@@ -97,7 +97,7 @@ impl Subscriber {
     /// The subscriber itself; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
     /// Closes it.

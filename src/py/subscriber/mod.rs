@@ -358,7 +358,7 @@ impl Subscriber {
         how.set_item(intern!(py, "timestamps"), timestamps)?;
         how.set_item(intern!(py, "log"), log)?;
         // Python prints: `sys.stdout` may be a notebook's cell.
-        import(py, intern!(py, "zmqchat_rs._listening"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs.display.sinks"))?.call_method(
             intern!(py, "listen"),
             (slf,),
             Some(&how),

@@ -60,7 +60,7 @@ impl Subscriber {
         how.set_item(intern!(py, "color"), color)?;
         how.set_item(intern!(py, "timestamps"), timestamps)?;
         how.set_item(intern!(py, "log"), log)?;
-        import(py, intern!(py, "zmqchat_rs._watching"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs.display.watch"))?.call_method(
             intern!(py, "watch"),
             (slf,),
             Some(&how),

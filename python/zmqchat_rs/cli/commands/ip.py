@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zmqchat_rs._core import local_addresses
 from zmqchat_rs.cli import output
 from zmqchat_rs.cli.options import add_command
-from zmqchat_rs.diagnostics.isolation import isolation
+from zmqchat_rs.diagnostics.port_forwarding import isolation
 
 if TYPE_CHECKING:
     from argparse import Namespace
