@@ -38,15 +38,22 @@ PYTHON_LAYERS = (
     ("__main__.py",),
     ("cli",),
     ("__init__.py",),
-    ("_imports.py",),
-    ("asyncio.py", "chat", "diagnostics", "display", "data"),
-    ("_lifecycle.py", "_validation.py", "events.py"),
+    ("_native_imports.py",),
+    ("_event_delivery.py", "probe.py"),
+    ("chat", "diagnostics"),
+    ("data", "display"),
+    (
+        "_asyncio.py",
+        "_lifecycle.py",
+        "_main_interpreter.py",
+        "_rate_limit.py",
+        "_threads.py",
+        "_validation.py",
+        "events.py",
+    ),
     ("_core",),
 )
-SIBLINGS = {
-    ("src/util", "src/error.rs"),
-    ("python/zmqchat_rs/diagnostics", "python/zmqchat_rs/display"),
-}
+SIBLINGS = {("src/util", "src/error.rs")}
 # Each crate that only some folders may name.
 CRATES = {"zmq": ("src/net/",), "zmq_sys": ("src/net/",), "pyo3": ("src/py/",)}
 # Folders and files that may contain `unsafe`.
@@ -70,8 +77,6 @@ KNOWN_VIOLATIONS: set[str] = {
     "circle in src/table",
     "circle in src/transcript",
     "circle in src/wire/endpoint",
-    "circle in python/zmqchat_rs",
-    "circle in python/zmqchat_rs/cli",
     "entries of src without a layer",
     "entries of src/net without a layer",
     "src/net/connection imports from src/net/publisher",
@@ -85,7 +90,6 @@ KNOWN_VIOLATIONS: set[str] = {
     "src/net/subscription imports from src/net/subscriber",
     "src/net/zmq imports from src/net/runtime",
     "src/net/zmq imports from src/net/socket",
-    "entries of python/zmqchat_rs without a layer",
     "src/util/wakeup.rs names the crate zmq_sys",
     "unsafe in src/local_time.rs",
     "unsafe in src/net/connection/disconnect_reason.rs",
