@@ -22,64 +22,37 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_class::<crate::py::message::Message>()?;
-    module.add_class::<crate::py::publisher::Publisher>()?;
-    module.add_class::<crate::py::subscriber::Subscriber>()?;
-    module.add_class::<crate::py::relay::Relay>()?;
-    module.add_class::<crate::py::relay::stats::RelayStats>()?;
-    module.add_class::<crate::py::transcript::Transcript>()?;
-    module.add_class::<crate::py::transcript::reader::TranscriptReader>()?;
+    module.add_class::<message::Message>()?;
+    module.add_class::<publisher::Publisher>()?;
+    module.add_class::<subscriber::Subscriber>()?;
+    module.add_class::<relay::Relay>()?;
+    module.add_class::<relay::stats::RelayStats>()?;
+    module.add_class::<transcript::Transcript>()?;
+    module.add_class::<transcript::reader::TranscriptReader>()?;
     module.add_class::<table::MessageTable>()?;
-    module.add_class::<crate::py::stats::Peer>()?;
-    module.add_class::<crate::py::stats::PublisherStats>()?;
-    module.add_class::<crate::py::stats::SubscriberStats>()?;
+    module.add_class::<stats::Peer>()?;
+    module.add_class::<stats::PublisherStats>()?;
+    module.add_class::<stats::SubscriberStats>()?;
     error::add_to(module)?;
-    crate::py::runtime::events::prepare();
+    runtime::events::prepare();
+    module.add_function(wrap_pyfunction!(runtime::events::_ending, module)?)?;
+    module.add_function(wrap_pyfunction!(runtime::events::_next_event, module)?)?;
+    module.add_function(wrap_pyfunction!(runtime::events::_stop_reading, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::parse_address, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::build_info, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::local_addresses, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::sanitize, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::_leading_topic, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::use_color, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::paint, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::_wrap, module)?)?;
+    module.add_function(wrap_pyfunction!(functions::_shutdown, module)?)?;
     module.add_function(wrap_pyfunction!(
-        crate::py::runtime::events::_ending,
+        transcript::reader::read_transcript,
         module
     )?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::runtime::events::_next_event,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::runtime::events::_stop_reading,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::functions::parse_address,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::build_info, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::functions::local_addresses,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::sanitize, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::functions::_leading_topic,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::use_color, module)?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::paint, module)?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::_wrap, module)?)?;
-    module.add_function(wrap_pyfunction!(crate::py::functions::_shutdown, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::transcript::reader::read_transcript,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::transcript::transcript_line,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::message::repr::_html_block,
-        module
-    )?)?;
-    module.add_function(wrap_pyfunction!(crate::py::message::repr::_tail, module)?)?;
-    module.add_function(wrap_pyfunction!(
-        crate::py::message::_restore_message,
-        module
-    )?)
+    module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
+    module.add_function(wrap_pyfunction!(message::repr::_html_block, module)?)?;
+    module.add_function(wrap_pyfunction!(message::repr::_tail, module)?)?;
+    module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

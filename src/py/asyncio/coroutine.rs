@@ -1,8 +1,8 @@
-//! What `await` is given by the calls for asyncio: a coroutine of our own.
+//! What the calls for asyncio return: a coroutine of our own.
 //!
-//! One that finds what it wants ends at once, without a future and without going round the event
-//! loop; otherwise it stands in line (`_loops`). Invariant: it takes or sends only in the step in
-//! which it ends. So whoever is cancelled has taken nothing, and whoever is never awaited neither.
+//! A call that can succeed at once ends at once, without a future and without a round of the event
+//! loop. Otherwise the coroutine waits in a queue of `asyncio.py`. Invariant: it takes or sends only
+//! in the step in which it ends, so that a cancelled or never awaited coroutine has taken nothing.
 
 use crate::py::asyncio::fairness;
 use crate::py::asyncio::operation::{Operation, Poll};
@@ -15,78 +15,60 @@ use pyo3::types::PyType;
 use std::ffi::CString;
 use std::sync::{Mutex, MutexGuard};
 
-/// What the calls for asyncio return: await it once, or make a task of it.
-#[pyclass(frozen, weakref, name = "Coroutine", module = "zmqchat_rs")]
-pub(crate) struct Coroutine(Mutex<State>);
+/// The state of a coroutine, whose class is made by `coroutine_class`.
+pub(crate) struct Coroutine<O: Operation>(Mutex<Execution<O>>);
 
-struct State {
-    deed: Operation,
+struct Execution<O> {
+    operation: O,
     timeout: Option<f64>,
     phase: Phase,
-    /// What only those have who had to wait.
-    wait: Option<Box<Waiter>>,
+    /// Only while the operation has to wait.
+    waiter: Option<Box<Waiter>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Fresh,
-    Begun,
-    Over,
+    Created,
+    Started,
+    Ended,
 }
 
-impl Coroutine {
+impl<O: Operation> Coroutine<O> {
     #[inline]
-    pub(crate) fn new(deed: Operation, timeout: Option<f64>) -> Self {
-        Self(Mutex::new(State {
-            deed,
+    pub(crate) fn new(operation: O, timeout: Option<f64>) -> Self {
+        Self(Mutex::new(Execution {
+            operation,
             timeout,
-            phase: Phase::Fresh,
-            wait: None,
+            phase: Phase::Created,
+            waiter: None,
         }))
     }
 
-    fn state(&self) -> PyResult<MutexGuard<'_, State>> {
+    fn execution(&self) -> PyResult<MutexGuard<'_, Execution<O>>> {
         self.0
             .try_lock()
             .map_err(|_| PyValueError::new_err("coroutine already executing"))
     }
 
-    fn qualified_name(&self) -> String {
-        self.state()
-            .map_or_else(|_| "coroutine".into(), |state| state.deed.name().into())
-    }
-}
-
-#[pymethods]
-impl Coroutine {
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
+    /// One step in Python's protocol: the future to wait for, or the end.
     #[inline]
-    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.state()?.step(py)
+    pub(crate) fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.execution()?.step(py)
     }
 
-    fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let _ = value;
-        self.state()?.step(py)
-    }
-
-    #[pyo3(signature = (typ, val = None, tb = None))]
-    fn throw(
+    pub(crate) fn throw(
         &self,
         py: Python<'_>,
         typ: &Bound<'_, PyAny>,
         val: Option<Bound<'_, PyAny>>,
         tb: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.state()?.end(py)?;
+        self.close(py)?;
         let value = match (typ.cast::<PyType>(), val) {
             (Err(_), _) => typ.clone(),
-            (Ok(kind), Some(value)) if value.is_instance(kind)? => value,
-            (Ok(kind), Some(value)) => kind.call1((value,))?,
-            (Ok(kind), None) => kind.call0()?,
+            (Ok(class), Some(value)) if value.is_instance(class)? => value,
+            (Ok(class), Some(value)) => class.call1((value,))?,
+            (Ok(class), None) => class.call0()?,
         };
         if let Some(traceback) = tb {
             value.setattr(intern!(py, "__traceback__"), traceback)?;
@@ -94,163 +76,163 @@ impl Coroutine {
         Err(PyErr::from_value(value))
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.state()?.end(py)
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.execution()?.end(py)
     }
 
-    #[getter]
-    fn __qualname__(&self) -> String {
-        self.qualified_name()
+    pub(crate) fn qualified_name(&self) -> String {
+        self.execution().map_or_else(
+            |_| "coroutine".into(),
+            |execution| execution.operation.name().into(),
+        )
     }
 
-    #[getter]
-    fn __name__(&self) -> String {
-        let name = self.qualified_name();
-        name.rsplit('.').next().unwrap_or(&name).to_owned()
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<coroutine {}>", self.qualified_name())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Ok(state) = self.0.try_lock() {
-            state.deed.traverse(&visit)?;
-            if let Some(wait) = &state.wait {
-                wait.traverse(&visit)?;
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(execution) = self.0.try_lock() {
+            execution.operation.traverse(visit)?;
+            if let Some(waiter) = &execution.waiter {
+                waiter.traverse(visit)?;
             }
         }
         Ok(())
     }
 
-    fn __clear__(&self) {
-        if let Ok(mut state) = self.0.try_lock() {
-            // Only what is part of a cycle: a future knows the task that awaits it.
-            state.wait = None;
+    pub(crate) fn clear(&self) {
+        if let Ok(mut execution) = self.0.try_lock() {
+            // Only what is part of a cycle: a future refers to the task that awaits it.
+            execution.waiter = None;
         }
     }
 }
 
-impl State {
-    /// One step, as Python knows it: what to wait for, or how it ended.
+impl<O: Operation> Execution<O> {
     #[inline]
     fn step(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.go_on(py) {
+        match self.advance(py) {
             Ok(Poll::Done(value)) => {
-                self.phase = Phase::Over;
-                if self.wait.take().is_none() {
-                    fairness::spent(py);
+                self.phase = Phase::Ended;
+                if self.waiter.take().is_none() {
+                    fairness::ended_without_wait(py);
                 }
                 Err(PyStopIteration::new_err((value,)))
             }
-            Ok(Poll::Waiter(what)) => Ok(what),
-            // Without a future the task comes back in the loop's next round.
-            Ok(Poll::Breath) => {
-                fairness::take();
-                if let Some(wait) = &mut self.wait {
-                    wait.pass_on(py)?;
+            Ok(Poll::Pending(future)) => Ok(future),
+            // Without a future the task continues in the loop's next round.
+            Ok(Poll::Yield) => {
+                fairness::reset();
+                if let Some(waiter) = &mut self.waiter {
+                    waiter.leave(py)?;
                 }
                 Ok(py.None())
             }
             Err(error) => {
                 self.end(py)?;
-                Err(self.deed.ending(py, error))
+                Err(self.operation.raised(py, error))
             }
         }
     }
 
-    fn go_on(&mut self, py: Python<'_>) -> PyResult<Poll> {
-        if self.wait.is_some() {
-            return self.go_on_waiting(py);
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Poll> {
+        if let Some(waiter) = &mut self.waiter {
+            return resume(py, &mut self.operation, waiter, self.timeout);
         }
-        if self.phase == Phase::Over {
+        if self.phase == Phase::Ended {
             return Err(PyRuntimeError::new_err(
                 "cannot reuse already awaited coroutine",
             ));
         }
-        self.phase = Phase::Begun;
+        self.phase = Phase::Started;
         if fairness::is_due() {
-            return Ok(Poll::Breath);
+            return Ok(Poll::Yield);
         }
-        match self.deed.at_once(py)? {
-            Some(step) => Ok(step),
-            None => self.begin_to_wait(py),
-        }
-    }
-
-    /// Apart, so that the way of most messages stays short.
-    #[cold]
-    fn begin_to_wait(&mut self, py: Python<'_>) -> PyResult<Poll> {
-        if self.timeout == Some(0.0) {
-            fairness::spent(py);
-            return Err(self.deed.timed_out(py, self.timeout, None));
-        }
-        let wait = Waiter::new(py, &self.deed, self.timeout)?;
-        self.wait = Some(Box::new(wait));
-        self.stand_in_line(py, true)
-    }
-
-    #[cold]
-    fn go_on_waiting(&mut self, py: Python<'_>) -> PyResult<Poll> {
-        let Self { deed, wait, .. } = self;
-        let Some(wait) = wait else {
-            return Ok(Poll::Breath);
-        };
-        let expired = match wait.come_back(py)? {
-            WakeReason::TooEarly(what) => return Ok(Poll::Waiter(what)),
-            WakeReason::OnesTurn => false,
-            WakeReason::TooLate => true,
-        };
-        fairness::take();
-        let looked = deed.look(py, None, false, &mut || wait.pass_on(py))?;
-        if let Some(step) = looked {
-            return Ok(step);
-        }
-        if expired {
-            return Err(deed.timed_out(py, self.timeout, Some(wait.received_before)));
-        }
-        self.stand_in_line(py, false)
-    }
-
-    /// Looks once more, with the watch set, so that nothing happens between the look and the wait.
-    fn stand_in_line(&mut self, py: Python<'_>, first: bool) -> PyResult<Poll> {
-        let Self { deed, wait, .. } = self;
-        let Some(wait) = wait else {
-            return Ok(Poll::Breath);
-        };
-        wait.join(py, first)?;
-        let watch = wait.watch();
-        let looked = deed.look(py, Some(&watch), first, &mut || wait.pass_on(py))?;
-        match looked {
-            Some(step) => Ok(step),
-            None => Ok(Poll::Waiter(wait.begin(py)?)),
+        match self.operation.try_now(py)? {
+            Some(poll) => Ok(poll),
+            None => begin_to_wait(py, &mut self.operation, &mut self.waiter, self.timeout),
         }
     }
 
-    /// Leaves the line, and does no more.
+    /// Leaves the queue; nothing was taken or sent.
     fn end(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.phase = Phase::Over;
-        match self.wait.take() {
-            Some(mut wait) => wait.pass_on(py),
+        self.phase = Phase::Ended;
+        match self.waiter.take() {
+            Some(mut waiter) => waiter.leave(py),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Coroutine {
-    /// One that was never begun has done nothing, which should not go unnoticed.
+/// Separate, so that the usual path stays short.
+#[cold]
+fn begin_to_wait(
+    py: Python<'_>,
+    operation: &mut dyn Operation,
+    waiter: &mut Option<Box<Waiter>>,
+    timeout: Option<f64>,
+) -> PyResult<Poll> {
+    if timeout == Some(0.0) {
+        fairness::ended_without_wait(py);
+        return Err(operation.timed_out(py, timeout, None));
+    }
+    let new = Box::new(Waiter::new(py, operation, timeout)?);
+    enqueue(py, operation, waiter.insert(new), true)
+}
+
+#[cold]
+fn resume(
+    py: Python<'_>,
+    operation: &mut dyn Operation,
+    waiter: &mut Waiter,
+    timeout: Option<f64>,
+) -> PyResult<Poll> {
+    let expired = match waiter.resume(py)? {
+        WakeReason::Spurious(future) => return Ok(Poll::Pending(future)),
+        WakeReason::Ready => false,
+        WakeReason::TimedOut => true,
+    };
+    fairness::reset();
+    let outcome = operation.attempt(py, None, false, &mut || waiter.leave(py))?;
+    if let Some(poll) = outcome {
+        return Ok(poll);
+    }
+    if expired {
+        return Err(operation.timed_out(py, timeout, Some(waiter.received_before)));
+    }
+    enqueue(py, operation, waiter, false)
+}
+
+/// Enters the queue, then tries once more with the readiness callback armed, so that no change is
+/// missed between the attempt and the wait.
+fn enqueue(
+    py: Python<'_>,
+    operation: &mut dyn Operation,
+    waiter: &mut Waiter,
+    first: bool,
+) -> PyResult<Poll> {
+    waiter.join(py, first)?;
+    let readiness = waiter.readiness();
+    let outcome = operation.attempt(py, Some(&readiness), first, &mut || waiter.leave(py))?;
+    match outcome {
+        Some(poll) => Ok(poll),
+        None => Ok(Poll::Pending(waiter.future(py)?)),
+    }
+}
+
+impl<O: Operation> Drop for Coroutine<O> {
+    /// A coroutine that was never awaited has done nothing, which deserves a warning.
     fn drop(&mut self) {
-        let Ok(state) = self.0.get_mut() else { return };
-        if state.phase == Phase::Over {
+        let Ok(execution) = self.0.get_mut() else {
+            return;
+        };
+        if execution.phase == Phase::Ended {
             return;
         }
         Python::try_attach(|py| {
-            // What was raised before stays raised.
+            // An exception that is set stays set.
             let raised = PyErr::take(py);
-            if let Some(wait) = state.wait.take() {
-                wait.abandon(py);
-            } else if state.phase == Phase::Fresh {
-                warn_of(py, state.deed.name());
+            if let Some(waiter) = execution.waiter.take() {
+                waiter.abandon(py);
+            } else if execution.phase == Phase::Created {
+                warn_never_awaited(py, execution.operation.name());
             }
             if let Some(raised) = raised {
                 raised.restore(py);
@@ -259,12 +241,89 @@ impl Drop for Coroutine {
     }
 }
 
-fn warn_of(py: Python<'_>, name: &str) {
+fn warn_never_awaited(py: Python<'_>, name: &str) {
     let text = format!("coroutine '{name}' was never awaited: it has done nothing; write `await`");
     if let Ok(text) = CString::new(text) {
-        let kind = py.get_type::<PyRuntimeWarning>();
-        if let Err(error) = PyErr::warn(py, &kind, &text, 1) {
+        let category = py.get_type::<PyRuntimeWarning>();
+        if let Err(error) = PyErr::warn(py, &category, &text, 1) {
             error.write_unraisable(py, None);
         }
     }
 }
+
+/// Makes the Python class of the coroutines that perform an operation.
+macro_rules! coroutine_class {
+    ($class:ident, $operation:ty) => {
+        /// What the calls for asyncio return: await it once, or make a task of it.
+        #[pyclass(frozen, weakref, name = "Coroutine", module = "zmqchat_rs")]
+        pub(crate) struct $class($crate::py::asyncio::coroutine::Coroutine<$operation>);
+
+        impl $class {
+            #[inline]
+            fn new(operation: $operation, timeout: Option<f64>) -> Self {
+                Self($crate::py::asyncio::coroutine::Coroutine::new(
+                    operation, timeout,
+                ))
+            }
+        }
+
+        #[pymethods]
+        impl $class {
+            fn __await__(slf: Py<Self>) -> Py<Self> {
+                slf
+            }
+
+            #[inline]
+            fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+                self.0.step(py)
+            }
+
+            fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+                let _ = value;
+                self.0.step(py)
+            }
+
+            #[pyo3(signature = (typ, val = None, tb = None))]
+            fn throw(
+                &self,
+                py: Python<'_>,
+                typ: &Bound<'_, PyAny>,
+                val: Option<Bound<'_, PyAny>>,
+                tb: Option<Bound<'_, PyAny>>,
+            ) -> PyResult<Py<PyAny>> {
+                self.0.throw(py, typ, val, tb)
+            }
+
+            fn close(&self, py: Python<'_>) -> PyResult<()> {
+                self.0.close(py)
+            }
+
+            #[getter]
+            fn __qualname__(&self) -> String {
+                self.0.qualified_name()
+            }
+
+            #[getter]
+            fn __name__(&self) -> String {
+                let name = self.0.qualified_name();
+                name.rsplit('.').next().unwrap_or(&name).to_owned()
+            }
+
+            fn __repr__(&self) -> String {
+                format!("<coroutine {}>", self.0.qualified_name())
+            }
+
+            fn __traverse__(
+                &self,
+                visit: pyo3::gc::PyVisit<'_>,
+            ) -> Result<(), pyo3::gc::PyTraverseError> {
+                self.0.traverse(&visit)
+            }
+
+            fn __clear__(&self) {
+                self.0.clear();
+            }
+        }
+    };
+}
+pub(crate) use coroutine_class;

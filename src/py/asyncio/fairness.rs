@@ -1,4 +1,4 @@
-//! When a task that need not wait lets the others of its event loop run.
+//! When a coroutine that need not wait yields to the other tasks of its event loop.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -6,52 +6,53 @@ use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// The longest that calls which find what they want keep the loop.
+/// The longest that calls which succeed at once occupy the loop.
 const LONGEST: Duration = Duration::from_millis(5);
 
 thread_local! {
-    /// When such a call first ended since this thread's loop last went round.
+    /// When the first such call ended in the current round of this thread's loop.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Whether it is time.
+/// Whether the other tasks must run now.
 #[inline]
 pub(crate) fn is_due() -> bool {
     SINCE.get().is_some_and(|since| since.elapsed() >= LONGEST)
 }
 
-/// A call has ended without a wait.
 #[inline]
-pub(crate) fn spent(py: Python<'_>) {
+pub(crate) fn ended_without_wait(py: Python<'_>) {
     if SINCE.get().is_none() {
-        begin(py);
+        start_clock(py);
     }
 }
 
-/// The loop goes round.
-pub(crate) fn take() {
+/// The loop begins a new round.
+pub(crate) fn reset() {
     SINCE.set(None);
 }
 
-/// Has the loop say when it has gone round.
+/// Starts the clock, and has the loop reset it in its next round.
 #[cold]
-fn begin(py: Python<'_>) {
-    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static ROUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let begin = || -> PyResult<()> {
-        let running = RUNNING.import(py, "asyncio", "get_running_loop")?.call0()?;
-        let round = ROUND.get_or_try_init(py, || {
-            wrap_pyfunction!(went_round, py).map(|function| function.into_any().unbind())
+fn start_clock(py: Python<'_>) {
+    static RUNNING_LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static NEW_ROUND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let start = || -> PyResult<()> {
+        let event_loop = RUNNING_LOOP
+            .import(py, "asyncio", "get_running_loop")?
+            .call0()?;
+        let new_round = NEW_ROUND.get_or_try_init(py, || {
+            wrap_pyfunction!(new_round, py).map(|function| function.into_any().unbind())
         })?;
-        running.call_method1(intern!(py, "call_soon"), (round,))?;
+        event_loop.call_method1(intern!(py, "call_soon"), (new_round,))?;
         SINCE.set(Some(Instant::now()));
         Ok(())
     };
-    // Without a loop nobody has to wait.
-    let _ = begin();
+    // Without an event loop there is no task to yield to.
+    let _ = start();
 }
 
 #[pyfunction]
-fn went_round() {
-    take();
+fn new_round() {
+    reset();
 }

@@ -1,4 +1,4 @@
-//! How a coroutine of ours stands in line: the native side of `_loops`.
+//! A coroutine's place in a queue of the event loop: the native side of `asyncio.py`.
 
 use crate::net::{about_to_wait, ReadinessCallback};
 use crate::py::asyncio::operation::Operation;
@@ -11,13 +11,13 @@ use pyo3::types::PyIterator;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A watch, as long as its line exists.
-#[pyclass(frozen, name = "_Watch", module = "zmqchat_rs")]
+/// A readiness callback that is registered as long as its queue exists.
+#[pyclass(frozen, name = "_Readiness", module = "zmqchat_rs")]
 pub(crate) struct Readiness(Arc<ReadinessCallback>);
 
 impl Readiness {
-    pub(crate) fn new(watch: Arc<ReadinessCallback>) -> Self {
-        Self(watch)
+    pub(crate) fn new(callback: Arc<ReadinessCallback>) -> Self {
+        Self(callback)
     }
 }
 
@@ -27,156 +27,162 @@ impl Drop for Readiness {
     }
 }
 
-/// What tells a line that a look is worth while, from a thread without the interpreter. The line is
-/// its loop's: nothing here keeps it.
-pub(crate) fn teller(line: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + Sync>> {
-    let py = line.py();
-    let line = import(py, intern!(py, "weakref"))?
-        .call_method1(intern!(py, "ref"), (line,))?
+/// Wakes a queue from a thread that is not attached to the interpreter. The queue belongs to its
+/// event loop: this keeps a weak reference.
+pub(crate) fn waker(queue: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + Sync>> {
+    let py = queue.py();
+    let queue = import(py, intern!(py, "weakref"))?
+        .call_method1(intern!(py, "ref"), (queue,))?
         .unbind();
     Ok(Box::new(move || {
-        // The end of the program waits for whoever holds this.
+        // The end of the program waits until this is dropped.
         let Ok(_waiting) = about_to_wait() else {
             return;
         };
         Python::try_attach(|py| {
-            let told = line.bind(py).call0().and_then(|line| {
-                if line.is_none() {
+            let outcome = queue.bind(py).call0().and_then(|queue| {
+                if queue.is_none() {
                     return Ok(());
                 }
-                line.call_method0(intern!(py, "tell")).map(drop)
+                queue.call_method0(intern!(py, "tell")).map(drop)
             });
-            if let Err(error) = told {
+            if let Err(error) = outcome {
                 error.write_unraisable(py, None);
             }
         });
     }))
 }
 
-/// One who waits.
+/// A coroutine that waits.
 pub(crate) struct Waiter {
-    line: Py<PyAny>,
-    watch: Arc<ReadinessCallback>,
+    queue: Py<PyAny>,
+    readiness: Arc<ReadinessCallback>,
     /// How many messages had been received when the wait began.
     pub(crate) received_before: u64,
-    ends: Option<Instant>,
-    /// While it stands in line: the future, and what awaits that.
-    standing: Option<(Py<PyAny>, Option<Py<PyIterator>>)>,
-    /// It was woken, and must wake the next when it needs its turn no more.
+    deadline: Option<Instant>,
+    /// While it is in the queue: the future, and the iterator that awaits it.
+    queued: Option<(Py<PyAny>, Option<Py<PyIterator>>)>,
+    /// It was woken, and must wake the next waiter when it is done.
     has_turn: bool,
 }
 
-/// Why a task came back.
+/// Why a task continues.
 pub(crate) enum WakeReason {
-    OnesTurn,
-    TooLate,
-    /// Nobody woke it: it must go on waiting for this.
-    TooEarly(Py<PyAny>),
+    Ready,
+    TimedOut,
+    /// The future is not done: the task must go on waiting for this.
+    Spurious(Py<PyAny>),
 }
 
 impl Waiter {
-    pub(crate) fn new(py: Python<'_>, deed: &Operation, timeout: Option<f64>) -> PyResult<Self> {
-        let line = import(py, intern!(py, "zmqchat_rs._asyncio"))?
-            .call_method1(intern!(py, "line"), (deed.watched(py), deed.line()))?;
-        let watch = line.getattr(intern!(py, "watch"))?;
-        let watch = Arc::clone(&watch.cast::<Readiness>()?.get().0);
+    pub(crate) fn new(
+        py: Python<'_>,
+        operation: &dyn Operation,
+        timeout: Option<f64>,
+    ) -> PyResult<Self> {
+        let queue = import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(
+            intern!(py, "line"),
+            (operation.socket(py), operation.wait_for().as_str()),
+        )?;
+        let readiness = queue.getattr(intern!(py, "watch"))?;
+        let readiness = Arc::clone(&readiness.cast::<Readiness>()?.get().0);
         Ok(Self {
-            line: line.unbind(),
-            watch,
-            received_before: deed.received(py),
-            ends: timeout
+            queue: queue.unbind(),
+            readiness,
+            received_before: operation.received(py),
+            deadline: timeout
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
                 .and_then(|timeout| Instant::now().checked_add(timeout)),
-            standing: None,
+            queued: None,
             has_turn: false,
         })
     }
 
-    pub(crate) fn watch(&self) -> Arc<ReadinessCallback> {
-        Arc::clone(&self.watch)
+    pub(crate) fn readiness(&self) -> Arc<ReadinessCallback> {
+        Arc::clone(&self.readiness)
     }
 
-    /// Stands in line: at its end, or again at its head.
+    /// Enters the queue: at its end, or again at its head.
     pub(crate) fn join(&mut self, py: Python<'_>, first_time: bool) -> PyResult<()> {
         let left = self
-            .ends
+            .deadline
             .map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
-        let how = objects::dict(py)?;
-        how.set_item(intern!(py, "first"), !first_time)?;
-        let future = self
-            .line
-            .bind(py)
-            .call_method(intern!(py, "join"), (left,), Some(&how))?;
-        self.standing = Some((future.unbind(), None));
+        let kwargs = objects::dict(py)?;
+        kwargs.set_item(intern!(py, "first"), !first_time)?;
+        let future =
+            self.queue
+                .bind(py)
+                .call_method(intern!(py, "join"), (left,), Some(&kwargs))?;
+        self.queued = Some((future.unbind(), None));
         Ok(())
     }
 
-    /// What the task is to wait for.
-    pub(crate) fn begin(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        // Whoever comes next has its own look to take.
+    /// The future that the task is to wait for.
+    pub(crate) fn future(&mut self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        // The next waiter makes an attempt of its own when it enters the queue.
         self.has_turn = false;
-        if let Some((future, awaiting)) = &mut self.standing {
+        if let Some((future, awaiting)) = &mut self.queued {
             let iterator = future
                 .bind(py)
                 .call_method0(intern!(py, "__await__"))?
                 .cast_into::<PyIterator>()?;
             let first = iterator.clone().next();
             *awaiting = Some(iterator.unbind());
-            if let Some(what) = first {
-                return Ok(what?.unbind());
+            if let Some(future) = first {
+                return Ok(future?.unbind());
             }
         }
-        // It is done already: the task comes back at once.
+        // It is done already: the task continues in the loop's next round.
         Ok(py.None())
     }
 
-    pub(crate) fn come_back(&mut self, py: Python<'_>) -> PyResult<WakeReason> {
-        let Some((future, awaiting)) = &self.standing else {
-            return Ok(WakeReason::OnesTurn);
+    pub(crate) fn resume(&mut self, py: Python<'_>) -> PyResult<WakeReason> {
+        let Some((future, awaiting)) = &self.queued else {
+            return Ok(WakeReason::Ready);
         };
         if let Some(awaiting) = awaiting {
-            if let Some(what) = awaiting.bind(py).clone().next() {
-                return Ok(WakeReason::TooEarly(what?.unbind()));
+            if let Some(future) = awaiting.bind(py).clone().next() {
+                return Ok(WakeReason::Spurious(future?.unbind()));
             }
         }
-        let too_late = future
+        let timed_out = future
             .bind(py)
             .call_method0(intern!(py, "result"))?
             .is_truthy()?;
-        self.standing = None;
-        self.has_turn = !too_late;
-        Ok(if too_late {
-            WakeReason::TooLate
+        self.queued = None;
+        self.has_turn = !timed_out;
+        Ok(if timed_out {
+            WakeReason::TimedOut
         } else {
-            WakeReason::OnesTurn
+            WakeReason::Ready
         })
     }
 
-    /// Leaves the line; if it is this one's turn, the next one's is now.
-    pub(crate) fn pass_on(&mut self, py: Python<'_>) -> PyResult<()> {
-        let line = self.line.bind(py);
-        if let Some((future, _)) = self.standing.take() {
-            line.call_method1(intern!(py, "leave"), (future,))?;
+    /// Leaves the queue. If it was this one's turn, the next waiter is woken.
+    pub(crate) fn leave(&mut self, py: Python<'_>) -> PyResult<()> {
+        let queue = self.queue.bind(py);
+        if let Some((future, _)) = self.queued.take() {
+            queue.call_method1(intern!(py, "leave"), (future,))?;
         }
         if std::mem::take(&mut self.has_turn) {
-            line.call_method0(intern!(py, "wake"))?;
+            queue.call_method0(intern!(py, "wake"))?;
         }
         Ok(())
     }
 
-    /// The same, wherever this is, when the task is gone.
+    /// Leaves the queue from any thread, when the task was garbage-collected.
     pub(crate) fn abandon(self, py: Python<'_>) {
-        if let Some((future, _)) = self.standing {
-            let line = self.line.bind(py);
-            if let Err(error) = line.call_method1(intern!(py, "abandon"), (future,)) {
+        if let Some((future, _)) = self.queued {
+            let queue = self.queue.bind(py);
+            if let Err(error) = queue.call_method1(intern!(py, "abandon"), (future,)) {
                 error.write_unraisable(py, None);
             }
         }
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.line)?;
-        if let Some((future, awaiting)) = &self.standing {
+        visit.call(&self.queue)?;
+        if let Some((future, awaiting)) = &self.queued {
             visit.call(future)?;
             visit.call(awaiting)?;
         }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyMemoryView, PyString};
 
 /// Payloads, taken one by one as they are sent.
-pub(crate) struct Batch {
+pub(crate) struct SendBatch {
     payloads: Py<PyIterator>,
     /// One for each payload; None where `topic` is for all.
     topics: Option<Py<PyIterator>>,
@@ -17,7 +17,7 @@ pub(crate) struct Batch {
 /// A payload and its own topic, if it has one.
 pub(crate) type Item<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyString>>);
 
-impl Batch {
+impl SendBatch {
     /// Refuses what is a single payload, or a single topic, and lists of unlike length.
     pub(crate) fn new(
         payloads: &Bound<'_, PyAny>,

@@ -1,25 +1,34 @@
 //! `Publisher`.
 
-pub(crate) mod asyncio;
-pub(crate) mod batch;
-pub(crate) mod properties;
-pub(crate) mod sending;
+mod batch;
+mod send;
 
 use crate::error::Error;
 use crate::net::publisher::{Config, OnFull, Publisher as Core};
+use crate::net::{connectable, Interest, ReadinessCallback, Subscription};
+use crate::py::asyncio::coroutine::coroutine_class;
+use crate::py::asyncio::fairness;
+use crate::py::asyncio::operation::{commit_final, Commit, Count, Operation, Poll, WaitFor};
+use crate::py::asyncio::waiter::{self, Readiness};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
 use crate::py::convert::near_miss::{self, Instead, Topic};
 use crate::py::convert::objects;
-use crate::py::error::import;
-use crate::py::publisher::batch::Batch;
+use crate::py::error::{import, is, QueueFullError};
+use crate::py::publisher::batch::SendBatch;
+use crate::py::publisher::send::{PendingSend, Sender};
 use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
+use crate::py::stats::{Peer, PublisherStats};
 use crate::wire::message::Framing;
+use crate::wire::stamp;
+use crate::wire::topic::validate;
 use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a publisher binds when nothing else is said.
@@ -67,7 +76,7 @@ const BREATH: Duration = Duration::from_millis(5);
 ///     ZmqChatError: If the address is in use, or is not this host's; the text names the user.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Publisher {
-    pub(crate) core: Core,
+    sender: Sender,
     name: Option<String>,
     linger: Seconds,
     on_event: Callback,
@@ -93,7 +102,7 @@ const INSTEAD: &Instead = &[
 impl Drop for Publisher {
     /// Closing takes locks, and may wait for a moment.
     fn drop(&mut self) {
-        let core = &self.core;
+        let core = &self.sender.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
     }
 }
@@ -173,7 +182,7 @@ impl Publisher {
         let core = detached(py, |checkpoint| Core::new(config, checkpoint))
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
         Ok(Self {
-            core,
+            sender: Sender { core },
             name,
             linger,
             on_event,
@@ -215,7 +224,8 @@ impl Publisher {
         near_miss::unnamed(unnamed, "send", "payload")?;
         let topic = topic.map(|Topic(topic)| topic);
         args::check_seconds("timeout", timeout)?;
-        self.send_one(py, payload, topic, || args::deadline(timeout))
+        self.sender
+            .send(py, payload, topic, || args::deadline(timeout))
     }
 
     /// Sends each of several payloads as a message of its own, in order.
@@ -255,7 +265,7 @@ impl Publisher {
     ) -> PyResult<usize> {
         near_miss::unnamed(unnamed, "send_many", "payloads")?;
         let topic = topic.map(|Topic(topic)| topic);
-        let batch = Batch::new(payloads, topic, topics)?;
+        let batch = SendBatch::new(payloads, topic, topics)?;
         let deadline = args::deadline(timeout)?;
         let mut sent = 0;
         let mut breath = Instant::now();
@@ -270,10 +280,11 @@ impl Publisher {
             }
             let (payload, own) = item?;
             let topic = own.as_ref().map(|own| own.to_str()).transpose()?.or(topic);
-            self.send_one(py, &payload, topic, || Ok(deadline))
+            self.sender
+                .send(py, &payload, topic, || Ok(deadline))
                 .map_err(|error| {
-                    if crate::py::error::is::<crate::py::error::QueueFullError>(py, &error) {
-                        return self.core.full(sent).into();
+                    if is::<QueueFullError>(py, &error) {
+                        return self.sender.core.full(sent).into();
                     }
                     error
                 })?;
@@ -310,14 +321,15 @@ impl Publisher {
         near_miss::unnamed(unnamed, "send_json", "obj")?;
         let topic = topic.map(|Topic(topic)| topic);
         args::check_seconds("timeout", timeout)?;
-        let how = objects::dict(py)?;
-        how.set_item(intern!(py, "ensure_ascii"), false)?;
-        how.set_item(intern!(py, "allow_nan"), false)?;
-        how.set_item(intern!(py, "separators"), (",", ":"))?;
+        let kwargs = objects::dict(py)?;
+        kwargs.set_item(intern!(py, "ensure_ascii"), false)?;
+        kwargs.set_item(intern!(py, "allow_nan"), false)?;
+        kwargs.set_item(intern!(py, "separators"), (",", ":"))?;
         let text = import(py, intern!(py, "json"))?
-            .call_method(intern!(py, "dumps"), (obj,), Some(&how))
+            .call_method(intern!(py, "dumps"), (obj,), Some(&kwargs))
             .map_err(|error| args::not_json(py, error))?;
-        self.send_one(py, &text, topic, || args::deadline(timeout))
+        self.sender
+            .send(py, &text, topic, || args::deadline(timeout))
     }
 
     /// Waits until enough subscribers are there, so that the first message is not lost.
@@ -355,9 +367,187 @@ impl Publisher {
         let count = args::count("count", count, 0)?;
         let deadline = args::deadline(timeout)?;
         detached(py, |checkpoint| {
-            self.core
+            self.sender
+                .core
                 .wait_for_subscribers(count, topic, deadline, checkpoint)
         })
+    }
+
+    /// `send` for asyncio: waits for room, under `on_full="block"`, while other tasks run.
+    ///
+    /// Without "block" it never waits, and `send` does as well. When it is cancelled, the message was
+    /// not sent. Where there is room it does not go round the loop, except every 5 ms, so that other
+    /// tasks get their turn.
+    #[pyo3(
+        signature = (payload, unnamed = None, *, topic = None, timeout = None),
+        text_signature = "($self, payload, *, topic=None, timeout=None)"
+    )]
+    fn asend(
+        slf: &Bound<'_, Self>,
+        payload: &Bound<'_, PyAny>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<PublisherCoroutine> {
+        near_miss::unnamed(unnamed, "asend", "payload")?;
+        let topic = topic.map(|Topic(topic)| topic);
+        let timeout = args::waits("timeout", timeout)?;
+        let pending = PendingSend {
+            payload: Some(slf.get().sender.checked(payload, topic)?),
+            topic: topic.map(Into::into),
+            sent: 0,
+            full_since: None,
+        };
+        let operation = PublisherOperation::Send(slf.clone().unbind(), Box::new(pending));
+        Ok(PublisherCoroutine::new(operation, timeout))
+    }
+
+    /// `send_many` for asyncio; see `asend`.
+    ///
+    /// When it is cancelled, each payload that it took from `payloads` was sent, but for the last,
+    /// which waited for room.
+    #[pyo3(
+        signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
+        text_signature = "($self, payloads, *, topic=None, topics=None, timeout=None)"
+    )]
+    fn asend_many(
+        slf: &Bound<'_, Self>,
+        payloads: &Bound<'_, PyAny>,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
+        topics: Option<&Bound<'_, PyAny>>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<PublisherCoroutine> {
+        near_miss::unnamed(unnamed, "asend_many", "payloads")?;
+        let topic = topic.map(|Topic(topic)| topic);
+        let timeout = args::waits("timeout", timeout)?;
+        if let Some(topic) = topic {
+            validate(topic)?;
+        }
+        let batch = SendBatch::new(payloads, topic, topics)?;
+        let pending = PendingSend {
+            payload: None,
+            topic: topic.map(Into::into),
+            sent: 0,
+            full_since: None,
+        };
+        let operation =
+            PublisherOperation::SendMany(slf.clone().unbind(), Box::new(pending), batch);
+        Ok(PublisherCoroutine::new(operation, timeout))
+    }
+
+    /// `wait_for_subscribers` for asyncio.
+    #[pyo3(
+        signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
+        text_signature = "($self, count=1, *, topic=None, timeout=None)"
+    )]
+    fn await_for_subscribers(
+        slf: Py<Self>,
+        count: Whole,
+        unnamed: Option<&Bound<'_, PyAny>>,
+        topic: Option<Topic<'_>>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<PublisherCoroutine> {
+        near_miss::unnamed(unnamed, "await_for_subscribers", "count")?;
+        let topic = topic.map(|Topic(topic)| topic);
+        let wanted = args::count("count", count, 0)?;
+        let timeout = args::waits("timeout", timeout)?;
+        if let Some(topic) = topic {
+            validate(topic)?;
+        }
+        let operation =
+            PublisherOperation::WaitForSubscribers(slf, Count::of(wanted), topic.map(Into::into));
+        Ok(PublisherCoroutine::new(operation, timeout))
+    }
+
+    /// `close` for asyncio: closes it in a thread, because that may take a moment.
+    #[pyo3(signature = (linger = None))]
+    fn aclose<'py>(slf: &Bound<'py, Self>, linger: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(linger) = linger {
+            args::linger(linger)?;
+        }
+        let kwargs = objects::dict(py)?;
+        kwargs.set_item(
+            intern!(py, "linger"),
+            linger.map(|Seconds(seconds)| seconds),
+        )?;
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method(
+            intern!(py, "close"),
+            (slf,),
+            Some(&kwargs),
+        )
+    }
+
+    /// How many connected peers subscribe to anything at this moment.
+    #[getter]
+    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.sender.core.subscriber_count())?)
+    }
+
+    /// How many peers receive a message with this first frame, for `zmqchat pub`.
+    fn _receivers(&self, py: Python<'_>, first_frame: &[u8]) -> PyResult<usize> {
+        Ok(py.detach(|| self.sender.core.receivers(first_frame))?)
+    }
+
+    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
+    /// everything) to count.
+    #[getter]
+    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let topics = objects::dict(py)?;
+        for (subscription, count) in py.detach(|| self.sender.core.topics())? {
+            match subscription {
+                Subscription::Topic(topic) => {
+                    topics.set_item(objects::text(py, &topic)?, count)?;
+                }
+                Subscription::Prefix(prefix) => {
+                    topics.set_item(objects::bytes(py, &prefix)?, count)?;
+                }
+            }
+        }
+        Ok(topics)
+    }
+
+    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
+    /// `addresses` for other hosts. None if it only connects.
+    #[getter]
+    fn endpoint(&self) -> Option<String> {
+        self.sender
+            .core
+            .endpoints()
+            .first()
+            .map(|bound| connectable(bound))
+    }
+
+    /// All bound endpoints, to which this host can connect.
+    #[getter]
+    fn endpoints(&self) -> Vec<String> {
+        let bound = self.sender.core.endpoints().iter();
+        bound.map(|bound| connectable(bound)).collect()
+    }
+
+    /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.sender.core.addresses()
+    }
+
+    /// Its connections as they stand: those it asked for, then those that came from subscribers.
+    #[getter]
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.sender.core.peers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// What it has done so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages sent, their bytes, sends refused, seconds blocked, subscribers.
+    ///
+    /// Raises:
+    ///     ClosedError: If the publisher is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<PublisherStats> {
+        Ok(py.detach(|| self.sender.core.stats())?.into())
     }
 
     /// The name in its stamps; None if it does not stamp.
@@ -369,7 +559,7 @@ impl Publisher {
     /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.core.is_closed()
+        self.sender.core.is_closed()
     }
 
     /// Closes it, and returns when its port is free again. Closing twice changes nothing.
@@ -386,12 +576,12 @@ impl Publisher {
     fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = args::linger(linger.unwrap_or(self.linger))?;
         self.on_event.forget();
-        Ok(py.detach(|| self.core.close(Some(linger)))?)
+        Ok(py.detach(|| self.sender.core.close(Some(linger)))?)
     }
 
     /// The publisher itself; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().core.check_open()?;
+        slf.get().sender.core.check_open()?;
         Ok(slf)
     }
 
@@ -405,29 +595,201 @@ impl Publisher {
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
         // What ends the block in a forked child must not be replaced by an error.
-        if self.core.is_inherited() {
+        if self.sender.core.is_inherited() {
             return Ok(());
         }
         self.close(py, None)
     }
 
+    /// The publisher itself; leaving the `async with` block closes it.
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
+    }
+
+    /// Closes it.
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        traceback: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (exc_type, exc, traceback);
+        Self::aclose(slf, None)
+    }
+
+    /// For `_loops`: what tells a line when to look again.
+    #[pyo3(signature = (line, *, messages))]
+    fn _watch(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+        let _ = messages;
+        let wake = waiter::waker(line)?;
+        Ok(Readiness::new(line.py().detach(|| {
+            self.sender.core.watch(Interest::Change, wake)
+        })?))
+    }
+
+    /// Sends a message of this kind, None for an ordinary one, for `chat`; gives the stamp that it
+    /// went out with, if no other thread sends at the same time.
+    #[pyo3(signature = (payload, kind, *, topic))]
+    fn _send_kind<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &Bound<'_, PyAny>,
+        kind: Option<&str>,
+        topic: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        if let Some(kind) = kind {
+            stamp::check_kind(kind)?;
+            if self.name().is_none() {
+                let text = "only a publisher with a name says of what kind a message is";
+                return Err(Error::Value(text.into()).into());
+            }
+        }
+        let stamp = self.sender.send_kind(py, payload, kind, topic)?;
+        objects::bytes(py, &stamp)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
-        if self.core.is_closed() {
+        if self.sender.core.is_closed() {
             return "<Publisher closed>".into();
         }
         py.detach(|| {
-            let mut at = self.core.endpoints().to_vec();
-            at.extend(self.core.connections());
+            let mut at = self.sender.core.endpoints().to_vec();
+            at.extend(self.sender.core.connections());
             let name = self
                 .name
                 .as_ref()
                 .map_or(String::new(), |name| format!(" name={name:?}"));
-            let count = self.core.subscriber_count().unwrap_or(0);
+            let count = self.sender.core.subscriber_count().unwrap_or(0);
             let plural = if count == 1 { "" } else { "s" };
             format!(
                 "<Publisher {}{name} {count} subscriber{plural}>",
                 at.join(" ")
             )
         })
+    }
+}
+
+/// The calls for asyncio.
+enum PublisherOperation {
+    WaitForSubscribers(Py<Publisher>, Count, Option<Box<str>>),
+    Send(Py<Publisher>, Box<PendingSend>),
+    SendMany(Py<Publisher>, Box<PendingSend>, SendBatch),
+}
+
+coroutine_class!(PublisherCoroutine, PublisherOperation);
+
+impl PublisherOperation {
+    fn publisher(&self) -> &Py<Publisher> {
+        match self {
+            Self::WaitForSubscribers(publisher, ..)
+            | Self::Send(publisher, _)
+            | Self::SendMany(publisher, ..) => publisher,
+        }
+    }
+}
+
+impl Operation for PublisherOperation {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::WaitForSubscribers(..) => "Publisher.await_for_subscribers",
+            Self::Send(..) => "Publisher.asend",
+            Self::SendMany(..) => "Publisher.asend_many",
+        }
+    }
+
+    fn wait_for(&self) -> WaitFor {
+        match self {
+            Self::WaitForSubscribers(..) => WaitFor::Change,
+            Self::Send(..) | Self::SendMany(..) => WaitFor::QueueSpace,
+        }
+    }
+
+    fn socket(&self, py: Python<'_>) -> Py<PyAny> {
+        self.publisher().clone_ref(py).into_any()
+    }
+
+    fn attempt(
+        &mut self,
+        py: Python<'_>,
+        readiness: Option<&Arc<ReadinessCallback>>,
+        first: bool,
+        commit: Commit<'_>,
+    ) -> PyResult<Option<Poll>> {
+        let result = match self {
+            Self::WaitForSubscribers(publisher, count, topic) => {
+                let (core, topic) = (&publisher.get().sender.core, topic.as_deref());
+                let wanted = count.wanted;
+                count.seen =
+                    py.detach(|| core.subscribers_or_watch(wanted, topic, readiness, first))?;
+                count.reached(py, commit)?
+            }
+            Self::Send(publisher, pending) => {
+                let sender = &publisher.get().sender;
+                if !sender.send_pending(py, pending, readiness, first)? {
+                    return Ok(None);
+                }
+                commit_final(py, commit);
+                Some(py.None())
+            }
+            Self::SendMany(publisher, pending, batch) => {
+                let sender = &publisher.get().sender;
+                fairness::ended_without_wait(py);
+                loop {
+                    if pending.payload.is_none() {
+                        let Some(item) = batch.next(py) else {
+                            break;
+                        };
+                        let (payload, own) = item?;
+                        if batch.has_topics() {
+                            let own = own.as_ref().map(|own| own.to_str()).transpose()?;
+                            pending.topic = own.map(Into::into);
+                        }
+                        pending.payload = Some(sender.checked(&payload, pending.topic.as_deref())?);
+                    }
+                    if !sender.send_pending(py, pending, readiness, first)? {
+                        return Ok(None);
+                    }
+                    pending.payload = None;
+                    pending.sent += 1;
+                    if fairness::is_due() {
+                        return Ok(Some(Poll::Yield));
+                    }
+                }
+                commit_final(py, commit);
+                Some(pending.sent.into_pyobject(py)?.into_any().unbind())
+            }
+        };
+        Ok(result.map(Poll::Done))
+    }
+
+    fn timed_out(&mut self, py: Python<'_>, _timeout: Option<f64>, _before: Option<u64>) -> PyErr {
+        match self {
+            Self::WaitForSubscribers(publisher, count, topic) => {
+                let (seen, wanted) = (count.seen, count.wanted);
+                let core = &publisher.get().sender.core;
+                py.detach(|| core.too_few(seen, wanted, topic.as_deref()))
+                    .into()
+            }
+            Self::Send(publisher, pending) | Self::SendMany(publisher, pending, _) => {
+                let core = &publisher.get().sender.core;
+                if let Some(since) = pending.full_since.take() {
+                    core.has_blocked(since.elapsed());
+                }
+                core.stayed_full().into()
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.publisher())?;
+        match self {
+            Self::WaitForSubscribers(..) => Ok(()),
+            Self::Send(_, pending) => visit.call(&pending.payload),
+            Self::SendMany(_, pending, batch) => {
+                visit.call(&pending.payload)?;
+                batch.traverse(visit)
+            }
+        }
     }
 }

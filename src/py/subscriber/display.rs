@@ -7,7 +7,7 @@ use crate::net::Frame;
 use crate::py::convert::objects;
 use crate::py::error::ZmqChatError;
 use crate::py::message::Message;
-use crate::py::subscriber::Subscriber;
+use crate::py::subscriber::receive::Receiver;
 use crate::py::transcript::Transcript;
 use crate::render::line::Timestamps;
 use crate::render::line_batch::{Lines, Said};
@@ -22,43 +22,37 @@ use std::borrow::Cow;
 use std::iter;
 use std::sync::atomic::Ordering;
 
-#[pymethods]
-impl Subscriber {
-    /// Writes the lines of what is waiting, at most so many messages, to a stream, in one call: either
-    /// all of them are written, or what it raises is raised, and all of them are waiting again. A log
-    /// gets them first; what it has does not come again.
-    ///
-    /// No Python code runs between the stream's return and ours, so that a signal's handler finds
-    /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
-    #[pyo3(signature = (stream, *, most, color, timestamps, width, previous, log))]
-    #[allow(clippy::too_many_arguments)] // keyword arguments
-    fn _show(
+/// How messages are shown, and where they are kept.
+pub(crate) struct Display<'a> {
+    pub(crate) receiver: &'a Receiver,
+    pub(crate) color: bool,
+    pub(crate) timestamps: Timestamps,
+    pub(crate) width: Option<usize>,
+    pub(crate) log: Option<&'a Transcript>,
+}
+
+impl Display<'_> {
+    /// Writes the lines of at most `most` messages; `previous` is the time of the line before.
+    pub(crate) fn show(
         &self,
         stream: &Bound<'_, PyAny>,
         most: usize,
-        color: bool,
-        timestamps: &str,
-        width: Option<usize>,
-        previous: Option<&Bound<'_, Message>>,
-        log: Option<&Bound<'_, Transcript>>,
+        previous: Option<i64>,
     ) -> PyResult<(usize, Option<Message>, Option<PyErr>)> {
         let py = stream.py();
-        let timestamps = Timestamps::parse(timestamps)?;
-        let previous = previous.map(|message| message.get().at_ns());
-        let log = log.map(Bound::get);
         let (mut text, mut logged) = (String::new(), Vec::new());
         let (mut shown, mut undecodable) = (0, 0);
         let (taken, last) = loop {
-            let taken = py.detach(|| self.core.take_some(most))?;
+            let taken = py.detach(|| self.receiver.core.take_some(most))?;
             if taken.is_empty() {
                 return Ok((0, None, None));
             }
-            let mut lines = Lines::new(timestamps, color, width, previous);
+            let mut lines = Lines::new(self.timestamps, self.color, self.width, previous);
             let mut last = None;
             for (index, received) in taken.iter().enumerate() {
                 let rest = received.rest.iter().map(Frame::bytes);
                 let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
-                let meaning = interpret(&frames, self.core.framing(), received.topic_len);
+                let meaning = interpret(&frames, self.receiver.core.framing(), received.topic_len);
                 let stamp = meaning.stamp.as_ref();
                 if meaning.is_presence(&frames) {
                     continue;
@@ -74,10 +68,10 @@ impl Subscriber {
                 lines.push(&mut text, received.at_ns, &said);
                 shown += 1;
                 last = Some(index);
-                if let Some(log) = log {
+                if let Some(log) = self.log {
                     let record = Record {
                         frames,
-                        framing: self.core.framing(),
+                        framing: self.receiver.core.framing(),
                         meaning: &meaning,
                         at_ns: received.at_ns,
                     };
@@ -90,14 +84,14 @@ impl Subscriber {
             }
         };
         let last = &taken[last];
-        let Some(last) = self.message(py, last) else {
-            py.detach(|| self.core.put_back(taken));
+        let Some(last) = self.receiver.message(py, last) else {
+            py.detach(|| self.receiver.core.put_back(taken));
             return Err(Error::NoMemory.into());
         };
-        let failed = match log.map(|log| log.append(py, &logged)) {
+        let failed = match self.log.map(|log| log.append(py, &logged)) {
             Some(Err(error)) if error.is_instance_of::<ZmqChatError>(py) => Some(error),
             Some(Err(error)) => {
-                py.detach(|| self.core.put_back(taken));
+                py.detach(|| self.receiver.core.put_back(taken));
                 return Err(error);
             }
             Some(Ok(())) | None => None,
@@ -105,13 +99,13 @@ impl Subscriber {
         let written = objects::text(py, &text).and_then(|text| write(stream, &text));
         match written {
             Ok(()) => {
-                let counter = self.core.undecodable();
+                let counter = self.receiver.core.undecodable();
                 counter.fetch_add(undecodable, Ordering::Relaxed);
                 Ok((shown, Some(last), failed))
             }
             Err(error) => {
-                if log.is_none() || failed.is_some() {
-                    py.detach(|| self.core.put_back(taken));
+                if self.log.is_none() || failed.is_some() {
+                    py.detach(|| self.receiver.core.put_back(taken));
                 }
                 Err(error)
             }

@@ -1,28 +1,35 @@
 //! `Subscriber`.
 
-pub(crate) mod asyncio;
-pub(crate) mod display;
-pub(crate) mod properties;
-pub(crate) mod receiving;
-pub(crate) mod watch;
+mod display;
+mod receive;
 
 use crate::net::subscriber::{Config, Subscriber as Core};
-use crate::net::Waiter;
+use crate::net::{connectable, Interest, ReadinessCallback, Subscription, Waiter};
+use crate::py::asyncio::coroutine::coroutine_class;
+use crate::py::asyncio::operation::{Commit, Count, Operation, Poll, WaitFor};
+use crate::py::asyncio::waiter::{self, Readiness};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
-use crate::py::convert::near_miss::{self, Instead};
+use crate::py::convert::near_miss::{self, AddressText, Instead, Topic};
 use crate::py::convert::objects;
 use crate::py::convert::pybytes;
-use crate::py::error::import;
+use crate::py::error::{import, is, ClosedError};
 use crate::py::message::Message;
 use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
+use crate::py::stats::{Peer, SubscriberStats};
+use crate::py::subscriber::display::Display;
+use crate::py::subscriber::receive::{Receiver, RecvAs, TryRecv};
+use crate::py::transcript::Transcript;
+use crate::render::line::Timestamps;
 use crate::wire::message::Framing;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyStopAsyncIteration, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Receives messages of publishers.
@@ -67,7 +74,7 @@ use std::time::Duration;
 ///     ZmqChatError: If an address to bind is in use, or is not this host's.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Subscriber {
-    pub(crate) core: Core,
+    receiver: Receiver,
     on_event: Callback,
     /// Steps of iteration, to look for signals now and then.
     steps: AtomicU32,
@@ -91,7 +98,7 @@ const INSTEAD: &Instead = &[
 impl Drop for Subscriber {
     /// Closing takes locks, and may wait for a moment.
     fn drop(&mut self) {
-        let core = &self.core;
+        let core = &self.receiver.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
     }
 }
@@ -158,7 +165,7 @@ impl Subscriber {
         let core = detached(py, |checkpoint| Core::new(config, checkpoint))
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
         Ok(Self {
-            core,
+            receiver: Receiver { core },
             on_event,
             steps: AtomicU32::new(0),
         })
@@ -181,29 +188,8 @@ impl Subscriber {
     ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<Message>> {
-        self.expect(timeout, true, py, |received| self.made(py, received))
-    }
-
-    /// Why no message arrived, and what to do, for `zmqchat sub` and `ReadinessCallback.wait`, the only consumers
-    /// that they know of, after a wait of so many seconds.
-    fn _timeout_cause(&self, py: Python<'_>, waited: f64) -> String {
-        let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::ZERO);
-        py.detach(|| self.core.timeout_cause(0, false, Waiter::Thread(waited)))
-    }
-
-    /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
-    /// taken for that.
-    #[pyo3(signature = (timeout))]
-    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Py<Message>>> {
-        self.next(timeout, py, |received| self.made(py, received))
-    }
-
-    /// `_next` for `chat`: the message also tells from which address it came.
-    #[pyo3(signature = (timeout))]
-    fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
-        self.next(timeout, py, |received| {
-            let message = self.message(py, received)?;
-            Some(message.coming_from(received.first.peer_address()))
+        self.receiver.expect(timeout, true, py, |received| {
+            self.receiver.made(py, received)
         })
     }
 
@@ -227,11 +213,14 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let (text, whole) = self.expect(timeout, false, py, |received| {
+        let (text, whole) = self.receiver.expect(timeout, false, py, |received| {
             pybytes::decode(py, received.first.bytes())
         })?;
         if !whole {
-            self.core.undecodable().fetch_add(1, Ordering::Relaxed);
+            self.receiver
+                .core
+                .undecodable()
+                .fetch_add(1, Ordering::Relaxed);
         }
         Ok(text)
     }
@@ -254,7 +243,7 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        self.expect(timeout, false, py, |received| {
+        self.receiver.expect(timeout, false, py, |received| {
             pybytes::copy(py, received.first.bytes())
         })
     }
@@ -283,7 +272,47 @@ impl Subscriber {
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
         let max_count = args::count("max_count", max_count, 1)?;
-        self.many(py, max_count, timeout)
+        self.receiver.many(py, max_count, timeout)
+    }
+
+    /// `recv` for asyncio: waits for the next message while other tasks run.
+    ///
+    /// Several tasks and loops may wait; each message goes to one of them. When it is cancelled, you get
+    /// the message, or it is still queued: nothing is lost. Where messages are queued already it
+    /// does not go round the loop, except every 5 ms, so that other tasks get their turn.
+    #[pyo3(signature = (timeout = None))]
+    fn arecv(slf: Py<Self>, timeout: Option<Seconds>) -> PyResult<SubscriberCoroutine> {
+        Self::receive(slf, RecvAs::Message, timeout)
+    }
+
+    /// `recv_text` for asyncio; see `arecv`.
+    #[pyo3(signature = (timeout = None))]
+    fn arecv_text(slf: Py<Self>, timeout: Option<Seconds>) -> PyResult<SubscriberCoroutine> {
+        Self::receive(slf, RecvAs::Text, timeout)
+    }
+
+    /// `recv_bytes` for asyncio; see `arecv`.
+    #[pyo3(signature = (timeout = None))]
+    fn arecv_bytes(slf: Py<Self>, timeout: Option<Seconds>) -> PyResult<SubscriberCoroutine> {
+        Self::receive(slf, RecvAs::Bytes, timeout)
+    }
+
+    /// `recv_many` for asyncio; see `arecv`. Cancelled, it has taken no message.
+    #[pyo3(
+        signature = (max_count = Whole(256), *, timeout = None),
+        text_signature = "($self, max_count=256, *, timeout=None)"
+    )]
+    fn arecv_many(
+        slf: Py<Self>,
+        max_count: Whole,
+        timeout: Option<Seconds>,
+    ) -> PyResult<SubscriberCoroutine> {
+        let max_count = args::count("max_count", max_count, 1)?;
+        let timeout = args::waits("timeout", timeout)?;
+        Ok(SubscriberCoroutine::new(
+            SubscriberOperation::ReceiveMany(slf, max_count),
+            timeout,
+        ))
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -298,11 +327,11 @@ impl Subscriber {
         if step % 256 == 0 {
             py.check_signals()?;
         }
-        match self.next(None, py, |received| self.made(py, received)) {
-            Err(error)
-                if self.core.is_closed()
-                    && crate::py::error::is::<crate::py::error::ClosedError>(py, &error) =>
-            {
+        match self
+            .receiver
+            .next(None, py, |received| self.receiver.made(py, received))
+        {
+            Err(error) if self.receiver.core.is_closed() && is::<ClosedError>(py, &error) => {
                 Ok(None)
             }
             outcome => outcome,
@@ -348,27 +377,284 @@ impl Subscriber {
             .map(|count| args::count("count", count, 0))
             .transpose()?;
         args::seconds("timeout", timeout)?;
-        let how = objects::dict(py)?;
-        how.set_item(intern!(py, "count"), count)?;
-        how.set_item(
+        let kwargs = objects::dict(py)?;
+        kwargs.set_item(intern!(py, "count"), count)?;
+        kwargs.set_item(
             intern!(py, "timeout"),
             timeout.map(|Seconds(seconds)| seconds),
         )?;
-        how.set_item(intern!(py, "color"), color)?;
-        how.set_item(intern!(py, "timestamps"), timestamps)?;
-        how.set_item(intern!(py, "log"), log)?;
+        kwargs.set_item(intern!(py, "color"), color)?;
+        kwargs.set_item(intern!(py, "timestamps"), timestamps)?;
+        kwargs.set_item(intern!(py, "log"), log)?;
         // Python prints: `sys.stdout` may be a notebook's cell.
         import(py, intern!(py, "zmqchat_rs.display.sinks"))?.call_method(
             intern!(py, "listen"),
             (slf,),
-            Some(&how),
+            Some(&kwargs),
         )
+    }
+
+    /// Shows messages as they come, in the background, and returns at once.
+    ///
+    /// In a notebook they appear below the cell that called it, the newest in sight, and stay there
+    /// whatever other cells do; the display changes at most 10 times a second. In a terminal they
+    /// are printed, above the prompt where there is one. The subscriber goes on to be watched until
+    /// `ReadinessCallback.stop`, until it is closed, or until something takes over: the same cell when it is run
+    /// again, or another `watch` of the same subscriber. The stop button ends the cell that runs,
+    /// and no watch.
+    ///
+    /// What it takes, `recv` and other readers of the subscriber do not get: each message goes to
+    /// one of them.
+    ///
+    /// Args:
+    ///     max_rows: How many messages a notebook shows, the newest ones.
+    ///     keep: How many `ReadinessCallback.messages` holds, the newest ones; 0 for none, None for all.
+    ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and a terminal decide), "always" or "never";
+    ///         True and False mean the last two.
+    ///     timestamps: "time", "iso", "delta" or "none"; see `Message.render`.
+    ///     log: Where to keep the messages, too: a `Transcript`, which stays open, or the path of
+    ///         one; None for nowhere. A log that fails is a warning, and messages go on.
+    ///
+    /// Returns:
+    ///     The `ReadinessCallback`, which stops it, and has the messages. Its `with` block stops it at the end.
+    ///
+    /// Raises:
+    ///     ValueError: If an argument is none of its choices.
+    ///     ClosedError: If the subscriber is closed.
+    ///     OSError: If the log cannot be opened.
+    #[pyo3(
+        signature = (*, max_rows = Whole(200), keep = Some(Whole(10_000)), color = None, timestamps = "time", log = None),
+        text_signature = "($self, *, max_rows=200, keep=10000, color='auto', timestamps='time', log=None)"
+    )]
+    fn watch<'py>(
+        slf: &Bound<'py, Self>,
+        max_rows: Whole,
+        keep: Option<Whole>,
+        color: Option<Bound<'py, PyAny>>,
+        timestamps: &str,
+        log: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().receiver.core.check_open()?;
+        let keep = keep.map(|keep| args::count("keep", keep, 0)).transpose()?;
+        let color = color.unwrap_or_else(|| intern!(py, "auto").clone().into_any());
+        let kwargs = objects::dict(py)?;
+        let max_rows = args::count("max_rows", max_rows, 1)?;
+        kwargs.set_item(intern!(py, "max_rows"), max_rows)?;
+        kwargs.set_item(intern!(py, "keep"), keep)?;
+        kwargs.set_item(intern!(py, "color"), color)?;
+        kwargs.set_item(intern!(py, "timestamps"), timestamps)?;
+        kwargs.set_item(intern!(py, "log"), log)?;
+        import(py, intern!(py, "zmqchat_rs._watching"))?.call_method(
+            intern!(py, "watch"),
+            (slf,),
+            Some(&kwargs),
+        )
+    }
+
+    /// Hears one more topic, from now on; nothing changes when it is heard already.
+    ///
+    /// The first call on a subscriber that hears everything by default (`topics=None`) narrows it
+    /// to this. Messages that were queued and are no longer wanted are not handed out.
+    ///
+    /// Args:
+    ///     topic: An exact topic; None if `prefix` is given.
+    ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic; "" is everything.
+    ///
+    /// Raises:
+    ///     ValueError: If the topic is invalid.
+    ///     TypeError: If both or neither are given.
+    ///     ClosedError: If the subscriber is closed.
+    #[pyo3(signature = (topic = None, *, prefix = None))]
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        topic: Option<Topic<'_>>,
+        prefix: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let topic = topic.map(|Topic(topic)| topic);
+        let subscription = args::subscription(topic, prefix)?;
+        Ok(py.detach(|| self.receiver.core.subscribe(subscription))?)
+    }
+
+    /// Hears a topic no longer, from now on; nothing changes when it is not heard.
+    ///
+    /// Messages of it that were queued are not handed out any more. Taking away the last
+    /// subscription leaves nothing to hear.
+    ///
+    /// Args:
+    ///     topic: An exact topic; None if `prefix` is given.
+    ///     prefix: A raw prefix, str or bytes, as it was given to `subscribe`.
+    ///
+    /// Raises:
+    ///     ValueError: If the topic is invalid.
+    ///     TypeError: If both or neither are given.
+    ///     ClosedError: If the subscriber is closed.
+    #[pyo3(signature = (topic = None, *, prefix = None))]
+    fn unsubscribe(
+        &self,
+        py: Python<'_>,
+        topic: Option<Topic<'_>>,
+        prefix: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let topic = topic.map(|Topic(topic)| topic);
+        let subscription = args::subscription(topic, prefix)?;
+        Ok(py.detach(|| self.receiver.core.unsubscribe(&subscription))?)
+    }
+
+    /// What it hears: exact topics as str, raw prefixes as bytes (b"" is everything).
+    #[getter]
+    pub(crate) fn subscriptions(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let all = py.detach(|| self.receiver.core.subscriptions())?;
+        all.into_iter()
+            .map(|subscription| {
+                Ok(match subscription {
+                    Subscription::Topic(topic) => objects::text(py, &topic)?.into_any().unbind(),
+                    Subscription::Prefix(prefix) => {
+                        objects::bytes(py, &prefix)?.into_any().unbind()
+                    }
+                })
+            })
+            .collect()
+    }
+
+    /// Hears one more publisher; nothing changes when it is connected to this address already.
+    ///
+    /// Returns at once: the publisher need not be there yet. A name is looked up in the background,
+    /// and again when its connection stays away for 5 seconds; one that leads to an address which
+    /// is connected already shares that connection, so that no message comes twice.
+    ///
+    /// Args:
+    ///     address: Where it listens, as in the constructor.
+    ///
+    /// Raises:
+    ///     ValueError: If the address is invalid; the text says what to type instead.
+    ///     ClosedError: If the subscriber is closed.
+    fn connect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
+        let AddressText(address) = address;
+        Ok(py.detach(|| self.receiver.core.connect(address))?)
+    }
+
+    /// Hears a publisher no longer. What came from it before may still be handed out. A connection
+    /// that another name shares stays.
+    ///
+    /// Args:
+    ///     address: The address as it was given to `connect` or the constructor.
+    ///
+    /// Raises:
+    ///     ValueError: If it is not connected to this address; the text lists its addresses.
+    ///     ClosedError: If the subscriber is closed.
+    fn disconnect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
+        let AddressText(address) = address;
+        Ok(py.detach(|| self.receiver.core.disconnect(address))?)
+    }
+
+    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
+    /// `addresses` for other hosts. None if it only connects.
+    #[getter]
+    fn endpoint(&self) -> Option<String> {
+        self.receiver
+            .core
+            .endpoints()
+            .first()
+            .map(|bound| connectable(bound))
+    }
+
+    /// All bound endpoints, to which this host can connect.
+    #[getter]
+    fn endpoints(&self) -> Vec<String> {
+        let bound = self.receiver.core.endpoints().iter();
+        bound.map(|bound| connectable(bound)).collect()
+    }
+
+    /// What a publisher on another laptop can type to connect; empty if it is not bound.
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.receiver.core.addresses()
+    }
+
+    /// The state of its connections: those that it makes, then those that publishers made.
+    #[getter]
+    fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.receiver.core.peers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// Waits until connections are established, ZeroMQ's handshake included.
+    ///
+    /// The publisher may not know the subscriptions yet: only `Publisher.wait_for_subscribers` waits
+    /// for that. Two names of one address share a connection, which counts once.
+    ///
+    /// Args:
+    ///     count: The number of connections to wait for.
+    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///
+    /// Returns:
+    ///     The number of connections, `count` or more.
+    ///
+    /// Raises:
+    ///     TimeoutError: If fewer connected within `timeout`; the text names the reasons.
+    ///     ValueError: If `count` or `timeout` is negative.
+    ///     ClosedError: If the subscriber is closed.
+    #[pyo3(
+        signature = (count = Whole(1), *, timeout = None),
+        text_signature = "($self, count=1, *, timeout=None)"
+    )]
+    fn wait_connected(
+        &self,
+        py: Python<'_>,
+        count: Whole,
+        timeout: Option<Seconds>,
+    ) -> PyResult<usize> {
+        let count = args::count("count", count, 0)?;
+        let deadline = args::deadline(timeout)?;
+        detached(py, |checkpoint| {
+            self.receiver
+                .core
+                .wait_connected(count, deadline, checkpoint)
+        })
+    }
+
+    /// What it has seen so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages received, bytes, lost, duplicates, undecodable, backlog.
+    ///
+    /// Raises:
+    ///     ClosedError: If the subscriber is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<SubscriberStats> {
+        Ok(py.detach(|| self.receiver.core.stats())?.into())
+    }
+
+    /// `wait_connected` for asyncio.
+    #[pyo3(
+        signature = (count = Whole(1), *, timeout = None),
+        text_signature = "($self, count=1, *, timeout=None)"
+    )]
+    fn await_connected(
+        slf: Py<Self>,
+        count: Whole,
+        timeout: Option<Seconds>,
+    ) -> PyResult<SubscriberCoroutine> {
+        let wanted = args::count("count", count, 0)?;
+        let timeout = args::waits("timeout", timeout)?;
+        let count = Count::of(wanted);
+        Ok(SubscriberCoroutine::new(
+            SubscriberOperation::WaitConnected(slf, count),
+            timeout,
+        ))
+    }
+
+    /// `close` for asyncio: closes it in a thread, because that may take a moment.
+    fn aclose<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "close"), (slf,))
     }
 
     /// Whether it was closed.
     #[getter]
     fn closed(&self) -> bool {
-        self.core.is_closed()
+        self.receiver.core.is_closed()
     }
 
     /// Closes it; queued messages are dropped. Closing twice changes nothing.
@@ -376,12 +662,12 @@ impl Subscriber {
     /// A call that waits in another thread ends with ClosedError, and a loop over it ends.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.on_event.forget();
-        Ok(py.detach(|| self.core.close())?)
+        Ok(py.detach(|| self.receiver.core.close())?)
     }
 
     /// The subscriber itself; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().core.check_open()?;
+        slf.get().receiver.core.check_open()?;
         Ok(slf)
     }
 
@@ -395,22 +681,274 @@ impl Subscriber {
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
         // What ends the block in a forked child must not be replaced by an error.
-        if self.core.is_inherited() {
+        if self.receiver.core.is_inherited() {
             return Ok(());
         }
         self.close(py)
     }
 
+    /// The subscriber itself: `async for` gives its messages until somebody closes it.
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[inline]
+    fn __anext__(slf: Py<Self>) -> SubscriberCoroutine {
+        SubscriberCoroutine::new(SubscriberOperation::Receive(slf, RecvAs::Next), None)
+    }
+
+    /// The subscriber itself; leaving the `async with` block closes it.
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
+    }
+
+    /// Closes it.
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc: &Bound<'py, PyAny>,
+        traceback: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (exc_type, exc, traceback);
+        Self::aclose(slf)
+    }
+
+    /// For `_loops`: what tells a line when to look again.
+    #[pyo3(signature = (line, *, messages))]
+    fn _watch(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+        let interest = if messages {
+            Interest::Message
+        } else {
+            Interest::Change
+        };
+        let wake = waiter::waker(line)?;
+        Ok(Readiness::new(
+            line.py()
+                .detach(|| self.receiver.core.watch(interest, wake))?,
+        ))
+    }
+
+    /// That it is connected to nobody is no news, for `chat`.
+    fn _may_be_alone(&self, py: Python<'_>) -> PyResult<()> {
+        Ok(py.detach(|| self.receiver.core.suppress_idle_warning())?)
+    }
+
+    /// Counts no loss of this instance, for `chat`: its own, which a relay sends back.
+    fn _pass_over(&self, py: Python<'_>, instance: String) -> PyResult<()> {
+        Ok(py.detach(|| self.receiver.core.ignore_sender(instance))?)
+    }
+
+    /// Why no message arrived, and what to do, for `zmqchat sub` and `ReadinessCallback.wait`, the only consumers
+    /// that they know of, after a wait of so many seconds.
+    fn _timeout_cause(&self, py: Python<'_>, waited: f64) -> String {
+        let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::ZERO);
+        py.detach(|| {
+            self.receiver
+                .core
+                .timeout_cause(0, false, Waiter::Thread(waited))
+        })
+    }
+
+    /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
+    /// taken for that.
+    #[pyo3(signature = (timeout))]
+    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Py<Message>>> {
+        self.receiver
+            .next(timeout, py, |received| self.receiver.made(py, received))
+    }
+
+    /// `_next` for `chat`: the message also tells from which address it came.
+    #[pyo3(signature = (timeout))]
+    fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
+        self.receiver.next(timeout, py, |received| {
+            let message = self.receiver.message(py, received)?;
+            Some(message.coming_from(received.first.peer_address()))
+        })
+    }
+
+    /// Writes the lines of what is waiting, at most so many messages, to a stream, in one call: either
+    /// all of them are written, or what it raises is raised, and all of them are waiting again. A log
+    /// gets them first; what it has does not come again.
+    ///
+    /// No Python code runs between the stream's return and ours, so that a signal's handler finds
+    /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
+    #[pyo3(signature = (stream, *, most, color, timestamps, width, previous, log))]
+    #[allow(clippy::too_many_arguments)] // keyword arguments
+    fn _show(
+        &self,
+        stream: &Bound<'_, PyAny>,
+        most: usize,
+        color: bool,
+        timestamps: &str,
+        width: Option<usize>,
+        previous: Option<&Bound<'_, Message>>,
+        log: Option<&Bound<'_, Transcript>>,
+    ) -> PyResult<(usize, Option<Message>, Option<PyErr>)> {
+        let display = Display {
+            receiver: &self.receiver,
+            color,
+            timestamps: Timestamps::parse(timestamps)?,
+            width,
+            log: log.map(Bound::get),
+        };
+        display.show(stream, most, previous.map(|message| message.get().at_ns()))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        if self.core.is_closed() {
+        if self.receiver.core.is_closed() {
             return Ok("<Subscriber closed>".into());
         }
         let at = py.detach(|| {
-            let mut at = self.core.endpoints().to_vec();
-            at.extend(self.core.connections());
+            let mut at = self.receiver.core.endpoints().to_vec();
+            at.extend(self.receiver.core.connections());
             at.join(" ")
         });
         let hears = objects::list(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
         Ok(format!("<Subscriber {at} subscriptions={hears}>"))
+    }
+}
+
+impl Subscriber {
+    fn receive(
+        slf: Py<Self>,
+        form: RecvAs,
+        timeout: Option<Seconds>,
+    ) -> PyResult<SubscriberCoroutine> {
+        let timeout = args::waits("timeout", timeout)?;
+        Ok(SubscriberCoroutine::new(
+            SubscriberOperation::Receive(slf, form),
+            timeout,
+        ))
+    }
+}
+
+/// The calls for asyncio.
+enum SubscriberOperation {
+    Receive(Py<Subscriber>, RecvAs),
+    ReceiveMany(Py<Subscriber>, usize),
+    WaitConnected(Py<Subscriber>, Count),
+}
+
+coroutine_class!(SubscriberCoroutine, SubscriberOperation);
+
+impl SubscriberOperation {
+    fn subscriber(&self) -> &Py<Subscriber> {
+        match self {
+            Self::Receive(subscriber, _)
+            | Self::ReceiveMany(subscriber, _)
+            | Self::WaitConnected(subscriber, _) => subscriber,
+        }
+    }
+}
+
+impl Operation for SubscriberOperation {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Receive(_, RecvAs::Message) => "Subscriber.arecv",
+            Self::Receive(_, RecvAs::Next) => "Subscriber.__anext__",
+            Self::Receive(_, RecvAs::Text) => "Subscriber.arecv_text",
+            Self::Receive(_, RecvAs::Bytes) => "Subscriber.arecv_bytes",
+            Self::ReceiveMany(..) => "Subscriber.arecv_many",
+            Self::WaitConnected(..) => "Subscriber.await_connected",
+        }
+    }
+
+    fn wait_for(&self) -> WaitFor {
+        match self {
+            Self::Receive(..) | Self::ReceiveMany(..) => WaitFor::Message,
+            Self::WaitConnected(..) => WaitFor::Change,
+        }
+    }
+
+    fn socket(&self, py: Python<'_>) -> Py<PyAny> {
+        self.subscriber().clone_ref(py).into_any()
+    }
+
+    /// Usually without detaching from the interpreter.
+    #[inline]
+    fn try_now(&mut self, py: Python<'_>) -> PyResult<Option<Poll>> {
+        if let Self::Receive(subscriber, form) = self {
+            match subscriber.get().receiver.try_recv(py, *form)? {
+                TryRecv::Received(object) => return Ok(Some(Poll::Done(object))),
+                TryRecv::Empty => return Ok(None),
+                TryRecv::Occupied => {}
+            }
+        }
+        self.attempt(py, None, true, &mut || Ok(()))
+    }
+
+    fn attempt(
+        &mut self,
+        py: Python<'_>,
+        readiness: Option<&Arc<ReadinessCallback>>,
+        first: bool,
+        commit: Commit<'_>,
+    ) -> PyResult<Option<Poll>> {
+        let result = match self {
+            Self::Receive(subscriber, form) => {
+                let receiver = &subscriber.get().receiver;
+                let taken = py.detach(|| receiver.core.take_or_watch(1, readiness))?;
+                receiver.hand_to_task(py, taken, *form, commit)?.pop()
+            }
+            Self::ReceiveMany(subscriber, max_count) => {
+                let receiver = &subscriber.get().receiver;
+                let taken = py.detach(|| receiver.core.take_or_watch(*max_count, readiness))?;
+                let messages = receiver.hand_to_task(py, taken, RecvAs::Message, commit)?;
+                if messages.is_empty() {
+                    None
+                } else {
+                    Some(messages.into_pyobject(py)?.into_any().unbind())
+                }
+            }
+            Self::WaitConnected(subscriber, count) => {
+                let core = &subscriber.get().receiver.core;
+                let wanted = count.wanted;
+                count.seen = py.detach(|| core.connected_or_watch(wanted, readiness, first))?;
+                count.reached(py, commit)?
+            }
+        };
+        Ok(result.map(Poll::Done))
+    }
+
+    fn received(&self, py: Python<'_>) -> u64 {
+        match self {
+            Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => {
+                let core = &subscriber.get().receiver.core;
+                py.detach(|| core.received())
+            }
+            Self::WaitConnected(..) => 0,
+        }
+    }
+
+    fn timed_out(&mut self, py: Python<'_>, timeout: Option<f64>, before: Option<u64>) -> PyErr {
+        let taken = before.map_or(0, |before| self.received(py).saturating_sub(before));
+        match self {
+            Self::Receive(subscriber, _) | Self::ReceiveMany(subscriber, _) => subscriber
+                .get()
+                .receiver
+                .timed_out(timeout.map(Seconds), taken, true, py),
+            Self::WaitConnected(subscriber, count) => {
+                let (seen, wanted) = (count.seen, count.wanted);
+                let core = &subscriber.get().receiver.core;
+                py.detach(|| core.too_few(seen, wanted, Waiter::Task))
+                    .into()
+            }
+        }
+    }
+
+    fn raised(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        match self {
+            Self::Receive(subscriber, RecvAs::Next)
+                if subscriber.get().receiver.core.is_closed() && is::<ClosedError>(py, &error) =>
+            {
+                PyStopAsyncIteration::new_err(())
+            }
+            _ => error,
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.subscriber())
     }
 }

@@ -1,23 +1,35 @@
-//! How a message gets from Python to the core: at once where nothing can block, else by a wait.
+//! How a message gets from Python to the core: at once if nothing can block, otherwise after a wait.
 
-use crate::error::{Error, Result};
-use crate::net::publisher::OnFull;
+use crate::error::Result;
+use crate::net::publisher::{OnFull, Publisher as Core};
 use crate::net::{self, Deadline, ReadinessCallback};
-use crate::py::asyncio::operation::Sending;
 use crate::py::convert::args::Payload;
-use crate::py::convert::objects;
 use crate::py::convert::zero_copy;
-use crate::py::publisher::Publisher;
 use crate::py::runtime::detach::detached;
-use crate::wire::stamp;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Publisher {
+/// The core, and the ways into it.
+pub(crate) struct Sender {
+    pub(crate) core: Core,
+}
+
+/// The message that a coroutine sends.
+pub(crate) struct PendingSend {
+    /// `str` or `bytes`, which cannot change.
+    pub(crate) payload: Option<Py<PyAny>>,
+    pub(crate) topic: Option<Box<str>>,
+    /// How many messages of the same call were sent before.
+    pub(crate) sent: usize,
+    /// Since when the queue has been full.
+    pub(crate) full_since: Option<Instant>,
+}
+
+impl Sender {
     /// Sends one message: without letting go of the interpreter where nothing can block.
-    pub(crate) fn send_one(
+    pub(crate) fn send(
         &self,
         py: Python<'_>,
         payload: &Bound<'_, PyAny>,
@@ -83,7 +95,7 @@ impl Publisher {
     }
 
     /// A payload that can wait: checked, and nothing that may change.
-    pub(crate) fn payload(
+    pub(crate) fn checked(
         &self,
         object: &Bound<'_, PyAny>,
         topic: Option<&str>,
@@ -97,17 +109,17 @@ impl Publisher {
     }
 
     /// Sends what a coroutine has, if there is room; where there is none, the watch is set.
-    pub(crate) fn put(
+    pub(crate) fn send_pending(
         &self,
         py: Python<'_>,
-        sending: &mut Sending,
-        watch: Option<&Arc<ReadinessCallback>>,
+        pending: &mut PendingSend,
+        readiness: Option<&Arc<ReadinessCallback>>,
         first: bool,
     ) -> PyResult<bool> {
-        let Some(object) = &sending.payload else {
+        let Some(object) = &pending.payload else {
             return Ok(true);
         };
-        let topic = sending.topic.as_deref();
+        let topic = pending.topic.as_deref();
         let payload = Payload::new(object.bind(py))?;
         let lender = payload
             .worth_lending()
@@ -119,50 +131,39 @@ impl Publisher {
             kind: None,
         };
         let blocks = self.core.on_full() == OnFull::Block;
-        let sent = match (watch, self.core.try_send(frame, topic)) {
+        let sent = match (readiness, self.core.try_send(frame, topic)) {
             (_, Some(Ok(true))) => true,
             (_, Some(Err(error))) => return Err(error.into()),
             (None, Some(Ok(false))) if blocks => false,
             (_, Some(Ok(false))) if !blocks => {
                 self.core.refuse();
-                return Err(self.core.full(sending.sent).into());
+                return Err(self.core.full(pending.sent).into());
             }
             // Another thread is inside, or the watch must be set.
-            _ => py.detach(|| self.core.send_or_watch(frame, topic, watch, first))?,
+            _ => py.detach(|| self.core.send_or_watch(frame, topic, readiness, first))?,
         };
         if sent {
-            if let Some(since) = sending.full_since.take() {
+            if let Some(since) = pending.full_since.take() {
                 self.core.has_blocked(since.elapsed());
             }
         } else if !blocks {
             self.core.refuse();
-            return Err(self.core.full(sending.sent).into());
+            return Err(self.core.full(pending.sent).into());
         } else {
-            sending.full_since.get_or_insert_with(Instant::now);
+            pending.full_since.get_or_insert_with(Instant::now);
         }
         Ok(sent)
     }
-}
 
-#[pymethods]
-impl Publisher {
-    /// Sends a message of this kind, None for an ordinary one, for `chat`; gives the stamp that it
-    /// went out with, if no other thread sends at the same time.
-    #[pyo3(signature = (payload, kind, *, topic))]
-    fn _send_kind<'py>(
+    /// Sends a message with a kind in its stamp. Returns the stamp, if no other thread sends at the
+    /// same time.
+    pub(crate) fn send_kind(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         payload: &Bound<'_, PyAny>,
         kind: Option<&str>,
         topic: &str,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        if let Some(kind) = kind {
-            stamp::check_kind(kind)?;
-            if self.name().is_none() {
-                let text = "only a publisher with a name says of what kind a message is";
-                return Err(Error::Value(text.into()).into());
-            }
-        }
+    ) -> PyResult<Vec<u8>> {
         let payload = Payload::new(payload)?;
         self.core.check(payload.bytes(), Some(topic))?;
         let message = net::Payload {
@@ -171,7 +172,6 @@ impl Publisher {
             kind,
         };
         self.hand_over(py, message, Some(topic), || Ok(Deadline::after(None)))?;
-        let stamp = py.detach(|| self.core.last_stamp())?;
-        objects::bytes(py, &stamp)
+        Ok(py.detach(|| self.core.last_stamp())?)
     }
 }

@@ -4,15 +4,14 @@
 //! is put back.
 
 use crate::error::Error;
-use crate::net::subscriber::{InLine, Look, Waited};
+use crate::net::subscriber::{InLine, Look, Subscriber as Core, Waited};
 use crate::net::{RawMessage, Waiter};
-use crate::py::asyncio::operation::{Commit, RecvAs};
+use crate::py::asyncio::operation::Commit;
 use crate::py::convert::args::{self, Seconds};
 use crate::py::convert::objects;
 use crate::py::convert::pybytes;
 use crate::py::message::Message;
 use crate::py::runtime::detach::detached;
-use crate::py::subscriber::Subscriber;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use std::sync::atomic::Ordering;
@@ -21,25 +20,40 @@ use std::time::Duration;
 /// So many messages are read before other threads may have the interpreter.
 const AT_A_TIME: usize = 1_024;
 
-/// How a quick look ended.
+/// What a message is received as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RecvAs {
+    Message,
+    /// A message; a close ends the iteration.
+    Next,
+    Text,
+    Bytes,
+}
+
+/// The outcome of an attempt that never waits.
 pub(crate) enum TryRecv {
-    Found(Py<PyAny>),
-    Nothing,
-    /// Another thread is inside.
+    Received(Py<PyAny>),
+    Empty,
+    /// Another thread uses the subscriber.
     Occupied,
 }
 
 impl TryRecv {
     fn of<T>(look: Look<'_, T>, make: impl FnOnce(T) -> PyResult<Py<PyAny>>) -> PyResult<Self> {
         Ok(match look {
-            Look::Found(found) => Self::Found(make(found)?),
-            Look::Nothing(_) => Self::Nothing,
+            Look::Found(found) => Self::Received(make(found)?),
+            Look::Nothing(_) => Self::Empty,
             Look::Occupied => Self::Occupied,
         })
     }
 }
 
-impl Subscriber {
+/// The core, and the ways out of it.
+pub(crate) struct Receiver {
+    pub(crate) core: Core,
+}
+
+impl Receiver {
     /// Reads the next message: what is there at once, without letting go of the interpreter; None
     /// on a timeout. `read` gives None where there is no memory for a copy, and makes
     /// nothing that Python's garbage collector could run code for.
@@ -122,7 +136,7 @@ impl Subscriber {
                 // What was read is handed out; an error will show again.
                 Ok(Look::Found(_)) => return self.listed(py, found, taken),
                 _ if !found.is_empty() => return self.listed(py, found, taken),
-                Ok(Look::Nothing(None)) => return Err(self.nothing_came(timeout, 0, false, py)),
+                Ok(Look::Nothing(None)) => return Err(self.timed_out(timeout, 0, false, py)),
                 Ok(Look::Nothing(place)) => break place,
                 Ok(Look::Occupied) => break None,
                 Err(error) => return Err(error.into()),
@@ -141,7 +155,7 @@ impl Subscriber {
             // Another thread was inside.
             py.detach(|| self.core.take(1))?.pop()
         };
-        taken.push(received.ok_or_else(|| self.nothing_came(timeout, others, false, py))?);
+        taken.push(received.ok_or_else(|| self.timed_out(timeout, others, false, py))?);
         // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
         let more = py.detach(|| self.core.take(max_count - 1));
         taken.extend(more.unwrap_or_default());
@@ -181,7 +195,7 @@ impl Subscriber {
         let mut taken = 0;
         match self.next_or_count(timeout, wants_topic, py, read, &mut taken)? {
             Some(found) => Ok(found),
-            None => Err(self.nothing_came(timeout, taken, false, py)),
+            None => Err(self.timed_out(timeout, taken, false, py)),
         }
     }
 
@@ -209,7 +223,7 @@ impl Subscriber {
 
     /// The next message for a coroutine, if one is there and no other thread is inside.
     #[inline]
-    pub(crate) fn quickly(&self, py: Python<'_>, form: RecvAs) -> PyResult<TryRecv> {
+    pub(crate) fn try_recv(&self, py: Python<'_>, form: RecvAs) -> PyResult<TryRecv> {
         Ok(match form {
             RecvAs::Message | RecvAs::Next => {
                 let look = self
@@ -231,7 +245,7 @@ impl Subscriber {
     }
 
     /// Messages that were taken, for a coroutine; all of them are put back where that fails.
-    pub(crate) fn give_out(
+    pub(crate) fn hand_to_task(
         &self,
         py: Python<'_>,
         taken: Vec<RawMessage>,
@@ -277,7 +291,7 @@ impl Subscriber {
     /// The error of a timeout, for a thread or a task of an event loop. `taken` counts the messages
     /// that another consumer took meanwhile.
     #[cold]
-    pub(crate) fn nothing_came(
+    pub(crate) fn timed_out(
         &self,
         timeout: Option<Seconds>,
         taken: u64,
