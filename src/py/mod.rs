@@ -26,8 +26,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<publisher::Publisher>()?;
     module.add_class::<subscriber::Subscriber>()?;
     module.add_class::<relay::Relay>()?;
-    module.add_class::<relay::stats::RelayStats>()?;
-    module.add_class::<transcript::Transcript>()?;
+    module.add_class::<stats::RelayStats>()?;
+    module.add_class::<transcript::writer::Transcript>()?;
     module.add_class::<transcript::reader::TranscriptReader>()?;
     module.add_class::<table::MessageTable>()?;
     module.add_class::<stats::Peer>()?;
@@ -51,8 +51,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         transcript::reader::read_transcript,
         module
     )?)?;
-    module.add_function(wrap_pyfunction!(transcript::transcript_line, module)?)?;
-    module.add_function(wrap_pyfunction!(message::repr::_html_block, module)?)?;
-    module.add_function(wrap_pyfunction!(message::repr::_tail, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        transcript::writer::transcript_line,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(message::_html_block, module)?)?;
+    module.add_function(wrap_pyfunction!(transcript::reader::_tail, module)?)?;
     module.add_function(wrap_pyfunction!(message::_restore_message, module)?)
 }

@@ -1,9 +1,10 @@
-//! `Peer`, `PublisherStats`, `SubscriberStats`: what is known at one moment.
+//! `Peer`, `PublisherStats`, `SubscriberStats`, `RelayStats`: what is known at one moment.
 
 use crate::local_time;
 use crate::net::connection::state;
-use crate::net::{publisher, subscriber};
+use crate::net::{publisher, relay, subscriber};
 use crate::py::convert::objects;
+use crate::transcript::background_writer::Progress;
 use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
 
@@ -117,6 +118,74 @@ impl SubscriberStats {
         format!(
             "<SubscriberStats received={} bytes={} lost={} duplicates={} undecodable={} backlog={}>",
             self.received, self.bytes, self.lost, self.duplicates, self.undecodable, self.backlog
+        )
+    }
+}
+
+/// What a relay has done so far; a snapshot.
+#[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
+pub(crate) struct RelayStats {
+    /// Messages passed on, whether or not somebody subscribed to them.
+    messages: u64,
+    /// The bytes of all their frames.
+    bytes: u64,
+    /// How often a subscriber's queue ran full under `on_full="drop"`: each time it lost at least one
+    /// message. How many it lost, only the subscriber can tell, from stamps. Always 0 under "block".
+    overflows: u64,
+    /// Connections that messages come from, upstream ones included.
+    publishers: usize,
+    /// Peers that subscribe to anything now.
+    subscribers: usize,
+    /// Topics whose latest message the last-value cache holds.
+    cached: usize,
+    /// Latest messages that newcomers did not get: others would have got them twice (see
+    /// `last_value_cache`), or the newcomer had no room for so many.
+    replays_skipped: u64,
+    /// Messages that the capture has written.
+    captured: u64,
+    /// Messages that the capture has not written and never will.
+    capture_skipped: u64,
+    /// Whether it is paused.
+    paused: bool,
+    /// Since when it runs: an aware datetime in local time.
+    since: DateTime<FixedOffset>,
+}
+
+impl RelayStats {
+    pub(crate) fn new(stats: relay::Stats, capture: Progress) -> Self {
+        Self {
+            messages: stats.messages,
+            bytes: stats.bytes,
+            overflows: stats.overflows,
+            publishers: stats.publishers,
+            subscribers: stats.subscribers,
+            cached: stats.cached,
+            replays_skipped: stats.replays_skipped,
+            captured: capture.written,
+            capture_skipped: capture.skipped,
+            paused: stats.paused,
+            since: local_time::at(stats.since_ns),
+        }
+    }
+}
+
+#[pymethods]
+impl RelayStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "<RelayStats messages={} bytes={} overflows={} publishers={} subscribers={} cached={} \
+             replays_skipped={} captured={} capture_skipped={} paused={} since={}>",
+            self.messages,
+            self.bytes,
+            self.overflows,
+            self.publishers,
+            self.subscribers,
+            self.cached,
+            self.replays_skipped,
+            self.captured,
+            self.capture_skipped,
+            if self.paused { "True" } else { "False" },
+            self.since.format("%H:%M:%S"),
         )
     }
 }

@@ -1,13 +1,16 @@
 //! `MessageTable`, and what makes one.
 
+use crate::py::convert::args::type_name;
+use crate::py::convert::arrow;
 use crate::py::convert::objects;
 use crate::py::convert::pybytes;
-use crate::py::error::import;
 use crate::py::message::Message;
+use crate::py::runtime::display::{data_frame, shown};
 use crate::py::transcript::reader::{read_transcript, TranscriptReader};
-use crate::py::transcript::Transcript;
-use crate::table::arrow::{Schema, Stream};
-use crate::table::{Bits, Builder, Strings, Table, Values};
+use crate::py::transcript::writer::Transcript;
+use crate::render::sanitize::sanitize;
+use crate::table::{Bits, Builder, Column, Strings, Table, Values};
+use chrono::{SecondsFormat, TimeZone, Utc};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,6 +23,8 @@ use std::sync::Arc;
 const CHECK: usize = 4096;
 /// So many different words of a column are one object each, however often they come.
 const WORDS: usize = 256;
+/// How many characters of a value a notebook shows.
+const CELL_CHARS: usize = 80;
 
 /// Messages as a table: one row a message. Every library that reads Arrow takes it, without a copy
 /// and without pyarrow: `polars.DataFrame(chat)`, `pyarrow.table(chat)`, `duckdb.sql("FROM chat")`.
@@ -90,7 +95,7 @@ impl MessageTable {
     /// Raises:
     ///     ImportError: If pandas is not installed; the text says what to install.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_pandas", false)
+        data_frame(slf.as_any(), "to_pandas", false)
     }
 
     /// As a Polars DataFrame; it takes Polars alone.
@@ -103,7 +108,7 @@ impl MessageTable {
     /// Raises:
     ///     ImportError: If Polars is not installed; the text says what to install.
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_polars", false)
+        data_frame(slf.as_any(), "to_polars", false)
     }
 
     /// The table for a library that reads Arrow: the Arrow PyCapsule interface. `requested_schema`
@@ -115,14 +120,23 @@ impl MessageTable {
         requested_schema: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
-        let stream = Stream::of(Arc::clone(&self.table));
-        PyCapsule::new_with_value(py, stream, c"arrow_array_stream")
+        arrow::stream(py, Arc::clone(&self.table))
     }
 
     /// The columns' names and types, likewise.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let schema = Schema::of(&self.table);
-        PyCapsule::new_with_value(py, schema, c"arrow_schema")
+        arrow::schema(py, &self.table)
+    }
+
+    /// How a notebook shows it: its first and last rows.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "table_html")
+    }
+
+    /// The values of a row as text, of the first columns; None where the row has none.
+    fn _row(&self, row: usize, columns: usize) -> Vec<Option<String>> {
+        let columns = self.table.columns.iter().take(columns);
+        columns.map(|column| cell(column, row)).collect()
     }
 
     /// Each column for NumPy and pandas: its name, its kind, and its values, which are strings or bytes
@@ -157,105 +171,9 @@ impl MessageTable {
     fn __repr__(&self) -> String {
         let names = self.column_names().join(", ");
         let rows = self.table.rows;
-        let names = crate::render::sanitize::sanitize(&names).into_owned();
+        let names = sanitize(&names).into_owned();
         format!("<MessageTable {rows} rows: {names}>")
     }
-}
-
-#[pymethods]
-impl TranscriptReader {
-    /// What is left of the messages, as a pandas DataFrame; see `MessageTable.to_pandas`.
-    ///
-    /// Args:
-    ///     json: Whether JSON payloads become columns; see `MessageTable`.
-    ///
-    /// Returns:
-    ///     The DataFrame.
-    ///
-    /// Raises:
-    ///     ImportError: If pandas is not installed; the text says what to install.
-    #[pyo3(signature = (*, json = false))]
-    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_pandas", json)
-    }
-
-    /// What is left of the messages, as a Polars DataFrame; see `MessageTable.to_polars`.
-    ///
-    /// Args:
-    ///     json: Whether JSON payloads become columns; see `MessageTable`.
-    ///
-    /// Returns:
-    ///     The DataFrame.
-    ///
-    /// Raises:
-    ///     ImportError: If Polars is not installed; the text says what to install.
-    #[pyo3(signature = (*, json = false))]
-    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_polars", json)
-    }
-
-    /// What is left of the messages for a library that reads Arrow; see `MessageTable`.
-    #[pyo3(signature = (requested_schema = None))]
-    fn __arrow_c_stream__<'py>(
-        slf: &Bound<'py, Self>,
-        requested_schema: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyCapsule>> {
-        MessageTable::new(slf.as_any(), false)?.__arrow_c_stream__(slf.py(), requested_schema)
-    }
-}
-
-#[pymethods]
-impl Transcript {
-    /// The messages in the file, whoever wrote them, as a pandas DataFrame; see
-    /// `MessageTable.to_pandas`.
-    ///
-    /// Args:
-    ///     json: Whether JSON payloads become columns; see `MessageTable`.
-    ///
-    /// Returns:
-    ///     The DataFrame.
-    ///
-    /// Raises:
-    ///     ImportError: If pandas is not installed; the text says what to install.
-    ///     ZmqChatError: If the file cannot be read; the text names it.
-    #[pyo3(signature = (*, json = false))]
-    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_pandas", json)
-    }
-
-    /// The messages in the file, whoever wrote them, as a Polars DataFrame; see
-    /// `MessageTable.to_polars`.
-    ///
-    /// Args:
-    ///     json: Whether JSON payloads become columns; see `MessageTable`.
-    ///
-    /// Returns:
-    ///     The DataFrame.
-    ///
-    /// Raises:
-    ///     ImportError: If Polars is not installed; the text says what to install.
-    ///     ZmqChatError: If the file cannot be read; the text names it.
-    #[pyo3(signature = (*, json = false))]
-    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
-        convert(slf.as_any(), "to_polars", json)
-    }
-
-    /// The messages in the file for a library that reads Arrow; see `MessageTable`.
-    #[pyo3(signature = (requested_schema = None))]
-    fn __arrow_c_stream__<'py>(
-        slf: &Bound<'py, Self>,
-        requested_schema: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyCapsule>> {
-        MessageTable::new(slf.as_any(), false)?.__arrow_c_stream__(slf.py(), requested_schema)
-    }
-}
-
-/// Python knows the libraries.
-fn convert<'py>(source: &Bound<'py, PyAny>, name: &str, json: bool) -> PyResult<Bound<'py, PyAny>> {
-    let py = source.py();
-    let how = objects::dict(py)?;
-    how.set_item(intern!(py, "json"), json)?;
-    import(py, intern!(py, "zmqchat_rs.data.tables"))?.call_method(name, (source,), Some(&how))
 }
 
 /// The file, where the source is one.
@@ -271,9 +189,7 @@ fn path_of(source: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
 fn collect(source: &Bound<'_, PyAny>, builder: &mut Builder) -> PyResult<()> {
     let py = source.py();
     let wrong = |what: &str, object: &Bound<'_, PyAny>| {
-        let name = object.get_type().name();
-        let name = name.map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        PyTypeError::new_err(format!("{what}, not {name}"))
+        PyTypeError::new_err(format!("{what}, not {}", type_name(object)))
     };
     if source.is_instance_of::<Message>() {
         return Err(PyTypeError::new_err(
@@ -375,4 +291,39 @@ fn bytes<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> 
         list.append(pybytes::bytes(py, values.get(row))?)?;
     }
     Ok(list.into_any())
+}
+
+/// A value as text, cut at [`CELL_CHARS`].
+fn cell(column: &Column, row: usize) -> Option<String> {
+    if column.valid.as_ref().is_some_and(|valid| !valid.get(row)) {
+        return None;
+    }
+    Some(match &column.values {
+        Values::Moment(values) => Utc
+            .timestamp_nanos(values[row])
+            .to_rfc3339_opts(SecondsFormat::Micros, true),
+        Values::Int(values) => values[row].to_string(),
+        Values::UInt(values) => values[row].to_string(),
+        Values::Float(values) => values[row].to_string(),
+        Values::Bool(values) => if values.get(row) { "True" } else { "False" }.into(),
+        Values::Text(values) => {
+            let bytes = values.get(row);
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * CELL_CHARS + 4)]);
+            cut(&text, CELL_CHARS, "")
+        }
+        Values::Bytes(values) => {
+            let bytes = values.get(row);
+            let start = &bytes[..bytes.len().min(CELL_CHARS)];
+            let text = format!("b'{}'", start.escape_ascii());
+            cut(&text, CELL_CHARS, "'")
+        }
+    })
+}
+
+/// The first characters of a text, and `end` where there are more.
+fn cut(text: &str, chars: usize, end: &str) -> String {
+    match text.char_indices().nth(chars) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}…{end}", &text[..at]),
+    }
 }

@@ -1,7 +1,7 @@
 //! What the calls for asyncio return: a coroutine of our own.
 //!
 //! A call that can succeed at once ends at once, without a future and without a round of the event
-//! loop. Otherwise the coroutine waits in a queue of `asyncio.py`. Invariant: it takes or sends only
+//! loop. Otherwise the coroutine waits in a queue of `_asyncio.py`. Invariant: it takes or sends only
 //! in the step in which it ends, so that a cancelled or never awaited coroutine has taken nothing.
 
 use crate::py::asyncio::fairness;

@@ -18,7 +18,7 @@ pub(crate) enum Poll {
 /// given back.
 pub(crate) type Commit<'a> = &'a mut dyn FnMut() -> PyResult<()>;
 
-/// Which change a coroutine waits for: the kind of its queue in `asyncio.py`.
+/// Which change a coroutine waits for: the kind of its queue in `_asyncio.py`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitFor {
     Message,

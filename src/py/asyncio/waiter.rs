@@ -1,4 +1,4 @@
-//! A coroutine's place in a queue of the event loop: the native side of `asyncio.py`.
+//! A coroutine's place in a queue of the event loop: the native side of `_asyncio.py`.
 
 use crate::net::{about_to_wait, ReadinessCallback};
 use crate::py::asyncio::operation::Operation;
@@ -80,7 +80,7 @@ impl Waiter {
         operation: &dyn Operation,
         timeout: Option<f64>,
     ) -> PyResult<Self> {
-        let queue = import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(
+        let queue = import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(
             intern!(py, "line"),
             (operation.socket(py), operation.wait_for().as_str()),
         )?;

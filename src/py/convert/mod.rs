@@ -1,7 +1,7 @@
 //! Conversion between Python objects and Rust values.
 
 pub(crate) mod args;
-pub(crate) mod buffer;
+pub(crate) mod arrow;
 pub(crate) mod frame_bytes;
 pub(crate) mod near_miss;
 pub(crate) mod objects;

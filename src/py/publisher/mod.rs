@@ -472,7 +472,7 @@ impl Publisher {
             intern!(py, "linger"),
             linger.map(|Seconds(seconds)| seconds),
         )?;
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method(
             intern!(py, "close"),
             (slf,),
             Some(&kwargs),
@@ -604,7 +604,7 @@ impl Publisher {
     /// The publisher itself; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
     /// Closes it.

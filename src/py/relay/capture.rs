@@ -3,21 +3,18 @@
 use crate::error::Result;
 use crate::net::relay::{Capture, Captured, Relay as Core};
 use crate::net::runtime::event_queue;
-use crate::py::convert::args;
 use crate::py::error::import;
-use crate::py::transcript::{detached_io, Transcript};
+use crate::py::runtime::detach::detached_io;
+use crate::py::transcript::writer::Transcript;
 use crate::transcript::background_writer::Progress;
 use crate::transcript::{self, BackgroundWriter, Entry, Format, Place, Sync};
 use crate::wire::message::Framing;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyCFunction};
+use pyo3::types::PyCFunction;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Topics in a last-value cache that is asked for without a number.
-const USUAL_CACHE: usize = 10_000;
 
 /// What the last messages may take on their way to the capture, at least.
 const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
@@ -65,41 +62,6 @@ impl TranscriptCapture {
             event_queue::tell_not_logged(owner, error.to_string());
         })?;
         Ok(Self(recorder))
-    }
-}
-
-/// One address or several; None is none.
-pub(crate) struct Addresses(pub(crate) Vec<String>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Addresses {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_none() {
-            return Ok(Self(Vec::new()));
-        }
-        Ok(Self(args::texts("an address", &object)?))
-    }
-}
-
-impl From<&str> for Addresses {
-    fn from(address: &str) -> Self {
-        Self(vec![address.to_owned()])
-    }
-}
-
-/// How many topics a last-value cache is to hold.
-pub(crate) struct Topics(pub(crate) usize);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(asked) = object.cast::<PyBool>() {
-            return Ok(Self(if asked.is_true() { USUAL_CACHE } else { 0 }));
-        }
-        let most = args::count("last_value_cache", object.extract()?, 0)?;
-        Ok(Self(most))
     }
 }
 

@@ -1,26 +1,31 @@
 //! `Relay`.
 
-pub(crate) mod capture;
-pub(crate) mod stats;
+mod capture;
 
 use crate::error::Error;
 use crate::net::publisher::OnFull;
 use crate::net::relay::{Capture, Config, Relay as Core};
 use crate::net::runtime::event_queue;
+use crate::net::{connectable, Subscription};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
 use crate::py::convert::near_miss::{self, Instead, Topic};
-use crate::py::relay::capture::{end, end_at_exit, Addresses, Topics, TranscriptCapture};
+use crate::py::convert::objects;
+use crate::py::relay::capture::{end, end_at_exit, TranscriptCapture};
 use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
+use crate::py::stats::{Peer, RelayStats};
 use crate::transcript::background_writer::Progress;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyBool, PyDict, PyType};
 use std::sync::Arc;
 
 /// What is bound when nothing else is said.
 const FRONTEND: &str = "*:5556";
 const BACKEND: &str = "*:5555";
+
+/// Topics in a last-value cache that is asked for without a number.
+const USUAL_CACHE: usize = 10_000;
 
 /// Forwards messages from the publishers at its frontend to the subscribers at its backend.
 ///
@@ -283,10 +288,87 @@ impl Relay {
         })
     }
 
+    /// The first endpoint for publishers, to which this host can connect, such as
+    /// `tcp://127.0.0.1:5556`; see `frontend_addresses` for other hosts. None without one.
+    #[getter]
+    fn frontend(&self) -> Option<String> {
+        self.core.frontend().first().map(|bound| connectable(bound))
+    }
+
+    /// The first endpoint for subscribers, to which this host can connect, such as
+    /// `tcp://127.0.0.1:5555`; see `backend_addresses` for other hosts. None without one.
+    #[getter]
+    fn backend(&self) -> Option<String> {
+        self.core.backend().first().map(|bound| connectable(bound))
+    }
+
+    /// What a publisher on another laptop can type to connect, best first.
+    #[getter]
+    fn frontend_addresses(&self) -> Vec<String> {
+        self.core.frontend_addresses()
+    }
+
+    /// What a subscriber on another laptop can type to connect, best first.
+    #[getter]
+    fn backend_addresses(&self) -> Vec<String> {
+        self.core.backend_addresses()
+    }
+
+    /// How many connected peers subscribe to anything at this moment.
+    #[getter]
+    fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(py.detach(|| self.core.subscriber_count())?)
+    }
+
+    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
+    /// everything) to count.
+    #[getter]
+    fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let topics = objects::dict(py)?;
+        for (subscription, count) in py.detach(|| self.core.topics())? {
+            match subscription {
+                Subscription::Topic(topic) => topics.set_item(objects::text(py, &topic)?, count)?,
+                Subscription::Prefix(prefix) => {
+                    topics.set_item(objects::bytes(py, &prefix)?, count)?;
+                }
+            }
+        }
+        Ok(topics)
+    }
+
+    /// The connections that messages come from as they stand: those it asked for with `connect`, then
+    /// those that publishers made.
+    #[getter]
+    fn publishers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.publishers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
+    /// The connections that messages go to as they stand: those it asked for with `publish_to`, then
+    /// those that subscribers made.
+    #[getter]
+    fn subscribers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
+        let peers = py.detach(|| self.core.subscribers())?;
+        Ok(peers.into_iter().map(Peer::from).collect())
+    }
+
     /// Whether messages wait.
     #[getter]
     fn paused(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(py.detach(|| self.core.is_paused())?)
+    }
+
+    /// What it has done so far.
+    ///
+    /// Returns:
+    ///     A snapshot: messages passed on, their bytes, overflows, who is connected, what the capture
+    ///     wrote and skipped.
+    ///
+    /// Raises:
+    ///     ClosedError: If the relay is closed.
+    fn stats(&self, py: Python<'_>) -> PyResult<RelayStats> {
+        let stats = py.detach(|| self.core.stats())?;
+        Ok(RelayStats::new(stats, self.captured()))
     }
 
     /// Whether it was closed.
@@ -350,5 +432,40 @@ impl Relay {
             stats.publishers,
             stats.subscribers
         )
+    }
+}
+
+/// One address or several; None is none.
+pub(crate) struct Addresses(pub(crate) Vec<String>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Addresses {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_none() {
+            return Ok(Self(Vec::new()));
+        }
+        Ok(Self(args::texts("an address", &object)?))
+    }
+}
+
+impl From<&str> for Addresses {
+    fn from(address: &str) -> Self {
+        Self(vec![address.to_owned()])
+    }
+}
+
+/// How many topics a last-value cache is to hold.
+pub(crate) struct Topics(pub(crate) usize);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(asked) = object.cast::<PyBool>() {
+            return Ok(Self(if asked.is_true() { USUAL_CACHE } else { 0 }));
+        }
+        let most = args::count("last_value_cache", object.extract()?, 0)?;
+        Ok(Self(most))
     }
 }

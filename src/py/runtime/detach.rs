@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::net::{about_to_wait, fork_generation, Checkpoint};
+use crate::transcript;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,6 +40,30 @@ pub(crate) fn detached<T: Send>(
         outcome
     });
     drop(waiting);
+    match raised {
+        Some(error) => Err(error),
+        None => Ok(outcome?),
+    }
+}
+
+/// Runs `work` detached. Where it waits long, its checkpoint runs signal handlers; what a handler
+/// raises ends it and is raised here, unchanged.
+pub(crate) fn detached_io<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(transcript::Checkpoint<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let outcome = py.detach(|| {
+        #[allow(clippy::redundant_closure_for_method_calls)] // the path is not general enough
+        work(&mut || match Python::try_attach(|py| py.check_signals()) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                raised = Some(error);
+                Err(Error::Interrupted)
+            }
+            None => Err(Error::Closed("the interpreter is ending".into())),
+        })
+    });
     match raised {
         Some(error) => Err(error),
         None => Ok(outcome?),

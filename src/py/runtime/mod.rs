@@ -1,5 +1,6 @@
 //! The interpreter: detaching from it, events for callbacks, the notebook cell that runs.
 
 pub(crate) mod detach;
+pub(crate) mod display;
 pub(crate) mod events;
 pub(crate) mod notebook_cell;

@@ -8,7 +8,7 @@ use crate::py::convert::objects;
 use crate::py::error::ZmqChatError;
 use crate::py::message::Message;
 use crate::py::subscriber::receive::Receiver;
-use crate::py::transcript::Transcript;
+use crate::py::transcript::writer::Transcript;
 use crate::render::line::Timestamps;
 use crate::render::line_batch::{Lines, Said};
 use crate::transcript::Record;

@@ -20,7 +20,7 @@ use crate::py::runtime::notebook_cell;
 use crate::py::stats::{Peer, SubscriberStats};
 use crate::py::subscriber::display::Display;
 use crate::py::subscriber::receive::{Receiver, RecvAs, TryRecv};
-use crate::py::transcript::Transcript;
+use crate::py::transcript::writer::Transcript;
 use crate::render::line::Timestamps;
 use crate::wire::message::Framing;
 use pyo3::exceptions::{PyStopAsyncIteration, PyTypeError};
@@ -445,7 +445,7 @@ impl Subscriber {
         kwargs.set_item(intern!(py, "color"), color)?;
         kwargs.set_item(intern!(py, "timestamps"), timestamps)?;
         kwargs.set_item(intern!(py, "log"), log)?;
-        import(py, intern!(py, "zmqchat_rs._watching"))?.call_method(
+        import(py, intern!(py, "zmqchat_rs.display.watch"))?.call_method(
             intern!(py, "watch"),
             (slf,),
             Some(&kwargs),
@@ -648,7 +648,7 @@ impl Subscriber {
     /// `close` for asyncio: closes it in a thread, because that may take a moment.
     fn aclose<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "close"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "close"), (slf,))
     }
 
     /// Whether it was closed.
@@ -700,7 +700,7 @@ impl Subscriber {
     /// The subscriber itself; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        import(py, intern!(py, "zmqchat_rs._loops"))?.call_method1(intern!(py, "enter"), (slf,))
+        import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
     /// Closes it.
@@ -763,7 +763,7 @@ impl Subscriber {
     fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.receiver.next(timeout, py, |received| {
             let message = self.receiver.message(py, received)?;
-            Some(message.coming_from(received.first.peer_address()))
+            Some(message.with_address(received.first.peer_address()))
         })
     }
 

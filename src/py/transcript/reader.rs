@@ -2,17 +2,20 @@
 
 use crate::error::{Error, Result};
 use crate::py::convert::args::{self, seconds, Seconds};
+use crate::py::convert::arrow;
 use crate::py::convert::objects;
 use crate::py::message::Message;
-use crate::py::transcript::{detached_io, warn};
+use crate::py::runtime::detach::detached_io;
+use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
 use crate::table::Builder;
 use crate::transcript::{self, Checkpoint, Entry};
 use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// How many messages are read at a time.
@@ -128,9 +131,15 @@ impl TranscriptReader {
         }
         outcome
     }
-}
 
-impl TranscriptReader {
+    /// The messages that are left, as an Arrow stream.
+    pub(crate) fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        let mut builder = Builder::default();
+        self.drain_into(py, &mut builder)?;
+        let table = py.detach(|| builder.finish(false))?;
+        arrow::stream(py, Arc::new(table))
+    }
+
     fn next(&self, py: Python<'_>, limit: Option<Duration>) -> PyResult<Option<Message>> {
         if !self.closed.load(Ordering::SeqCst) {
             if let Ok(mut state) = self.state.try_lock() {
@@ -157,23 +166,51 @@ impl TranscriptReader {
         self.next(py, None)
     }
 
-    /// The next message, or None: at the end, or when none came in so many seconds.
-    #[pyo3(signature = (timeout))]
-    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
-        self.next(py, seconds("timeout", timeout)?)
-    }
-
-    /// How many messages were read so far, of whatever topic.
-    #[getter]
-    fn _messages(&self) -> u64 {
-        self.messages.load(Ordering::Relaxed)
-    }
-
     /// How many lines were passed over so far, as they are no whole messages. Empty lines and those
     /// that begin with `#` do not count.
     #[getter]
     fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// What is left of the messages, as a pandas DataFrame; see `MessageTable.to_pandas`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: If pandas is not installed; the text says what to install.
+    #[pyo3(signature = (*, json = false))]
+    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        data_frame(slf.as_any(), "to_pandas", json)
+    }
+
+    /// What is left of the messages, as a Polars DataFrame; see `MessageTable.to_polars`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: If Polars is not installed; the text says what to install.
+    #[pyo3(signature = (*, json = false))]
+    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        data_frame(slf.as_any(), "to_polars", json)
+    }
+
+    /// What is left of the messages for a library that reads Arrow; see `MessageTable`.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        slf: &Bound<'py, Self>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        slf.get().to_arrow(slf.py())
     }
 
     /// The file, as an absolute path.
@@ -213,6 +250,34 @@ impl TranscriptReader {
         self.close();
     }
 
+    /// How a notebook shows it: where it is, and the last messages of the file. None of them is
+    /// taken from the iteration.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "transcript_html")
+    }
+
+    /// The same as text.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        pretty_transcript(slf, p)
+    }
+
+    /// The next message, or None: at the end, or when none came in so many seconds.
+    #[pyo3(signature = (timeout))]
+    fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
+        self.next(py, seconds("timeout", timeout)?)
+    }
+
+    /// How many messages were read so far, of whatever topic.
+    #[getter]
+    fn _messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
     fn __repr__(&self) -> String {
         let closed = if self.closed.load(Ordering::SeqCst) {
             " closed"
@@ -223,7 +288,7 @@ impl TranscriptReader {
     }
 }
 
-pub(crate) fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
+fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     let frames = entry.frames.iter();
     let frames = frames.map(|frame| Ok(objects::bytes(py, frame)?.unbind()));
     Message::new(
@@ -279,4 +344,15 @@ pub(crate) fn read_transcript(
         skipped: AtomicU64::new(0),
         closed: AtomicBool::new(false),
     })
+}
+
+/// The last messages of a transcript, and whether there are more before them.
+#[pyfunction]
+pub(crate) fn _tail(py: Python<'_>, path: PathBuf, count: usize) -> PyResult<(Vec<Message>, bool)> {
+    let (entries, more) = detached_io(py, |_| transcript::tail(&path, count))?;
+    let messages = entries
+        .into_iter()
+        .map(|entry| restored(py, entry))
+        .collect::<PyResult<_>>()?;
+    Ok((messages, more))
 }

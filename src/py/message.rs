@@ -1,7 +1,7 @@
 //! `Message`.
-
-pub(crate) mod kind;
-pub(crate) mod repr;
+//!
+//! Invariant: a message is frozen, so the bytes that a `view` shows never change or move; the view
+//! holds the message.
 
 use crate::local_time;
 use crate::net::RawMessage;
@@ -10,20 +10,28 @@ use crate::py::convert::frame_bytes::Body;
 use crate::py::convert::objects::{self, Text};
 use crate::py::convert::pybytes::{bytes, copy, text};
 use crate::py::error::import;
+use crate::render::html;
+use crate::render::line::{self, Line, Timestamps};
+use crate::render::sanitize::sanitize;
 use crate::table::Builder;
 use crate::transcript::Record;
 use crate::wire::message::{interpret, Framing, ParsedMessage};
-use crate::wire::stamp::Stamp;
+use crate::wire::stamp::{self, Stamp};
 use crate::wire::{quote, topic};
 use chrono::{DateTime, FixedOffset, Local};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
 use std::borrow::Cow;
+use std::ffi::c_int;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+/// How many characters of a text a notebook's `Out` shows.
+const PRETTY_CHARS: usize = 200;
 
 /// One received message; immutable.
 ///
@@ -196,6 +204,59 @@ impl Message {
         }
         text
     }
+
+    /// The same message with the address it was received from.
+    pub(crate) fn with_address(mut self, address: Option<String>) -> Self {
+        self.address = address.map(String::into_boxed_str);
+        self
+    }
+
+    fn kind_of_stamp(&self, py: Python<'_>) -> Option<&str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.stamp(py)?.kind.as_deref()
+    }
+
+    /// What a line says of it.
+    fn line<'a>(
+        &'a self,
+        py: Python<'a>,
+        sender: Option<&'a str>,
+        previous: Option<&Self>,
+        text: &'a str,
+    ) -> Line<'a> {
+        let meaning = self.meaning(py);
+        let stamp = meaning.stamp.as_ref();
+        let stamped = stamp.map(|stamp| stamp.from.as_str());
+        Line {
+            at: self.at(),
+            previous: previous.map(Self::at),
+            topic: meaning.topic.as_deref(),
+            sender: sender.or(stamped),
+            color_of: stamped,
+            action: stamp.is_some_and(Stamp::is_action),
+            text,
+        }
+    }
+
+    fn html(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: Timestamps,
+        previous: Option<&Self>,
+    ) -> String {
+        let payload = self.payload(py);
+        // Of a huge payload only what is shown is decoded.
+        let text = if payload.len() <= html::SHOWN_BYTES {
+            self.lossy_text(py)
+        } else {
+            String::from_utf8_lossy(&payload[..html::SHOWN_BYTES])
+        };
+        let line = self.line(py, None, previous, &text);
+        html::render(&line, timestamps, color, payload.len())
+    }
 }
 
 /// A `received_at`, in seconds since 1970 UTC.
@@ -277,6 +338,17 @@ impl Message {
         bytes(py, payload)
     }
 
+    /// The payload's bytes, like `data`, where they are: a read-only memoryview, made without a copy.
+    ///
+    /// For large payloads: `numpy.frombuffer(message.view, dtype="float32")` costs the same whatever
+    /// the size. It keeps the message's memory as long as it lives.
+    #[getter]
+    fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
+        let message = slf.clone().unbind();
+        let payload = Bound::new(slf.py(), PayloadBuffer { message })?;
+        PyMemoryView::from(payload.as_any())
+    }
+
     /// The first frame as it came: what pyzmq's `recv` would have given.
     #[getter]
     fn raw(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
@@ -332,6 +404,22 @@ impl Message {
         Some(nanoseconds / 1e9)
     }
 
+    /// What kind of message its stamp says it is; None for an ordinary one.
+    ///
+    /// "come", "here" and "go" are a `Chat`'s presence, without text, which `Subscriber.listen`
+    /// leaves out; "action" is what somebody does ("waves"). Others may come to be.
+    #[getter]
+    fn kind(&self, py: Python<'_>) -> Option<Text<&str>> {
+        self.kind_of_stamp(py).map(Text)
+    }
+
+    /// The IP address that it came from, which is a relay's where there is one. Known of what a
+    /// `Chat` received over TCP; None elsewhere.
+    #[getter]
+    fn address(&self) -> Option<Text<&str>> {
+        self.address.as_deref().map(Text)
+    }
+
     /// The payload parsed as JSON.
     ///
     /// Returns:
@@ -348,18 +436,45 @@ impl Message {
         })
     }
 
-    /// What `json` and `unpack_array` advise where the payload may begin with a topic; otherwise None.
-    #[pyo3(name = "_unsplit_advice")]
-    fn unsplit_advice(&self, py: Python<'_>) -> Option<String> {
-        if self.topic(py).is_some() || self.framing == Framing::Raw {
-            return None;
-        }
-        let (topic, _) = topic::split(self.payload(py))?;
-        let topic = objects::text(py, topic).ok()?.repr().ok()?;
-        Some(format!(
-            "the message has no topic, but it may start with topic {topic}: subscribe with \
-             topics=[{topic}], or create the Subscriber with split_topics=True"
-        ))
+    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline at its end.
+    ///
+    /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
+    /// escaped, so that nobody drives your terminal or forges a second line.
+    ///
+    /// Args:
+    ///     color: Whether to add ANSI colours; a topic or a name has the same colour everywhere.
+    ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
+    ///         `previous`), or "none".
+    ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
+    ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
+    ///         the stamp's, whose colour it has in any case.
+    ///     width: The columns of a terminal: longer lines are wrapped at words, and indented under
+    ///         the text; None leaves the line in one piece.
+    ///
+    /// Returns:
+    ///     The line.
+    ///
+    /// Raises:
+    ///     ValueError: If `timestamps` is none of the four.
+    #[pyo3(signature = (*, color = false, timestamps = "time", previous = None, sender = None, width = None))]
+    fn render(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: &str,
+        previous: Option<&Bound<'_, Self>>,
+        sender: Option<&str>,
+        width: Option<usize>,
+    ) -> PyResult<Text<String>> {
+        let timestamps = Timestamps::parse(timestamps)?;
+        // The text, escaped, in the line, and wrapped.
+        objects::check_memory(self.payload(py).len().saturating_mul(4))?;
+        let text = self.lossy_text(py);
+        let line = self.line(py, sender, previous.map(Bound::get), &text);
+        Ok(Text(match width {
+            Some(width) => line::render_wrapped(&line, timestamps, color, width),
+            None => line::render(&line, timestamps, color),
+        }))
     }
 
     fn __str__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
@@ -406,6 +521,109 @@ impl Message {
             self.topic(py).map(Text),
         );
         (restore, arguments).into_pyobject(py)
+    }
+
+    /// How a notebook shows it: one line, as `render` has it, in HTML.
+    fn _repr_html_(&self, py: Python<'_>) -> Text<String> {
+        Text(html::block(&[self.html(py, true, Timestamps::Time, None)]))
+    }
+
+    /// How IPython shows it as text: its `repr`, in which a long text is cut.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        let py = slf.py();
+        let payload = slf.get().payload(py);
+        let shown = if payload.len() <= 4 * PRETTY_CHARS {
+            slf.repr()?.to_string()
+        } else {
+            let topic = slf.get().meaning(py).topic.as_deref();
+            let topic = topic.map_or(String::new(), |topic| {
+                format!("topic='{}' ", sanitize(topic))
+            });
+            let head = String::from_utf8_lossy(&payload[..4 * PRETTY_CHARS]);
+            let head: String = head.chars().take(PRETTY_CHARS).collect();
+            let bytes = payload.len();
+            format!(
+                "<Message {topic}text='{}…' ({bytes} bytes in all)>",
+                sanitize(&head)
+            )
+        };
+        p.call_method1(intern!(py, "text"), (shown,))?;
+        Ok(())
+    }
+
+    /// `render` as a line of HTML, which belongs into `_html_block`.
+    #[pyo3(signature = (*, color, timestamps, previous))]
+    fn _html_line(
+        &self,
+        py: Python<'_>,
+        color: bool,
+        timestamps: &str,
+        previous: Option<&Bound<'_, Self>>,
+    ) -> PyResult<Text<String>> {
+        let timestamps = Timestamps::parse(timestamps)?;
+        Ok(Text(self.html(
+            py,
+            color,
+            timestamps,
+            previous.map(Bound::get),
+        )))
+    }
+
+    /// Whether it is a chat's presence, which no listener shows.
+    #[getter]
+    fn _presence(&self, py: Python<'_>) -> bool {
+        let kind = self.kind_of_stamp(py);
+        kind.is_some() && stamp::is_presence(kind, !self.payload(py).is_empty())
+    }
+
+    /// What `json` and `unpack_array` advise where the payload may begin with a topic; otherwise None.
+    #[pyo3(name = "_unsplit_advice")]
+    fn unsplit_advice(&self, py: Python<'_>) -> Option<String> {
+        if self.topic(py).is_some() || self.framing == Framing::Raw {
+            return None;
+        }
+        let (topic, _) = topic::split(self.payload(py))?;
+        let topic = objects::text(py, topic).ok()?.repr().ok()?;
+        Some(format!(
+            "the message has no topic, but it may start with topic {topic}: subscribe with \
+             topics=[{topic}], or create the Subscriber with split_topics=True"
+        ))
+    }
+}
+
+/// What a memoryview looks at. Apart from `Message`, which is no buffer itself: `send(message)` would
+/// take it for one, and leave its topic behind.
+#[pyclass(frozen, name = "_Payload", module = "zmqchat_rs")]
+pub(crate) struct PayloadBuffer {
+    message: Py<Message>,
+}
+
+#[pymethods]
+impl PayloadBuffer {
+    /// Python's buffer protocol can only be spoken in its own terms; this is all of it that is here.
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        buffer: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let payload = slf.get().message.get().payload(slf.py());
+        let length = ffi::Py_ssize_t::try_from(payload.len())?;
+        let read_only = 1;
+        // SAFETY: Python hands over a buffer to fill in, which then holds this object, and with it the
+        // message whose bytes these are. They are read only.
+        let done = unsafe {
+            let start = payload.as_ptr().cast_mut().cast();
+            ffi::PyBuffer_FillInfo(buffer, slf.as_ptr(), start, length, read_only, flags)
+        };
+        if done == -1 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        Ok(())
     }
 }
 
@@ -469,4 +687,10 @@ fn restore(
     Err(PyValueError::new_err(format!(
         "the message does not have the topic {quoted}: {remedy}"
     )))
+}
+
+/// Lines of HTML as one element that may stand anywhere.
+#[pyfunction]
+pub(crate) fn _html_block(lines: Vec<String>) -> String {
+    html::block(&lines)
 }

@@ -1,0 +1,394 @@
+//! `Transcript`: messages into a file.
+
+use crate::py::convert::args::{self, Whole};
+use crate::py::error::import;
+use crate::py::message::Message;
+use crate::py::runtime::detach::detached_io;
+use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
+use crate::py::transcript::reader::read_transcript;
+use crate::transcript::{self, Format, Place, Sync};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyCapsule, PyList, PyTuple};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much of a list is written at a time.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// A log of messages: a file that is only ever appended to, one line a message.
+///
+/// Whatever a message holds, it is one line of printable text, and `read_transcript` gives back an
+/// equal message: all frames, the sender's name, number and times, to the nanosecond, and bytes that
+/// are no UTF-8. "text" is for people:
+///
+///     2026-01-31T12:03:11.000042+01:00 room1 alice#42: Hello\nworld
+///
+/// that is the time of receiving, the topic, the sender with the message's number, and the text,
+/// in which a backslash is `\\`, and what does not show is `\n`, `\t`, `\r`, `\u202e`, or `\xNN` for
+/// one byte. What else it takes to have the message back follows after tabs, such as
+/// `id=9f3c` and `sent=…`. "jsonl" is one JSON object a line, with the keys of `zmqchat sub --json`
+/// and some more; `data_base64` holds bytes that are no text.
+///
+/// Any number of processes may write to the same file; lines do not mix. Where one is killed in the
+/// middle of a line, the next to write moves what there is of it to `PATH.torn`, and says so in the
+/// log and in `repaired`. When the disk is full, or the file cannot be made anew because its folder
+/// is gone, a call raises ZmqChatError; what was written before is whole, and later calls try again.
+/// A forked child may go on using it. Any threads may share it. Leaving its `with` block closes it.
+///
+/// Args:
+///     path: The file; it is made where there is none, and else appended to.
+///     format: "text" or "jsonl".
+///     sync: What a written message survives. "os": the death of the process; the system has it when
+///         `write` returns. "disk": also a power cut, 0.1 s later; it is saved in the background, many
+///         messages at a time. "line": also a power cut, at once; each call waits for the disk.
+///     max_bytes: A file that would grow beyond this becomes `PATH.1`, what was that `PATH.2`, and so
+///         on; None sets no limit. Others that write to the file follow.
+///     keep: How many of those are kept; older ones are deleted.
+///
+/// Raises:
+///     ZmqChatError: If the file cannot be opened; the text names it.
+///     ValueError: If an argument is none of these, or the file is not a transcript.
+#[pyclass(frozen, weakref, module = "zmqchat_rs")]
+pub(crate) struct Transcript {
+    core: Arc<transcript::Transcript>,
+    /// What Python's end calls, until it is closed.
+    at_exit: Option<Py<PyCFunction>>,
+}
+
+impl Transcript {
+    /// Where the messages are.
+    pub(crate) fn file(&self) -> &Path {
+        self.core.path()
+    }
+
+    /// How lines are written.
+    pub(crate) fn line_format(&self) -> Format {
+        self.core.format()
+    }
+
+    /// For whoever writes without the interpreter.
+    pub(crate) fn core(&self) -> &Arc<transcript::Transcript> {
+        &self.core
+    }
+
+    /// Writes whole lines.
+    pub(crate) fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
+        let outcome = detached_io(py, |checkpoint| self.core.append(lines, checkpoint));
+        self.report(py)?;
+        outcome
+    }
+
+    /// Says once what was repaired.
+    fn report(&self, py: Python<'_>) -> PyResult<()> {
+        let count = self.core.take_news();
+        if count == 0 {
+            return Ok(());
+        }
+        let path = self.core.path().display();
+        warn(
+            py,
+            &format!(
+                "the last line of '{path}' was not whole, as its writer was killed; its {count} bytes \
+                 are in '{path}.torn' now"
+            ),
+        )
+    }
+}
+
+impl Drop for Transcript {
+    /// Dropping takes a lock.
+    fn drop(&mut self) {
+        let core = &self.core;
+        let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
+    }
+}
+
+#[pymethods]
+impl Transcript {
+    #[new]
+    #[pyo3(
+        signature = (path, *, format = "text", sync = "os", max_bytes = None, keep = Whole(5)),
+        text_signature = "(path, *, format='text', sync='os', max_bytes=None, keep=5)"
+    )]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        format: &str,
+        sync: &str,
+        max_bytes: Option<Whole>,
+        keep: Whole,
+    ) -> PyResult<Self> {
+        let max_bytes = max_bytes
+            .map(|most| args::count("max_bytes", most, 1))
+            .transpose()?;
+        let keep = args::count("keep", keep, 1)?;
+        let format = Format::parse(format)?;
+        let place = Place {
+            path,
+            sync: Sync::parse(sync)?,
+            max_bytes: max_bytes.map(|most| most as u64),
+            keep: u32::try_from(keep).unwrap_or(u32::MAX),
+        };
+        let core = detached_io(py, |checkpoint| {
+            transcript::Transcript::open(place, format, checkpoint).map(Arc::new)
+        })?;
+        let at_exit = match core.sync() {
+            Sync::Disk => Some(save_at_exit(py, &core)?),
+            _ => None,
+        };
+        let this = Self { core, at_exit };
+        this.report(py)?;
+        Ok(this)
+    }
+
+    /// Writes one message.
+    ///
+    /// Args:
+    ///     message: The message.
+    ///
+    /// Raises:
+    ///     ZmqChatError: If the disk is full, or the system refuses otherwise; the text names the file.
+    ///     ClosedError: If the transcript is closed.
+    fn write(&self, py: Python<'_>, message: &Bound<'_, Message>) -> PyResult<()> {
+        let mut line = Vec::new();
+        self.core
+            .format()
+            .push_line(&mut line, &message.get().record(py));
+        self.append(py, &line)
+    }
+
+    /// Writes several messages, in order; much faster than one by one.
+    ///
+    /// Args:
+    ///     messages: A list or any other iterable of messages. A generator's are written as they
+    ///         come.
+    ///
+    /// Returns:
+    ///     How many were written.
+    ///
+    /// Raises:
+    ///     ZmqChatError: As in `write`; `count` tells how many are there. Each of these is whole.
+    ///     TypeError: If an item is not a Message; those before it were written.
+    ///     ClosedError: If the transcript is closed.
+    fn write_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let at_hand = messages.is_instance_of::<PyList>() || messages.is_instance_of::<PyTuple>();
+        let batch = if at_hand { BATCH_BYTES } else { 1 };
+        let mut lines = Vec::new();
+        let mut count = 0;
+        for item in messages.try_iter()? {
+            let message = item.and_then(|item| {
+                item.cast_into::<Message>().map_err(|error| {
+                    PyTypeError::new_err(format!("messages are of the class Message: {error}"))
+                })
+            });
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => {
+                    self.append(py, &lines)?;
+                    return Err(error);
+                }
+            };
+            let format = self.core.format();
+            format.push_line(&mut lines, &message.get().record(py));
+            count += 1;
+            if lines.len() >= batch {
+                self.append(py, &lines)?;
+                lines.clear();
+            }
+        }
+        self.append(py, &lines)?;
+        Ok(count)
+    }
+
+    /// Returns when all that was written survives a power cut, whatever `sync` says.
+    ///
+    /// Raises:
+    ///     ZmqChatError: If the disk refuses.
+    ///     ClosedError: If the transcript is closed.
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        detached_io(py, |_| self.core.flush())
+    }
+
+    /// Closes the file; what "disk" has not saved yet is saved first. Closing twice changes nothing.
+    ///
+    /// Raises:
+    ///     ZmqChatError: If the disk refuses; the file is closed nevertheless.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let outcome = detached_io(py, |_| self.core.close());
+        if let Some(save) = &self.at_exit {
+            import(py, intern!(py, "atexit"))?.call_method1(intern!(py, "unregister"), (save,))?;
+        }
+        outcome
+    }
+
+    /// The messages in the file, whoever wrote them, as a pandas DataFrame; see
+    /// `MessageTable.to_pandas`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: If pandas is not installed; the text says what to install.
+    ///     ZmqChatError: If the file cannot be read; the text names it.
+    #[pyo3(signature = (*, json = false))]
+    fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        data_frame(slf.as_any(), "to_pandas", json)
+    }
+
+    /// The messages in the file, whoever wrote them, as a Polars DataFrame; see
+    /// `MessageTable.to_polars`.
+    ///
+    /// Args:
+    ///     json: Whether JSON payloads become columns; see `MessageTable`.
+    ///
+    /// Returns:
+    ///     The DataFrame.
+    ///
+    /// Raises:
+    ///     ImportError: If Polars is not installed; the text says what to install.
+    ///     ZmqChatError: If the file cannot be read; the text names it.
+    #[pyo3(signature = (*, json = false))]
+    fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
+        data_frame(slf.as_any(), "to_polars", json)
+    }
+
+    /// The messages in the file for a library that reads Arrow; see `MessageTable`.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        slf: &Bound<'py, Self>,
+        requested_schema: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema;
+        let path = slf.get().file().to_owned();
+        read_transcript(slf.py(), path, false, false, None)?.to_arrow(slf.py())
+    }
+
+    /// Whether it was closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.core.is_closed()
+    }
+
+    /// The file, as an absolute path.
+    #[getter]
+    fn path(&self) -> OsString {
+        self.core.path().as_os_str().to_owned()
+    }
+
+    /// How lines are written: "text" or "jsonl".
+    #[getter]
+    fn format(&self) -> &'static str {
+        self.core.format().as_str()
+    }
+
+    /// What a written message survives: "os", "line" or "disk".
+    #[getter]
+    fn sync(&self) -> &'static str {
+        self.core.sync().as_str()
+    }
+
+    /// How many messages this object has written, in this process.
+    #[getter]
+    fn count(&self) -> u64 {
+        self.core.count()
+    }
+
+    /// How many bytes those take in the file.
+    #[getter]
+    fn bytes(&self) -> u64 {
+        self.core.bytes()
+    }
+
+    /// How many bytes of torn lines it has moved to `PATH.torn`: what was left of a line in the middle
+    /// of which its writer was killed.
+    #[getter]
+    fn repaired(&self) -> u64 {
+        self.core.repaired()
+    }
+
+    /// The transcript itself; leaving the `with` block closes it.
+    fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        slf.get().core.check_open()?;
+        Ok(slf)
+    }
+
+    /// Closes it.
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc, traceback);
+        self.close(py)
+    }
+
+    /// How a notebook shows it: where it is, and the last messages of the file.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        shown(slf, "transcript_html")
+    }
+
+    /// The same as text.
+    fn _repr_pretty_(
+        slf: &Bound<'_, Self>,
+        p: &Bound<'_, PyAny>,
+        cycle: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = cycle;
+        pretty_transcript(slf, p)
+    }
+
+    fn __repr__(&self) -> String {
+        let path = self.core.path().display();
+        let closed = if self.core.is_closed() { " closed" } else { "" };
+        format!(
+            "<Transcript '{path}' {}{closed}>",
+            self.core.format().as_str()
+        )
+    }
+}
+
+/// Has Python save at its end what the background has not saved yet.
+fn save_at_exit(py: Python<'_>, core: &Arc<transcript::Transcript>) -> PyResult<Py<PyCFunction>> {
+    let core = Arc::downgrade(core);
+    let save = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
+        if let Some(core) = core.upgrade() {
+            arguments.py().detach(|| core.save_at_exit());
+        }
+        Ok(())
+    })?;
+    let atexit = import(py, intern!(py, "atexit"))?;
+    atexit.call_method1(intern!(py, "register"), (&save,))?;
+    Ok(save.unbind())
+}
+
+/// The line that a transcript would hold for a message.
+///
+/// Args:
+///     message: The message.
+///     format: "text" or "jsonl".
+///
+/// Returns:
+///     The line, without the line break.
+///
+/// Raises:
+///     ValueError: If the format is none of these.
+#[pyfunction]
+#[pyo3(signature = (message, *, format = "text"))]
+pub(crate) fn transcript_line(
+    py: Python<'_>,
+    message: &Bound<'_, Message>,
+    format: &str,
+) -> PyResult<String> {
+    let mut line = Vec::new();
+    Format::parse(format)?.push_line(&mut line, &message.get().record(py));
+    line.pop();
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
