@@ -42,7 +42,7 @@ class Line:
         self._all_at_once = kind == "change"
         self._waiting: OrderedDict[asyncio.Future[bool], Timer] = OrderedDict()
         self.watched = weakref.ref(watched)
-        self.watch = watched._watch(self, messages=kind == "message")  # noqa: SLF001
+        self.watch = watched._on_ready(self, messages=kind == "message")  # noqa: SLF001
 
     def __bool__(self) -> bool:
         return bool(self._waiting)

@@ -71,7 +71,7 @@ def _run() -> None:
                 deliver(callback, **details)
             except BaseException:  # noqa: BLE001 - `sys.exit` in a callback, too
                 # One callback's failure must not end the thread for all others.
-                if _core._ending():  # noqa: SLF001
+                if _core._is_shutting_down():  # noqa: SLF001
                     return
                 _log_failure()
     finally:
@@ -79,7 +79,7 @@ def _run() -> None:
         with _starting:
             if _threads.is_current(_reader):
                 _reader = None
-        _core._stop_reading()  # noqa: SLF001
+        _core._event_reader_stopped()  # noqa: SLF001
 
 
 def _log_failure() -> None:

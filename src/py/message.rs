@@ -576,7 +576,7 @@ impl Message {
 
     /// Whether it is a chat's presence, which no listener shows.
     #[getter]
-    fn _presence(&self, py: Python<'_>) -> bool {
+    fn _is_presence(&self, py: Python<'_>) -> bool {
         let kind = self.kind_of_stamp(py);
         kind.is_some() && stamp::is_presence(kind, !self.payload(py).is_empty())
     }

@@ -35,9 +35,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stats::SubscriberStats>()?;
     error::add_to(module)?;
     runtime::events::prepare();
-    module.add_function(wrap_pyfunction!(runtime::events::_ending, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        runtime::events::_is_shutting_down,
+        module
+    )?)?;
     module.add_function(wrap_pyfunction!(runtime::events::_next_event, module)?)?;
-    module.add_function(wrap_pyfunction!(runtime::events::_stop_reading, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        runtime::events::_event_reader_stopped,
+        module
+    )?)?;
     module.add_function(wrap_pyfunction!(functions::parse_address, module)?)?;
     module.add_function(wrap_pyfunction!(functions::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(functions::local_addresses, module)?)?;

@@ -18,7 +18,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from zmqchat_rs import _threads
-from zmqchat_rs._core import ClosedError, Message, Publisher, Subscriber, ZmqChatError, _ending
+from zmqchat_rs._core import (
+    ClosedError,
+    Message,
+    Publisher,
+    Subscriber,
+    ZmqChatError,
+    _is_shutting_down,
+)
 from zmqchat_rs._threads import start_thread
 from zmqchat_rs._validation import seconds
 
@@ -104,7 +111,7 @@ class Engine:
         try:
             self.subscriber = Subscriber(hear, topics=[room], on_event=on_event)
             # Others may come to us, and be heard only once somebody connects to them.
-            self.subscriber._may_be_alone()  # noqa: SLF001
+            self.subscriber._suppress_idle_warning()  # noqa: SLF001
         except BaseException:
             self.publisher.close(linger=0)
             raise
@@ -262,7 +269,7 @@ class Engine:
             if message.instance not in self._own:
                 self._own.add(message.instance)
                 # What a relay did not send back is no loss of ours.
-                self.subscriber._pass_over(message.instance)  # noqa: SLF001
+                self.subscriber._ignore_sender(message.instance)  # noqa: SLF001
         elif self.relayed:
             self._echoes.append((monotonic() + _ECHO, frame))
         return message
@@ -302,7 +309,7 @@ class Engine:
             if message.topic not in self._rooms or self._is_own(message, now):
                 return
             notice = self.members.heard(message, now)
-            ordinary = not message._presence  # noqa: SLF001
+            ordinary = not message._is_presence  # noqa: SLF001
             if not ordinary and message.kind == "come":
                 self._nudge()
             if ordinary:
@@ -346,7 +353,7 @@ class Engine:
             callback(what)
         except BaseException:
             # One failure must not end the chat. At the end of the program it is no news.
-            if not _ending():
+            if not _is_shutting_down():
                 logging.getLogger("zmqchat_rs").exception("a callback of a chat failed")
 
     # ---- the thread that says that we are here

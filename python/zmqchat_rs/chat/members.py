@@ -142,7 +142,7 @@ class Members:
             What is to be told of it; None for nothing.
         """
         room, instance = message.topic or "", message.instance
-        kind = message.kind if message._presence else None  # noqa: SLF001
+        kind = message.kind if message._is_presence else None  # noqa: SLF001
         name = message.sender or _name_of(message)
         key = (instance is not None, instance or name, room)
         known = self._entries.get(key)

@@ -82,7 +82,7 @@ class DeliveryCheck:
             first = (topic or "").encode()
         else:
             first = data if topic is None else b"%s:%s" % (topic.encode(), data)
-        return self._publisher._receivers(first) > 0  # noqa: SLF001
+        return self._publisher._receiver_count(first) > 0  # noqa: SLF001
 
     def _notice(self, topic: str | None) -> str:
         subscribed = self._publisher.topics

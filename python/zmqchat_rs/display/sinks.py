@@ -98,7 +98,7 @@ class Sink:
             message = subscriber._next(timeout=0)  # noqa: SLF001
             if message is None:
                 return 0
-            if not message._presence:  # noqa: SLF001
+            if not message._is_presence:  # noqa: SLF001
                 self.show(message)
                 return 1
 
@@ -133,7 +133,7 @@ class Lines(Sink):
         self, subscriber: Subscriber, most: int, stream: TextIO, *, log: Transcript | None
     ) -> tuple[int, ZmqChatError | None]:
         """Print what is waiting, with one write, and log it; give how many, and the log's error."""
-        count, last, error = subscriber._show(  # noqa: SLF001
+        count, last, error = subscriber._write_lines(  # noqa: SLF001
             stream,
             most=most,
             color=self._colored,
@@ -257,7 +257,7 @@ def deliver(
             if message is None:
                 return
             shown = 1
-            if not message._presence:  # noqa: SLF001
+            if not message._is_presence:  # noqa: SLF001
                 sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += shown

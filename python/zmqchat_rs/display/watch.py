@@ -270,7 +270,7 @@ class Watch:
         except TimeoutError:
             return []
         # What a chat says of itself is for chats.
-        return [message for message in taken if not message._presence]  # noqa: SLF001
+        return [message for message in taken if not message._is_presence]  # noqa: SLF001
 
     def _log_all(self, messages: list[Message]) -> None:
         if self._log is None:

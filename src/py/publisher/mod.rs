@@ -486,7 +486,7 @@ impl Publisher {
     }
 
     /// How many peers receive a message with this first frame, for `zmqchat pub`.
-    fn _receivers(&self, py: Python<'_>, first_frame: &[u8]) -> PyResult<usize> {
+    fn _receiver_count(&self, py: Python<'_>, first_frame: &[u8]) -> PyResult<usize> {
         Ok(py.detach(|| self.sender.core.receivers(first_frame))?)
     }
 
@@ -620,7 +620,7 @@ impl Publisher {
 
     /// For `_loops`: what tells a line when to look again.
     #[pyo3(signature = (line, *, messages))]
-    fn _watch(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+    fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let _ = messages;
         let wake = waiter::waker(line)?;
         Ok(Readiness::new(line.py().detach(|| {

@@ -89,13 +89,13 @@ fn subscription<'py>(py: Python<'py>, subscription: &Subscription) -> PyResult<B
 
 /// Whether the program is ending.
 #[pyfunction]
-pub(crate) fn _ending() -> bool {
+pub(crate) fn _is_shutting_down() -> bool {
     ended()
 }
 
 /// Says that the reading thread is gone: the next event starts another one.
 #[pyfunction]
-pub(crate) fn _stop_reading() {
+pub(crate) fn _event_reader_stopped() {
     event_queue::unread();
 }
 

@@ -716,7 +716,7 @@ impl Subscriber {
 
     /// For `_loops`: what tells a line when to look again.
     #[pyo3(signature = (line, *, messages))]
-    fn _watch(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+    fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let interest = if messages {
             Interest::Message
         } else {
@@ -730,12 +730,12 @@ impl Subscriber {
     }
 
     /// That it is connected to nobody is no news, for `chat`.
-    fn _may_be_alone(&self, py: Python<'_>) -> PyResult<()> {
+    fn _suppress_idle_warning(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| self.receiver.core.suppress_idle_warning())?)
     }
 
     /// Counts no loss of this instance, for `chat`: its own, which a relay sends back.
-    fn _pass_over(&self, py: Python<'_>, instance: String) -> PyResult<()> {
+    fn _ignore_sender(&self, py: Python<'_>, instance: String) -> PyResult<()> {
         Ok(py.detach(|| self.receiver.core.ignore_sender(instance))?)
     }
 
@@ -775,7 +775,7 @@ impl Subscriber {
     /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
     #[pyo3(signature = (stream, *, most, color, timestamps, width, previous, log))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
-    fn _show(
+    fn _write_lines(
         &self,
         stream: &Bound<'_, PyAny>,
         most: usize,

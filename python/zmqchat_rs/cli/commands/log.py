@@ -145,7 +145,7 @@ def _present(reader: TranscriptReader) -> Iterator[Message]:
 
 
 def _is_asked_for(message: Message, arguments: Namespace) -> bool:
-    if message._presence:  # noqa: SLF001
+    if message._is_presence:  # noqa: SLF001
         return False  # of a chat, in what a relay kept
     if arguments.sender and message.sender not in arguments.sender:
         return False

@@ -185,7 +185,7 @@ def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
     began, elapsed, before = monotonic(), 0.0, None
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
-            if message._presence:  # noqa: SLF001
+            if message._is_presence:  # noqa: SLF001
                 continue  # of a chat, in what a relay kept
             now = message.received_at
             # Where the sender's clock was set back, there is no pause.
