@@ -26,7 +26,9 @@ pub use crate::net::connection::bind::connectable;
 pub use crate::net::connection::{interfaces, state as peers};
 pub use crate::net::publisher::Publisher;
 pub use crate::net::relay::Relay;
-pub use crate::net::runtime::process::{about_to_wait, ended, shut_down, Waiting};
+pub use crate::net::runtime::process::{
+    begin_detached_wait, ended, events, shut_down, DetachedWait,
+};
 pub use crate::net::runtime::reactor::{Interest, ReadinessCallback};
 pub use crate::net::runtime::{event_queue, notebook_cell};
 pub use crate::net::subscriber::timeout_cause::Waiter;

@@ -78,7 +78,7 @@ impl Wakeup {
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn descriptor(&self) -> Option<zmq_sys::RawFd> {
+    pub(crate) fn descriptor(&self) -> Option<std::os::windows::io::RawSocket> {
         None
     }
 }

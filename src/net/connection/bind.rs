@@ -5,7 +5,6 @@ use crate::net::connection::interfaces::{self, Kind};
 use crate::net::connection::ipc::{self, Obstacle};
 use crate::net::runtime::{event_queue, notebook_cell, process};
 use crate::net::socket::open_socket::{self, OpenSocket};
-use crate::net::socket::shared_socket;
 use crate::net::zmq::ffi::{self, uninterrupted, Attach, Errno};
 use crate::net::zmq::monitor::MonitorEvent;
 use crate::net::zmq::options;
@@ -64,14 +63,14 @@ fn bind(live: &mut OpenSocket, text: &str, checkpoint: Checkpoint<'_>) -> Result
         }
         let mut attach = || uninterrupted(|| ffi::attach(&mut live.socket, Attach::Bind, &address));
         match &endpoint {
-            Endpoint::Inproc(name) => Ok(process.names().bind(name, attach)?),
+            Endpoint::Inproc(name) => Ok(process.inproc.bind(name, attach)?),
             _ => Ok(attach()?),
         }
     };
     let mut outcome = attach(live);
     if let Some(origin) = notebook_cell::current() {
         while outcome.as_ref().is_err_and(Obstacle::is_in_use)
-            && shared_socket::evict_superseded(process, &address, &origin)
+            && process.registry.evict_superseded(&address, &origin)
         {
             outcome = attach(live);
         }
@@ -91,7 +90,7 @@ fn bind(live: &mut OpenSocket, text: &str, checkpoint: Checkpoint<'_>) -> Result
     }
     if matches!(endpoint, Endpoint::Inproc(_)) {
         // Those who wait for the name connect now, so that what is sent next reaches them.
-        process.look_here();
+        process.maintain_all();
         live.run_commands();
     }
     Ok(())
@@ -105,7 +104,7 @@ fn warn_of_loopback(live: &OpenSocket, name: &str, endpoint: &Endpoint) {
     };
     if host.is_loopback() && !endpoint::is_localhost(name) {
         let address = bound.trim_start_matches("tcp://");
-        live.tell(event_queue::Kind::Loopback(name.to_owned()), address);
+        live.tell(event_queue::EventKind::Loopback(name.to_owned()), address);
     }
 }
 
@@ -306,7 +305,7 @@ fn why_refused(live: &OpenSocket, errno: Errno, endpoint: &Endpoint, address: &s
             first = own.unwrap_or_default(),
         ),
         libc::EADDRINUSE => {
-            let holder = shared_socket::holder_of(process::process(), address)
+            let holder = process::process().registry.holder_of(address)
                 .unwrap_or_else(|| "another program".into());
             match endpoint {
                 Endpoint::Tcp { port, .. } => format!(

@@ -2,7 +2,7 @@
 
 use crate::net::connection::bind;
 use crate::net::connection::disconnect_reason::{self, DisconnectWitness};
-use crate::net::runtime::event_queue::{Event, Kind, SilenceCause};
+use crate::net::runtime::event_queue::{Event, EventKind, SilenceCause};
 use crate::net::runtime::process;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::zmq::descriptor_limit;
@@ -172,8 +172,8 @@ fn typed(remote: &str) -> &str {
 }
 
 impl OpenSocket {
-    pub(crate) fn tell(&self, kind: Kind, address: &str) {
-        process::process().events().push(Event {
+    pub(crate) fn tell(&self, kind: EventKind, address: &str) {
+        process::events().push(Event {
             owner: self.number,
             side: self.side,
             kind,
@@ -183,7 +183,7 @@ impl OpenSocket {
     }
 
     /// Tells who asked for it.
-    pub(crate) fn tell_if_asked(&self, kind: Kind, address: &str) {
+    pub(crate) fn tell_if_asked(&self, kind: EventKind, address: &str) {
         if self.peers.tell_all {
             self.tell(kind, address);
         }
@@ -237,7 +237,7 @@ impl OpenSocket {
                         ..
                     }) => {
                         self.peers.interruptions += 1;
-                        self.tell_if_asked(Kind::Disconnected, &address);
+                        self.tell_if_asked(EventKind::Disconnected, &address);
                         if witness.is_some_and(|witness| witness.saw_a_cut()) {
                             self.cut_off(&address);
                         }
@@ -269,7 +269,7 @@ impl OpenSocket {
     /// have read the report for which it would wake.
     fn attempt_if_due(&self, place: usize) {
         if self.links[place].awaits_attempt() {
-            process::process().look();
+            process::process().wake_maintenance();
         }
     }
 
@@ -303,7 +303,7 @@ impl OpenSocket {
         }
         reported.insert(host.to_owned(), Instant::now());
         let publishes = self.publishes;
-        self.tell(Kind::HandshakeFailed { publishes, why }, address);
+        self.tell(EventKind::HandshakeFailed { publishes, why }, address);
     }
 
     fn ready(&mut self, remote: &str) {
@@ -344,15 +344,15 @@ impl OpenSocket {
         if link.mark_disconnected() {
             let address = link.peer.address.clone();
             self.peers.interruptions += 1;
-            self.tell_if_asked(Kind::Disconnected, &address);
+            self.tell_if_asked(EventKind::Disconnected, &address);
         }
     }
 
     fn tell_connected(&self, address: &str, missed: bool) {
         if missed {
-            self.tell(Kind::Connected, address);
+            self.tell(EventKind::Connected, address);
         } else {
-            self.tell_if_asked(Kind::Connected, address);
+            self.tell_if_asked(EventKind::Connected, address);
         }
     }
 
@@ -432,7 +432,7 @@ impl OpenSocket {
         }
         let publishes = self.publishes;
         for (awaited, address) in silent {
-            self.tell(Kind::Silent { publishes, awaited }, &address);
+            self.tell(EventKind::Silent { publishes, awaited }, &address);
         }
     }
 
@@ -443,7 +443,7 @@ impl OpenSocket {
             self.peers.no_room = Some(Instant::now());
             let bound = self.bound.iter();
             let reachable: Vec<String> = bound.flat_map(|bound| bind::reachable(bound)).collect();
-            self.tell(Kind::NoRoom, &reachable.join(", "));
+            self.tell(EventKind::NoRoom, &reachable.join(", "));
         }
     }
 
@@ -469,7 +469,7 @@ impl OpenSocket {
             );
             self.peers.refuse(ip, refusal);
         }
-        self.tell(Kind::CutOff(reason), &address);
+        self.tell(EventKind::CutOff(reason), &address);
         true
     }
 
@@ -486,6 +486,6 @@ impl OpenSocket {
 
     /// Says that a peer broke a rule.
     pub(crate) fn cut_off(&self, address: &str) {
-        self.tell(Kind::CutOff(String::new()), address);
+        self.tell(EventKind::CutOff(String::new()), address);
     }
 }

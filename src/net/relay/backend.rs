@@ -8,7 +8,7 @@
 
 use crate::net::connection::disconnect_reason;
 use crate::net::relay::last_value_cache::{Frames, LastValueCache};
-use crate::net::runtime::event_queue::Kind;
+use crate::net::runtime::event_queue::EventKind;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscription::prefilter::TopicPrefilter;
@@ -115,7 +115,7 @@ impl Backend {
 
     fn warn(&mut self, live: &OpenSocket, quiet: Duration) {
         if self.untold > 0 && self.told.is_none_or(|told| told.elapsed() >= quiet) {
-            live.tell(Kind::Overflow(self.untold), "");
+            live.tell(EventKind::Overflow(self.untold), "");
             self.untold = 0;
             self.told = Some(Instant::now());
         }

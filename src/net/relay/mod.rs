@@ -25,6 +25,8 @@ use crate::net::publisher::OnFull;
 use crate::net::relay::forwarder::Forwarder;
 use crate::net::relay::frontend::Frontend;
 use crate::net::relay::setup::{check_apart, check_no_loop, open_backend, open_frontend, start};
+use crate::net::runtime::event_queue::{Event, EventKind};
+use crate::net::runtime::process;
 use crate::net::socket::connections;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::subscription::table::counted;
@@ -81,6 +83,17 @@ pub struct Config {
     pub capture: Option<Arc<dyn Capture>>,
     /// The number to tell all events under (see `events`); `None` tells only what the log wants.
     pub tell: Option<u64>,
+}
+
+/// Reports that the messages of a relay cannot be logged.
+pub fn report_not_logged(owner: u64, why: String) {
+    process::events().push(Event {
+        owner,
+        side: "",
+        kind: EventKind::NotLogged(why),
+        address: String::new(),
+        at_ns: unix_ns(),
+    });
 }
 
 /// What a relay has done so far.

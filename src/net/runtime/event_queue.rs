@@ -1,125 +1,129 @@
-//! What the program may want to hear of its connections, queued for whoever tells it.
+//! Events of connections and messages, queued for the program that handles them.
 //!
-//! Invariant: pushing never blocks and the queue has an end, whatever becomes of the reader: the
-//! oldest events make room, which is told once.
+//! Invariant: a push never blocks, and the queue is bounded even without a reader. When it is full,
+//! the oldest event is dropped, which is reported once.
 
-use crate::net::runtime::process;
 use crate::util::sync::lock;
 use crate::util::thread;
-use crate::util::time::unix_ns;
 use crate::wire::subscription::Subscription;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// How many events wait for a reader that is slow.
-const MOST: usize = 10_000;
+/// How many events are queued at most.
+const CAPACITY: usize = 10_000;
 
-/// Whom somebody waits for in vain.
+/// How often a reader checks whether the process is ending.
+const READER_SLICE: Duration = Duration::from_millis(500);
+
+/// Why no peer is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SilenceCause {
-    /// Whoever is at the address that a connection was asked for.
+    /// The peer at the requested address has not answered.
     Link,
-    /// Whoever may connect to the addresses that it listens at.
+    /// No peer has connected to the bound addresses.
     Anybody,
-    /// It neither connects nor listens.
+    /// The object is neither bound nor connected to an address.
     Nobody,
-    /// Any peer that connects; the connection of the named one ended during its handshake.
+    /// No peer is connected; the named peer disconnected during its handshake.
     Refused,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// Messages can flow to or from this address.
+pub enum EventKind {
+    /// A connection to or from this address was established.
     Connected,
-    /// They no longer can; connections asked for are tried again.
+    /// A connection ended. Requested connections are retried.
     Disconnected,
-    /// Somebody waited for 3 s and nobody was at this address.
+    /// No peer has been connected for 3 s although the object needs one.
     Silent {
-        /// Whether it is a publisher that waits for subscribers.
+        /// Whether the object is a publisher that waits for subscribers.
         publishes: bool,
-        /// For whom it waits.
+        /// Why no peer is connected.
         awaited: SilenceCause,
     },
-    /// Peers are turned away, or soon will be: this process has hardly any descriptor left.
+    /// Peers are rejected, or will be soon: the process has almost no file descriptors left.
     NoRoom,
     /// A peer connected, and its handshake failed.
     HandshakeFailed {
-        /// Whether this side is a publisher's.
+        /// Whether the object is a publisher.
         publishes: bool,
-        /// "version" (an old one, or another socket type), "mechanism" or "protocol".
+        /// "version" (ZMTP 2 or older, or an unsuitable socket type), "mechanism" or "protocol".
         why: &'static str,
     },
-    /// It is bound to the loopback address that this name leads to: only this host connects.
+    /// This host name resolved to a loopback address, which was bound: only this host can connect.
     Loopback(String),
-    /// The connection was ended; the text says why, and is empty where libzmq did so for a breach of
-    /// the protocol.
+    /// The connection was cut off, for the reason in the text. The text is empty if libzmq cut the
+    /// connection off because the peer violated the protocol.
     CutOff(String),
-    /// A peer subscribed to messages that begin with this.
+    /// A peer subscribed.
     Subscribed(Subscription),
     /// A peer's subscription ended.
     Unsubscribed(Subscription),
-    /// Messages are missing, by their sequence numbers.
+    /// Messages are missing, according to their sequence numbers.
     Lost {
         /// How many.
         count: u64,
         /// Whether a connection of the subscriber ended in between.
         interrupted: bool,
     },
-    /// A relay's subscriber is too slow: its queue ran full so many times, each time with loss.
+    /// A relay's subscriber is too slow: its queue was full this many times, each time with loss.
     Overflow(u64),
-    /// What a relay passes on cannot be logged; the text says why.
+    /// A relay cannot log its messages, for the reason in the text.
     NotLogged(String),
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The number of the object that it happened to.
+    /// The number of the object that reports the event.
     pub owner: u64,
-    /// Which side of a relay: "frontend" or "backend"; empty for all else.
+    /// The side of a relay, "frontend" or "backend"; empty for other objects.
     pub side: &'static str,
     /// What happened.
-    pub kind: Kind,
-    /// The peer, as a person would type it; empty where none is known.
+    pub kind: EventKind,
+    /// The peer, as a person would type it; empty if it is unknown.
     pub address: String,
     /// When, in Unix nanoseconds.
     pub at_ns: i64,
 }
 
-/// The queue of one process.
+/// The events of one process.
 #[derive(Default)]
-pub(crate) struct Events {
+pub struct EventQueue {
     queue: Mutex<VecDeque<Event>>,
     arrived: Condvar,
-    read: AtomicBool,
-    /// Some were dropped; that was told.
+    has_reader: AtomicBool,
+    /// Events were dropped.
     dropped: AtomicBool,
-    told: AtomicBool,
+    /// The drop was reported.
+    drop_reported: AtomicBool,
+    ended: AtomicBool,
 }
 
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
-
-/// A number for an object, which no other one of the process has.
-#[must_use]
-pub fn number() -> u64 {
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Called, in a thread of its own, when there is an event and no reader yet.
+/// Starts a reader.
 static STARTER: OnceLock<fn()> = OnceLock::new();
 
-/// Registers how a reader is started.
-pub fn on_first_event(starter: fn()) {
+/// Sets the function that starts a reader. It runs in a new thread when an event is pushed while
+/// there is no reader.
+pub fn set_reader_starter(starter: fn()) {
     let _ = STARTER.set(starter);
 }
 
-impl Events {
-    pub(crate) fn push(&self, event: Event) {
+/// A number that no other object of this process has.
+#[must_use]
+pub fn next_object_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl EventQueue {
+    /// Adds an event, and starts a reader if there is none.
+    pub fn push(&self, event: Event) {
         let mut queue = lock(&self.queue);
-        if queue.len() >= MOST {
+        if queue.len() >= CAPACITY {
             queue.pop_front();
             self.dropped.store(true, Ordering::Relaxed);
         }
@@ -127,62 +131,48 @@ impl Events {
         drop(queue);
         self.arrived.notify_one();
         if let Some(starter) = STARTER.get() {
-            if !self.read.swap(true, Ordering::AcqRel) {
-                let started = thread::spawn("zmqchat-events", starter);
-                if started.is_err() {
-                    self.read.store(false, Ordering::Release);
-                }
+            if !self.has_reader.swap(true, Ordering::AcqRel)
+                && thread::spawn("zmqchat-events", starter).is_err()
+            {
+                self.has_reader.store(false, Ordering::Release);
             }
         }
     }
 
+    /// Waits for the next event; `None` when the process ends.
+    #[must_use]
+    pub fn next(&self) -> Option<Event> {
+        self.has_reader.store(true, Ordering::Release);
+        let mut queue = lock(&self.queue);
+        while !self.ended.load(Ordering::Acquire) {
+            if let Some(event) = queue.pop_front() {
+                return Some(event);
+            }
+            let (returned, _) = self
+                .arrived
+                .wait_timeout(queue, READER_SLICE)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = returned;
+        }
+        None
+    }
+
+    /// Notes that the reader has ended: the next event starts another one.
+    pub fn reader_ended(&self) {
+        self.has_reader.store(false, Ordering::Release);
+    }
+
+    /// Whether events were dropped because the reader was too slow; true only once.
+    #[must_use]
+    pub fn take_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed) && !self.drop_reported.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends the readers.
     pub(crate) fn end(&self) {
-        // Not between a reader's look and its wait.
+        self.ended.store(true, Ordering::Release);
+        // Not between a reader's check and its wait.
         drop(lock(&self.queue));
         self.arrived.notify_all();
     }
-}
-
-/// Tells what became of the log of what a relay passes on.
-pub fn tell_not_logged(owner: u64, why: String) {
-    process::process().events().push(Event {
-        owner,
-        side: "",
-        kind: Kind::NotLogged(why),
-        address: String::new(),
-        at_ns: unix_ns(),
-    });
-}
-
-/// The next event, waiting for one; `None` when the process ends.
-#[must_use]
-pub fn next() -> Option<Event> {
-    let process = process::process();
-    let events = process.events();
-    events.read.store(true, Ordering::Release);
-    let mut queue = lock(&events.queue);
-    while !process.ended() {
-        if let Some(event) = queue.pop_front() {
-            return Some(event);
-        }
-        let (back, _) = events
-            .arrived
-            .wait_timeout(queue, Duration::from_millis(500))
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        queue = back;
-    }
-    None
-}
-
-/// The reader is gone: the next event starts another one.
-pub fn unread() {
-    let events = process::process().events();
-    events.read.store(false, Ordering::Release);
-}
-
-/// Whether events were dropped because nobody read them in time; true once.
-#[must_use]
-pub fn dropped() -> bool {
-    let events = process::process().events();
-    events.dropped.load(Ordering::Relaxed) && !events.told.swap(true, Ordering::Relaxed)
 }

@@ -1,17 +1,13 @@
-//! Names within the process: who is bound to them, and the links that follow.
+//! The `inproc://` names of the process and the sockets that are bound to them.
 //!
-//! libzmq joins a socket to a name once. It does not join it to the name's next owner, says nothing
-//! when an owner goes, and cannot close a socket that waits for one. So a link is connected when its
-//! name has an owner, and again when it has a new one.
+//! libzmq connects a socket to an `inproc://` name once. It does not connect the socket again when
+//! another socket binds the name, does not report that the bound socket was closed, and cannot close
+//! a socket that waits for a name to be bound. So our connections to a name are made when the name
+//! is bound, and made again when it is bound anew.
 //!
-//! Invariant: sockets bind to these names, leave them and connect to them under one lock, the
-//! innermost: nobody connects to a name without an owner.
+//! Invariant: sockets bind these names, unbind them and connect to them under one lock, and no other
+//! lock is taken while it is held. No socket connects to a name that is not bound.
 
-use crate::error::Result;
-use crate::net::connection::bind;
-use crate::net::runtime::process;
-use crate::net::socket::connections;
-use crate::net::socket::open_socket::OpenSocket;
 use crate::net::zmq::ffi::Errno;
 use crate::util::sync::lock;
 use std::collections::HashMap;
@@ -21,81 +17,41 @@ use std::sync::Mutex;
 /// The names that sockets of this process are bound to, each with the number of its binding.
 #[derive(Default)]
 pub(crate) struct InprocRegistry {
-    bound: Mutex<HashMap<String, u64>>,
+    bindings: Mutex<HashMap<String, u64>>,
     changes: AtomicU64,
 }
 
 impl InprocRegistry {
-    /// Runs `bind`, and notes the name when it succeeds.
+    /// Runs `bind`, and registers the name if it succeeds.
     pub(crate) fn bind(
         &self,
         name: &str,
-        bind: impl FnOnce() -> std::result::Result<(), Errno>,
-    ) -> std::result::Result<(), Errno> {
-        let mut bound = lock(&self.bound);
+        bind: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut bindings = lock(&self.bindings);
         bind()?;
         let number = self.changes.fetch_add(1, Ordering::AcqRel) + 1;
-        bound.insert(name.to_owned(), number);
+        bindings.insert(name.to_owned(), number);
         Ok(())
     }
 
-    /// Runs `unbind`, and forgets the name.
-    pub(crate) fn leave(&self, name: &str, unbind: impl FnOnce()) {
-        let mut bound = lock(&self.bound);
+    /// Runs `unbind`, and removes the name.
+    pub(crate) fn unbind(&self, name: &str, unbind: impl FnOnce()) {
+        let mut bindings = lock(&self.bindings);
         unbind();
-        bound.remove(name);
+        bindings.remove(name);
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
-}
 
-/// Lets every link to a name follow the changes since the last look. Says whether one did.
-pub(crate) fn follow(live: &mut OpenSocket) -> bool {
-    let names = process::process().names();
-    let latest = names.changes.load(Ordering::Acquire);
-    if live.followed == latest {
-        return false;
+    /// A number that grows with each change.
+    #[inline]
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
-    live.followed = latest;
-    let mut followed = false;
-    for place in 0..live.links.len() {
-        if let Some(name) = live.links[place].inproc() {
-            match follow_one(live, place, &name) {
-                Ok(changed) => followed |= changed,
-                // Tries again at the next look.
-                Err(_) => live.followed = u64::MAX,
-            }
-        }
-    }
-    followed
-}
 
-/// Lets one link follow. Says whether anything changed.
-pub(crate) fn follow_one(live: &mut OpenSocket, place: usize, name: &str) -> Result<bool> {
-    let bound = lock(&process::process().names().bound);
-    let owner = bound.get(name).copied();
-    if live.links[place].binding == owner {
-        return Ok(false);
+    /// Runs `connect` with the number of the name's binding, which cannot change meanwhile.
+    pub(crate) fn with_binding<T>(&self, name: &str, connect: impl FnOnce(Option<u64>) -> T) -> T {
+        let bindings = lock(&self.bindings);
+        connect(bindings.get(name).copied())
     }
-    let mark_disconnected = live.links[place].binding.take().is_some();
-    if mark_disconnected {
-        // It is gone already, with its owner.
-        let _ = connections::detach(live, place);
-    }
-    let endpoint = live.links[place].wanted().clone();
-    let outcome = match owner {
-        Some(_) => bind::connect(live, &endpoint, false),
-        None => Ok(()),
-    };
-    drop(bound);
-    if mark_disconnected {
-        live.mark_disconnected(place);
-    }
-    outcome?;
-    if owner.is_some() {
-        let link = &mut live.links[place];
-        link.connected = Some(endpoint);
-        link.binding = owner;
-        live.mark_connected(place);
-    }
-    Ok(true)
 }

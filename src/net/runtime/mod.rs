@@ -6,3 +6,4 @@ pub(crate) mod maintenance;
 pub mod notebook_cell;
 pub(crate) mod process;
 pub(crate) mod reactor;
+pub(crate) mod registry;

@@ -1,26 +1,26 @@
-//! Which cell of a notebook an object is made in, so that running the cell again can replace it.
+//! The notebook cell in which an object is created. Running the cell again replaces the object.
 //!
-//! A cell that is run again makes its objects anew while the old ones still stand: their variables
-//! are bound to the new ones only when those are made, and `Out` and `_` hold on to more. A listener
-//! from an earlier run of the same cell therefore gives way; any other keeps its address.
+//! A cell that runs again creates its objects while those of the earlier run are still open: the
+//! variables change only after the new objects exist, and `Out` and `_` keep references. So a bound
+//! object of an earlier run of the same cell is closed. All other objects keep their addresses.
 //!
-//! It is told to the thread that makes the object, not to each constructor on the way down.
+//! The cell is stored per thread, so that constructors need not pass it on.
 
 use std::cell::RefCell;
 
 /// One run of one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellRun {
-    /// The cell: the same in each of its runs, and no other's.
+    /// Identifies the cell.
     pub cell: String,
-    /// The run: another one each time.
+    /// Identifies the run.
     pub run: String,
 }
 
 impl CellRun {
-    /// Whether this is an earlier run of the same cell: what is left of it may be replaced.
-    pub(crate) fn gives_way_to(&self, other: &Self) -> bool {
-        self.cell == other.cell && self.run != other.run
+    /// Whether `newer` is another run of the same cell, which replaces the objects of this one.
+    pub(crate) fn is_superseded_by(&self, newer: &Self) -> bool {
+        self.cell == newer.cell && self.run != newer.run
     }
 }
 
@@ -28,13 +28,13 @@ thread_local! {
     static CURRENT: RefCell<Option<CellRun>> = const { RefCell::new(None) };
 }
 
-/// While it lives, what this thread makes has that origin.
-#[must_use = "it holds as long as it lives"]
+/// Until it is dropped, objects that this thread creates belong to a cell run.
+#[must_use = "the scope ends when it is dropped"]
 pub struct CellScope(Option<CellRun>);
 
-/// What this thread makes from now on is made there.
-pub fn making(origin: Option<CellRun>) -> CellScope {
-    CellScope(CURRENT.with(|current| current.replace(origin)))
+/// Begins a scope for this cell run; `None` is no cell.
+pub fn enter(run: Option<CellRun>) -> CellScope {
+    CellScope(CURRENT.with(|current| current.replace(run)))
 }
 
 impl Drop for CellScope {
@@ -43,7 +43,7 @@ impl Drop for CellScope {
     }
 }
 
-/// The origin of what this thread makes now.
+/// The cell run to which an object belongs that this thread creates now.
 pub(crate) fn current() -> Option<CellRun> {
     CURRENT.with(|current| current.borrow().clone())
 }
@@ -53,26 +53,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_earlier_run_of_the_same_cell_gives_way() {
+    fn another_run_of_the_same_cell_supersedes() {
         let at = |cell: &str, run: &str| CellRun {
             cell: cell.into(),
             run: run.into(),
         };
-        assert!(at("a", "1").gives_way_to(&at("a", "2")));
-        assert!(!at("a", "1").gives_way_to(&at("a", "1")));
-        assert!(!at("a", "1").gives_way_to(&at("b", "2")));
+        assert!(at("a", "1").is_superseded_by(&at("a", "2")));
+        assert!(!at("a", "1").is_superseded_by(&at("a", "1")));
+        assert!(!at("a", "1").is_superseded_by(&at("b", "2")));
     }
 
     #[test]
-    fn an_origin_holds_for_its_block() {
+    fn scopes_nest() {
         let here = CellRun {
             cell: "c".into(),
             run: "1".into(),
         };
         assert_eq!(current(), None);
-        let outer = making(Some(here.clone()));
+        let outer = enter(Some(here.clone()));
         {
-            let _inner = making(None);
+            let _inner = enter(None);
             assert_eq!(current(), None);
         }
         assert_eq!(current(), Some(here));

@@ -1,241 +1,143 @@
-//! The one context of the process, and how it ends.
+//! What a process has once, and how it ends.
 //!
-//! Invariant: a context is used only in the process that made it. A forked child gets a context of
-//! its own on first use and leaves the inherited one, its sockets and its locks strictly alone.
+//! Invariant: a context is used only in the process that created it. A forked child creates another
+//! one on first use, and does not touch the inherited context, its sockets and its locks.
 
 use crate::error::{Error, Result};
-use crate::net::runtime::event_queue::Events;
+use crate::net::runtime::event_queue::EventQueue;
 use crate::net::runtime::inproc_registry::InprocRegistry;
 use crate::net::runtime::maintenance::Maintenance;
 use crate::net::runtime::reactor::Reactor;
-use crate::net::socket::shared_socket::Managed;
-use crate::net::zmq::descriptor_limit;
-use crate::net::zmq::ffi::{self, Errno};
+use crate::net::runtime::registry::{Managed, Registry};
+use crate::net::zmq::context::Context;
 use crate::net::zmq::monitor::Monitor;
 use crate::util::fork;
+use crate::util::per_process::PerProcess;
 use crate::util::sync::lock;
 use crate::util::thread;
-use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// Beyond the default of 1,023: each socket of ours brings two for its monitor.
-const MAX_SOCKETS: c_int = 65_535;
-
-/// What the end of the process may take beyond the longest linger.
+/// How long the end of the process may take beyond the longest linger.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// All that a process has once.
+/// What a process has once.
+#[derive(Default)]
 pub(crate) struct Process {
-    generation: u64,
-    /// Null before the first socket.
-    context: AtomicPtr<c_void>,
-    /// Held by whoever makes it.
-    starting: Mutex<()>,
-    housed: Mutex<Vec<Weak<dyn Managed>>>,
-    names: InprocRegistry,
-    housekeeping: Mutex<Option<Arc<Maintenance>>>,
-    watcher: Mutex<Option<Arc<Reactor>>>,
-    /// The monitors of closed sockets that may still report.
-    orphans: Mutex<Vec<Monitor>>,
-    /// Threads that are inside a wait, or between it and the interpreter.
-    waiting: AtomicUsize,
-    events: Events,
+    pub(crate) context: Context,
+    pub(crate) registry: Registry,
+    pub(crate) inproc: InprocRegistry,
+    pub(crate) events: EventQueue,
+    maintenance: Mutex<Option<Arc<Maintenance>>>,
+    reactor: Mutex<Option<Arc<Reactor>>>,
+    /// How many threads wait without the interpreter, or are about to take it again.
+    detached_waits: AtomicUsize,
     ended: AtomicBool,
-    /// The end waits for nobody any more.
-    departed: AtomicBool,
-    /// Until when sockets that were closed may still be sending.
-    lingering: Mutex<Option<Instant>>,
+    /// The end of the process no longer waits for these threads.
+    abandoned: AtomicBool,
+    /// Until when closed sockets may still be sending.
+    lingering_until: Mutex<Option<Instant>>,
 }
 
-static CURRENT: AtomicPtr<Process> = AtomicPtr::new(std::ptr::null_mut());
+static CURRENT: PerProcess<Process> = PerProcess::new();
 
-/// This process's room, made on first use.
+/// The state of this process, created on first use.
 pub(crate) fn process() -> &'static Process {
-    let current = CURRENT.load(Ordering::Acquire);
-    // SAFETY: it is null or was leaked below, so that it lives as long as the process. In a forked
-    // child it is a copy, of which only the generation is read.
-    if let Some(process) = unsafe { current.as_ref() } {
-        if process.generation == fork::generation() {
-            return process;
-        }
-    }
-    fork::watch();
-    let made = Box::into_raw(Box::new(Process {
-        generation: fork::generation(),
-        context: AtomicPtr::default(),
-        starting: Mutex::default(),
-        housed: Mutex::default(),
-        names: InprocRegistry::default(),
-        housekeeping: Mutex::default(),
-        watcher: Mutex::default(),
-        orphans: Mutex::default(),
-        waiting: AtomicUsize::new(0),
-        events: Events::default(),
-        ended: AtomicBool::new(false),
-        departed: AtomicBool::new(false),
-        lingering: Mutex::default(),
-    }));
-    match CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: leaked, see above.
-        Ok(_) => unsafe { &*made },
-        // Another thread was first. Ours stays behind: it has no threads yet, and costs little.
-        // SAFETY: whoever was first leaked it, too.
-        Err(first) => unsafe { &*first },
-    }
+    CURRENT.get_or_make(|| {
+        fork::watch();
+        Process::default()
+    })
+}
+
+/// The events of this process.
+#[must_use]
+pub fn events() -> &'static EventQueue {
+    &process().events
 }
 
 impl Process {
-    fn context(&self) -> *mut c_void {
-        self.context.load(Ordering::Acquire)
-    }
-
-    /// A new socket; the first one makes the context.
-    pub(crate) fn socket(&self, kind: zmq::SocketType) -> std::result::Result<zmq::Socket, Errno> {
-        if !self.context().is_null() {
-            return ffi::socket(self.context(), kind);
-        }
-        let _starting = lock(&self.starting);
-        if !self.context().is_null() {
-            return ffi::socket(self.context(), kind);
-        }
-        descriptor_limit::check_descriptors()?;
-        let _threads = descriptor_limit::Threads::reserve()?;
-        // SAFETY: makes a context or fails with null.
-        let context = unsafe { zmq_sys::zmq_ctx_new() };
-        if context.is_null() {
-            return Err(Errno::last());
-        }
-        #[allow(clippy::cast_possible_wrap)] // ZMQ_MAX_SOCKETS is 2
-        // SAFETY: a valid context that nobody else knows yet.
-        unsafe {
-            zmq_sys::zmq_ctx_set(context, zmq_sys::ZMQ_MAX_SOCKETS as c_int, MAX_SOCKETS)
-        };
-        let first = ffi::socket(context, kind);
-        if first.is_ok() {
-            self.context.store(context, Ordering::Release);
-        } else {
-            // SAFETY: a valid context without sockets that nobody else knows: it ends at once.
-            unsafe { zmq_sys::zmq_ctx_term(context) };
-        }
-        first
-    }
-
-    pub(crate) fn events(&self) -> &Events {
-        &self.events
-    }
-
-    pub(crate) fn ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Refuses once the process is ending.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.ended() {
+    /// Fails once the process is ending.
+    pub(crate) fn check_not_ended(&self) -> Result<()> {
+        if self.has_ended() {
             return Err(Error::Closed(
-                "the program is ending: no publisher or subscriber works any more".into(),
+                "the program is ending: publishers, subscribers and relays are closed".into(),
             ));
         }
         Ok(())
     }
 
-    /// Takes a new object into the care of the housekeeping thread, and starts that if need be.
-    pub(crate) fn register(&self, object: Weak<dyn Managed>) -> Result<()> {
-        let mut housed = lock(&self.housed);
-        if housed.len() == housed.capacity() {
-            housed.retain(|known| known.strong_count() > 0);
-        }
-        housed.push(object);
-        drop(housed);
-        let mut housekeeping = lock(&self.housekeeping);
-        if let Some(running) = &*housekeeping {
-            running.look();
+    /// Registers a new object for maintenance, and starts the maintenance thread if necessary.
+    pub(crate) fn register(&'static self, object: Weak<dyn Managed>) -> Result<()> {
+        self.registry.add(object);
+        let mut maintenance = lock(&self.maintenance);
+        if let Some(running) = &*maintenance {
+            running.wake();
         } else {
-            *housekeeping = Some(
-                Maintenance::start()
+            *maintenance = Some(
+                Maintenance::start(&self.registry)
                     .map_err(|error| Error::no_thread("for maintenance", &error))?,
             );
         }
         Ok(())
     }
 
-    /// The thread that waits for event loops, started on first use.
-    pub(crate) fn watcher(&self) -> Result<Arc<Reactor>> {
-        self.check()?;
-        let mut watcher = lock(&self.watcher);
-        if let Some(running) = &*watcher {
+    /// The reactor, started on first use.
+    pub(crate) fn reactor(&self) -> Result<Arc<Reactor>> {
+        self.check_not_ended()?;
+        let mut reactor = lock(&self.reactor);
+        if let Some(running) = &*reactor {
             return Ok(Arc::clone(running));
         }
-        Ok(Arc::clone(watcher.insert(Reactor::start()?)))
+        Ok(Arc::clone(reactor.insert(Reactor::start()?)))
     }
 
-    /// The objects that are alive.
-    pub(crate) fn housed(&self) -> Vec<Arc<dyn Managed>> {
-        lock(&self.housed)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect()
-    }
-
-    /// The names that sockets of this process are bound to.
-    pub(crate) fn names(&self) -> &InprocRegistry {
-        &self.names
-    }
-
-    /// Has the housekeeping thread look at all objects.
-    pub(crate) fn look(&self) {
-        if let Some(running) = &*lock(&self.housekeeping) {
-            running.look();
+    /// Has the maintenance thread maintain all objects.
+    pub(crate) fn wake_maintenance(&self) {
+        if let Some(running) = &*lock(&self.maintenance) {
+            running.wake();
         }
     }
 
-    /// Looks at all objects that are not in use, here and now; at the others soon.
-    pub(crate) fn look_here(&self) {
-        for object in self.housed() {
+    /// Maintains all objects that are not in use, in this thread. The maintenance thread maintains
+    /// the others soon.
+    pub(crate) fn maintain_all(&self) {
+        for object in self.registry.objects() {
             object.maintain();
         }
-        self.look();
+        self.wake_maintenance();
     }
 
-    /// Remembers that a socket closed now may be sending for that long.
-    pub(crate) fn lingers(&self, linger: Duration) {
+    /// Notes that a socket closed now may be sending for this long.
+    pub(crate) fn note_linger(&self, linger: Duration) {
         let until = Instant::now().checked_add(linger);
-        let mut lingering = lock(&self.lingering);
+        let mut lingering = lock(&self.lingering_until);
         *lingering = (*lingering).max(until);
     }
 
-    /// Leaves a closed socket's monitor to the housekeeping thread.
-    pub(crate) fn read_out(&self, monitor: Monitor) {
-        lock(&self.orphans).push(monitor);
-        self.look();
-    }
-
-    /// How many closed sockets may still report.
-    pub(crate) fn orphan_count(&self) -> usize {
-        lock(&self.orphans).len()
-    }
-
-    /// Reads what closed sockets report, and lets go of those that are gone; what to watch for the
-    /// others.
-    pub(crate) fn read_orphans(&self) -> Vec<zmq_sys::RawFd> {
-        let mut orphans = lock(&self.orphans);
-        orphans.retain_mut(|monitor| !monitor.read_out());
-        orphans.iter().map(Monitor::descriptor).collect()
+    /// Hands the monitor of a closed socket to the maintenance thread.
+    pub(crate) fn drain_until_stopped(&self, monitor: Monitor) {
+        self.registry.drain_until_stopped(monitor);
+        self.wake_maintenance();
     }
 }
 
-/// A thread that waits, from before it lets go of the interpreter until it has it again.
+/// A wait of a thread, from before it releases the interpreter until it holds the interpreter again.
 ///
-/// The end of the program lets go of all that wait, and gives them a moment to come back: whatever
-/// ends after us may join them. One that came back later still might find the interpreter gone, and
-/// be torn down inside our frames; it stays where it is, for the little while that the process lasts.
-pub struct Waiting(&'static Process);
+/// The end of the process wakes all threads that wait, and gives them a moment to return. A thread
+/// that returns later might find that the interpreter is finalized, which would unwind our frames.
+/// Such a thread is parked for the short rest of the process.
+pub struct DetachedWait(&'static Process);
 
-impl Waiting {
-    /// The wait is over. Does not return once the end waits for nobody any more.
-    pub fn over(&self) {
-        if self.0.departed.load(Ordering::SeqCst) {
+impl DetachedWait {
+    /// Marks the end of the wait. Does not return if the end of the process no longer waits for this
+    /// thread.
+    pub fn finish(&self) {
+        if self.0.abandoned.load(Ordering::SeqCst) {
             loop {
                 std::thread::park();
             }
@@ -243,80 +145,70 @@ impl Waiting {
     }
 }
 
-/// Announces a wait; refused once the process is ending.
-pub fn about_to_wait() -> Result<Waiting> {
+/// Begins a wait; fails if the process is ending.
+pub fn begin_detached_wait() -> Result<DetachedWait> {
     let process = process();
-    process.waiting.fetch_add(1, Ordering::SeqCst);
-    let waiting = Waiting(process);
-    process.check()?;
+    process.detached_waits.fetch_add(1, Ordering::SeqCst);
+    let waiting = DetachedWait(process);
+    process.check_not_ended()?;
     Ok(waiting)
 }
 
-impl Drop for Waiting {
+impl Drop for DetachedWait {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.detached_waits.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// Whether this process is ending.
 #[must_use]
 pub fn ended() -> bool {
-    let current = CURRENT.load(Ordering::Acquire);
-    // SAFETY: as in `process`.
-    unsafe { current.as_ref() }
-        .is_some_and(|process| process.generation == fork::generation() && process.ended())
+    CURRENT.get().is_some_and(Process::has_ended)
 }
 
-/// Closes whatever is open and ends the context, within the longest linger and half a second.
-/// Whatever is used afterwards says that it is closed. Must not be called with the interpreter
-/// held: threads that come back from a wait need it.
+/// Closes every open object and ends the context, within the longest linger and half a second.
+/// Objects that are used afterwards report that they are closed. Must not be called with the
+/// interpreter held: threads that return from a wait need it.
 pub fn shut_down() {
-    let current = CURRENT.load(Ordering::Acquire);
-    // SAFETY: as in `process`.
-    let Some(process) = (unsafe { current.as_ref() }) else {
+    let Some(process) = CURRENT.get() else {
         return;
     };
-    if process.generation != fork::generation() || process.ended.swap(true, Ordering::SeqCst) {
+    if process.ended.swap(true, Ordering::SeqCst) {
         return;
     }
     process.events.end();
-    for object in process.housed() {
-        object.end();
+    for object in process.registry.objects() {
+        object.close_at_exit();
     }
-    let housekeeping = lock(&process.housekeeping).take();
-    if let Some(housekeeping) = &housekeeping {
-        housekeeping.stop();
+    if let Some(maintenance) = &*lock(&process.maintenance) {
+        maintenance.stop();
     }
-    if let Some(watcher) = lock(&process.watcher).take() {
-        watcher.stop();
+    if let Some(reactor) = lock(&process.reactor).take() {
+        reactor.stop();
     }
-    // From now on no report blocks libzmq, so that their readers can go.
-    // SAFETY: a valid context, or null, which does nothing; the call only tells its sockets, and may
-    // come before `zmq_ctx_term`.
-    unsafe { zmq_sys::zmq_ctx_shutdown(process.context()) };
-    lock(&process.orphans).clear();
-    let patience = Instant::now() + GRACE;
-    while process.waiting.load(Ordering::SeqCst) > 0 && Instant::now() < patience {
+    // From now on libzmq does not block on reports, so their readers can be closed.
+    process.context.shut_down();
+    process.registry.drop_closing();
+    let deadline = Instant::now() + GRACE;
+    while process.detached_waits.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(1));
     }
-    process.departed.store(true, Ordering::SeqCst);
-    let until = lock(&process.lingering).unwrap_or_else(Instant::now) + GRACE;
+    process.abandoned.store(true, Ordering::SeqCst);
+    let until = lock(&process.lingering_until).unwrap_or_else(Instant::now) + GRACE;
     terminate(process, until);
 }
 
-/// Ends the context in a thread of its own, because libzmq knows no time-out for it.
+/// Ends the context in another thread, because libzmq has no timeout for that.
 fn terminate(process: &'static Process, until: Instant) {
     let (done, ended) = mpsc::channel::<()>();
-    let ending = thread::spawn("zmqchat-end", move || {
-        let context = process.context();
-        // SAFETY: a valid context, or null, ended only here, where `ended` admits one caller. No socket
-        // is made after `ended` was set, except by a thread that was already past the check;
-        // its calls report ETERM.
-        while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}
+    // No socket is opened any more, except by a thread that has already passed the check of `ended`.
+    // Its calls fail with ETERM.
+    let started = thread::spawn("zmqchat-end", move || {
+        process.context.terminate();
         drop(done);
     });
-    if ending.is_ok() {
-        // Ends when the sender is dropped, or when time is up.
+    if started.is_ok() {
+        // Returns when the sender is dropped, or at the timeout.
         let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }

@@ -63,7 +63,7 @@ impl<R: SocketHandler> SharedSocket<R> {
         };
         if place.alone {
             // It says so when this takes long, and may be asleep.
-            process::process().look();
+            process::process().wake_maintenance();
         }
         let mut ran_commands = true;
         let mut checked = Instant::now();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::net::connection::bind;
 use crate::net::connection::resolver::{judge, ResolveAction, Resolver};
 use crate::net::connection::state::{OutageTimer, Peer, State};
-use crate::net::runtime::inproc_registry;
+use crate::net::runtime::process;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
 use crate::net::zmq::options::RECONNECT;
@@ -224,13 +224,67 @@ pub(crate) fn connect<R: SocketHandler>(owner: &Arc<SharedSocket<R>>, text: &str
     let place = live.links.len();
     live.links.push(link);
     let outcome = match &wanted {
-        Endpoint::Inproc(name) => inproc_registry::follow_one(live, place, name).map(drop),
+        Endpoint::Inproc(name) => follow_one(live, place, name).map(drop),
         _ => attach(live, place, wanted),
     };
     if outcome.is_err() {
         live.links.truncate(place);
     }
     outcome
+}
+
+/// Lets every connection to an `inproc://` name follow the changes of the names since the last call.
+/// True if anything changed.
+pub(crate) fn follow(live: &mut OpenSocket) -> bool {
+    let latest = process::process().inproc.changes();
+    if live.followed == latest {
+        return false;
+    }
+    live.followed = latest;
+    let mut followed = false;
+    for place in 0..live.links.len() {
+        if let Some(name) = live.links[place].inproc() {
+            match follow_one(live, place, &name) {
+                Ok(changed) => followed |= changed,
+                // The next call tries again.
+                Err(_) => live.followed = u64::MAX,
+            }
+        }
+    }
+    followed
+}
+
+/// Lets one connection follow. True if anything changed.
+fn follow_one(live: &mut OpenSocket, place: usize, name: &str) -> Result<bool> {
+    let mut lost = false;
+    let outcome = process::process().inproc.with_binding(name, |binding| {
+        if live.links[place].binding == binding {
+            return Ok(None);
+        }
+        lost = live.links[place].binding.take().is_some();
+        if lost {
+            // It ended with the socket that was bound.
+            let _ = detach(live, place);
+        }
+        let endpoint = live.links[place].wanted().clone();
+        if binding.is_some() {
+            bind::connect(live, &endpoint, false)?;
+        }
+        Ok(Some((endpoint, binding)))
+    });
+    if lost {
+        live.mark_disconnected(place);
+    }
+    let Some((endpoint, binding)) = outcome? else {
+        return Ok(false);
+    };
+    if binding.is_some() {
+        let link = &mut live.links[place];
+        link.connected = Some(endpoint);
+        link.binding = binding;
+        live.mark_connected(place);
+    }
+    Ok(true)
 }
 
 /// Another link that shares the connection to `endpoint`.

@@ -2,5 +2,6 @@
 
 pub(crate) mod blocking;
 pub(crate) mod connections;
+pub(crate) mod nonblocking;
 pub(crate) mod open_socket;
 pub(crate) mod shared_socket;

@@ -4,10 +4,9 @@ use crate::error::{Error, Result};
 use crate::net::connection::bind;
 use crate::net::connection::ipc::SocketFile;
 use crate::net::connection::state::Peers;
-use crate::net::runtime::inproc_registry;
 use crate::net::runtime::notebook_cell::{self, CellRun};
 use crate::net::runtime::{event_queue, process};
-use crate::net::socket::connections::Link;
+use crate::net::socket::connections::{self, Link};
 use crate::net::zmq::ffi::{self, Errno};
 use crate::net::zmq::monitor::{Monitor, MonitorEvent};
 use crate::net::zmq::options::{self, SocketOptions};
@@ -58,12 +57,12 @@ pub(crate) struct OpenSocket {
 impl OpenSocket {
     pub(crate) fn open(kind: zmq::SocketType, common: &SocketOptions) -> Result<Self> {
         let process = process::process();
-        process.check()?;
+        process.check_not_ended()?;
         let open = || -> std::result::Result<Self, Errno> {
-            let mut socket = process.socket(kind)?;
+            let mut socket = process.context.socket(kind)?;
             options::apply(&mut socket, common)?;
             let descriptor = socket.get_fd()?;
-            let monitor = Monitor::start(process, &mut socket)?;
+            let monitor = Monitor::start(&process.context, &mut socket)?;
             Ok(Self {
                 monitor: Some(monitor),
                 socket,
@@ -74,7 +73,7 @@ impl OpenSocket {
                 links: Vec::new(),
                 followed: 0,
                 peers: Peers::new(common.tell.is_some()),
-                number: common.tell.unwrap_or_else(event_queue::number),
+                number: common.tell.unwrap_or_else(event_queue::next_object_number),
                 reconnect_max: common.connecting.reconnect_max,
                 publishes: kind == zmq::XPUB,
                 side: "",
@@ -138,7 +137,7 @@ impl OpenSocket {
 
     /// The next report of its connections.
     pub(crate) fn next_happening(&mut self) -> Option<MonitorEvent> {
-        if inproc_registry::follow(self) {
+        if connections::follow(self) {
             return Some(MonitorEvent::Other);
         }
         let happening = self.monitor.as_mut()?.next()?;
@@ -155,13 +154,13 @@ impl OpenSocket {
     pub(crate) fn close(mut self, linger: Duration, patience: Option<Duration>) {
         let process = process::process();
         let _ = self.socket.set_linger(options::milliseconds(linger));
-        process.lingers(linger);
+        process.note_linger(linger);
         for bound in &self.bound {
             if let Some(name) = bound.strip_prefix("inproc://") {
-                process.names().leave(name, || {
+                process.inproc.unbind(name, || {
                     let _ = ffi::attach(&mut self.socket, ffi::Attach::Unbind, bound);
                 });
-                process.look();
+                process.wake_maintenance();
             }
         }
         let Some(mut monitor) = self.monitor.take() else {
@@ -176,13 +175,13 @@ impl OpenSocket {
         drop(self);
         // Where nothing lingers, the rest is a matter of microseconds. Not to wait for it would let
         // a program that opens and closes in a loop run out of descriptors.
-        let crowded = process.orphan_count() > CROWD;
+        let crowded = process.registry.closing_count() > CROWD;
         let whole = linger.is_zero() || crowded;
         let patience = patience.or(crowded.then_some(CROWD_PATIENCE));
         let gone =
             patience.is_some_and(|patience| read_until(&mut monitor, listeners, whole, patience));
         if !gone {
-            process.read_out(monitor);
+            process.drain_until_stopped(monitor);
         }
     }
 }
@@ -231,7 +230,9 @@ fn retrying<T>(
 ) -> std::result::Result<T, Errno> {
     for _ in 0..10 {
         match open() {
-            Err(errno) if errno.0 == libc::EMFILE && process::process().orphan_count() > 0 => {
+            Err(errno)
+                if errno.0 == libc::EMFILE && process::process().registry.closing_count() > 0 =>
+            {
                 std::thread::sleep(CROWD_PATIENCE);
             }
             outcome => return outcome,

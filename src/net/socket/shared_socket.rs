@@ -6,9 +6,9 @@
 //! away from the others, and therefore wakes them.
 
 use crate::error::{Error, Result};
-use crate::net::runtime::maintenance::PollInterest;
 use crate::net::runtime::notebook_cell::CellRun;
-use crate::net::runtime::process::{self, Process};
+use crate::net::runtime::process;
+use crate::net::runtime::registry::{Managed, PollInterest};
 use crate::net::socket::connections;
 use crate::net::socket::open_socket::{self, OpenSocket};
 use crate::util::fork;
@@ -58,16 +58,6 @@ pub(crate) trait SocketHandler: Send + 'static {
 
     /// Tells what must be told before the close.
     fn on_close(&mut self, _live: &mut OpenSocket) {}
-}
-
-/// The process's view of any object: for the housekeeping thread, and for the end.
-pub(crate) trait Managed: Send + Sync {
-    fn maintain(&self) -> PollInterest;
-    fn end(&self);
-    /// How to call the object if it holds this endpoint.
-    fn holder_of(&self, endpoint: &str) -> Option<String>;
-    /// Closes the object if it holds this endpoint and was made in an earlier run of that cell.
-    fn close_if_superseded(&self, endpoint: &str, origin: &CellRun) -> bool;
 }
 
 pub(crate) struct Inner<R: SocketHandler> {
@@ -330,7 +320,7 @@ impl<R: SocketHandler> Managed for SharedSocket<R> {
         }
     }
 
-    fn end(&self) {
+    fn close_at_exit(&self) {
         self.shut(None, None);
     }
 
@@ -341,11 +331,11 @@ impl<R: SocketHandler> Managed for SharedSocket<R> {
             .map(|_| format!("another {} of this program", R::NAME))
     }
 
-    fn close_if_superseded(&self, endpoint: &str, origin: &CellRun) -> bool {
+    fn close_if_superseded(&self, endpoint: &str, run: &CellRun) -> bool {
         let gives_way = |live: &OpenSocket| {
             let made_in = live.origin.as_ref();
             live.holding(endpoint).is_some()
-                && made_in.is_some_and(|made_in| made_in.gives_way_to(origin))
+                && made_in.is_some_and(|made_in| made_in.is_superseded_by(run))
         };
         let found = lock(&self.slot).live.as_ref().is_some_and(gives_way);
         if found {
@@ -371,21 +361,4 @@ impl<R: SocketHandler> Drop for SharedSocket<R> {
             }
         }
     }
-}
-
-/// Closes an object that holds this endpoint and was made in an earlier run of that cell; false where
-/// there is none.
-pub(crate) fn evict_superseded(process: &Process, endpoint: &str, origin: &CellRun) -> bool {
-    let objects = process.housed();
-    objects
-        .iter()
-        .any(|object| object.close_if_superseded(endpoint, origin))
-}
-
-/// Which of our own objects holds this endpoint.
-pub(crate) fn holder_of(process: &Process, endpoint: &str) -> Option<String> {
-    process
-        .housed()
-        .iter()
-        .find_map(|object| object.holder_of(endpoint))
 }

@@ -5,7 +5,7 @@
 //! against its own list; what we hold already, and what it holds ready, is checked here.
 
 use crate::error::{Error, Result};
-use crate::net::runtime::event_queue::Kind;
+use crate::net::runtime::event_queue::EventKind;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscriber::loss::{Loss, LossTracker};
@@ -276,7 +276,7 @@ impl ReceiveQueue {
         for loss in self.sequences.warnings() {
             let Loss { sender, count, .. } = loss;
             let interrupted = live.peers.interruptions > loss.interruptions;
-            live.tell(Kind::Lost { count, interrupted }, &sender);
+            live.tell(EventKind::Lost { count, interrupted }, &sender);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The raw calls of libzmq, its frames, options and monitor.
 
+pub(crate) mod context;
 pub(crate) mod descriptor_limit;
 pub(crate) mod ffi;
 pub(crate) mod frame;

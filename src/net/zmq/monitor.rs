@@ -5,7 +5,7 @@
 //! monitor goes to the housekeeping thread. Reports are parsed here: the crate `zmq` panics on an
 //! event that it does not know.
 
-use crate::net::runtime::process;
+use crate::net::zmq::context::Context;
 use crate::net::zmq::ffi::{self, uninterrupted, Errno};
 use crate::net::zmq::frame::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,16 +70,13 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// Starts watching a socket that is neither bound nor connected yet.
-    pub(crate) fn start(
-        process: &process::Process,
-        watched: &mut zmq::Socket,
-    ) -> Result<Self, Errno> {
+    pub(crate) fn start(context: &Context, watched: &mut zmq::Socket) -> Result<Self, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let endpoint = format!(
             "inproc://zmqchat-monitor-{}",
             NUMBER.fetch_add(1, Ordering::Relaxed)
         );
-        let mut pair = process.socket(zmq::PAIR)?;
+        let mut pair = context.socket(zmq::PAIR)?;
         pair.set_rcvhwm(0)?;
         pair.set_linger(0)?;
         ffi::start_monitor(watched, &endpoint)?;
@@ -92,7 +89,7 @@ impl Monitor {
     }
 
     /// Reads on after the socket was closed; true when nothing follows.
-    pub(crate) fn read_out(&mut self) -> bool {
+    pub(crate) fn drain_until_stopped(&mut self) -> bool {
         while let Some(happening) = self.next() {
             if happening == MonitorEvent::Stopped {
                 return true;

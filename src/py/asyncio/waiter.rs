@@ -1,6 +1,6 @@
 //! A coroutine's place in a queue of the event loop: the native side of `_asyncio.py`.
 
-use crate::net::{about_to_wait, ReadinessCallback};
+use crate::net::{begin_detached_wait, ReadinessCallback};
 use crate::py::asyncio::operation::Operation;
 use crate::py::convert::objects;
 use crate::py::error::import;
@@ -36,7 +36,7 @@ pub(crate) fn waker(queue: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + 
         .unbind();
     Ok(Box::new(move || {
         // The end of the program waits until this is dropped.
-        let Ok(_waiting) = about_to_wait() else {
+        let Ok(_waiting) = begin_detached_wait() else {
             return;
         };
         Python::try_attach(|py| {

@@ -5,7 +5,7 @@
 //! moment later. Invariants: nobody waits for the interpreter while holding the list's lock; each
 //! process has a list of its own, because another thread may hold the lock when a process forks.
 
-use crate::net::{about_to_wait, fork_generation, SharedBytes, Waiting};
+use crate::net::{begin_detached_wait, fork_generation, DetachedWait, SharedBytes};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -104,7 +104,7 @@ impl Returned {
     /// anew each time takes a lock of the interpreter's, and CPython 3.11 waits for that forever in a
     /// child that was forked in such a moment.
     fn keep(&self) {
-        let Ok(mut waiting) = about_to_wait() else {
+        let Ok(mut waiting) = begin_detached_wait() else {
             return;
         };
         Python::try_attach(|py| loop {
@@ -118,12 +118,12 @@ impl Returned {
 
     /// The end of the program waits for whoever holds what this gives, and gives it to nobody later:
     /// after it there is no interpreter to come back to.
-    fn wait_for_any(&self) -> Waiting {
+    fn wait_for_any(&self) -> DetachedWait {
         loop {
             std::thread::park();
             std::thread::sleep(PATIENCE);
             if self.any.load(Ordering::Acquire) {
-                match about_to_wait() {
+                match begin_detached_wait() {
                     Ok(waiting) => return waiting,
                     Err(_) => loop {
                         std::thread::park();

@@ -1,8 +1,7 @@
 //! What `Relay` is made of: its arguments, and its capture.
 
 use crate::error::Result;
-use crate::net::relay::{Capture, Captured, Relay as Core};
-use crate::net::runtime::event_queue;
+use crate::net::relay::{report_not_logged, Capture, Captured, Relay as Core};
 use crate::py::error::import;
 use crate::py::runtime::detach::detached_io;
 use crate::py::transcript::writer::Transcript;
@@ -59,7 +58,7 @@ impl TranscriptCapture {
         };
         transcript.check_open()?;
         let recorder = BackgroundWriter::start(transcript, move |error| {
-            event_queue::tell_not_logged(owner, error.to_string());
+            report_not_logged(owner, error.to_string());
         })?;
         Ok(Self(recorder))
     }

@@ -163,7 +163,9 @@ impl Relay {
         let on_event = Callback::new(args::callback(py, on_event)?);
         let capture = capture
             .map(|capture| {
-                let owner = on_event.number().unwrap_or_else(event_queue::number);
+                let owner = on_event
+                    .number()
+                    .unwrap_or_else(event_queue::next_object_number);
                 TranscriptCapture::open(py, capture, owner).map(Arc::new)
             })
             .transpose()?;

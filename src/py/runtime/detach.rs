@@ -4,7 +4,7 @@
 //! trying.
 
 use crate::error::{Error, Result};
-use crate::net::{about_to_wait, fork_generation, Checkpoint};
+use crate::net::{begin_detached_wait, fork_generation, Checkpoint};
 use crate::transcript;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ pub(crate) fn detached<T: Send>(
     wait: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     // Dropped when this thread has the interpreter again.
-    let waiting = about_to_wait()?;
+    let waiting = begin_detached_wait()?;
     let handles_signals = is_main_thread(py)?;
     let mut raised = None;
     let outcome = py.detach(|| {
@@ -36,7 +36,7 @@ pub(crate) fn detached<T: Send>(
                 None => Err(Error::Closed("the interpreter is ending".into())),
             }
         });
-        waiting.over();
+        waiting.finish();
         outcome
     });
     drop(waiting);

@@ -3,8 +3,8 @@
 //! A thread of Python's own reads them (`_events.run`), so that neither libzmq nor our
 //! housekeeping ever waits for the interpreter.
 
-use crate::net::runtime::event_queue::{self, Kind, SilenceCause};
-use crate::net::{about_to_wait, ended, Subscription};
+use crate::net::runtime::event_queue::{self, EventKind, SilenceCause};
+use crate::net::{self, begin_detached_wait, ended, Subscription};
 use crate::py::convert::objects;
 use crate::py::error::import;
 use crate::py::runtime::detach::detached;
@@ -24,7 +24,7 @@ fn callbacks() -> std::sync::MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
 /// Called without the interpreter when there is an event and nobody reads.
 fn start_reader() {
     // The end of the program waits for whoever holds this.
-    let Ok(_waiting) = about_to_wait() else {
+    let Ok(_waiting) = begin_detached_wait() else {
         return;
     };
     // There is nobody to tell why it failed; the next event tries again.
@@ -34,12 +34,12 @@ fn start_reader() {
             .map(drop)
     });
     if !matches!(started, Some(Ok(()))) {
-        event_queue::unread();
+        net::events().reader_ended();
     }
 }
 
 pub(crate) fn prepare() {
-    event_queue::on_first_event(start_reader);
+    event_queue::set_reader_starter(start_reader);
 }
 
 /// An object's `on_event`, kept as long as this is: from before it is made until it is closed.
@@ -51,7 +51,7 @@ impl Callback {
     /// Registers it, if there is one.
     pub(crate) fn new(callback: Option<Py<PyAny>>) -> Self {
         let number = callback.map(|callback| {
-            let number = event_queue::number();
+            let number = event_queue::next_object_number();
             // Nothing of Python runs under the lock.
             let old = callbacks().insert(number, callback);
             drop(old);
@@ -96,21 +96,21 @@ pub(crate) fn _is_shutting_down() -> bool {
 /// Says that the reading thread is gone: the next event starts another one.
 #[pyfunction]
 pub(crate) fn _event_reader_stopped() {
-    event_queue::unread();
+    net::events().reader_ended();
 }
 
 /// The next event, as the arguments of `_events.deliver`; None when the program ends.
 #[pyfunction]
 pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
-    let Some(event) = detached(py, |_| Ok(event_queue::next()))? else {
+    let Some(event) = detached(py, |_| Ok(net::events().next()))? else {
         return Ok(None);
     };
     let details = objects::dict(py)?;
     details.set_item("address", &event.address)?;
     let kind = match &event.kind {
-        Kind::Connected => "connected",
-        Kind::Disconnected => "disconnected",
-        Kind::Silent { publishes, awaited } => {
+        EventKind::Connected => "connected",
+        EventKind::Disconnected => "disconnected",
+        EventKind::Silent { publishes, awaited } => {
             details.set_item("publishes", publishes)?;
             let awaited = match awaited {
                 SilenceCause::Link => "link",
@@ -121,38 +121,38 @@ pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
             details.set_item("awaited", awaited)?;
             "silent"
         }
-        Kind::NoRoom => "no room",
-        Kind::HandshakeFailed { publishes, why } => {
+        EventKind::NoRoom => "no room",
+        EventKind::HandshakeFailed { publishes, why } => {
             details.set_item("publishes", publishes)?;
             details.set_item("why", why)?;
             "handshake failed"
         }
-        Kind::Loopback(name) => {
+        EventKind::Loopback(name) => {
             details.set_item("why", name)?;
             "loopback"
         }
-        Kind::CutOff(why) => {
+        EventKind::CutOff(why) => {
             details.set_item("why", why)?;
             "cut off"
         }
-        Kind::Subscribed(what) => {
+        EventKind::Subscribed(what) => {
             details.set_item("subscription", subscription(py, what)?)?;
             "subscribed"
         }
-        Kind::Unsubscribed(what) => {
+        EventKind::Unsubscribed(what) => {
             details.set_item("subscription", subscription(py, what)?)?;
             "unsubscribed"
         }
-        Kind::Lost { count, interrupted } => {
+        EventKind::Lost { count, interrupted } => {
             details.set_item("count", count)?;
             details.set_item("interrupted", interrupted)?;
             "lost"
         }
-        Kind::Overflow(count) => {
+        EventKind::Overflow(count) => {
             details.set_item("count", count)?;
             "overflow"
         }
-        Kind::NotLogged(why) => {
+        EventKind::NotLogged(why) => {
             details.set_item("why", why)?;
             "not logged"
         }
@@ -160,7 +160,7 @@ pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
     if !event.side.is_empty() {
         details.set_item("side", event.side)?;
     }
-    if event_queue::dropped() {
+    if net::events().take_dropped() {
         details.set_item("dropped", true)?;
     }
     details.set_item("kind", kind)?;

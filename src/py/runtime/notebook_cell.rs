@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 /// What this thread makes, while the result lives, is the running cell's. Outside of IPython, and in
 /// threads that a cell starts, it is nobody's.
 pub(crate) fn making(py: Python<'_>) -> PyResult<CellScope> {
-    Ok(notebook_cell::making(current(py)?))
+    Ok(notebook_cell::enter(current(py)?))
 }
 
 /// Whether IPython is there at all; without it nothing more is looked at, or imported.

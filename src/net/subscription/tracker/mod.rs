@@ -5,7 +5,7 @@
 //! is left is read by the next call, or by the housekeeping thread soon (`is_behind`). A peer that
 //! sends too much, or subscribes to too much, is cut off.
 
-use crate::net::runtime::event_queue::Kind;
+use crate::net::runtime::event_queue::EventKind;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
@@ -220,12 +220,12 @@ impl SubscriptionTracker {
         match SubscriptionMessage::of(notice) {
             SubscriptionMessage::Subscribed(prefix) => {
                 if self.ledger.subscribed(source, prefix, hold) {
-                    tell(live, self.framing, source, prefix, Kind::Subscribed);
+                    tell(live, self.framing, source, prefix, EventKind::Subscribed);
                 }
             }
             SubscriptionMessage::Unsubscribed(prefix) => {
                 if self.ledger.unsubscribed(source, prefix, hold) {
-                    tell(live, self.framing, source, prefix, Kind::Unsubscribed);
+                    tell(live, self.framing, source, prefix, EventKind::Unsubscribed);
                 }
             }
             SubscriptionMessage::Other => {}
@@ -331,7 +331,7 @@ fn tell(
     framing: Framing,
     source: Option<Source>,
     prefix: &[u8],
-    kind: fn(Subscription) -> Kind,
+    kind: fn(Subscription) -> EventKind,
 ) {
     if let Some(address) = source.and_then(|source| live.address_of(source.descriptor)) {
         live.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
