@@ -16,7 +16,6 @@
 //! the rest is plain Rust.
 
 pub mod error;
-pub mod local_time;
 pub mod net;
 #[cfg(feature = "python")]
 mod py;

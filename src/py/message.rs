@@ -3,7 +3,6 @@
 //! Invariant: a message is frozen, so the bytes that a `view` shows never change or move; the view
 //! holds the message.
 
-use crate::local_time;
 use crate::net::RawMessage;
 use crate::py::convert::args::type_name;
 use crate::py::convert::frame_bytes::Body;
@@ -15,6 +14,7 @@ use crate::render::line::{self, Line, Timestamps};
 use crate::render::sanitize::sanitize;
 use crate::table::Builder;
 use crate::transcript::Record;
+use crate::util::local_time;
 use crate::wire::message::{interpret, Framing, ParsedMessage};
 use crate::wire::stamp::{self, Stamp};
 use crate::wire::{quote, topic};
@@ -170,8 +170,8 @@ impl Message {
         Record {
             frames: self.bytes(py),
             framing: self.framing,
-            meaning: self.meaning(py),
-            at_ns: self.at_ns,
+            parsed: self.meaning(py),
+            received_ns: self.at_ns,
         }
     }
 

@@ -1,10 +1,10 @@
 //! `Peer`, `PublisherStats`, `SubscriberStats`, `RelayStats`: what is known at one moment.
 
-use crate::local_time;
 use crate::net::connection::state;
 use crate::net::{publisher, relay, subscriber};
 use crate::py::convert::objects;
-use crate::transcript::background_writer::Progress;
+use crate::transcript::Progress;
+use crate::util::local_time;
 use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
 

@@ -1,10 +1,10 @@
 //! Many messages as lines, one after the other: the same as [`line::render`], with what repeats itself
 //! from line to line kept.
 
-use crate::local_time;
 use crate::render::line::{self, Line, Timestamps};
 use crate::render::sanitize::sanitize;
 use crate::render::wrap::{columns, wrap};
+use crate::util::local_time;
 use std::borrow::Cow;
 
 const NANOS: i64 = 1_000_000_000;

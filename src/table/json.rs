@@ -4,8 +4,8 @@
 //! many, stand in a column `json`. Read as Python's `json` reads: the last of two equal keys counts,
 //! `NaN` (here: nothing), `Infinity` and lone surrogates (here: U+FFFD) are let through.
 
-use crate::table::cells::Cells;
 use crate::table::column::{Column, Strings};
+use crate::table::json_column::{Cells, LossyString};
 use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -140,43 +140,6 @@ fn string(text: &str) -> usize {
         }
     }
     text.len()
-}
-
-/// A JSON string's text.
-pub(crate) fn unquoted(json: &str) -> Cow<'_, str> {
-    let inside = json.get(1..json.len() - 1).unwrap_or_default();
-    if !inside.contains('\\') {
-        return inside.into();
-    }
-    serde_json::from_str::<LossyString<'_>>(json)
-        .map_or_else(|_| inside.into(), |LossyString(words)| words)
-}
-
-/// A string, in which a lone surrogate becomes U+FFFD.
-struct LossyString<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for LossyString<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = LossyString<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(LossyString(String::from_utf8_lossy(bytes)))
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(LossyString(
-                    String::from_utf8_lossy(bytes).into_owned().into(),
-                ))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
 }
 
 /// The members of an object, in order.

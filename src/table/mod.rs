@@ -13,9 +13,9 @@
 
 pub mod arrow;
 mod builder;
-mod cells;
 mod column;
 mod json;
+mod json_column;
 
 pub use crate::table::builder::Builder;
 pub use crate::table::column::{Bits, Column, Strings, Table, Values};

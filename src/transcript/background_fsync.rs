@@ -1,28 +1,30 @@
-//! `fsync`, a little later, in the background: many lines share one.
+//! A thread that calls `fsync` in the background, once for several lines.
 //!
-//! Invariant: no write waits for it, and at most [`LATER`] after a line was written it is on its way
-//! to the disk. An error is kept until somebody asks.
+//! Invariant: no write waits for the disk. Saving a line starts at most [`SAVE_DELAY`] after the line
+//! was written. An error is kept until the next call returns it.
 
 use crate::error::{Error, Result};
-use crate::transcript::failed;
+use crate::transcript::path::io_error;
+use crate::util::sync::lock;
+use crate::util::thread;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a line may wait for others.
-const LATER: Duration = Duration::from_millis(100);
+/// How long the thread waits for further lines before it saves.
+const SAVE_DELAY: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct State {
-    /// What was written to since the last time.
-    dirty: Option<Arc<File>>,
-    busy: bool,
+    /// The file, if lines were written after the last save.
+    unsaved: Option<Arc<File>>,
+    saving: bool,
     closing: bool,
     error: Option<Error>,
 }
 
-/// The thread's other end.
+/// Controls the thread.
 pub(crate) struct BackgroundFsync {
     path: PathBuf,
     state: Mutex<State>,
@@ -30,7 +32,7 @@ pub(crate) struct BackgroundFsync {
 }
 
 impl BackgroundFsync {
-    /// Starts the thread, which ends after `close`.
+    /// Starts the thread. It ends after [`Self::close`] or [`Self::close_nowait`].
     pub(crate) fn start(path: PathBuf) -> Result<Arc<Self>> {
         let this = Arc::new(Self {
             path,
@@ -38,58 +40,52 @@ impl BackgroundFsync {
             changed: Condvar::new(),
         });
         let in_thread = Arc::clone(&this);
-        // No handle is kept: a forked child has it without the thread, and must not touch it.
-        std::thread::Builder::new()
-            .name("zmqchat-log".into())
-            .spawn(move || in_thread.run())
-            .map_err(|error| failed("start the thread that saves", &this.path, &error))?;
+        // No join handle is kept: in a forked child, the thread does not exist and must not be joined.
+        thread::spawn("zmqchat-log", move || in_thread.run())
+            .map_err(|error| io_error("start the thread that saves", &this.path, &error))?;
         Ok(this)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that there is something to save.
-    pub(crate) fn written(&self, file: &Arc<File>) {
-        let mut state = self.lock();
-        if state.dirty.is_none() {
-            state.dirty = Some(Arc::clone(file));
+    /// Requests that `file` is saved, at most [`SAVE_DELAY`] from now.
+    pub(crate) fn request(&self, file: &Arc<File>) {
+        let mut state = lock(&self.state);
+        if state.unsaved.is_none() {
+            state.unsaved = Some(Arc::clone(file));
             self.changed.notify_all();
         } else if !state
-            .dirty
+            .unsaved
             .as_ref()
             .is_some_and(|old| Arc::ptr_eq(old, file))
         {
-            // The one before was saved when it was left.
-            state.dirty = Some(Arc::clone(file));
+            // The file was rotated. The previous one was saved before that.
+            state.unsaved = Some(Arc::clone(file));
         }
     }
 
-    /// What went wrong since somebody last asked.
+    /// Returns the error of a save in the background, once.
     pub(crate) fn take_error(&self) -> Result<()> {
-        self.lock().error.take().map_or(Ok(()), Err)
+        lock(&self.state).error.take().map_or(Ok(()), Err)
     }
 
-    /// Saves what there is, now, and returns when that is done.
+    /// Saves what is unsaved, and returns when that is done.
     pub(crate) fn flush(&self) -> Result<()> {
-        let mut state = self.lock();
-        while state.busy {
+        let mut state = lock(&self.state);
+        while state.saving {
             state = self.wait(state);
         }
         self.save(state).error.take().map_or(Ok(()), Err)
     }
 
-    /// [`flush`](Self::flush), and the end of the thread.
+    /// Saves what is unsaved, and ends the thread.
     pub(crate) fn close(&self) -> Result<()> {
         let saved = self.flush();
-        self.leave();
+        self.close_nowait();
         saved
     }
 
-    /// The end of the thread; what there is, it saves before.
-    pub(crate) fn leave(&self) {
-        self.lock().closing = true;
+    /// Asks the thread to save what is unsaved and to end.
+    pub(crate) fn close_nowait(&self) {
+        lock(&self.state).closing = true;
         self.changed.notify_all();
     }
 
@@ -98,40 +94,40 @@ impl BackgroundFsync {
         waited.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Without the lock, as it may take long.
+    /// Saves with the lock released, because the disk may take long.
     fn save<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let Some(file) = state.dirty.take() else {
+        let Some(file) = state.unsaved.take() else {
             return state;
         };
-        state.busy = true;
+        state.saving = true;
         drop(state);
         let saved = file.sync_data();
-        let mut state = self.lock();
-        state.busy = false;
+        let mut state = lock(&self.state);
+        state.saving = false;
         if let Err(error) = saved {
-            state.error = Some(failed("save to the disk", &self.path, &error));
+            state.error = Some(io_error("save to the disk", &self.path, &error));
         }
         self.changed.notify_all();
         state
     }
 
     fn run(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         loop {
-            while state.busy || (state.dirty.is_none() && !state.closing) {
+            while state.saving || (state.unsaved.is_none() && !state.closing) {
                 state = self.wait(state);
             }
             if !state.closing {
                 let (waited, _) = self
                     .changed
-                    .wait_timeout_while(state, LATER, |state| !state.closing)
+                    .wait_timeout_while(state, SAVE_DELAY, |state| !state.closing)
                     .unwrap_or_else(PoisonError::into_inner);
                 state = waited;
             }
-            if !state.busy {
+            if !state.saving {
                 state = self.save(state);
             }
-            if state.closing && state.dirty.is_none() && !state.busy {
+            if state.closing && state.unsaved.is_none() && !state.saving {
                 return;
             }
         }

@@ -1,8 +1,8 @@
-//! Base64 (RFC 4648, section 4), for bytes that JSON has no text for.
+//! Base64 (RFC 4648, section 4), for bytes that are not valid JSON strings.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Appends the code of `bytes`.
+/// Appends `bytes` in Base64.
 pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -16,7 +16,7 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// The bytes of this code; `None` where it is none.
+/// Returns the bytes of a Base64 text, or `None` if it is invalid.
 pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     if bytes.len() % 4 != 0 {
@@ -29,8 +29,8 @@ pub(crate) fn read(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len() / 4 * 3);
     for chunk in bytes[..end].chunks(4) {
         let mut group = [0; 4];
-        for (place, letter) in group.iter_mut().zip(chunk) {
-            *place = sextet(*letter)?;
+        for (value, letter) in group.iter_mut().zip(chunk) {
+            *value = sextet(*letter)?;
         }
         let [a, b, c, d] = group;
         let triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
@@ -63,24 +63,24 @@ mod tests {
     }
 
     #[test]
-    fn the_rfc_s_own_examples() {
-        for (bytes, code) in [
+    fn the_examples_of_the_rfc_are_encoded() {
+        for (bytes, expected) in [
             ("", ""),
             ("f", "Zg=="),
             ("fo", "Zm8="),
             ("foo", "Zm9v"),
             ("foobar", "Zm9vYmFy"),
         ] {
-            assert_eq!(written(bytes.as_bytes()), code);
+            assert_eq!(written(bytes.as_bytes()), expected);
         }
-        for wrong in ["Z", "Zg", "Zg=", "====", "Z===", "Zg==Zg==", "Zm9 ", "Zé=="] {
-            assert_eq!(read(wrong), None, "{wrong}");
+        for invalid in ["Z", "Zg", "Zg=", "====", "Z===", "Zg==Zg==", "Zm9 ", "Zé=="] {
+            assert_eq!(read(invalid), None, "{invalid}");
         }
     }
 
     proptest! {
         #[test]
-        fn all_bytes_come_back(bytes: Vec<u8>, text: String) {
+        fn encoded_bytes_are_read_back(bytes: Vec<u8>, text: String) {
             prop_assert_eq!(read(&written(&bytes)), Some(bytes));
             let _ = read(&text);
         }

@@ -1,27 +1,26 @@
-//! Any bytes as printable text without line breaks, and back.
+//! Bytes as printable text without line breaks, and back.
 //!
-//! `\\` is a backslash; `\t`, `\n` and `\r` are what they are elsewhere; `\xNN` is one byte, be it a
-//! control character or part of what is no UTF-8; `\uNNNN` and `\UNNNNNNNN` are characters that do not
-//! show or would drive a terminal. A name, which stands between spaces, also has those, `:` and `#`
-//! as `\xNN`.
+//! `\\` is a backslash. `\t`, `\n` and `\r` have their usual meaning. `\xNN` is one byte: an ASCII control
+//! character, or a byte that is not UTF-8. `\uNNNN` and `\UNNNNNNNN` are characters that are invisible
+//! or control a terminal. A name is delimited by spaces, so its spaces, `:` and `#` are `\xNN` too.
 
 use crate::wire::is_unprintable;
 use std::io::Write as _;
 
-/// What is escaped beside the unprintable and the backslash.
+/// Which characters are escaped besides backslashes and unprintable characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Nothing.
+pub(crate) enum Context {
+    /// No further characters.
     Text,
     /// Space, `:` and `#`.
     Name,
 }
 
-/// Appends `bytes`, escaped.
-pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8], place: Place) {
+/// Appends `bytes` in escaped form.
+pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8], context: Context) {
     let plain = |byte: u8| match byte {
         b'\\' => false,
-        b' ' | b':' | b'#' => place == Place::Text,
+        b' ' | b':' | b'#' => context == Context::Text,
         byte => matches!(byte, b'!'..=b'~'),
     };
     for chunk in bytes.utf8_chunks() {
@@ -36,7 +35,7 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8], place: Place) {
             out.extend_from_slice(&rest[..run]);
             done += run;
             if let Some(c) = text[done..].chars().next() {
-                push_char(out, c, place);
+                push_char(out, c, context);
                 done += c.len_utf8();
             }
         }
@@ -46,19 +45,19 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8], place: Place) {
     }
 }
 
-fn push_char(out: &mut Vec<u8>, c: char, place: Place) {
+fn push_char(out: &mut Vec<u8>, c: char, context: Context) {
     let written = match (c, u32::from(c)) {
         ('\\', _) => out.write_all(b"\\\\"),
         ('\t', _) => out.write_all(b"\\t"),
         ('\n', _) => out.write_all(b"\\n"),
         ('\r', _) => out.write_all(b"\\r"),
-        (' ' | ':' | '#', code) if place == Place::Name => write!(out, "\\x{code:02x}"),
+        (' ' | ':' | '#', code) if context == Context::Name => write!(out, "\\x{code:02x}"),
         _ if !is_unprintable(c) => out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes()),
         (_, code @ ..=0x7F) => write!(out, "\\x{code:02x}"),
         (_, code @ ..=0xFFFF) => write!(out, "\\u{code:04x}"),
         (_, code) => write!(out, "\\U{code:08x}"),
     };
-    debug_assert!(written.is_ok(), "a Vec takes everything");
+    debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
 }
 
 fn push_byte(out: &mut Vec<u8>, byte: u8) {
@@ -71,13 +70,13 @@ fn push_byte(out: &mut Vec<u8>, byte: u8) {
     ]);
 }
 
-/// The bytes that were escaped so; `None` where an escape is none of ours.
+/// Returns the bytes of an escaped text, or `None` for an unknown escape.
 pub(crate) fn read(escaped: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
     while let Some(run) = rest.iter().position(|byte| *byte == b'\\') {
         out.extend_from_slice(&rest[..run]);
-        let (kind, after) = rest[run + 1..].split_first()?;
+        let (letter, after) = rest[run + 1..].split_first()?;
         rest = after;
         let mut hex = |count: usize| {
             let (digits, after) = rest.split_at_checked(count)?;
@@ -86,7 +85,7 @@ pub(crate) fn read(escaped: &[u8]) -> Option<Vec<u8>> {
                 Some(number * 16 + char::from(*byte).to_digit(16)?)
             })
         };
-        let c = match kind {
+        let c = match letter {
             b'\\' => '\\',
             b't' => '\t',
             b'n' => '\n',
@@ -96,7 +95,7 @@ pub(crate) fn read(escaped: &[u8]) -> Option<Vec<u8>> {
                 continue;
             }
             b'u' => char::from_u32(hex(4)?)?,
-            // More than 32 bits do not fit in eight digits.
+            // Eight digits fit into 32 bits.
             b'U' => char::from_u32(hex(8)?)?,
             _ => return None,
         };
@@ -106,7 +105,7 @@ pub(crate) fn read(escaped: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// [`read`], for what must be text.
+/// As [`read`], but `None` also for bytes that are not UTF-8.
 pub(crate) fn read_text(escaped: &[u8]) -> Option<String> {
     String::from_utf8(read(escaped)?).ok()
 }
@@ -117,14 +116,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn written(bytes: &[u8], place: Place) -> String {
+    fn written(bytes: &[u8], context: Context) -> String {
         let mut out = Vec::new();
-        push(&mut out, bytes, place);
+        push(&mut out, bytes, context);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn bytes_and_characters_are_told_apart() {
+    fn bytes_and_characters_have_different_escapes() {
         for (bytes, expected) in [
             (&b"Hello: #1 ~"[..], "Hello: #1 ~"),
             (b"a\tb\nc\rd\0\x1b\x7f\\", r"a\tb\nc\rd\x00\x1b\x7f\\"),
@@ -133,13 +132,13 @@ mod tests {
             ("é\u{202e}\u{e0001}👋".as_bytes(), r"é\u202e\U000e0001👋"),
             (b"\xe2\x80", r"\xe2\x80"),
         ] {
-            assert_eq!(written(bytes, Place::Text), expected);
+            assert_eq!(written(bytes, Context::Text), expected);
         }
-        assert_eq!(written(b"a b:c#d", Place::Name), r"a\x20b\x3ac\x23d");
+        assert_eq!(written(b"a b:c#d", Context::Name), r"a\x20b\x3ac\x23d");
     }
 
     #[test]
-    fn an_escape_that_is_none_of_ours_is_refused() {
+    fn an_unknown_escape_is_rejected() {
         for text in [
             r"\",
             r"\q",
@@ -158,21 +157,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_bytes_come_back_from_one_printable_line(
+        fn escaped_bytes_are_one_printable_line_and_are_read_back(
             bytes: Vec<u8>, text in "(?s)(.|[\\\\\0-\x1f\x7f-\u{9f}\u{2028}-\u{202e}]){0,40}",
         ) {
             for bytes in [&bytes[..], text.as_bytes()] {
-                for place in [Place::Text, Place::Name] {
-                    let line = written(bytes, place);
+                for context in [Context::Text, Context::Name] {
+                    let line = written(bytes, context);
                     prop_assert!(!line.contains(is_unprintable), "{:?}", line);
-                    prop_assert!(place == Place::Text || !line.contains([' ', ':', '#']));
+                    prop_assert!(context == Context::Text || !line.contains([' ', ':', '#']));
                     prop_assert_eq!(&read(line.as_bytes()).unwrap()[..], bytes);
                 }
             }
         }
 
         #[test]
-        fn no_bytes_panic(bytes: Vec<u8>, tail in "[xuU][0-9a-f]{0,8}") {
+        fn reading_any_bytes_does_not_panic(bytes: Vec<u8>, tail in "[xuU][0-9a-f]{0,8}") {
             let _ = read(&bytes);
             let _ = read(format!("\\{tail}").as_bytes());
         }

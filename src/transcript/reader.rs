@@ -1,9 +1,14 @@
-//! What users hold for reading: the messages of a file, and if asked those that are still to come.
+//! Reads the messages of a file, and on request those that are appended later.
 
 use crate::error::{Error, Result};
-use crate::transcript::file::{numbers, suffixed, FileId, LONGEST_LINE};
-use crate::transcript::input::{Input, Took};
-use crate::transcript::{check_path, failed, shown, Checkpoint, Entry};
+use crate::transcript::appender::MAX_LINE_BYTES;
+use crate::transcript::entry::Entry;
+use crate::transcript::format::parse_line;
+use crate::transcript::input::{Input, ReadOutcome, POLL_INTERVAL};
+use crate::transcript::path::{
+    check_path, io_error, quote_path, rotated_numbers, with_suffix, FileId,
+};
+use crate::util::time::{Checkpoint, SLICE};
 use crate::wire::topic;
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, Metadata};
@@ -11,35 +16,32 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often somebody who follows looks for more.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(25);
-const CHECK: Duration = Duration::from_millis(50);
-/// How often rotated files are opened anew.
-const ATTEMPTS: usize = 100;
+/// How many times the rotated files are opened if a rotation interferes.
+const MAX_ATTEMPTS: usize = 100;
 
-/// Reads one file, or several that were rotated, oldest first.
+/// Reads one file, or with its rotated files, oldest first.
 pub struct Reader {
     path: PathBuf,
     follow: bool,
-    /// Messages of other topics are left out; None leaves out none.
+    /// Only messages of these topics are returned; `None` returns all.
     topics: Option<HashSet<String>>,
     files: VecDeque<(PathBuf, Input)>,
-    /// How far into the first of `files`.
+    /// How many bytes of the first file were read.
     position: u64,
-    /// What was read and not yet parsed.
+    /// Bytes that were read.
     block: Vec<u8>,
-    /// How far that was parsed.
+    /// How many bytes of `block` were parsed.
     parsed: usize,
-    /// How far from there it was searched for the end of a line, which may be long.
+    /// How many bytes after `parsed` contain no line break. A line may be much longer than one read.
     searched: usize,
-    line: u64,
+    line_number: u64,
     messages: u64,
     skipped: u64,
     first_skipped: Option<(PathBuf, u64)>,
 }
 
 impl Reader {
-    /// Opens the file; with `rotated` also those that it was before.
+    /// Opens the file, and with `rotated` also its rotated files.
     pub fn open(
         path: &Path,
         follow: bool,
@@ -50,8 +52,7 @@ impl Reader {
             topic::validate(topic)?;
         }
         check_path(path)?;
-        let wrong = |error: io::Error| failed("read", path, &error);
-        let path = std::path::absolute(path).map_err(wrong)?;
+        let path = std::path::absolute(path).map_err(|error| io_error("read", path, &error))?;
         let files = if rotated {
             open_rotated(&path)?
         } else {
@@ -66,7 +67,7 @@ impl Reader {
             block: Vec::new(),
             parsed: 0,
             searched: 0,
-            line: 0,
+            line_number: 0,
             messages: 0,
             skipped: 0,
             first_skipped: None,
@@ -79,72 +80,72 @@ impl Reader {
         &self.path
     }
 
-    /// How many lines were a message, of whatever topic.
+    /// The number of lines that were messages, of any topic.
     #[must_use]
     pub fn parsed(&self) -> u64 {
         self.messages
     }
 
-    /// How many lines were no message.
+    /// The number of lines that were not messages.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// The file and the number of the first such line; told once.
+    /// The file and the line number of the first skipped line, once.
     pub fn take_first_skipped(&mut self) -> Option<(PathBuf, u64)> {
         self.first_skipped.take()
     }
 
-    /// The next messages, up to `most`; none at the end. Who follows waits for one, for so long or
-    /// for ever.
+    /// Returns the next messages, at most `limit`; none at the end. A reader that follows the file waits
+    /// for a message for `timeout`, or without limit.
     pub fn next(
         &mut self,
-        most: usize,
-        limit: Option<Duration>,
+        limit: usize,
+        timeout: Option<Duration>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        let began = Instant::now();
-        let mut checked = began;
+        let started = Instant::now();
+        let mut checked = started;
         loop {
-            self.parse(most, &mut entries);
+            self.parse(limit, &mut entries);
             if !entries.is_empty() {
                 return Ok(entries);
             }
-            if checked.elapsed() >= CHECK {
+            if checked.elapsed() >= SLICE {
                 checkpoint()?;
                 checked = Instant::now();
             }
             match self.read()? {
-                Took::Bytes(_) => continue,
-                // To its end, however long that takes.
-                Took::Nothing if !self.follow => continue,
-                Took::End if self.next_file()? => continue,
-                Took::Nothing | Took::End => {}
+                ReadOutcome::Bytes(_) => continue,
+                // A stream that is not followed is read to its end.
+                ReadOutcome::Pending if !self.follow => continue,
+                ReadOutcome::End if self.next_file()? => continue,
+                ReadOutcome::Pending | ReadOutcome::End => {}
             }
-            if !self.follow || limit.is_some_and(|limit| began.elapsed() >= limit) {
+            if !self.follow || timeout.is_some_and(|timeout| started.elapsed() >= timeout) {
                 return Ok(entries);
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Whole lines become messages.
-    fn parse(&mut self, most: usize, entries: &mut Vec<Entry>) {
-        while entries.len() < most {
+    /// Parses whole lines of the block.
+    fn parse(&mut self, limit: usize, entries: &mut Vec<Entry>) {
+        while entries.len() < limit {
             let rest = &self.block[self.parsed..];
-            let unseen = &rest[self.searched..];
-            let Some(end) = unseen.iter().position(|byte| *byte == b'\n') else {
+            let unsearched = &rest[self.searched..];
+            let Some(end) = unsearched.iter().position(|byte| *byte == b'\n') else {
                 self.searched = rest.len();
                 return;
             };
             let end = self.searched + end;
             self.searched = 0;
-            self.line += 1;
+            self.line_number += 1;
             let line = &rest[..end];
             self.parsed += end + 1;
-            match Entry::parse(line) {
+            match parse_line(line) {
                 Some(mut entry) => {
                     self.messages += 1;
                     let topics = self.topics.as_ref();
@@ -152,7 +153,7 @@ impl Reader {
                         entries.push(entry);
                     }
                 }
-                None if is_blank(line) => {}
+                None if is_comment(line) => {}
                 None => self.skip(),
             }
         }
@@ -161,150 +162,152 @@ impl Reader {
     fn skip(&mut self) {
         self.skipped += 1;
         if self.skipped == 1 {
-            let name = self.files.front().map(|(name, _)| name.clone());
-            self.first_skipped = name.map(|name| (name, self.line));
+            let path = self.files.front().map(|(path, _)| path.clone());
+            self.first_skipped = path.map(|path| (path, self.line_number));
         }
     }
 
-    /// Reads a block more.
-    fn read(&mut self) -> Result<Took> {
-        let Some((name, source)) = self.files.front_mut() else {
-            return Ok(Took::End);
+    /// Reads more bytes into the block.
+    fn read(&mut self) -> Result<ReadOutcome> {
+        let Some((path, input)) = self.files.front_mut() else {
+            return Ok(ReadOutcome::End);
         };
         self.block.drain(..self.parsed);
         self.parsed = 0;
-        if self.block.len() as u64 > LONGEST_LINE {
-            let name = shown(name);
+        if self.block.len() as u64 > MAX_LINE_BYTES {
             return Err(Error::Value(format!(
-                "{name} is no transcript: it holds no lines"
+                "{} is not a transcript: it has no line breaks",
+                quote_path(path)
             )));
         }
-        let wrong = |error: io::Error| failed("read", name, &error);
-        let took = source.read(&mut self.block).map_err(wrong)?;
-        if let Took::Bytes(count) = took {
+        let read_error = |error: io::Error| io_error("read", path, &error);
+        let outcome = input.read(&mut self.block).map_err(read_error)?;
+        if let ReadOutcome::Bytes(count) = outcome {
             self.position += count as u64;
         }
-        // A stream cannot be read again: what has no end yet waits for it.
-        if let (Took::End, true, Input::File(file)) = (&took, self.follow, source) {
-            // A line that is not whole yet is read again from its start: it may be mended meanwhile,
-            // and what then stands there is another one.
+        // An incomplete line of a stream remains in the block: a stream cannot be read again.
+        if let (ReadOutcome::End, true, Input::File(file)) = (&outcome, self.follow, input) {
+            // An incomplete line of a file is read again from its start: a repair may replace it.
             self.position -= self.block.len() as u64;
             self.block.clear();
             self.searched = 0;
-            if file.metadata().map_err(wrong)?.len() < self.position {
-                // Somebody emptied the file.
+            if file.metadata().map_err(read_error)?.len() < self.position {
+                // The file was truncated.
                 self.position = 0;
             }
-            file.seek(SeekFrom::Start(self.position)).map_err(wrong)?;
+            file.seek(SeekFrom::Start(self.position))
+                .map_err(read_error)?;
         }
-        Ok(took)
+        Ok(outcome)
     }
 
-    /// Goes on to the file that came after this one; false where there is none.
+    /// Continues with the next newer file. Returns false if there is none.
     fn next_file(&mut self) -> Result<bool> {
         if self.files.len() == 1 && self.follow {
             self.find_newer()?;
         }
         if self.files.len() > 1 || (!self.follow && !self.files.is_empty()) {
             if !self.block.is_empty() {
-                // A last line without an end.
-                self.line += 1;
+                // An incomplete last line.
+                self.line_number += 1;
                 self.skip();
                 self.block.clear();
                 self.searched = 0;
             }
             self.files.pop_front();
             self.position = 0;
-            self.line = 0;
+            self.line_number = 0;
             return Ok(!self.files.is_empty());
         }
         Ok(false)
     }
 
-    /// When the file was rotated away, finds those that came after it.
+    /// If the file was rotated, adds the newer files to `files`.
     fn find_newer(&mut self) -> Result<()> {
         let Some((_, Input::File(file))) = self.files.front() else {
             return Ok(());
         };
-        let wrong = |error: io::Error| failed("read", &self.path, &error);
-        let ours = FileId::of(&file.metadata().map_err(wrong)?);
-        let is_ours =
-            |metadata: io::Result<Metadata>| metadata.map(|metadata| FileId::of(&metadata) == ours);
-        // For a moment, while it is rotated, nothing bears the name.
-        if is_ours(fs::metadata(&self.path)).unwrap_or(true) {
+        let read_error = |error: io::Error| io_error("read", &self.path, &error);
+        let current = FileId::of(&file.metadata().map_err(read_error)?);
+        let is_current = |metadata: io::Result<Metadata>| {
+            metadata.map(|metadata| FileId::of(&metadata) == current)
+        };
+        // During a rotation, no file has the name for a short time.
+        if is_current(fs::metadata(&self.path)).unwrap_or(true) {
             return Ok(());
         }
         let mut newer = vec![self.path.clone()];
-        let mut found = self.path.clone();
+        let mut current_path = self.path.clone();
         for number in 1_u32.. {
-            let name = suffixed(&self.path, number);
-            match is_ours(fs::metadata(&name)) {
-                Ok(false) => newer.push(name),
+            let path = with_suffix(&self.path, number);
+            match is_current(fs::metadata(&path)) {
+                Ok(false) => newer.push(path),
                 Ok(true) => {
-                    found = name;
+                    current_path = path;
                     break;
                 }
-                // It is gone: those that are there may be older.
+                // The file was deleted, so the rotated files may be older.
                 Err(_) => {
                     newer.truncate(1);
                     break;
                 }
             }
         }
-        // It may have been written to after we came to its end, until it was rotated.
-        if matches!(self.read()?, Took::Bytes(_)) && self.block.contains(&b'\n') {
+        // Lines may have been appended between the last read and the rotation.
+        if matches!(self.read()?, ReadOutcome::Bytes(_)) && self.block.contains(&b'\n') {
             return Ok(());
         }
-        for name in newer.into_iter().rev() {
-            match Input::open(&name) {
-                Ok(source) => self.files.push_back((name, source)),
+        for path in newer.into_iter().rev() {
+            match Input::open(&path) {
+                Ok(input) => self.files.push_back((path, input)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(failed("read", &name, &error)),
+                Err(error) => return Err(io_error("read", &path, &error)),
             }
         }
-        // Another rotation may have come in between, and moved all names on by one.
-        if found != self.path && !is_ours(fs::metadata(&found)).unwrap_or(false) {
+        // If another rotation renamed the files meanwhile, the next call finds them.
+        if current_path != self.path && !is_current(fs::metadata(&current_path)).unwrap_or(false) {
             self.files.truncate(1);
         }
         Ok(())
     }
 }
 
-fn open(name: &Path) -> Result<Input> {
-    Input::open(name).map_err(|error| failed("read", name, &error))
+fn open(path: &Path) -> Result<Input> {
+    Input::open(path).map_err(|error| io_error("read", path, &error))
 }
 
-/// The file, and those that it was before, oldest first. Where a rotation comes in between, which
-/// moves all names on by one, they are opened again.
+/// Opens the file and its rotated files, oldest first. Opens them again if a rotation renamed them
+/// meanwhile.
 fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, Input)>> {
     for attempt in 1.. {
-        let older = numbers(path).map_err(|error| failed("read", path, &error))?;
-        let older = older.into_iter().rev();
+        let numbers = rotated_numbers(path).map_err(|error| io_error("read", path, &error))?;
         let mut files = VecDeque::new();
-        for name in older
-            .map(|number| suffixed(path, number))
+        for path in numbers
+            .into_iter()
+            .rev()
+            .map(|number| with_suffix(path, number))
             .chain([path.to_owned()])
         {
-            match open(&name) {
-                Ok(source) => files.push_back((name, source)),
-                // Of a writer that was killed between two renames, the file itself may be missing.
+            match open(&path) {
+                Ok(input) => files.push_back((path, input)),
+                // If a writer was killed between two renames, the newest file is missing.
                 Err(Error::Os { errno, .. }) if errno == libc::ENOENT && !files.is_empty() => {}
                 Err(error) => return Err(error),
             }
         }
-        let id = |metadata: io::Result<Metadata>| metadata.ok().map(|found| FileId::of(&found));
-        let stayed = |(name, source): &(PathBuf, Input)| match source {
-            Input::File(file) => id(fs::metadata(name)) == id(file.metadata()),
+        let id = |metadata: io::Result<Metadata>| metadata.ok().map(|data| FileId::of(&data));
+        let kept_name = |(path, input): &(PathBuf, Input)| match input {
+            Input::File(file) => id(fs::metadata(path)) == id(file.metadata()),
             Input::Stream(_) => true,
         };
-        if attempt == ATTEMPTS || files.iter().all(stayed) {
+        if attempt == MAX_ATTEMPTS || files.iter().all(kept_name) {
             return Ok(files);
         }
     }
     Ok(VecDeque::new())
 }
 
-/// Nothing, or a remark of whoever edited the file.
-fn is_blank(line: &[u8]) -> bool {
+/// Whether the line is empty or a comment.
+fn is_comment(line: &[u8]) -> bool {
     line.trim_ascii().is_empty() || line.starts_with(b"#")
 }

@@ -1,45 +1,47 @@
-//! The last messages of a file, without reading all that comes before them.
+//! The last messages of a file, read from its end.
 
 use crate::error::Result;
-use crate::transcript::{failed, Entry};
+use crate::transcript::entry::Entry;
+use crate::transcript::format::parse_line;
+use crate::transcript::path::io_error;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// How much is read at first, and at most: lines may be long.
-const FIRST: u64 = 64 * 1024;
-const MOST: u64 = 4 * 1024 * 1024;
+/// How many bytes are read at first, and at most.
+const FIRST_WINDOW: u64 = 64 * 1024;
+const MAX_WINDOW: u64 = 4 * 1024 * 1024;
 
-/// The last `count` messages, and whether there is something before them.
+/// Returns the last `count` messages, and whether the file has earlier lines.
 pub fn tail(path: &Path, count: usize) -> Result<(Vec<Entry>, bool)> {
-    read_back(path, count).map_err(|error| failed("read", path, &error))
+    read_back(path, count).map_err(|error| io_error("read", path, &error))
 }
 
 fn read_back(path: &Path, count: usize) -> io::Result<(Vec<Entry>, bool)> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let mut window = FIRST;
+    let mut window = FIRST_WINDOW;
     loop {
         let start = size.saturating_sub(window);
         file.seek(SeekFrom::Start(start))?;
         let mut block = Vec::new();
         (&mut file).take(size - start).read_to_end(&mut block)?;
         let mut lines: Vec<&[u8]> = block.split(|byte| *byte == b'\n').collect();
-        // What stands after the last line break is not whole yet; what stands before the first
-        // one may have begun earlier.
+        // The bytes after the last line break are incomplete. The bytes before the first one may be
+        // the end of a line.
         lines.pop();
-        let cut = usize::from(start > 0).min(lines.len());
-        let mut entries: Vec<Entry> = lines[cut..]
+        let first = usize::from(start > 0).min(lines.len());
+        let mut entries: Vec<Entry> = lines[first..]
             .iter()
-            .filter_map(|line| Entry::parse(line))
+            .filter_map(|line| parse_line(line))
             .collect();
-        if entries.len() < count && start > 0 && window < MOST {
-            window = (window * 4).min(MOST);
+        if entries.len() < count && start > 0 && window < MAX_WINDOW {
+            window = (window * 4).min(MAX_WINDOW);
             continue;
         }
-        let before = entries.len().saturating_sub(count);
-        entries.drain(..before);
-        return Ok((entries, before > 0 || start > 0));
+        let earlier = entries.len().saturating_sub(count);
+        entries.drain(..earlier);
+        return Ok((entries, earlier > 0 || start > 0));
     }
 }
 
@@ -47,19 +49,20 @@ fn read_back(path: &Path, count: usize) -> io::Result<(Vec<Entry>, bool)> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::tail;
-    use crate::transcript::{Format, Record};
+    use crate::transcript::entry::Record;
+    use crate::transcript::format::Format;
     use crate::wire::message::{interpret, Framing};
     use std::fs;
 
     fn lines(texts: &[&[u8]]) -> Vec<u8> {
         let mut out = Vec::new();
-        for (at_ns, text) in (0..).zip(texts) {
-            let meaning = interpret(&[*text], Framing::Plain, 0);
+        for (received_ns, text) in (0..).zip(texts) {
+            let parsed = interpret(&[*text], Framing::Plain, 0);
             let record = Record {
                 frames: vec![text],
                 framing: Framing::Plain,
-                meaning: &meaning,
-                at_ns,
+                parsed: &parsed,
+                received_ns,
             };
             Format::Text.push_line(&mut out, &record);
         }
@@ -67,17 +70,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_messages_are_found_from_the_end() {
+    fn tail_returns_the_last_messages() {
         let path = std::env::temp_dir().join(format!("zmqchat-tail-{}", std::process::id()));
         let long = vec![b'x'; 100_000];
         let mut content = lines(&[b"first", &long, &long, b"last but one", b"last"]);
-        content.extend(b"# a remark\nnot whole");
+        content.extend(b"# a comment\nincomplete");
         fs::write(&path, &content).unwrap();
         for count in [0, 1, 2, 4, 5, 9] {
-            let (found, more) = tail(&path, count).unwrap();
-            assert_eq!(found.len(), count.min(5));
-            assert_eq!(more, count < 5);
-            assert!(found
+            let (entries, has_earlier) = tail(&path, count).unwrap();
+            assert_eq!(entries.len(), count.min(5));
+            assert_eq!(has_earlier, count < 5);
+            assert!(entries
                 .iter()
                 .rev()
                 .zip([&b"last"[..], b"last but one", &long, &long, b"first"])

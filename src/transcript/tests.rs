@@ -1,39 +1,41 @@
-//! Both formats: what they look like, and that any message comes back.
+//! Both formats: the lines of messages, and that every message is read back.
 
 #![allow(clippy::unwrap_used)]
 
-use crate::transcript::*;
+use crate::transcript::{parse_line, Entry, Format, Record};
 use crate::wire::is_unprintable;
+use crate::wire::message::Framing;
 use crate::wire::stamp::Stamp;
+use crate::wire::topic;
 use proptest::prelude::*;
 
 const AT: i64 = 1_769_857_391_000_042_000;
 
-fn entry(frames: &[&[u8]], framing: Framing, at_ns: i64) -> Entry {
+fn entry(frames: &[&[u8]], framing: Framing, received_ns: i64) -> Entry {
     let frames = frames.iter().map(|frame| frame.to_vec()).collect();
-    split(frames, framing, 0, at_ns)
+    split(frames, framing, 0, received_ns)
 }
 
-/// An entry as it is read back: the length is 0 where the first frame does not start with the topic.
-fn split(frames: Vec<Vec<u8>>, framing: Framing, topic_len: u8, at_ns: i64) -> Entry {
+/// An entry as it is read back: `topic_len` is 0 if the first frame does not start with the topic.
+fn split(frames: Vec<Vec<u8>>, framing: Framing, topic_len: u8, received_ns: i64) -> Entry {
     let mut entry = Entry {
         frames,
         framing,
         topic_len,
-        at_ns,
+        received_ns,
     };
-    let topic = entry.meaning().topic;
+    let topic = entry.interpret().topic;
     entry.topic_len = topic.map_or(0, |topic| topic::len_in(&entry.frames[0], &topic));
     entry
 }
 
 fn line(entry: &Entry, format: Format) -> String {
-    let meaning = entry.meaning();
+    let parsed = entry.interpret();
     let record = Record {
         frames: entry.frames.iter().map(Vec::as_slice).collect(),
         framing: entry.framing,
-        meaning: &meaning,
-        at_ns: entry.at_ns,
+        parsed: &parsed,
+        received_ns: entry.received_ns,
     };
     let mut out = Vec::new();
     format.push_line(&mut out, &record);
@@ -51,7 +53,7 @@ fn stamp(topic: Option<&str>) -> Stamp {
     }
 }
 
-/// What follows the time.
+/// The line after its time.
 fn shown(frames: &[&[u8]], framing: Framing) -> String {
     shown_entry(&entry(frames, framing, AT))
 }
@@ -59,11 +61,7 @@ fn shown(frames: &[&[u8]], framing: Framing) -> String {
 fn shown_entry(entry: &Entry) -> String {
     let line = line(entry, Format::Text);
     let line = line.strip_suffix('\n').unwrap();
-    assert_eq!(
-        Entry::parse(line.as_bytes()).as_ref(),
-        Some(entry),
-        "{line}"
-    );
+    assert_eq!(parse_line(line.as_bytes()).as_ref(), Some(entry), "{line}");
     assert_eq!(
         line.as_bytes()[26..].iter().position(|b| *b == b':'),
         Some(3)
@@ -72,7 +70,7 @@ fn shown_entry(entry: &Entry) -> String {
 }
 
 #[test]
-fn a_line_of_text_is_for_people() {
+fn a_text_line_shows_topic_sender_and_payload() {
     let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
     let plain = Framing::Plain;
     assert_eq!(shown(&[b"Hello"], plain), ": Hello");
@@ -123,7 +121,7 @@ fn a_line_of_text_is_for_people() {
 }
 
 #[test]
-fn a_line_of_json_is_what_sub_prints_and_some_more() {
+fn a_json_line_has_the_keys_of_sub_and_exact_times() {
     let room = stamp(Some("room1")).encode();
     let entry = entry(
         &[b"room1:\xff\"\x7f\xc2\x9b", &room],
@@ -146,7 +144,7 @@ fn a_line_of_json_is_what_sub_prints_and_some_more() {
         ":\"\u{fffd}\\\"\\u007f\\u009b\",\"received_ns\":1769857391000042001,\"instance\":\"9f3c\",\
          \"sent_ns\":1769857391000041999,\"data_base64\":\"/yJ/wps=\",\"framing\":\"envelope\"}\n"
     );
-    assert_eq!(Entry::parse(line.trim_end().as_bytes()), Some(entry));
+    assert_eq!(parse_line(line.trim_end().as_bytes()), Some(entry));
     let come = Stamp {
         kind: Some("come".into()),
         ..stamp(Some("room1"))
@@ -159,7 +157,7 @@ fn a_line_of_json_is_what_sub_prints_and_some_more() {
 }
 
 #[test]
-fn what_people_type_is_read_as_well() {
+fn lines_written_by_hand_are_read() {
     let stamped = Stamp {
         id: String::new(),
         sent_ns: AT,
@@ -176,7 +174,7 @@ fn what_people_type_is_read_as_well() {
         r#"{"received_at":"2026-01-31T11:03:11.000042Z","topic":"room1","from":"alice","sequence":42,"text":"Hello\nworld","later":[]}"#,
     ] {
         assert_eq!(
-            Entry::parse(line.as_bytes()).as_ref(),
+            parse_line(line.as_bytes()).as_ref(),
             Some(&expected),
             "{line}"
         );
@@ -186,20 +184,16 @@ fn what_people_type_is_read_as_well() {
         "2026-01-31T11:03:11.000042Z room1:",
         r#"{"received_at":"2026-01-31T11:03:11.000042Z","topic":"room1","text":""}"#,
     ] {
-        assert_eq!(
-            Entry::parse(line.as_bytes()).as_ref(),
-            Some(&bare),
-            "{line}"
-        );
+        assert_eq!(parse_line(line.as_bytes()).as_ref(), Some(&bare), "{line}");
     }
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn other_lines_are_rejected() {
     for line in [
         "",
         "Hello",
-        "# a remark",
+        "# a comment",
         "2026-01-31T11:03:11Z",
         "2026-01-31T11:03:11Z room1",
         "2026-01-31T11:03:11Z room1 room2: x",
@@ -225,7 +219,7 @@ fn what_is_no_message_is_refused() {
         r#"{"received_ns":1,"text":"","data_base64":"?"}"#,
         r#"{"received_ns":1,"text":"","framing":"fancy"}"#,
     ] {
-        assert_eq!(Entry::parse(line.as_bytes()), None, "{line}");
+        assert_eq!(parse_line(line.as_bytes()), None, "{line}");
     }
 }
 
@@ -282,12 +276,13 @@ fn any_message() -> impl Strategy<Value = Entry> {
         any::<i64>(),
         (0..4_000_000_000_000_i64).prop_map(|ms| ms * 1_000_000)
     ];
-    (prop_oneof![foreign, named], framing, 0..9_u8, at)
-        .prop_map(|(frames, framing, topic_len, at_ns)| split(frames, framing, topic_len, at_ns))
+    (prop_oneof![foreign, named], framing, 0..9_u8, at).prop_map(
+        |(frames, framing, topic_len, received_ns)| split(frames, framing, topic_len, received_ns),
+    )
 }
 
 #[test]
-fn messages_are_selected_by_the_topics_that_are_named() {
+fn messages_are_selected_by_topic() {
     let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let room = stamp(Some("room1")).encode();
     let message = |frame: &[u8]| entry(&[frame], Framing::Plain, AT);
@@ -323,7 +318,7 @@ fn messages_are_selected_by_the_topics_that_are_named() {
             "{message:?}"
         );
         if selected.is_some() {
-            assert_eq!(chosen.meaning().topic.as_deref(), selected);
+            assert_eq!(chosen.interpret().topic.as_deref(), selected);
         }
     }
 }
@@ -331,25 +326,25 @@ fn messages_are_selected_by_the_topics_that_are_named() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
-    fn any_message_is_one_printable_line_and_comes_back(message in any_message()) {
+    fn any_message_is_one_printable_line_and_is_read_back(message in any_message()) {
         for format in [Format::Text, Format::Jsonl] {
             let line = line(&message, format);
             let body = line.strip_suffix('\n').unwrap();
-            let strange = |c: char| is_unprintable(c) && !(c == '\t' && format == Format::Text);
-            prop_assert!(!body.contains(strange), "{:?}", body);
-            prop_assert_eq!(&Entry::parse(body.as_bytes()).unwrap(), &message, "{}", body);
+            let unprintable = |c: char| is_unprintable(c) && !(c == '\t' && format == Format::Text);
+            prop_assert!(!body.contains(unprintable), "{:?}", body);
+            prop_assert_eq!(&parse_line(body.as_bytes()).unwrap(), &message, "{}", body);
         }
     }
 
     #[test]
-    fn no_line_panics(message in any_message(), bytes: Vec<u8>, at: prop::sample::Index, byte: u8) {
-        let _ = Entry::parse(&bytes);
+    fn parsing_any_line_does_not_panic(message in any_message(), bytes: Vec<u8>, at: prop::sample::Index, byte: u8) {
+        let _ = parse_line(&bytes);
         for format in [Format::Text, Format::Jsonl] {
             let mut line = line(&message, format).into_bytes();
             let at = at.index(line.len());
             line[at] = byte;
-            let _ = Entry::parse(&line);
-            let _ = Entry::parse(&line[..at]);
+            let _ = parse_line(&line);
+            let _ = parse_line(&line[..at]);
         }
     }
 }

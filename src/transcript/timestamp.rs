@@ -1,28 +1,28 @@
-//! A time as a line tells it: `2026-01-31T12:03:11.000042+01:00`.
+//! The time in a line: `2026-01-31T12:03:11.000042+01:00`.
 //!
-//! Written by hand, because a line is written for every message: chrono's general formatting takes
-//! longer than all the rest of the line. The calendar is Howard Hinnant's, "chrono-Compatible
+//! chrono's general formatting takes longer than the rest of the line, and a line is written for every
+//! message, so this module does not use it. The calendar follows Howard Hinnant, "chrono-Compatible
 //! Low-Level Date Algorithms" (<https://howardhinnant.github.io/date_algorithms.html>).
 
-use crate::local_time;
+use crate::util::local_time;
 
 const NANOS: i64 = 1_000_000_000;
-const DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Seconds that local time is ahead of UTC at that moment, in whole minutes.
+/// The offset of local time from UTC at a time: whole minutes, in seconds.
 pub(crate) fn offset(at_ns: i64) -> i64 {
-    // A zone of long ago may have seconds, which the format has no place for. Any offset is right
-    // that the time beside it was made with.
+    // The format has no seconds in the offset, which some historical zones have. Any offset is correct
+    // if the time is computed with it.
     i64::from(local_time::offset(at_ns)) / 60 * 60
 }
 
-/// Appends the moment in a zone so many seconds ahead of UTC: with microseconds, and with
-/// nanoseconds where there are any and `exact` asks for them.
+/// Appends a time, at `offset` seconds from UTC, in microseconds. With `exact` it is in nanoseconds if
+/// microseconds would lose digits.
 pub(crate) fn push(out: &mut Vec<u8>, at_ns: i64, offset: i64, exact: bool) {
     let seconds = at_ns.div_euclid(NANOS) + offset;
     let nanos = at_ns.rem_euclid(NANOS);
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
-    let second = seconds.rem_euclid(DAY);
+    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
+    let second = seconds.rem_euclid(SECONDS_PER_DAY);
     digits(out, year, 4);
     out.push(b'-');
     digits(out, month, 2);
@@ -47,21 +47,21 @@ pub(crate) fn push(out: &mut Vec<u8>, at_ns: i64, offset: i64, exact: bool) {
     digits(out, offset / 60 % 60, 2);
 }
 
-/// Appends a number of so many digits.
+/// Appends a number with `count` digits.
 fn digits(out: &mut Vec<u8>, mut number: i64, count: usize) {
     let start = out.len();
     out.resize(start + count, b'0');
-    for place in out[start..].iter_mut().rev() {
-        // A digit fits.
+    for byte in out[start..].iter_mut().rev() {
+        // One digit.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         {
-            *place = b'0' + (number % 10) as u8;
+            *byte = b'0' + (number % 10) as u8;
         }
         number /= 10;
     }
 }
 
-/// Year, month and day, so many days after 1970-01-01.
+/// Year, month and day, `days` after 1970-01-01.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -78,7 +78,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// The days from 1970-01-01 to that day.
+/// The number of days from 1970-01-01 to a date.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);
@@ -88,8 +88,8 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Reads what [`push`] writes, in nanoseconds since 1970; also with fewer digits after the second
-/// or none, and with `Z` for UTC.
+/// Parses a time of [`push`], in nanoseconds since 1970. Also accepts 0 to 9 digits after the second,
+/// and `Z` for UTC.
 pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     let (fixed, mut rest) = text.split_at_checked(19)?;
     let number = |range: std::ops::Range<usize>| read(&fixed[range]);
@@ -126,7 +126,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
         }
         _ => return None,
     };
-    let seconds = day_number * DAY + hour * 3600 + minute * 60 + second - offset;
+    let seconds = day_number * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
     i64::try_from(i128::from(seconds) * i128::from(NANOS) + i128::from(nanos)).ok()
 }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_are_written_where_there_are_any() {
+    fn nanoseconds_are_written_if_they_are_not_zero() {
         let at = parse(b"2026-01-31T12:03:11.000042+01:00").unwrap();
         assert_eq!(written(at, 3600, true), "2026-01-31T12:03:11.000042+01:00");
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn an_invalid_time_is_rejected() {
         for text in [
             "",
             "2026-01-31",
@@ -194,24 +194,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_chrono_writes_and_reads_back(at_ns: i64, minutes in -1439_i32..1440) {
+        fn a_time_is_written_as_chrono_does_and_is_read_back(at_ns: i64, minutes in -1439_i32..1440) {
             let offset = i64::from(minutes) * 60;
             let text = written(at_ns, offset, true);
             prop_assert_eq!(parse(text.as_bytes()), Some(at_ns));
             let zone = FixedOffset::east_opt(minutes * 60).unwrap();
-            let theirs: DateTime<FixedOffset> = DateTime::from_timestamp_nanos(at_ns).with_timezone(&zone);
+            let chrono: DateTime<FixedOffset> = DateTime::from_timestamp_nanos(at_ns).with_timezone(&zone);
             prop_assert_eq!(
                 written(at_ns, offset, false),
-                theirs.to_rfc3339_opts(SecondsFormat::Micros, false)
+                chrono.to_rfc3339_opts(SecondsFormat::Micros, false)
             );
         }
 
         #[test]
-        fn no_bytes_panic(text: Vec<u8>, at in 0_usize..40, byte: u8) {
+        fn parsing_any_bytes_does_not_panic(text: Vec<u8>, at in 0_usize..40, byte: u8) {
             let _ = parse(&text);
             let mut damaged = written(1, 0, true).into_bytes();
-            if let Some(place) = damaged.get_mut(at) {
-                *place = byte;
+            if let Some(target) = damaged.get_mut(at) {
+                *target = byte;
             }
             let _ = parse(&damaged);
         }

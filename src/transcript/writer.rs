@@ -1,68 +1,76 @@
-//! What users hold for writing: one file, for any number of threads.
+//! Writes messages to a file, from any number of threads.
 //!
-//! Invariant: an object is used by the process that made it. In a forked child it opens the file for
-//! itself when first used, before any lock is touched: of the parent's, another thread may have held
-//! one at the fork, and its lock on the file would be the parent's own.
+//! Invariant: the state of a transcript is used only by the process that created it. In a forked child,
+//! the first call opens the file again, before it takes any lock: another thread of the parent may
+//! have held a lock during the fork, and the child would share the parent's lock on the file.
 
 use crate::error::{Error, Result};
+use crate::transcript::appender::{Appender, LockWait};
 use crate::transcript::background_fsync::BackgroundFsync;
-use crate::transcript::file::{Appender, Place};
-use crate::transcript::file_lock::Patience;
-use crate::transcript::{check_path, failed, shown, Checkpoint, Format, Record, Sync};
+use crate::transcript::entry::Record;
+use crate::transcript::format::Format;
+use crate::transcript::options::{SyncMode, TranscriptOptions};
+use crate::transcript::path::{check_path, io_error, quote_path};
+use crate::util::sync::lock;
+use crate::util::time::Checkpoint;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// A log of messages.
+/// A file to which messages are written.
 pub struct Transcript {
     process: u32,
-    place: Place,
+    options: TranscriptOptions,
     format: Format,
     appender: Mutex<Option<Appender>>,
-    syncer: Option<Arc<BackgroundFsync>>,
+    fsync: Option<Arc<BackgroundFsync>>,
     closed: AtomicBool,
     count: AtomicU64,
     bytes: AtomicU64,
     repaired: AtomicU64,
-    /// What of that nobody was told yet.
-    news: AtomicU64,
-    /// The forked child's own, in the child.
-    heir: OnceLock<Result<Box<Transcript>>>,
+    /// The part of `repaired` that was not reported yet.
+    unreported: AtomicU64,
+    /// In a forked child: the transcript that the child opened.
+    child: OnceLock<Result<Box<Transcript>>>,
 }
 
 impl Transcript {
-    /// Opens or makes the file, and mends its last line.
-    pub fn open(mut place: Place, format: Format, checkpoint: Checkpoint<'_>) -> Result<Self> {
-        if place.max_bytes == Some(0) || place.keep == 0 {
+    /// Opens or creates the file, and repairs a torn last line.
+    pub fn open(
+        mut options: TranscriptOptions,
+        format: Format,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Self> {
+        if options.max_bytes == Some(0) || options.keep == 0 {
             return Err(Error::Value(
-                "max_bytes and keep are 1 or more; max_bytes=None is for a file without a limit"
+                "invalid max_bytes or keep: expected 1 or more; max_bytes=None sets no limit"
                     .into(),
             ));
         }
-        check_path(&place.path)?;
-        place.path = std::path::absolute(&place.path)
-            .map_err(|error| failed("open", &place.path, &error))?;
-        let appender = Appender::open(place.clone(), checkpoint)?;
-        let syncer = match place.sync {
-            Sync::Disk => Some(BackgroundFsync::start(place.path.clone())?),
-            Sync::Os | Sync::Line => None,
+        check_path(&options.path)?;
+        options.path = std::path::absolute(&options.path)
+            .map_err(|error| io_error("open", &options.path, &error))?;
+        let appender = Appender::open(options.clone(), checkpoint)?;
+        let fsync = match options.sync {
+            SyncMode::Disk => Some(BackgroundFsync::start(options.path.clone())?),
+            SyncMode::Os | SyncMode::Line => None,
         };
         Ok(Self {
             process: std::process::id(),
             format,
-            repaired: AtomicU64::new(appender.torn),
-            news: AtomicU64::new(appender.torn),
+            repaired: AtomicU64::new(appender.torn_bytes()),
+            unreported: AtomicU64::new(appender.torn_bytes()),
             appender: Mutex::new(Some(appender)),
-            syncer,
+            fsync,
             closed: AtomicBool::new(false),
             count: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            heir: OnceLock::new(),
-            place,
+            child: OnceLock::new(),
+            options,
         })
     }
 
-    /// This process's own.
+    /// The transcript of this process: `self`, or the one that a forked child opens.
     fn own(&self) -> Result<&Self> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(self.closed_error());
@@ -70,25 +78,21 @@ impl Transcript {
         if self.process == std::process::id() {
             return Ok(self);
         }
-        let heir = self.heir.get_or_init(|| {
-            Self::open(self.place.clone(), self.format, &mut || Ok(())).map(Box::new)
+        let child = self.child.get_or_init(|| {
+            Self::open(self.options.clone(), self.format, &mut || Ok(())).map(Box::new)
         });
-        match heir {
-            Ok(heir) => heir.own(),
+        match child {
+            Ok(child) => child.own(),
             Err(error) => Err(error.clone()),
         }
     }
 
-    /// This process's own, if it is there.
-    fn present(&self) -> Option<&Self> {
+    /// As [`Self::own`], but `None` if a forked child has not opened the file.
+    fn opened(&self) -> Option<&Self> {
         if self.process == std::process::id() {
             return Some(self);
         }
-        self.heir.get()?.as_ref().ok()?.present()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Appender>> {
-        self.appender.lock().unwrap_or_else(PoisonError::into_inner)
+        self.child.get()?.as_ref().ok()?.opened()
     }
 
     /// Writes one message.
@@ -98,112 +102,112 @@ impl Transcript {
         self.append(&line, checkpoint)
     }
 
-    /// Writes lines that [`Format::push_line`] made. Where they are not all written, what was counts
-    /// as written, and is whole.
+    /// Writes lines of [`Format::push_line`]. After an error, the lines before it are in the file and
+    /// are counted.
     pub fn append(&self, lines: &[u8], checkpoint: Checkpoint<'_>) -> Result<()> {
         self.append_counting(lines, &mut 0, checkpoint)
     }
 
-    /// The same; `done` counts the bytes that were written, whatever the outcome.
+    /// As [`Self::append`]. Adds the number of bytes written to `written`, also after an error.
     pub(crate) fn append_counting(
         &self,
         lines: &[u8],
-        done: &mut usize,
+        written: &mut usize,
         checkpoint: Checkpoint<'_>,
     ) -> Result<()> {
         let own = self.own()?;
-        let mut patience = None;
-        while *done < lines.len() {
-            match self.append_some(own, &lines[*done..])? {
-                Some(count) => *done += count,
-                None => patience
-                    .get_or_insert_with(Patience::new)
-                    .wait(&own.place.path, checkpoint)?,
+        let mut wait = None;
+        while *written < lines.len() {
+            match self.try_append(own, &lines[*written..])? {
+                Some(count) => *written += count,
+                None => wait
+                    .get_or_insert_with(LockWait::new)
+                    .pause(&own.options.path, checkpoint)?,
             }
         }
         Ok(())
     }
 
-    /// As many of the lines as go in at once; `None` while another process has the file locked.
-    fn append_some(&self, own: &Self, lines: &[u8]) -> Result<Option<usize>> {
-        let mut guard = own.lock();
+    /// Appends as many of the lines as fit into the file. Returns `None` while another process has the
+    /// file locked.
+    fn try_append(&self, own: &Self, lines: &[u8]) -> Result<Option<usize>> {
+        let mut guard = lock(&own.appender);
         let appender = guard.as_mut().ok_or_else(|| own.closed_error())?;
-        if let Some(syncer) = &own.syncer {
-            syncer.take_error()?;
+        if let Some(fsync) = &own.fsync {
+            fsync.take_error()?;
         }
         let outcome = appender.append(lines);
-        let before = own.repaired.swap(appender.torn, Ordering::Relaxed);
-        if appender.torn > before {
-            let news = appender.torn - before;
-            self.news.fetch_add(news, Ordering::Relaxed);
+        let torn = appender.torn_bytes();
+        let before = own.repaired.swap(torn, Ordering::Relaxed);
+        if torn > before {
+            self.unreported.fetch_add(torn - before, Ordering::Relaxed);
         }
-        let done = outcome?;
-        if let Some(done @ 1..) = done {
-            let count = lines[..done].split(|byte| *byte == b'\n').count() - 1;
+        let written = outcome?;
+        if let Some(bytes @ 1..) = written {
+            let count = lines[..bytes].split(|byte| *byte == b'\n').count() - 1;
             own.count.fetch_add(count as u64, Ordering::Relaxed);
-            own.bytes.fetch_add(done as u64, Ordering::Relaxed);
-            match (&own.syncer, own.place.sync) {
-                (Some(syncer), _) if appender.is_regular() => syncer.written(appender.file()),
-                (None, Sync::Line) => appender.save()?,
+            own.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            match (&own.fsync, own.options.sync) {
+                (Some(fsync), _) if appender.is_regular() => fsync.request(appender.file()),
+                (None, SyncMode::Line) => appender.save()?,
                 _ => {}
             }
         }
-        Ok(done)
+        Ok(written)
     }
 
     fn closed_error(&self) -> Error {
         Error::Closed(format!(
             "the transcript {} is closed",
-            shown(&self.place.path)
+            quote_path(&self.options.path)
         ))
     }
 
-    /// Returns when all that was written survives a power cut.
+    /// Returns once all written lines are on the disk.
     pub fn flush(&self) -> Result<()> {
         let own = self.own()?;
-        let guard = own.lock();
+        let guard = lock(&own.appender);
         let appender = guard.as_ref().ok_or_else(|| own.closed_error())?;
-        match &own.syncer {
-            Some(syncer) => syncer.flush(),
+        match &own.fsync {
+            Some(fsync) => fsync.flush(),
             None => appender.save(),
         }
     }
 
-    /// Closes the file; what `sync="disk"` has not saved yet, it saves. Closing twice changes
-    /// nothing.
+    /// Saves what `sync="disk"` has not saved yet, and closes the file. Closing is idempotent.
     pub fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         if self.process != std::process::id() {
-            // The parent's own file closes with the child's process.
-            return match self.heir.get() {
-                Some(Ok(heir)) => heir.close(),
+            // The parent's file remains open in the child until the child ends.
+            return match self.child.get() {
+                Some(Ok(child)) => child.close(),
                 _ => Ok(()),
             };
         }
-        *self.lock() = None;
-        self.syncer.as_ref().map_or(Ok(()), |syncer| syncer.close())
+        *lock(&self.appender) = None;
+        self.fsync.as_ref().map_or(Ok(()), |fsync| fsync.close())
     }
 
-    /// Saves what `sync="disk"` has not saved yet: for the end of the process.
+    /// Saves what `sync="disk"` has not saved yet. Called when the process ends.
     pub fn save_at_exit(&self) {
-        if let Some(syncer) = self.present().and_then(|own| own.syncer.as_ref()) {
-            // Nobody is left to be told.
-            let _ = syncer.flush();
+        if let Some(fsync) = self.opened().and_then(|own| own.fsync.as_ref()) {
+            // The process ends, so an error cannot be reported.
+            let _ = fsync.flush();
         }
     }
 
-    /// What [`close`](Self::close) does when nobody waits for it.
+    /// Asks the background thread to save what is left and to end, without waiting for it.
     pub fn close_nowait(&self) {
         if self.process == std::process::id() {
-            if let Some(syncer) = &self.syncer {
-                syncer.leave();
+            if let Some(fsync) = &self.fsync {
+                fsync.close_nowait();
             }
         }
     }
 
-    /// Refuses a closed one.
+    /// Returns an error if the transcript is closed.
     pub fn check_open(&self) -> Result<()> {
         if self.is_closed() {
             return Err(self.closed_error());
@@ -211,7 +215,7 @@ impl Transcript {
         Ok(())
     }
 
-    /// Whether it was closed.
+    /// Whether the transcript is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
@@ -220,48 +224,47 @@ impl Transcript {
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.place.path
+        &self.options.path
     }
 
-    /// How lines are written.
+    /// The format of the lines.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// What a line survives.
+    /// When lines are saved to the disk.
     #[must_use]
-    pub fn sync(&self) -> Sync {
-        self.place.sync
+    pub fn sync(&self) -> SyncMode {
+        self.options.sync
     }
 
-    /// How many messages were written here, by this process.
+    /// The number of messages that this process wrote through this object.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.present()
+        self.opened()
             .map_or(0, |own| own.count.load(Ordering::Relaxed))
     }
 
-    /// How many bytes those are in the file.
+    /// The size of those messages in the file, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.present()
+        self.opened()
             .map_or(0, |own| own.bytes.load(Ordering::Relaxed))
     }
 
-    /// How many bytes of torn lines were moved aside.
+    /// How many bytes of torn lines were moved to a separate file.
     #[must_use]
     pub fn repaired(&self) -> u64 {
-        self.present()
+        self.opened()
             .map_or(0, |own| own.repaired.load(Ordering::Relaxed))
     }
 
-    /// How many of these bytes nobody was told of; told once. Asked for after every write, so it is
-    /// cheap.
-    pub fn take_news(&self) -> u64 {
-        match self.news.load(Ordering::Relaxed) {
+    /// The part of [`Self::repaired`] that earlier calls did not return. Cheap: called after every write.
+    pub fn take_unreported_repairs(&self) -> u64 {
+        match self.unreported.load(Ordering::Relaxed) {
             0 => 0,
-            _ => self.news.swap(0, Ordering::Relaxed),
+            _ => self.unreported.swap(0, Ordering::Relaxed),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Helpers without knowledge of ZeroMQ.
 
+pub(crate) mod file_lock;
 pub(crate) mod fork;
+pub(crate) mod local_time;
 pub(crate) mod per_process;
 pub(crate) mod sync;
 pub(crate) mod thread;

@@ -27,7 +27,7 @@ impl Framing {
             "raw" => Ok(Self::Raw),
             _ => Err(Error::Value(format!(
                 "framing is 'plain', 'envelope' or 'raw', not {}",
-                crate::wire::quote(text)
+                crate::wire::printable::quote(text)
             ))),
         }
     }

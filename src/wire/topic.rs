@@ -2,7 +2,7 @@
 //! begun like a JSON value. A plain frame is the topic, a `:`, and the payload.
 
 use crate::error::{Error, Result};
-use crate::wire::{is_unprintable, quote};
+use crate::wire::printable::{is_unprintable, quote};
 
 /// The longest topic, in bytes of UTF-8.
 pub const MAX_BYTES: usize = 255;

@@ -72,18 +72,12 @@ KNOWN_VIOLATIONS: set[str] = {
     "circle in src/net/relay",
     "circle in src/net/socket",
     "circle in src/net/subscriber",
-    "circle in src/table",
-    "circle in src/transcript",
-    "circle in src/wire/endpoint",
-    "entries of src without a layer",
     "entries of src/net without a layer",
     "src/net/connection imports from src/net/socket",
     "src/net/relay imports from src/net/publisher",
-    "unsafe in src/local_time.rs",
     "unsafe in src/net/connection/disconnect_reason.rs",
     "unsafe in src/net/connection/interfaces.rs",
     "unsafe in src/net/subscription/prefilter.rs",
-    "unsafe in src/transcript/file_lock.rs",
 }
 
 Name = Tuple[str, ...]  # the parts of a module's name

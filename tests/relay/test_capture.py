@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_opened_is_refused_at_once(tmp_path: Path) -> None
     with pytest.raises(ZmqChatError, match="nowhere"):
         relay_here(tmp_path / "nowhere" / "class.log")
     (tmp_path / "thesis.txt").write_text("Chapter one")
-    with pytest.raises(ValueError, match="no transcript"):
+    with pytest.raises(ValueError, match="not a transcript"):
         relay_here(tmp_path / "thesis.txt")
     closed = Transcript(tmp_path / "closed.log")
     closed.close()

@@ -47,7 +47,7 @@ def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> No
         for _ in range(2):
             with pytest.raises(ZmqChatError, match=re.escape(f"'{path}'")) as error:
                 log.write(Message([b"two"]))
-            assert "is its folder still there?" in str(error.value)
+            assert "check that its folder exists" in str(error.value)
         path.parent.mkdir()
         log.write(Message([b"three"]))
         assert log.count == 2
@@ -102,7 +102,7 @@ while failures < 20:
         written.append(text)
     except ZmqChatError as error:
         assert error.errno == 28, error
-        assert path in str(error) and "make room" in str(error), error
+        assert path in str(error) and "once there is free space" in str(error), error
         failures += 1
         with read_transcript(path) as reader:
             assert [m.text for m in reader] == written

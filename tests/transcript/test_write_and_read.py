@@ -198,8 +198,8 @@ def test_a_closed_transcript_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"format": "xml"}, "format is 'text' or 'jsonl', not 'xml'"),
-        ({"sync": "never"}, "sync is 'os', 'line' or 'disk', not 'never'"),
+        ({"format": "xml"}, "invalid format 'xml': expected 'text' or 'jsonl'"),
+        ({"sync": "never"}, "invalid sync 'never': expected 'os', 'line' or 'disk'"),
         ({"max_bytes": 0}, "max_bytes is 1 or more, not 0"),
         ({"keep": 0}, "keep is 1 or more, not 0"),
     ],
@@ -213,7 +213,9 @@ def test_a_bad_argument_is_refused(tmp_path: Path, arguments: dict[str, str], te
 def test_a_file_that_is_no_transcript_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "thesis.txt"
     path.write_text("Once upon a time", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"thesis\.txt.*no transcript: choose another name"):
+    with pytest.raises(
+        ValueError, match=r"thesis\.txt.*not a transcript: choose another file name"
+    ):
         Transcript(path)
     assert path.read_text(encoding="utf-8") == "Once upon a time"
 

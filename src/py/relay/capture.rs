@@ -5,8 +5,8 @@ use crate::net::relay::{report_not_logged, Capture, Captured, Relay as Core};
 use crate::py::error::import;
 use crate::py::runtime::detach::detached_io;
 use crate::py::transcript::writer::Transcript;
-use crate::transcript::background_writer::Progress;
-use crate::transcript::{self, BackgroundWriter, Entry, Format, Place, Sync};
+use crate::transcript::Progress;
+use crate::transcript::{self, BackgroundWriter, Entry, Format, SyncMode, TranscriptOptions};
 use crate::wire::message::Framing;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,7 +28,7 @@ impl Capture for TranscriptCapture {
             framing: Framing::Plain,
             // A relay has no topics of its own: they are named when the log is read.
             topic_len: 0,
-            at_ns: message.at_ns,
+            received_ns: message.at_ns,
         }));
     }
 }
@@ -46,21 +46,21 @@ impl TranscriptCapture {
             let path: PathBuf = capture.extract()?;
             let jsonl = path.extension().is_some_and(|end| end == "jsonl");
             let format = if jsonl { Format::Jsonl } else { Format::Text };
-            let place = Place {
+            let options = TranscriptOptions {
                 path,
-                sync: Sync::Os,
+                sync: SyncMode::Os,
                 max_bytes: None,
                 keep: 1,
             };
             detached_io(py, |checkpoint| {
-                transcript::Transcript::open(place, format, checkpoint).map(Arc::new)
+                transcript::Transcript::open(options, format, checkpoint).map(Arc::new)
             })?
         };
         transcript.check_open()?;
-        let recorder = BackgroundWriter::start(transcript, move |error| {
+        let writer = BackgroundWriter::start(transcript, move |error| {
             report_not_logged(owner, error.to_string());
         })?;
-        Ok(Self(recorder))
+        Ok(Self(writer))
     }
 }
 

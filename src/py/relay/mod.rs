@@ -15,7 +15,7 @@ use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
 use crate::py::stats::{Peer, RelayStats};
-use crate::transcript::background_writer::Progress;
+use crate::transcript::Progress;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
 use std::sync::Arc;

@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::net::{begin_detached_wait, fork_generation, Checkpoint};
-use crate::transcript;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -50,7 +49,7 @@ pub(crate) fn detached<T: Send>(
 /// raises ends it and is raised here, unchanged.
 pub(crate) fn detached_io<T: Send>(
     py: Python<'_>,
-    work: impl FnOnce(transcript::Checkpoint<'_>) -> Result<T> + Send,
+    work: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     let mut raised = None;
     let outcome = py.detach(|| {

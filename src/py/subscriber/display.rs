@@ -72,8 +72,8 @@ impl Display<'_> {
                     let record = Record {
                         frames,
                         framing: self.receiver.core.framing(),
-                        meaning: &meaning,
-                        at_ns: received.at_ns,
+                        parsed: &meaning,
+                        received_ns: received.at_ns,
                     };
                     log.line_format().push_line(&mut logged, &record);
                 }

@@ -8,7 +8,8 @@ use crate::py::message::Message;
 use crate::py::runtime::detach::detached_io;
 use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
 use crate::table::Builder;
-use crate::transcript::{self, Checkpoint, Entry};
+use crate::transcript::{self, Entry};
+use crate::util::time::Checkpoint;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::collections::VecDeque;
@@ -116,8 +117,8 @@ impl TranscriptReader {
                     return Ok(());
                 }
                 for entry in state.ready.drain(..) {
-                    let meaning = entry.meaning();
-                    table.push(entry.at_ns, &meaning, meaning.payload(&entry.frames))?;
+                    let meaning = entry.interpret();
+                    table.push(entry.received_ns, &meaning, meaning.payload(&entry.frames))?;
                 }
                 // Not each time: to attach may take a while where other threads are busy.
                 if checked.elapsed() >= CHECK {
@@ -295,7 +296,7 @@ fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
         frames.collect::<PyResult<_>>()?,
         entry.framing,
         entry.topic_len,
-        entry.at_ns,
+        entry.received_ns,
     )
 }
 

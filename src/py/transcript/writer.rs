@@ -6,7 +6,7 @@ use crate::py::message::Message;
 use crate::py::runtime::detach::detached_io;
 use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
 use crate::py::transcript::reader::read_transcript;
-use crate::transcript::{self, Format, Place, Sync};
+use crate::transcript::{self, Format, SyncMode, TranscriptOptions};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -83,7 +83,7 @@ impl Transcript {
 
     /// Says once what was repaired.
     fn report(&self, py: Python<'_>) -> PyResult<()> {
-        let count = self.core.take_news();
+        let count = self.core.take_unreported_repairs();
         if count == 0 {
             return Ok(());
         }
@@ -126,17 +126,17 @@ impl Transcript {
             .transpose()?;
         let keep = args::count("keep", keep, 1)?;
         let format = Format::parse(format)?;
-        let place = Place {
+        let options = TranscriptOptions {
             path,
-            sync: Sync::parse(sync)?,
+            sync: SyncMode::parse(sync)?,
             max_bytes: max_bytes.map(|most| most as u64),
             keep: u32::try_from(keep).unwrap_or(u32::MAX),
         };
         let core = detached_io(py, |checkpoint| {
-            transcript::Transcript::open(place, format, checkpoint).map(Arc::new)
+            transcript::Transcript::open(options, format, checkpoint).map(Arc::new)
         })?;
         let at_exit = match core.sync() {
-            Sync::Disk => Some(save_at_exit(py, &core)?),
+            SyncMode::Disk => Some(save_at_exit(py, &core)?),
             _ => None,
         };
         let this = Self { core, at_exit };

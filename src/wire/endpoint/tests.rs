@@ -1,10 +1,8 @@
 //! What the address parser accepts, what it refuses, and that its refusals teach.
 
-use crate::wire::endpoint::host::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
 use crate::wire::endpoint::*;
-use crate::wire::is_unprintable;
+use crate::wire::printable::is_unprintable;
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 fn shown(text: &str, role: Role) -> String {
     match parse(text, role) {

@@ -2,7 +2,8 @@
 //! message, on which topic, as which number, when, and, where it is no ordinary one, of what kind.
 
 use crate::error::{Error, Result};
-use crate::wire::{is_unprintable, quote, topic};
+use crate::wire::printable::{is_unprintable, quote};
+use crate::wire::topic;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::io::Write;

@@ -9,8 +9,9 @@
 //! | anything else: larger numbers, arrays, objects, a mixture | Text: of each the JSON, as it came |
 
 use crate::table::column::{Bits, Column, StringBuilder, Values};
-use crate::table::json::unquoted;
+use serde_core::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
+use std::fmt;
 
 /// What was found under one key: of each row the JSON.
 #[derive(Default)]
@@ -242,5 +243,42 @@ impl TypeSummary {
             },
             _ => Kind::Json,
         }
+    }
+}
+
+/// A JSON string's text.
+fn unquoted(json: &str) -> Cow<'_, str> {
+    let inside = json.get(1..json.len() - 1).unwrap_or_default();
+    if !inside.contains('\\') {
+        return inside.into();
+    }
+    serde_json::from_str::<LossyString<'_>>(json)
+        .map_or_else(|_| inside.into(), |LossyString(words)| words)
+}
+
+/// A string, in which a lone surrogate becomes U+FFFD.
+pub(crate) struct LossyString<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for LossyString<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = LossyString<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(LossyString(String::from_utf8_lossy(bytes)))
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                Ok(LossyString(
+                    String::from_utf8_lossy(bytes).into_owned().into(),
+                ))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
     }
 }
