@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers import parallel
 from tests.helpers.scripts import Finished, RunPython, Script, StartPython
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def pair(publisher: Publisher) -> Iterator[Pair]:
     """A publisher and a subscriber that hears all of it, already connected."""
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         yield Pair(publisher, subscriber)
 
 
@@ -72,8 +72,8 @@ def room(publisher: Publisher) -> Iterator[Pair]:
     """A publisher and a subscriber to the topic room1 and to everything else, already connected."""
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=b"") as subscriber:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         yield Pair(publisher, subscriber)
 
 
@@ -111,7 +111,7 @@ def start_python(tmp_path: Path) -> Iterator[StartPython]:
 def run_python(start_python: StartPython) -> RunPython:
     """A function that runs a script in a fresh interpreter and tells how it ended."""
 
-    def run(script: str, *arguments: str, deadline: float = PATIENCE) -> Finished:
+    def run(script: str, *arguments: str, deadline: float = TIMEOUT) -> Finished:
         return start_python(script, *arguments).finish(deadline)
 
     return run

@@ -44,6 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         runtime::events::_event_reader_stopped,
         module
     )?)?;
+    module.add_function(wrap_pyfunction!(runtime::events::_set_silence, module)?)?;
     module.add_function(wrap_pyfunction!(functions::parse_address, module)?)?;
     module.add_function(wrap_pyfunction!(functions::build_info, module)?)?;
     module.add_function(wrap_pyfunction!(functions::local_addresses, module)?)?;

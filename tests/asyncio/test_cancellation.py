@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable
 import pytest
 
 from tests.helpers.event_loops import LOOPS, run_in
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.conftest import Pair
@@ -46,7 +46,7 @@ class Speaker:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
 
 
 async def by_cancelling(subscriber: Subscriber, hear: Hear) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.helpers.event_loops import until_waiting
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.event_loops import wait_until_suspended
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber
 
 
@@ -19,10 +19,10 @@ def test_a_task_that_waits_for_connections_takes_no_message_s_signal_away() -> N
         assert noise.endpoint is not None
         heard_noise = Subscriber(noise.endpoint)
         with relay, source, noise, heard_noise:
-            source.wait_for_subscribers(timeout=PATIENCE)
+            source.wait_for_subscribers(timeout=TIMEOUT)
             source.send("latest", topic="a")
-            until(lambda: relay.stats().cached == 1)
-            noise.wait_for_subscribers(timeout=PATIENCE)
+            wait_until(lambda: relay.stats().cached == 1)
+            noise.wait_for_subscribers(timeout=TIMEOUT)
 
             async def chatter() -> None:
                 while True:
@@ -33,9 +33,9 @@ def test_a_task_that_waits_for_connections_takes_no_message_s_signal_away() -> N
             chattering = asyncio.create_task(chatter())
             for _ in range(40):
                 with Subscriber(topics=["a"]) as subscriber:
-                    heard = asyncio.create_task(subscriber.arecv(timeout=PATIENCE))
+                    heard = asyncio.create_task(subscriber.arecv(timeout=TIMEOUT))
                     connected = asyncio.create_task(subscriber.await_connected(2))
-                    await until_waiting(connected)
+                    await wait_until_suspended(connected)
                     # The connection and the latest message come at one time.
                     subscriber.connect(relay.backend)
                     assert (await heard).text == "latest"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Coroutine
 import pytest
 
 from tests.helpers.event_loops import run
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_sending_in_asyncio_does_what_was_chosen_for_a_full_queue(on_full: Any) 
         with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
             with Subscriber(publisher.endpoint, high_water_mark=1) as subscriber:
-                await publisher.await_for_subscribers(timeout=PATIENCE)
+                await publisher.await_for_subscribers(timeout=TIMEOUT)
                 blob = b"x" * 1_000_000
 
                 async def fill(timeout: float | None = None) -> None:
@@ -65,7 +65,7 @@ def test_sending_in_asyncio_does_what_was_chosen_for_a_full_queue(on_full: Any) 
                     assert stats.refused == 2
                     assert stats.blocked_seconds > 0.04
                     for _ in range(stats.sent):
-                        assert await subscriber.arecv_bytes(timeout=PATIENCE) == blob
+                        assert await subscriber.arecv_bytes(timeout=TIMEOUT) == blob
 
     run(main())
 
@@ -75,7 +75,7 @@ def test_a_publisher_that_blocks_loses_nothing_and_what_was_cancelled_was_not_se
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
             with Subscriber(publisher.endpoint, high_water_mark=1) as subscriber:
-                await publisher.await_for_subscribers(timeout=PATIENCE)
+                await publisher.await_for_subscribers(timeout=TIMEOUT)
                 blob = "x" * 300_000
                 sent: list[str] = []
                 heard: list[str] = []
@@ -113,7 +113,7 @@ def test_several_tasks_that_wait_for_room_all_get_it() -> None:
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
             with Subscriber(publisher.endpoint, high_water_mark=1) as subscriber:
-                await publisher.await_for_subscribers(timeout=PATIENCE)
+                await publisher.await_for_subscribers(timeout=TIMEOUT)
                 blob = "x" * 500_000
                 tasks = [
                     asyncio.create_task(publisher.asend_many([f"{task}{blob}"] * 5))
@@ -134,5 +134,5 @@ def test_asend_many_gives_each_payload_its_own_topic(pair: Pair) -> None:
             await pair.publisher.asend_many(["one"], topics=["a", "b"])
 
     asyncio.run(main())
-    heard = [pair.subscriber.recv(timeout=PATIENCE) for _ in range(3)]
+    heard = [pair.subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
     assert [str(m) for m in heard] == ["a:one", "two", "b:three"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.event_loops import new_uvloop, run, until_waiting
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.event_loops import new_uvloop, run, wait_until_suspended
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OPENING = """
 import asyncio, os, signal, sys, threading, time
-from tests.helpers.timeouts import interrupt_when_at_rest, when_at_rest
+from tests.helpers.timeouts import interrupt_when_blocked, call_when_blocked
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 pub = Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0)
@@ -57,7 +57,7 @@ def test_ctrl_c_ends_a_program_that_waits_in_asyncio(run_python: RunPython, wait
 def wait_here():
     asyncio.run({wait})
 
-moments = interrupt_when_at_rest()
+moments = interrupt_when_blocked()
 try:
     wait_here()
 except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def wait_here():
 def progress():
     return None
 
-moments = interrupt_when_at_rest(signal.SIGUSR1)
+moments = interrupt_when_blocked(signal.SIGUSR1)
 wait_here()
 """
     assert run_python(OPENING + rest) == (0, "True\n", "")
@@ -132,7 +132,7 @@ def leave_a_loop_waiting(pair: Pair, loop: asyncio.AbstractEventLoop) -> weakref
         loop.create_task(pair.subscriber.arecv()),
         loop.create_task(pair.publisher.await_for_subscribers(9)),
     ]
-    loop.run_until_complete(until_waiting(*tasks))
+    loop.run_until_complete(wait_until_suspended(*tasks))
     for task in tasks:
         # asyncio would say that it is still pending, and be right.
         task._log_destroy_pending = False
@@ -153,7 +153,7 @@ def test_a_loop_may_be_closed_while_somebody_waits_in_it(pair: Pair, new_loop: A
         gc.collect()
         return left() is None
 
-    until(is_gone, "the task to be let go of")
+    wait_until(is_gone, "the task to be let go of")
 
 
 def test_a_loop_that_is_closed_is_let_go_of_though_nothing_ever_comes(pair: Pair) -> None:
@@ -163,7 +163,7 @@ def test_a_loop_that_is_closed_is_let_go_of_though_nothing_ever_comes(pair: Pair
         gc.collect()
         return left() is None
 
-    until(is_gone, "the task to be let go of")
+    wait_until(is_gone, "the task to be let go of")
 
 
 def threads_and_descriptors() -> tuple[int, int]:
@@ -188,7 +188,7 @@ def test_a_thousand_loops_leave_no_thread_and_no_descriptor(pair: Pair) -> None:
     before = threads_and_descriptors()
     for number in range(1_000):
         run(main(number))
-    until(lambda: threads_and_descriptors() <= before, "threads and descriptors to go")
+    wait_until(lambda: threads_and_descriptors() <= before, "threads and descriptors to go")
 
 
 def test_an_object_may_go_while_its_loop_lives_on() -> None:
@@ -199,9 +199,9 @@ def test_an_object_may_go_while_its_loop_lives_on() -> None:
             subscriber = Subscriber(publisher.endpoint)
             with pytest.raises(TimeoutError):
                 await subscriber.arecv(timeout=0.001)
-            await publisher.await_for_subscribers(timeout=PATIENCE)
+            await publisher.await_for_subscribers(timeout=TIMEOUT)
             await publisher.asend("Hello")
-            assert await subscriber.arecv_text(timeout=PATIENCE) == "Hello"
+            assert await subscriber.arecv_text(timeout=TIMEOUT) == "Hello"
             gone = weakref.ref(subscriber), weakref.ref(publisher)
             del subscriber, publisher
             gc.collect()
@@ -241,11 +241,11 @@ print(asyncio.run(sub.arecv_text(timeout=30)))
 def test_a_loop_may_move_to_another_thread(pair: Pair) -> None:
     loop = asyncio.new_event_loop()
     task = loop.create_task(pair.subscriber.arecv_text())
-    loop.run_until_complete(until_waiting(task))
+    loop.run_until_complete(wait_until_suspended(task))
     heard: list[str] = []
     thread = threading.Thread(target=lambda: heard.append(loop.run_until_complete(task)))
     thread.start()
     pair.publisher.send("Hello")
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     loop.close()
     assert heard == ["Hello"]

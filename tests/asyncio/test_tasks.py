@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Coroutine
 
 import pytest
 
-from tests.helpers.event_loops import LOOPS, run, run_in, until, until_waiting
-from tests.helpers.timeouts import PATIENCE, Background
-from tests.helpers.timeouts import until as until_now
+from tests.helpers.event_loops import LOOPS, run, run_in, wait_until, wait_until_suspended
+from tests.helpers.timeouts import TIMEOUT, Background
+from tests.helpers.timeouts import wait_until as until_now
 from zmqchat_rs import ClosedError, Message, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def test_a_publisher_and_a_subscriber_talk_in_one_loop(
         async with Publisher("127.0.0.1:0") as publisher:
             assert publisher.endpoint is not None
             async with Subscriber(publisher.endpoint, split_topics=True) as subscriber:
-                assert await subscriber.await_connected(timeout=PATIENCE) == 1
-                assert await publisher.await_for_subscribers(timeout=PATIENCE) == 1
+                assert await subscriber.await_connected(timeout=TIMEOUT) == 1
+                assert await publisher.await_for_subscribers(timeout=TIMEOUT) == 1
                 waiting = asyncio.ensure_future(subscriber.arecv())
-                await until_waiting(waiting)
+                await wait_until_suspended(waiting)
                 await publisher.asend("first", topic="room1")
                 message = await waiting
                 assert (message.topic, message.text) == ("room1", "first")
@@ -74,9 +74,9 @@ def test_a_loop_over_a_subscriber_ends_when_it_is_closed(pair: Pair) -> None:
     async def main() -> list[str]:
         task = asyncio.create_task(listen())
         pair.publisher.send_many(["a", "b"])
-        await until_waiting(task)
-        await until(lambda: pair.subscriber.stats().received == 2)
-        await until_waiting(task)
+        await wait_until_suspended(task)
+        await wait_until(lambda: pair.subscriber.stats().received == 2)
+        await wait_until_suspended(task)
         await pair.subscriber.aclose()
         return await task
 
@@ -114,7 +114,7 @@ def test_a_time_out_of_ages_is_as_good_as_none(
     async def main() -> None:
         for timeout in (1e9, 1e18, 1e300, math.inf, None):
             task = asyncio.create_task(receive(pair.subscriber)(timeout=timeout))
-            await until_waiting(task)
+            await wait_until_suspended(task)
             pair.publisher.send("Hello")
             assert await task
 
@@ -171,11 +171,11 @@ def test_what_is_never_awaited_does_nothing_and_says_so(pair: Pair) -> None:
     with pytest.warns(RuntimeWarning, match=r"'Publisher\.asend' was never awaited"):
         forget(pair.publisher.asend("lost"))
     pair.publisher.send("kept")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "kept"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "kept"
     pair.publisher.send("still there")
     with pytest.warns(RuntimeWarning, match=r"'Subscriber\.arecv' was never awaited"):
         forget(pair.subscriber.arecv())
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "still there"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "still there"
 
 
 def test_a_coroutine_is_awaited_once(pair: Pair) -> None:
@@ -196,7 +196,7 @@ def test_it_works_with_all_that_asyncio_does_with_coroutines(pair: Pair) -> None
         subscriber = pair.subscriber
         tasks = [asyncio.create_task(subscriber.arecv_text()) for _ in range(2)]
         gathered = asyncio.gather(subscriber.arecv_text(), subscriber.arecv_text())
-        limited = asyncio.create_task(asyncio.wait_for(subscriber.arecv_text(), PATIENCE))
+        limited = asyncio.create_task(asyncio.wait_for(subscriber.arecv_text(), TIMEOUT))
         shielded = asyncio.shield(subscriber.arecv_text())
         await asyncio.sleep(0)
         pair.publisher.send_many("abcdef"[place] for place in range(6))
@@ -206,13 +206,13 @@ def test_it_works_with_all_that_asyncio_does_with_coroutines(pair: Pair) -> None
 
     run(main())
     pair.publisher.send("alone")
-    assert asyncio.run(pair.subscriber.arecv_text(timeout=PATIENCE)) == "alone"
+    assert asyncio.run(pair.subscriber.arecv_text(timeout=TIMEOUT)) == "alone"
 
 
 def test_a_thousand_tasks_get_a_message_each(pair: Pair) -> None:
     async def main() -> list[str]:
         tasks = [asyncio.create_task(pair.subscriber.arecv_text()) for _ in range(1000)]
-        await until_waiting(*tasks)
+        await wait_until_suspended(*tasks)
         await pair.publisher.asend_many(map(str, range(1000)))
         return list(await asyncio.gather(*tasks))
 
@@ -224,7 +224,7 @@ def test_tasks_get_their_turn_in_the_order_in_which_they_came(pair: Pair) -> Non
         tasks = []
         for _ in range(20):
             tasks.append(asyncio.create_task(pair.subscriber.arecv_text()))
-            await until_waiting(*tasks)
+            await wait_until_suspended(*tasks)
         tasks.pop(7).cancel()
         await pair.publisher.asend_many(map(str, range(19)))
         return list(await asyncio.gather(*tasks))
@@ -285,7 +285,7 @@ def test_two_loops_in_two_threads_and_a_thread_that_blocks_share_what_arrives(pa
     loops = [Background(run, listen()) for _ in range(2)]
     blocked = Background(lambda: [message.text for message in pair.subscriber])
     for reader in (*loops, blocked):
-        reader.until_at_rest()
+        reader.wait_until_blocked()
     for number in range(count):
         pair.publisher.send(str(number))
         if number % 100 == 0:
@@ -310,7 +310,7 @@ def test_a_close_in_another_thread_ends_a_receive(
 ) -> None:
     async def main() -> None:
         task = asyncio.create_task(receive(pair.subscriber)())
-        await until_waiting(task)
+        await wait_until_suspended(task)
         threading.Thread(target=pair.subscriber.close).start()
         with pytest.raises(ClosedError, match="closed"):
             await task
@@ -327,7 +327,7 @@ def test_a_close_ends_every_other_wait(publisher: Publisher) -> None:
             asyncio.create_task(publisher.await_for_subscribers(9)),
             asyncio.create_task(subscriber.await_connected()),
         ]
-        await until_waiting(*tasks)
+        await wait_until_suspended(*tasks)
         threading.Thread(target=publisher.close).start()
         threading.Thread(target=subscriber.close).start()
         for task in tasks:

@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.chats import HEARTBEAT, Noticed, chat, chats, hears_somebody
+from tests.helpers.chats import HEARTBEAT, RecordedNotices, chat, chats, wait_for_member
 from tests.helpers.parallel import measured
-from tests.helpers.timeouts import PATIENCE, SLACK, Background, interrupt_when_at_rest, until
+from tests.helpers.timeouts import (
+    EXIT_OVERHEAD,
+    TIMEOUT,
+    Background,
+    interrupt_when_blocked,
+    wait_until,
+)
 from zmqchat_rs import Chat, ClosedError
 
 if TYPE_CHECKING:
@@ -32,16 +38,16 @@ OPENS = """
     "end", ["", "chat.close()", "del chat", "raise SystemExit(0)", "iter(chat); chat.say('bye')"]
 )
 def test_the_end_of_the_program_is_a_good_bye(start_python: StartPython, end: str) -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", on_notice=noticed) as alice:
         bob = start_python(OPENS + f"    {end}\n", alice.addresses[0])
         alice.connect(bob.line())
         noticed.wait_present("bob")
-        bob.say("end")
+        bob.send_line("end")
         noticed.wait("go", "bob")
         began = time.monotonic()
         assert bob.finish()[0::2] == (0, "")
-        assert time.monotonic() - began < 1.0 + SLACK
+        assert time.monotonic() - began < 1.0 + EXIT_OVERHEAD
 
 
 def test_closing_ends_every_wait_in_every_thread() -> None:
@@ -53,7 +59,7 @@ def test_closing_ends_every_wait_in_every_thread() -> None:
             Background(alice.wait_for_listeners),
         ]
         for wait in waits:
-            until(lambda wait=wait: wait.thread.is_alive())  # type: ignore[misc]
+            wait_until(lambda wait=wait: wait.thread.is_alive())  # type: ignore[misc]
         alice.close()
         for wait in (waits[0], waits[2], waits[3]):
             with pytest.raises(ClosedError, match="this Chat is closed"):
@@ -90,7 +96,7 @@ def test_what_is_closed_says_so() -> None:
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to one's own process")
 def test_ctrl_c_ends_a_wait_and_nothing_else() -> None:
     with chats("alice", "bob") as (alice, bob):
-        interrupt_when_at_rest()
+        interrupt_when_blocked()
 
         def wait_here() -> None:
             alice.recv()
@@ -98,14 +104,14 @@ def test_ctrl_c_ends_a_wait_and_nothing_else() -> None:
         with pytest.raises(KeyboardInterrupt):
             wait_here()
         bob.say("still there?")
-        assert alice.recv(timeout=PATIENCE).text == "still there?"
+        assert alice.recv(timeout=TIMEOUT).text == "still there?"
 
 
 def test_a_signal_s_handler_may_close_the_chat_that_waits() -> None:
     with chat("alice") as alice:
         before = signal.signal(signal.SIGUSR1, lambda *_: alice.close())
         try:
-            interrupt_when_at_rest(signal.SIGUSR1)
+            interrupt_when_blocked(signal.SIGUSR1)
 
             def wait_here() -> None:
                 alice.recv()
@@ -117,15 +123,15 @@ def test_a_signal_s_handler_may_close_the_chat_that_waits() -> None:
 
 
 def test_a_chat_that_nobody_holds_is_closed_and_leaves_no_thread() -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", on_notice=noticed) as alice:
         bob = Chat("bob", bind="127.0.0.1:0", peers=alice.addresses)
         alice.connect(bob.addresses[0])
         noticed.wait_present("bob")
         del bob
         noticed.wait("go", "bob")
-        until(lambda: len(threads()) == 2, "bob's threads to end")
-    until(lambda: not threads(), "alice's threads to end")
+        wait_until(lambda: len(threads()) == 2, "bob's threads to end")
+    wait_until(lambda: not threads(), "alice's threads to end")
 
 
 def threads() -> list[threading.Thread]:
@@ -137,9 +143,9 @@ def test_a_callback_may_close_its_own_chat() -> None:
     with chat("alice") as alice, chat("bob", on_message=lambda _: opened[0].close()) as bob:
         opened.append(bob)
         bob.connect(alice.addresses[0])
-        hears_somebody(bob)
+        wait_for_member(bob)
         alice.say("Good night")
-        until(lambda: bob.closed, "bob to close himself")
+        wait_until(lambda: bob.closed, "bob to close himself")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
@@ -147,7 +153,7 @@ def test_a_forked_child_is_told_so_and_makes_its_own(run_python: RunPython) -> N
     finished = run_python("""
         import os, sys, threading
         from zmqchat_rs import Chat, ZmqChatError
-        from tests.helpers.timeouts import PATIENCE
+        from tests.helpers.timeouts import TIMEOUT
 
         chat = Chat("alice", bind="127.0.0.1:0")
         # As if another thread were inside at the moment of the fork.
@@ -176,9 +182,9 @@ def test_a_forked_child_is_told_so_and_makes_its_own(run_python: RunPython) -> N
                     raise AssertionError(number)
             with Chat("bob", bind="127.0.0.1:0") as bob, Chat("carol", peers=bob.addresses,
                                                              bind="127.0.0.1:0") as carol:
-                bob.wait_for_listeners(timeout=PATIENCE)
+                bob.wait_for_listeners(timeout=TIMEOUT)
                 bob.say("from the child")
-                assert carol.recv(timeout=PATIENCE).text == "from the child"
+                assert carol.recv(timeout=TIMEOUT).text == "from the child"
             sys.exit(0)
         go_on.set()
         holder.join()
@@ -192,4 +198,4 @@ def test_a_forked_child_is_told_so_and_makes_its_own(run_python: RunPython) -> N
 def test_heartbeats_stop_with_the_chat() -> None:
     with chats("alice", "bob", heartbeat=HEARTBEAT) as (alice, bob):
         alice.close()
-        until(lambda: bob.members == [], "bob to forget her")
+        wait_until(lambda: bob.members == [], "bob to forget her")

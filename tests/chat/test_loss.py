@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Callable
 
 from tests.helpers.chats import RELAY, chat, chats, texts
-from tests.helpers.stamps import hand_made, stamp
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.stamps import stamp, stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Event, Subscriber
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def wait_for_new_presence(one: Chat, since: Message) -> None:
             for member in one.members
         )
 
-    until(present, "presence")
+    wait_until(present, "presence")
 
 
 def test_presence_that_is_lost_while_disconnected_is_not_a_loss() -> None:
@@ -46,9 +46,9 @@ def test_presence_that_is_lost_while_disconnected_is_not_a_loss() -> None:
         alice.addresses[0]
     ) as witness:
         alice.say("Hello")
-        said = bob.recv(timeout=PATIENCE)
+        said = bob.recv(timeout=TIMEOUT)
         bob.disconnect(alice.addresses[0])
-        until(lambda: not bob.members, "alice to be lost")
+        wait_until(lambda: not bob.members, "alice to be lost")
         receive_presence(witness, 10)
         bob.connect(alice.addresses[0])
         wait_for_new_presence(bob, said)
@@ -63,20 +63,20 @@ def test_lines_that_are_lost_while_disconnected_are_counted_and_reported_with_th
 ) -> None:
     events: list[Event] = []
     with chat("alice", heartbeat=OFTEN) as alice, Subscriber(alice.addresses[0]) as witness:
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         with chat("bob", peers=alice.addresses, on_event=events.append) as bob:
-            alice.wait_for_listeners(2, timeout=PATIENCE)
-            until(lambda: bob.members, "alice's presence")
+            alice.wait_for_listeners(2, timeout=TIMEOUT)
+            wait_until(lambda: bob.members, "alice's presence")
             bob.disconnect(alice.addresses[0])
-            until(lambda: alice._engine.publisher.subscriber_count == 1, "bob to disconnect")
+            wait_until(lambda: alice._engine.publisher.subscriber_count == 1, "bob to disconnect")
             for number in range(3):
                 alice.say(str(number))
             receive_presence(witness, 5)
             bob.connect(alice.addresses[0])
             # Presence alone reveals it: alice says nothing more.
-            until(lambda: bob.stats().lost, "the loss")
+            wait_until(lambda: bob.stats().lost, "the loss")
             assert bob.stats().lost == 3
-            until(lambda: [one for one in events if one.kind == "lost"], "the event")
+            wait_until(lambda: [one for one in events if one.kind == "lost"], "the event")
         (lost,) = [one for one in events if one.kind == "lost"]
         assert (lost.address, lost.count) == ("alice", 3)
         said = "3 messages of alice lost: a connection was interrupted"
@@ -95,11 +95,11 @@ def test_a_relay_that_is_restarted_costs_only_what_was_said_meanwhile(
     ) as bob:
         for missed in (0, 2):
             for one in (alice, bob):
-                one.wait_for_members(timeout=PATIENCE)
+                one.wait_for_members(timeout=TIMEOUT)
             alice.say("Hello")
-            said = bob.recv(timeout=PATIENCE)
+            said = bob.recv(timeout=TIMEOUT)
             relay.kill()
-            until(lambda: not bob.members, "alice to be lost")
+            wait_until(lambda: not bob.members, "alice to be lost")
             for number in range(missed):
                 alice.say(f"lost {number}")
             relay = start_python(RELAY, *via)
@@ -110,22 +110,22 @@ def test_a_relay_that_is_restarted_costs_only_what_was_said_meanwhile(
 
 def test_presence_has_the_number_of_the_next_line() -> None:
     with chat("alice", heartbeat=OFTEN) as alice, Subscriber(alice.addresses[0]) as sub:
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         for number in range(3):
             assert next(filter(is_here, sub)).sequence == number
             alice.say("Hello")
-            while is_here(said := sub.recv(timeout=PATIENCE)):
+            while is_here(said := sub.recv(timeout=TIMEOUT)):
                 pass
             assert said.sequence == number
         assert (sub.stats().lost, sub.stats().duplicates) == (0, 0)
 
 
 def test_a_line_with_text_counts_whatever_its_kind() -> None:
-    with hand_made() as eve, Subscriber(eve.address) as sub:
+    with stamping_publisher() as eve, Subscriber(eve.address) as sub:
         eve.wait()
         for seq, text in ((0, ""), (0, "x"), (1, "y"), (3, ""), (3, "z"), (5, "late")):
             eve.send_frames(f"lobby:{text}".encode(), stamp(seq, "lobby", kind="here"))
             eve.send_frames(b"lobby", text.encode(), stamp(seq, "lobby", kind="here", id="2"))
             for _ in range(2):
-                assert sub.recv(timeout=PATIENCE).text == text
+                assert sub.recv(timeout=TIMEOUT).text == text
         assert (sub.stats().lost, sub.stats().duplicates) == (4, 0)

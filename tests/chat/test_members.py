@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.chats import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
-from tests.helpers.stamps import hand_made, stamp
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.chats import HEARTBEAT, RecordedNotices, chat, chats, texts, wait_for_member
+from tests.helpers.stamps import stamp, stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Message, Subscriber
 from zmqchat_rs.chat import members as members_module
 from zmqchat_rs.chat.members import Members, Notice
@@ -33,9 +33,9 @@ CHATS = """
 def test_members_are_known_by_name_room_address_and_when_they_were_heard() -> None:
     with chats("alice", "bob", "carol") as (alice, _, carol):
         carol.join("team1")
-        until(lambda: carol.rooms == ["lobby", "team1"])
+        wait_until(lambda: carol.rooms == ["lobby", "team1"])
         alice.join("team1")
-        alice.wait_for_members(timeout=PATIENCE)
+        alice.wait_for_members(timeout=TIMEOUT)
         seen = [(one.room, one.name, one.address, one.present) for one in alice.members]
         assert seen == [
             ("lobby", "bob", "127.0.0.1", True),
@@ -47,7 +47,7 @@ def test_members_are_known_by_name_room_address_and_when_they_were_heard() -> No
 
 
 def test_who_comes_and_who_goes_is_noticed() -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", on_notice=noticed) as alice:
         with chat("bob") as bob:
             alice.connect(bob.addresses[0])
@@ -62,20 +62,22 @@ def test_who_comes_and_who_goes_is_noticed() -> None:
 
 
 def test_who_was_there_before_us_has_not_come() -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", heartbeat=HEARTBEAT) as alice:
         # Two heartbeats: she is no newcomer any more.
-        seen = Noticed()
+        seen = RecordedNotices()
         with chat("witness", peers=alice.addresses, heartbeat=HEARTBEAT, on_notice=seen) as witness:
-            hears_somebody(witness)
+            wait_for_member(witness)
             heard = witness.members[0].last_seen
-            until(lambda: (witness.members[0].last_seen - heard).total_seconds() > 2 * HEARTBEAT)
+            wait_until(
+                lambda: (witness.members[0].last_seen - heard).total_seconds() > 2 * HEARTBEAT
+            )
         with chat("bob", peers=alice.addresses, on_notice=noticed):
             assert str(noticed.wait("here", "alice")) == "alice is in lobby"
 
 
 def test_who_is_killed_is_lost_and_who_lives_is_not(start_python: StartPython) -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     scaled = {"heartbeat": HEARTBEAT}
     with chat("carol", **scaled) as carol, chat("dave", on_notice=noticed, **scaled) as dave:
         dave.connect(carol.addresses[0])
@@ -93,7 +95,7 @@ def test_who_is_lost_and_speaks_again_is_back(start_python: StartPython) -> None
     import os
     import signal
 
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", heartbeat=HEARTBEAT, on_notice=noticed) as alice:
         bob = start_python(CHATS, alice.addresses[0], str(HEARTBEAT))
         alice.connect(bob.line())
@@ -106,24 +108,24 @@ def test_who_is_lost_and_speaks_again_is_back(start_python: StartPython) -> None
 
 
 def test_a_callback_that_takes_its_time_makes_nobody_lost() -> None:
-    noticed, go_on, entered = Noticed(), threading.Event(), threading.Event()
+    noticed, go_on, entered = RecordedNotices(), threading.Event(), threading.Event()
 
     def slow(_: Message) -> None:
         entered.set()
-        go_on.wait(PATIENCE)
+        go_on.wait(TIMEOUT)
 
     hears = {"heartbeat": HEARTBEAT}
     bobs = chat("bob", on_notice=noticed, **hears)
     with chat("alice", on_message=slow, **hears) as alice, bobs as bob:
         bob.connect(alice.addresses[0])
         alice.connect(bob.addresses[0])
-        alice.wait_for_members(timeout=PATIENCE)
-        bob.wait_for_members(timeout=PATIENCE)
+        alice.wait_for_members(timeout=TIMEOUT)
+        bob.wait_for_members(timeout=TIMEOUT)
         bob.say("Hello")
-        assert entered.wait(PATIENCE)
+        assert entered.wait(TIMEOUT)
         since = bob.members[0].last_seen
         # Far longer than silence may last.
-        until(lambda: (bob.members[0].last_seen - since).total_seconds() > 6 * HEARTBEAT)
+        wait_until(lambda: (bob.members[0].last_seen - since).total_seconds() > 6 * HEARTBEAT)
         go_on.set()
     assert "lost" not in [one.kind for one in noticed.notices]
 
@@ -132,27 +134,27 @@ def test_two_of_the_same_name_are_told_apart() -> None:
     with chats("alice", "bob", "bob") as (alice, bob, other):
         for one in (bob, other):
             one.say("It is me")
-        heard = [alice.recv(timeout=PATIENCE) for _ in range(2)]
+        heard = [alice.recv(timeout=TIMEOUT) for _ in range(2)]
         labels = {alice.label(one) for one in heard}
         assert labels == {f"bob#{(one.instance or '')[:4]}" for one in heard}
         assert len(labels) == 2
         assert {one.label for one in alice.members} == labels
         # Whoever is called bob tells the other one from himself.
-        assert bob.label(bob.recv(timeout=PATIENCE)) in labels
+        assert bob.label(bob.recv(timeout=TIMEOUT)) in labels
 
 
 def test_a_name_of_one_s_own_is_shown_as_it_is() -> None:
     with chats("alice", "bob") as (alice, bob):
         bob.say("Hello")
-        assert alice.label(alice.recv(timeout=PATIENCE)) == "bob"
+        assert alice.label(alice.recv(timeout=TIMEOUT)) == "bob"
 
 
 def test_a_kind_that_is_not_known_is_a_message_like_any_other() -> None:
-    with hand_made() as stranger, chat("alice", peers=stranger.address) as alice:
+    with stamping_publisher() as stranger, chat("alice", peers=stranger.address) as alice:
         stranger.wait()
         for kind in ("poke", None):
             stranger.send_frames(b"lobby:Hello", stamp(0, "lobby", kind=kind))
-            heard = alice.recv(timeout=PATIENCE)
+            heard = alice.recv(timeout=TIMEOUT)
             assert (heard.text, heard.kind) == ("Hello", kind)
 
 
@@ -160,24 +162,24 @@ def test_a_kind_that_is_not_known_is_a_message_like_any_other() -> None:
 def test_what_has_text_is_heard_and_no_presence_whatever_its_kind(
     capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    noticed = Noticed()
-    with hand_made() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
+    noticed = RecordedNotices()
+    with stamping_publisher() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
         eve.wait()
         eve.send(0, topic="lobby", kind=kind)
-        heard = alice.recv(timeout=PATIENCE)
+        heard = alice.recv(timeout=TIMEOUT)
         assert (heard.text, heard.kind) == ("Hello", kind)
         assert [one.present for one in alice.members] == [False]
-    with hand_made() as eve, Subscriber(eve.address) as sub:
+    with stamping_publisher() as eve, Subscriber(eve.address) as sub:
         eve.wait()
         eve.send(0, topic="lobby", kind=kind)
-        assert sub.listen(count=1, timeout=PATIENCE, timestamps="none") == 1
+        assert sub.listen(count=1, timeout=TIMEOUT, timestamps="none") == 1
     assert noticed.notices == []
     assert capsys.readouterr().out == "lobby alice: Hello\n"
 
 
 def test_nobody_forges_a_line_of_notices() -> None:
-    noticed = Noticed()
-    with hand_made() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
+    noticed = RecordedNotices()
+    with stamping_publisher() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
         eve.wait()
         name = "eve\n\x1b[2J"
         eve.send_frames(b"lobby:", stamp(0, "lobby", kind="come", **{"from": name}))
@@ -186,8 +188,8 @@ def test_nobody_forges_a_line_of_notices() -> None:
 
 
 def test_a_good_bye_of_somebody_unknown_is_no_news() -> None:
-    noticed = Noticed()
-    with hand_made() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
+    noticed = RecordedNotices()
+    with stamping_publisher() as eve, chat("alice", peers=eve.address, on_notice=noticed) as alice:
         eve.wait()
         eve.send_frames(b"lobby:", stamp(0, "lobby", kind="go"))
         eve.send_frames(b"lobby:Hello", stamp(1, "lobby"))

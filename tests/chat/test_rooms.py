@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.chats import HEARTBEAT, Noticed, chat, chats, hears_somebody, texts
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.chats import HEARTBEAT, RecordedNotices, chat, chats, texts, wait_for_member
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import (
     Chat,
     ClosedError,
@@ -25,7 +25,7 @@ def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
     with chats("alice", "bob", "carol") as (alice, bob, carol):
         said = alice.say("Hello")
         for other in (bob, carol):
-            heard = other.recv(timeout=PATIENCE)
+            heard = other.recv(timeout=TIMEOUT)
             assert (heard.sender, heard.topic, heard.text) == ("alice", "lobby", "Hello")
             assert heard.frames == said.frames
             assert (heard.instance, heard.kind) == (said.instance, None)
@@ -37,9 +37,9 @@ def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
 def test_who_connects_to_himself_hears_no_echo() -> None:
     with chats("alice", "bob") as (alice, bob):
         alice.connect(alice.addresses[0])
-        alice.wait_for_listeners(2, timeout=PATIENCE)
+        alice.wait_for_listeners(2, timeout=TIMEOUT)
         alice.say("Hello")
-        bob.recv(timeout=PATIENCE)
+        bob.recv(timeout=TIMEOUT)
         bob.say("Hi")
         assert texts(alice, 1) == ["Hi"]
         assert [one.name for one in alice.members] == ["bob"]
@@ -48,7 +48,7 @@ def test_who_connects_to_himself_hears_no_echo() -> None:
 def test_what_somebody_does_is_shown_as_a_sentence() -> None:
     with chats("alice", "bob") as (alice, bob):
         alice.me("waves")
-        heard = bob.recv(timeout=PATIENCE)
+        heard = bob.recv(timeout=TIMEOUT)
         assert (heard.kind, heard.text) == ("action", "waves")
         assert heard.render(timestamps="none") == "lobby * alice waves"
 
@@ -68,7 +68,7 @@ def test_a_room_is_heard_from_joining_until_leaving() -> None:
             one.join("team1")
             assert (one.room, one.rooms) == ("team1", ["lobby", "team1"])
         for one in (alice, bob):
-            one.wait_for_members(timeout=PATIENCE)
+            one.wait_for_members(timeout=TIMEOUT)
         alice.say("to the team")
         alice.say("to all", room="lobby")
         assert [(one.topic, one.text) for one in itertools.islice(bob, 2)] == [
@@ -77,7 +77,9 @@ def test_a_room_is_heard_from_joining_until_leaving() -> None:
         ]
         bob.leave()
         assert (bob.room, bob.rooms) == ("lobby", ["lobby"])
-        until(lambda: not [one for one in alice.members if one.room == "team1"], "bob to leave")
+        wait_until(
+            lambda: not [one for one in alice.members if one.room == "team1"], "bob to leave"
+        )
         alice.say("nobody hears it")
         alice.say("still there?", room="lobby")
         assert texts(bob, 1) == ["still there?"]
@@ -113,10 +115,10 @@ def test_messages_and_notices_come_to_callbacks_in_order() -> None:
     with chat("alice") as alice:
         hears = {"peers": alice.addresses, "on_message": told.append, "on_notice": told.append}
         with chat("bob", **hears) as bob:
-            hears_somebody(bob)
+            wait_for_member(bob)
             alice.say("Hello")
             alice.close()
-            until(lambda: len(told) == 3, "three callbacks")
+            wait_until(lambda: len(told) == 3, "three callbacks")
             assert bob.stats().heard == 1
             with pytest.raises(ZmqChatError, match="hands its messages to on_message"):
                 bob.recv(timeout=0)
@@ -136,10 +138,10 @@ def test_a_callback_that_raises_is_logged_and_the_chat_goes_on(
         raise RuntimeError("no")
 
     with chat("alice") as alice, chat("bob", peers=alice.addresses, on_message=fails) as bob:
-        hears_somebody(bob)
+        wait_for_member(bob)
         for word in ("one", "two"):
             alice.say(word)
-        until(lambda: heard == ["one", "two"], "both")
+        wait_until(lambda: heard == ["one", "two"], "both")
     assert caplog.text.count("a callback of a chat failed") == 2
 
 
@@ -148,7 +150,7 @@ def test_of_what_nobody_reads_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch
     with chats("alice", "bob") as (alice, bob):
         for number in range(5):
             alice.say(str(number))
-        until(lambda: bob.stats().heard == 5, "all to be heard")
+        wait_until(lambda: bob.stats().heard == 5, "all to be heard")
         assert texts(bob, 3) == ["2", "3", "4"]
         stats = bob.stats()
         assert (stats.said, stats.heard, stats.lost, stats.dropped) == (0, 5, 0, 2)
@@ -159,28 +161,28 @@ def test_presence_is_not_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with chat("alice", heartbeat=HEARTBEAT) as alice, Subscriber(alice.addresses[0]) as raw:
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         for number in range(3):
             alice.say(str(number))
-            seen = [raw.recv(timeout=PATIENCE)]
+            seen = [raw.recv(timeout=TIMEOUT)]
             while seen[-1].kind != "here":
-                seen.append(raw.recv(timeout=PATIENCE))
-        first = raw.recv(timeout=PATIENCE)
+                seen.append(raw.recv(timeout=TIMEOUT))
+        first = raw.recv(timeout=TIMEOUT)
         assert (first.kind, first.text, first.topic) == ("here", "", "lobby")
         assert raw.stats().lost == 0
         alice.say("shown")
-        assert raw.listen(count=1, timeout=PATIENCE, timestamps="none") == 1
+        assert raw.listen(count=1, timeout=TIMEOUT, timestamps="none") == 1
     assert capsys.readouterr().out == "lobby alice: shown\n"
 
 
 def test_a_named_publisher_is_heard_and_is_no_member_that_could_be_lost() -> None:
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with Publisher("127.0.0.1:0", name="sensor", linger=0) as publisher:
         hears = {"peers": publisher.addresses, "heartbeat": HEARTBEAT, "on_notice": noticed}
         with chat("alice", **hears) as alice:
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             publisher.send("21.5", topic="lobby")
-            heard = alice.recv(timeout=PATIENCE)
+            heard = alice.recv(timeout=TIMEOUT)
             assert alice.label(heard) == "sensor"
             (member,) = alice.members
             assert (member.name, member.address, member.present) == ("sensor", "127.0.0.1", False)
@@ -210,7 +212,7 @@ def test_who_does_not_come_in_time_is_told() -> None:
             with pytest.raises(TypeError, match="number"):
                 wait(timeout="x")  # type: ignore[arg-type]
         one_day = Background(alice.recv, timeout=10**400)
-        one_day.until_at_rest()
+        one_day.wait_until_blocked()
         alice.close()
         with pytest.raises(ClosedError):
             one_day.result()
@@ -265,7 +267,7 @@ def test_the_extremes_of_a_heartbeat_work(heartbeat: float) -> None:
     with chat("alice", heartbeat=heartbeat) as alice, chat(
         "bob", peers=alice.addresses, heartbeat=heartbeat
     ) as bob:
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         alice.say("Hello")
         assert texts(bob, 1) == ["Hello"]
         assert [one.name for one in bob.members] == ["alice"]
@@ -275,10 +277,10 @@ def test_nobody_waits_for_members_of_a_room_that_was_not_joined() -> None:
     with chat("alice") as alice:
         for wait in (alice.wait_for_members, alice.wait_for_listeners):
             with pytest.raises(ValueError, match="you are not in 'typo': join it first"):
-                wait(room="typo", timeout=PATIENCE)
+                wait(room="typo", timeout=TIMEOUT)
         alice.join("team1")
         waiting = Background(alice.wait_for_members, room="team1")
-        waiting.until_at_rest()
+        waiting.wait_until_blocked()
         alice.leave("team1")
         alice.say("wakes whoever waits")
         with pytest.raises(ValueError, match="you are not in 'team1'"):

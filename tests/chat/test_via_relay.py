@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 import zmq
 
-from tests.helpers.chats import PROXY, RELAY, Noticed, chat, proxied, texts
-from tests.helpers.stamps import hand_made
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.chats import PROXY, RELAY, RecordedNotices, chat, proxied, texts
+from tests.helpers.stamps import stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Chat
 from zmqchat_rs.chat.relay import relay_addresses
 
@@ -23,7 +23,7 @@ def test_who_goes_through_a_relay_hears_all_others_and_not_himself(
     via = proxied(start_python)
     with chat("alice", via=via) as alice, chat("bob", via=via) as bob:
         for one in (alice, bob):
-            one.wait_for_members(timeout=PATIENCE)
+            one.wait_for_members(timeout=TIMEOUT)
             assert one.addresses == []
         alice.say("Hello")
         assert texts(bob, 1) == ["Hello"]
@@ -35,19 +35,19 @@ def test_who_goes_through_a_relay_hears_all_others_and_not_himself(
 
 def test_who_comes_late_knows_at_once_who_is_there(start_python: StartPython) -> None:
     via = proxied(start_python)
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("alice", via=via) as alice:
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         with chat("bob", via=via, on_notice=noticed) as bob:
-            bob.wait_for_members(timeout=PATIENCE)
+            bob.wait_for_members(timeout=TIMEOUT)
         assert noticed.notices[0].name == "alice"
 
 
 def test_a_plain_chat_does_not_hear_itself_through_a_relay(start_python: StartPython) -> None:
     via = proxied(start_python)
     with chat("alice", via=via, plain=True) as alice, chat("bob", via=via) as bob:
-        alice.wait_for_listeners(timeout=PATIENCE)
-        bob.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
+        bob.wait_for_listeners(timeout=TIMEOUT)
         for _ in range(2):
             alice.say("Hello")
             assert texts(bob, 1) == ["alice: Hello"]
@@ -66,28 +66,28 @@ def test_two_chats_and_a_pyzmq_peer_hear_each_other_and_survive_the_death_of_the
         zmq.SUB
     ) as hears:
         says.linger = hears.linger = 0
-        hears.rcvtimeo = int(PATIENCE * 1000)
+        hears.rcvtimeo = int(TIMEOUT * 1000)
         says.connect(f"tcp://{speak}")
         hears.connect(f"tcp://{hear}")
         hears.subscribe("lobby:")
         with chat("alice", via=(speak, hear)) as alice, chat("bob", via=(speak, hear)) as bob:
             everybody_hears_everybody(alice, bob, says, hears)
             relay.kill()
-            until(lambda: alice.peers[0].state != "connected", "the relay to be missed")
-            until(lambda: not alice._engine.publisher.subscriber_count, "nobody to be told")
+            wait_until(lambda: alice.peers[0].state != "connected", "the relay to be missed")
+            wait_until(lambda: not alice._engine.publisher.subscriber_count, "nobody to be told")
             for number in range(5):
                 alice.say(f"lost {number}")
             relay = start_python(make, speak, hear)
             assert relay.line() == "ready"
             for one in (alice, bob):
-                one.wait_for_listeners(timeout=PATIENCE)
-            until(lambda: bob.peers[0].state == "connected", "bob to hear the relay")
+                one.wait_for_listeners(timeout=TIMEOUT)
+            wait_until(lambda: bob.peers[0].state == "connected", "bob to hear the relay")
             everybody_hears_everybody(alice, bob, says, hears)
             assert bob.stats().lost >= 5
 
 
 def test_what_a_relay_did_not_send_back_of_our_own_is_no_loss() -> None:
-    with hand_made() as relay, chat("alice", peers=relay.address) as alice:
+    with stamping_publisher() as relay, chat("alice", peers=relay.address) as alice:
         relay.wait()
         own = alice.say("Hello").instance
         relay.send(0, 5, topic="lobby", id=own)

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 import pytest
 
-from tests.helpers.chats import Noticed, chat, proxied, texts
+from tests.helpers.chats import RecordedNotices, chat, proxied, texts
+from tests.helpers.commands import start, zmqchat
 from tests.helpers.stamps import stamp
-from tests.helpers.terminal import in_terminal, start, zmqchat
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.terminal import in_terminal
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Chat, Message, Publisher, Relay, Transcript, read_transcript
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.commands import Running
     from tests.helpers.scripts import StartPython
-    from tests.helpers.terminal import Running
 
 
 @contextlib.contextmanager
@@ -29,12 +30,12 @@ def piping(*words: str) -> Iterator[tuple[Running, Chat]]:
     with chat("bob") as bob:
         words = ("chat", "--name", "alice", *bob.addresses, *words, "--timestamps", "none")
         with start(*words, "--bind", "127.0.0.1:0") as alice:
-            bob.connect(told_address(alice))
-            bob.wait_for_members(timeout=PATIENCE)
+            bob.connect(printed_address(alice))
+            bob.wait_for_members(timeout=TIMEOUT)
             yield alice, bob
 
 
-def told_address(alice: Running) -> str:
+def printed_address(alice: Running) -> str:
     found = re.search(r"zmqchat chat ([^\s\x1b]+)", alice.notice())
     assert found
     return found.group(1)
@@ -86,14 +87,14 @@ def test_ctrl_c_ends_a_pipe_with_130_and_a_good_bye() -> None:
     with piping() as (alice, bob):
         alice.process.send_signal(signal.SIGINT)
         assert alice.wait() == 130
-        until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "the good-bye")
 
 
 def test_a_line_that_is_piped_reaches_those_who_wait_for_it(start_python: StartPython) -> None:
     via = proxied(start_python)
-    noticed = Noticed()
+    noticed = RecordedNotices()
     with chat("bob", via=via, on_notice=noticed) as bob:
-        bob.wait_for_listeners(timeout=PATIENCE)
+        bob.wait_for_listeners(timeout=TIMEOUT)
         finished = zmqchat("chat", "--name", "alice", "--via", ",".join(via), stdin=b"Hello\n")
         assert (finished.returncode, finished.stdout) == (0, b"")
         assert texts(bob, 1) == ["Hello"]
@@ -220,6 +221,6 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:
 def test_who_gives_no_name_has_his_login_name() -> None:
     words = ("chat", "--bind", "127.0.0.1:0")
     with chat("bob") as bob, start(*words, *bob.addresses, LOGNAME="zoe") as alice:
-        bob.connect(told_address(alice))
-        bob.wait_for_members(timeout=PATIENCE)
+        bob.connect(printed_address(alice))
+        bob.wait_for_members(timeout=TIMEOUT)
         assert [one.name for one in bob.members] == ["zoe"]

@@ -13,9 +13,9 @@ import zmq
 from tests.helpers.chats import HEARTBEAT, chat, texts
 from tests.helpers.raw_peers import pyzmq
 from tests.helpers.screen import Screen
-from tests.helpers.stamps import hand_made
+from tests.helpers.stamps import stamping_publisher
 from tests.helpers.terminal import CTRL_C, CTRL_D
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Chat, read_transcript
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def talking(free_port: Callable[[], int]) -> Talking:
             with Screen(
                 *words, "--timestamps", "none", columns=columns, lines=lines, **changes
             ) as alice:
-                bob.wait_for_members(timeout=PATIENCE)
+                bob.wait_for_members(timeout=TIMEOUT)
                 noticed = re.compile(r"bob\s+(came\s+to|is\s+in)")
                 alice.until(lambda: noticed.search(alice.text), "bob to be noticed")
                 yield alice, bob
@@ -126,7 +126,7 @@ def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(talking: Talking) -> None:
         alice.shows("(Ctrl+D or /quit leaves)")
         alice.type(CTRL_D)
         assert alice.wait() == 0
-        until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "the good-bye")
         assert "Traceback" not in alice.text
 
 
@@ -137,7 +137,7 @@ def test_a_signal_that_ends_it_is_a_good_bye_as_well(talking: Talking, number: i
         alice.bottom("lobby> half")
         alice.process.send_signal(number)
         assert alice.wait() == 128 + number
-        until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "the good-bye")
         assert "Traceback" not in alice.text
 
 
@@ -159,7 +159,7 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         alice.type("/who\r")
         alice.shows("lobby bob (127.0.0.1, heard ")
         alice.type("/me waves\r")
-        heard = bob.recv(timeout=PATIENCE)
+        heard = bob.recv(timeout=TIMEOUT)
         assert (heard.kind, heard.text) == ("action", "waves")
         alice.shows("lobby * alice waves")
         alice.type("//etc is a folder\r")
@@ -178,7 +178,7 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         alice.bottom("team1>")
         alice.shows("you speak in team1, and hear lobby")
         bob.join("team1")
-        bob.wait_for_members(room="team1", timeout=PATIENCE)
+        bob.wait_for_members(room="team1", timeout=TIMEOUT)
         alice.type("here\r")
         assert [(one.topic, one.text) for one in (bob.recv(), bob.recv())] == [
             ("lobby", "not kept"),
@@ -260,7 +260,7 @@ def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
 
 
 def test_lost_lines_are_reported_with_the_member_and_the_cause() -> None:
-    with hand_made() as bob:
+    with stamping_publisher() as bob:
         words = ("--bind", "127.0.0.1:0")
         with Screen("chat", "--name", "alice", bob.address, *words, columns=120) as alice:
             bob.wait()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.raw_peers import BRIEF
-from tests.helpers.terminal import in_terminal, start, zmqchat
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.commands import start, zmqchat
+from tests.helpers.raw_peers import PROBE_TIMEOUT
+from tests.helpers.terminal import in_terminal
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from zmqchat_rs import Publisher
@@ -74,7 +75,7 @@ def test_nothing_that_a_stranger_says_drives_the_terminal(form: tuple[str, ...])
     with socket.create_server(("127.0.0.1", 0)) as rude:
         port = str(rude.getsockname()[1])
         with start("doctor", f"127.0.0.1:{port}", "--timeout", "20", *form) as command:
-            rude.settimeout(PATIENCE)
+            rude.settimeout(TIMEOUT)
             connection, _ = rude.accept()
             with connection:
                 connection.sendall("\x1b]0;mine\x07\x9b2J\u202e\x7f\r\nok all is well".encode())
@@ -97,7 +98,7 @@ def test_nor_does_an_address_that_was_pasted() -> None:
 def test_the_command_waits_no_longer_than_it_is_told_to() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        finished = zmqchat("doctor", f"127.0.0.1:{port}", "--timeout", str(BRIEF))
+        finished = zmqchat("doctor", f"127.0.0.1:{port}", "--timeout", str(PROBE_TIMEOUT))
     assert finished.returncode == 1
     assert b"says nothing" in finished.stdout
 

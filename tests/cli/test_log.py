@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.commands import start, subscriber_to, zmqchat
 from tests.helpers.stamps import stamp
-from tests.helpers.terminal import SECONDS, reading_from, start, zmqchat
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, Publisher, Subscriber, Transcript
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def test_log_reads_what_sub_prints_as_json(tmp_path: Path) -> None:
     with Publisher("127.0.0.1:0") as publisher:
         words = ("sub", publisher.addresses[0], "-c", "2", "--json")
         with path.open("wb") as out, start(*words, stdout=out) as sub:
-            publisher.wait_for_subscribers(1, timeout=SECONDS)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send_many(["one", b"\xff"], topic="room1")
             assert sub.wait() == 0
     assert found(path) == ["room1:one", "room1:\ufffd"]
@@ -263,8 +264,8 @@ def test_replay_publishes_what_others_then_hear(tmp_path: Path) -> None:
         log.write(Message([b"no topic"]))
         log.write(Message([b"room2", b"\xff\n", b"more"]))
     words = ("--to", "127.0.0.1:0", "--wait", "1", "-W", "60", "--name", "again", "--speed", "0")
-    with start("replay", str(path), *words) as replay, reading_from(replay) as subscriber:
-        heard = [subscriber.recv(timeout=SECONDS) for _ in range(3)]
+    with start("replay", str(path), *words) as replay, subscriber_to(replay) as subscriber:
+        heard = [subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
         code, _, notices = replay.finish()
     assert [(each.topic, each.data) for each in heard] == [
         ("room1", b"Hello"),
@@ -277,7 +278,7 @@ def test_replay_publishes_what_others_then_hear(tmp_path: Path) -> None:
 
 def test_replay_says_when_no_subscriber_takes_a_topic(chat: Path) -> None:
     words = ("--to", "127.0.0.1:0", "--wait", "1", "--speed", "0")
-    with start("replay", str(chat), *words) as replay, reading_from(replay, topics=["other"]):
+    with start("replay", str(chat), *words) as replay, subscriber_to(replay, topics=["other"]):
         code, _, notices = replay.finish()
     assert code == 0
     assert "(no subscriber for room1; subscribed: other)" in notices.splitlines()
@@ -287,7 +288,7 @@ def test_replay_goes_to_a_subscriber_that_is_bound(chat: Path) -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         words = ("--connect", subscriber.addresses[0], "--speed", "0")
         with start("replay", str(chat), *words) as replay:
-            heard = [subscriber.recv(timeout=SECONDS).text for _ in range(4)]
+            heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(4)]
             assert replay.finish()[0] == 0
     assert heard == [
         "room1:Good morning",

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.terminal import (
-    SECONDS,
-    in_terminal,
-    reading,
+from tests.helpers.commands import (
+    printed_address,
+    running_sub,
     start,
     start_script,
     start_shell,
-    told_address,
     zmqchat,
 )
+from tests.helpers.terminal import in_terminal
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import __version__, build_info, local_addresses
 from zmqchat_rs.cli.main import COMMANDS
 
@@ -35,7 +35,7 @@ FULL = Path("/dev/full")
 
 
 def test_ctrl_c_ends_sub_with_130(publisher: Publisher) -> None:
-    with reading(publisher, "--timestamps", "none") as sub:
+    with running_sub(publisher, "--timestamps", "none") as sub:
         publisher.send("Hello")
         assert sub.line() == "Hello"
         sub.process.send_signal(signal.SIGINT)
@@ -45,17 +45,17 @@ def test_ctrl_c_ends_sub_with_130(publisher: Publisher) -> None:
 def test_ctrl_c_in_a_terminal_ends_sub_without_a_traceback(publisher: Publisher) -> None:
     with in_terminal("sub", publisher.addresses[0], "-t", "room1") as sub:
         sub.expect(r"Listening for room1 from 127\.0\.0\.1:\d+\. Ctrl\+C ends\.")
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert sub.interrupt() == 130
         assert "Traceback" not in sub.text
 
 
 def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
-    with reading(publisher) as sub:
+    with running_sub(publisher) as sub:
         sub.process.send_signal(signal.SIGTERM)
         assert sub.finish() == (143, "", "")
     with start("pub", "--bind", "127.0.0.1:0") as pub:
-        told_address(pub)
+        printed_address(pub)
         pub.process.send_signal(signal.SIGTERM)
         assert pub.wait() == 143
         assert pub.finish() == (143, "", "")
@@ -65,7 +65,7 @@ def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
 def test_who_is_asked_to_go_once_more_still_ends_in_order(second: int) -> None:
     """A window that is closed sends SIGHUP twice: from the shell, and from the system."""
     with start("pub", "--bind", "127.0.0.1:0") as pub:
-        told_address(pub)
+        printed_address(pub)
         for number in (signal.SIGHUP, second):
             pub.process.send_signal(number)
         assert pub.wait() == 129
@@ -90,7 +90,7 @@ def test_a_window_that_is_closed_ends_what_ran_there(words: tuple[str, ...], rea
 
 def test_what_was_told_to_stay_survives_its_window() -> None:
     with start_shell('trap "" HUP; exec "$@"', "pub", "--bind", "127.0.0.1:0") as pub:
-        told_address(pub)
+        printed_address(pub)
         pub.process.send_signal(signal.SIGHUP)
         pub.process.send_signal(signal.SIGTERM)
         assert pub.wait() == 143
@@ -115,12 +115,12 @@ runpy.run_module("zmqchat_rs", run_name="__main__")
 
 
 def test_sub_into_head_ends_quietly_though_no_further_message_comes(publisher: Publisher) -> None:
-    with reading(publisher, "--timestamps", "none") as sub:
+    with running_sub(publisher, "--timestamps", "none") as sub:
         head = subprocess.Popen(["head", "-1"], stdin=sub.stdout, stdout=subprocess.PIPE)
         assert sub.stdout is not None
         sub.stdout.close()  # head alone reads it now
         publisher.send("Hello")
-        assert head.communicate(timeout=SECONDS)[0] == b"Hello\n"
+        assert head.communicate(timeout=TIMEOUT)[0] == b"Hello\n"
         assert sub.wait() == 0
         assert sub.stderr is not None
         assert sub.stderr.read() == b""
@@ -130,7 +130,7 @@ def test_sub_into_head_ends_quietly_though_no_further_message_comes(publisher: P
 def test_sub_into_a_closed_pipe_ends_quietly_under_load(
     publisher: Publisher, form: tuple[str, ...]
 ) -> None:
-    with reading(publisher, *form) as sub:
+    with running_sub(publisher, *form) as sub:
         assert sub.stdout is not None
         for number in range(5000):
             publisher.send(f"message {number}")
@@ -155,7 +155,7 @@ def test_sub_counts_messages_though_its_output_was_closed_at_the_start(
 ) -> None:
     words = ["sub", publisher.addresses[0], "-c", "2", "--stats", *form]
     with start_shell('exec "$@" >&-', *words) as sub:
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send_many(["one", "two"])
         code, _, errors = sub.finish()
     assert (code, errors.count("\n")) == (0, 1), errors
@@ -168,7 +168,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
     words = ["sub", publisher.addresses[0]] if command == "sub" else [command]
     with FULL.open("wb") as full, start(*words, stdout=full) as running:
         if command == "sub":
-            publisher.wait_for_subscribers(1, timeout=SECONDS)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send("Hello")
         assert running.finish() == (1, "", "zmqchat: No space left on device\n")
 

@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.stamps import hand_made
-from tests.helpers.terminal import (
-    CTRL_D,
-    SECONDS,
-    in_terminal,
-    reading,
-    reading_from,
-    start,
-    told_address,
-    with_libedit,
-    zmqchat,
-)
+from tests.helpers.commands import printed_address, running_sub, start, subscriber_to, zmqchat
+from tests.helpers.stamps import stamping_publisher
+from tests.helpers.terminal import CTRL_D, in_terminal, with_libedit
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
 from zmqchat_rs.probe import probe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.helpers.terminal import Running, Terminal
+    from tests.helpers.commands import Running
+    from tests.helpers.terminal import Terminal
 
     FreePort = Callable[[], int]
 
@@ -45,7 +38,7 @@ def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
         for text in ("Hello", "again"):
             with Publisher(address) as publisher:
                 assert sub.notice() == f"connected to {address}"
-                publisher.wait_for_subscribers(timeout=SECONDS)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send(text)
                 assert sub.line() == text
             assert sub.notice().startswith(f"lost the connection to {address}")
@@ -55,27 +48,27 @@ def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
 
 
 def test_sub_with_somebody_there_says_nothing(publisher: Publisher) -> None:
-    with reading(publisher, "-W", "3.5") as sub:
+    with running_sub(publisher, "-W", "3.5") as sub:
         assert sub.finish() == (0, "", "")
 
 
 def test_sub_tells_of_a_connection_that_comes_at_once_when_told_to_be_verbose(
     publisher: Publisher,
 ) -> None:
-    with reading(publisher, "-v") as sub:
+    with running_sub(publisher, "-v") as sub:
         assert sub.notice() == f"connected to {publisher.addresses[0]}"
 
 
 def test_sub_names_a_publisher_that_comes_without_its_port() -> None:
     with start("sub", "--bind", "127.0.0.1:0", "-v") as sub:
-        with Publisher(connect=told_address(sub)) as publisher:
-            publisher.wait_for_subscribers(timeout=SECONDS)
+        with Publisher(connect=printed_address(sub)) as publisher:
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             assert sub.notice() == "connected to 127.0.0.1"
         assert sub.notice().startswith("lost the connection to 127.0.0.1; ")
 
 
 def test_sub_says_what_was_lost_and_nobody_forges_a_line() -> None:
-    with hand_made() as alice, start("sub", alice.address) as sub:
+    with stamping_publisher() as alice, start("sub", alice.address) as sub:
         alice.wait()
         alice.send(1, 5, **{"from": "eve\n\x1b[2J"})
         assert sub.notice().startswith(r"3 messages of eve\n\x1b[2J lost: ")
@@ -86,7 +79,7 @@ def test_sub_ends_with_statistics_when_told_to(
     publisher: Publisher, words: tuple[str, ...]
 ) -> None:
     expected = "received 1, bytes 5, lost 0, duplicates 0, undecodable 0, backlog 0"
-    with reading(publisher, "-c", "1", "--stats", *words) as sub:
+    with running_sub(publisher, "-c", "1", "--stats", *words) as sub:
         publisher.send("Hello")
         code, out, errors = sub.finish()
     assert (code, errors) == (0, f"{expected}\n")
@@ -95,7 +88,7 @@ def test_sub_ends_with_statistics_when_told_to(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_statistics_come_however_it_ends(publisher: Publisher, number: int, code: int) -> None:
-    with reading(publisher, "--stats", "--timestamps", "none") as sub:
+    with running_sub(publisher, "--stats", "--timestamps", "none") as sub:
         publisher.send("Hello")
         assert sub.line() == "Hello"
         sub.process.send_signal(number)
@@ -143,7 +136,7 @@ def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
             # The notice takes the line, and the prompt with what was typed comes back below.
             pub.expect(r"\r\x1b\[K127\.0\.0\.1 joined room1\r\nMessage> room1:Hello ev")
             pub.type("eryone!\r")
-            assert hearer.recv(timeout=SECONDS).text == "Hello everyone!"
+            assert hearer.recv(timeout=TIMEOUT).text == "Hello everyone!"
         pub.expect(r"127\.0\.0\.1 left room1\r\nMessage> ")
         pub.type(CTRL_D)
         assert pub.wait() == 0
@@ -161,7 +154,7 @@ def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path, library: 
             # The notice is a line of its own; the terminal keeps what was typed.
             pub.expect(r"\r\n127\.0\.0\.1 joined room1\r\n")
             pub.type("eryone!\r")
-            assert subscriber.recv(timeout=SECONDS).text == "Hello everyone!"
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello everyone!"
         pub.expect(r"127\.0\.0\.1 left room1\r\n")
         pub.type(CTRL_D)
         assert pub.wait() == 0
@@ -188,11 +181,11 @@ def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
 
 def test_pub_in_a_pipe_announces_nobody_unless_told_to_be_verbose() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "1")
-    with start(*words) as pub, reading_from(pub, topics=["room1"]) as hearer:
+    with start(*words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
         assert is_heard(pub, hearer)
         assert pub.finish() == (0, "", "")
     with start(*words, "-v") as pub:
-        with reading_from(pub, topics=["room1"]) as hearer:
+        with subscriber_to(pub, topics=["room1"]) as hearer:
             assert pub.notice() == "127.0.0.1 joined room1"
             assert is_heard(pub, hearer)
         assert pub.notice() == "127.0.0.1 left room1"
@@ -200,13 +193,13 @@ def test_pub_in_a_pipe_announces_nobody_unless_told_to_be_verbose() -> None:
 
 def is_heard(pub: Running, hearer: Subscriber) -> bool:
     pub.type(b"room1:Hello\n")
-    return hearer.recv(timeout=SECONDS).text == "Hello"
+    return hearer.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def test_a_doctor_s_look_is_not_announced_as_a_subscriber() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
-        address = told_address(pub)
-        found = probe(address, timeout=SECONDS)
+        address = printed_address(pub)
+        found = probe(address, timeout=TIMEOUT)
         assert (found.ok, found.subscribed) == (True, True)
         with Subscriber(address, topics=["room1"]):
             assert pub.notice() == "127.0.0.1 joined room1"
@@ -214,7 +207,7 @@ def test_a_doctor_s_look_is_not_announced_as_a_subscriber() -> None:
 
 def test_of_thousands_of_subscriptions_the_first_are_announced() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
-        with reading_from(pub, topics=[f"room{number}" for number in range(2000)]):
+        with subscriber_to(pub, topics=[f"room{number}" for number in range(2000)]):
             joined = [pub.notice() for _ in range(11)]
         assert joined[-1] == "127.0.0.1 joined more"
         assert len(set(joined)) == 11
@@ -223,7 +216,7 @@ def test_of_thousands_of_subscriptions_the_first_are_announced() -> None:
 
 def test_no_subscription_can_drive_the_terminal() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
-        with reading_from(pub, prefixes=[b"\x1b[2J\n\xff" + b"x" * 5000]):
+        with subscriber_to(pub, prefixes=[b"\x1b[2J\n\xff" + b"x" * 5000]):
             notice = pub.notice()
         assert notice.startswith(r"127.0.0.1 joined what begins with '\x1b[2J\n\xffxxx")
         assert len(notice) < 120

@@ -12,18 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.terminal import (
-    CTRL_D,
-    CTRL_Z,
-    SECONDS,
-    in_shell,
-    in_terminal,
-    reading_from,
-    start,
-    told_address,
-    zmqchat,
-)
-from tests.helpers.timeouts import until
+from tests.helpers.commands import printed_address, start, subscriber_to, zmqchat
+from tests.helpers.terminal import CTRL_D, CTRL_Z, in_shell, in_terminal
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Subscriber
 
 if TYPE_CHECKING:
@@ -31,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def test_pub_sends_each_line_of_a_pipe() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
         pub.type(b"room1:Hello\n\n  spaces stay  \n\xff\x00 bytes too\nno newline at the end")
         assert pub.finish() == (0, "", "")
-        heard = [hearer.recv_bytes(timeout=SECONDS) for _ in range(5)]
+        heard = [hearer.recv_bytes(timeout=TIMEOUT) for _ in range(5)]
     assert heard == [
         b"room1:Hello",
         b"",
@@ -45,36 +36,36 @@ def test_pub_sends_each_line_of_a_pipe() -> None:
 
 
 def test_pub_sends_a_line_as_soon_as_it_comes() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
         for line in (b"first", b"second"):
             pub.type(line + b"\n")
-            assert hearer.recv_bytes(timeout=SECONDS) == line
+            assert hearer.recv_bytes(timeout=TIMEOUT) == line
 
 
 def test_pub_with_a_topic_sends_all_to_it() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1")
-    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as hearer:
+    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
         pub.type(b"Hello\nroom2:is text\n")
         pub.stdin.close()
-        assert hearer.recv_bytes(timeout=SECONDS) == b"room1:Hello"
-        assert hearer.recv_bytes(timeout=SECONDS) == b"room1:room2:is text"
+        assert hearer.recv_bytes(timeout=TIMEOUT) == b"room1:Hello"
+        assert hearer.recv_bytes(timeout=TIMEOUT) == b"room1:room2:is text"
 
 
 def test_pub_sends_the_messages_given_and_ends() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-m", "one", "-m", "zwei ü")
-    with start("pub", *words) as pub, reading_from(pub) as hearer:
-        assert [hearer.recv_text(timeout=SECONDS) for _ in range(2)] == ["one", "zwei ü"]
+    with start("pub", *words) as pub, subscriber_to(pub) as hearer:
+        assert [hearer.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["one", "zwei ü"]
         assert pub.wait() == 0
 
 
 def test_pub_waits_for_as_many_subscribers_of_the_topic_as_told() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "2", "-t", "room1", "-m", "Hello")
     with start("pub", *words) as pub:
-        address = told_address(pub)
+        address = printed_address(pub)
         hearers = [Subscriber(address, topics=[topic]) for topic in ("room1", "other", "room1")]
         for hearer in hearers:
             if "room1" in hearer.subscriptions:
-                assert hearer.recv(timeout=SECONDS).text == "Hello"
+                assert hearer.recv(timeout=TIMEOUT).text == "Hello"
             hearer.close()
 
 
@@ -93,7 +84,7 @@ def test_subscribers_who_wait_already_hear_a_pipe_from_its_first_line(
         finished = zmqchat("pub", "--bind", address, stdin=b"first\nsecond\n")
         assert (finished.returncode, finished.stderr) == (0, b"")
         for hearer in (one, two):
-            assert [hearer.recv_text(timeout=SECONDS) for _ in range(2)] == ["first", "second"]
+            assert [hearer.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["first", "second"]
 
 
 NO_SUBSCRIBER = "(no subscriber: messages are lost until one connects"
@@ -111,17 +102,17 @@ def test_a_pipe_without_subscribers_says_so_once() -> None:
 
 def test_a_pipe_to_a_topic_that_no_subscriber_takes_says_so_once_per_change() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-v")
-    with start("pub", *words) as pub, reading_from(pub, topics=["room1"]) as hearer:
+    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
         assert pub.notice() == "127.0.0.1 joined room1"
         for line in (b"room2:lost", b"room2:lost too", b"room1:Hello", b"no topic", b"room2:lost"):
             pub.type(line + b"\n")
-        assert hearer.recv(timeout=SECONDS).text == "Hello"
+        assert hearer.recv(timeout=TIMEOUT).text == "Hello"
         assert pub.notice() == "(no subscriber for room2; subscribed: room1)"
         assert pub.notice() == "(no subscriber for messages without topic; subscribed: room1)"
         hearer.subscribe("room2")
         assert pub.notice() == "127.0.0.1 joined room2"
         pub.type(b"room2:Hello\n")
-        assert hearer.recv(timeout=SECONDS).topic == "room2"
+        assert hearer.recv(timeout=TIMEOUT).topic == "room2"
         hearer.unsubscribe("room2")
         assert pub.notice() == "127.0.0.1 left room2"
         pub.type(b"room2:lost again\nroom2:and again\n")
@@ -130,7 +121,7 @@ def test_a_pipe_to_a_topic_that_no_subscriber_takes_says_so_once_per_change() ->
 
 
 def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "-t", "room2") as pub, reading_from(
+    with start("pub", "--bind", "127.0.0.1:0", "-t", "room2") as pub, subscriber_to(
         pub, topics=["room1"], prefixes=["log"]
     ):
         pub.type(b"Hello\n")
@@ -139,7 +130,7 @@ def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
 
 
 def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-v") as pub, reading_from(
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-v") as pub, subscriber_to(
         pub, prefixes=[b"\x1b[2J\n" + b"x" * 500, *(f"{number:03}" for number in range(10))]
     ):
         while pub.notice() != "127.0.0.1 joined more":
@@ -155,31 +146,31 @@ def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
 def test_pub_loses_nothing_for_a_subscriber_that_reads_slowly() -> None:
     count = 50_000
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "1")
-    with start(*words) as pub, reading_from(pub, high_water_mark=10) as hearer:
+    with start(*words) as pub, subscriber_to(pub, high_water_mark=10) as hearer:
         lines = b"".join(b"%d\n" % number for number in range(count))
         feeder = threading.Thread(target=pub.type, args=(lines,))
         feeder.start()
         for number in range(count):
-            assert hearer.recv_bytes(timeout=SECONDS) == b"%d" % number
+            assert hearer.recv_bytes(timeout=TIMEOUT) == b"%d" % number
         feeder.join()
 
 
 def test_what_is_still_queued_at_the_end_of_the_input_arrives() -> None:
     count, filler = 5_000, b"." * 10_000  # far more than the system's buffers take
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
-        host, _, port = told_address(pub).partition(":")
+        host, _, port = printed_address(pub).partition(":")
         with Subscriber(f"{host}:{port}", high_water_mark=10) as hearer:
             pub.type(b"".join(b"%d%s\n" % (number, filler) for number in range(count)))
             pub.stdin.close()
-            until(lambda: not is_open(host, int(port)), "the port to be closed")
+            wait_until(lambda: not is_open(host, int(port)), "the port to be closed")
             for number in range(count):
-                assert hearer.recv_bytes(timeout=SECONDS) == b"%d%s" % (number, filler)
+                assert hearer.recv_bytes(timeout=TIMEOUT) == b"%d%s" % (number, filler)
             assert pub.wait() == 0
 
 
 def is_open(host: str, port: int) -> bool:
     try:
-        socket.create_connection((host, port), timeout=SECONDS).close()
+        socket.create_connection((host, port), timeout=TIMEOUT).close()
     except ConnectionRefusedError:
         return False
     except ConnectionResetError:
@@ -195,8 +186,8 @@ def test_pub_with_a_name_sends_a_line_whole(
 ) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--name", "alice")
     running = start("pub", *words, "-m", "room1:Hello")
-    with running as pub, reading_from(pub, topics=topics) as subscriber:
-        message = subscriber.recv(timeout=SECONDS)
+    with running as pub, subscriber_to(pub, topics=topics) as subscriber:
+        message = subscriber.recv(timeout=TIMEOUT)
     assert (message.sender, message.topic, message.text) == ("alice", topic, text)
     assert message.raw == b"room1:Hello"
 
@@ -213,29 +204,29 @@ def test_pub_with_a_name_sends_a_line_whole(
 )
 def test_pub_never_cuts_a_line(line: str, words: tuple[str, ...], frame: str) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", *words)
-    with start("pub", *words, "-m", line) as pub, reading_from(pub) as subscriber:
-        message = subscriber.recv(timeout=SECONDS)
+    with start("pub", *words, "-m", line) as pub, subscriber_to(pub) as subscriber:
+        message = subscriber.recv(timeout=TIMEOUT)
     assert str(message) == frame.format(line)
     assert message.text == (line if "--name" in words else frame.format(line))
 
 
 def test_pub_in_envelopes_sends_a_line_without_a_topic_whole() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope")
-    with start("pub", *words, "-m", "room1:Hello") as pub, reading_from(pub) as subscriber:
-        assert subscriber.recv(timeout=SECONDS).frames == (b"", b"room1:Hello")
+    with start("pub", *words, "-m", "room1:Hello") as pub, subscriber_to(pub) as subscriber:
+        assert subscriber.recv(timeout=TIMEOUT).frames == (b"", b"room1:Hello")
 
 
 def test_pub_in_envelopes() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope", "-t", "room1")
-    with start("pub", *words, "-m", "Hello") as pub, reading_from(pub, prefixes="room1") as hearer:
-        assert hearer.recv(timeout=SECONDS).frames == (b"room1", b"Hello")
+    with start("pub", *words, "-m", "Hello") as pub, subscriber_to(pub, prefixes="room1") as hearer:
+        assert hearer.recv(timeout=TIMEOUT).frames == (b"room1", b"Hello")
 
 
 def test_pub_connects_to_a_subscriber_that_is_bound() -> None:
     with Subscriber(bind="127.0.0.1:0") as hearer:
         finished = zmqchat("pub", "--connect", hearer.addresses[0], stdin=b"Hello\n")
         assert finished.returncode == 0
-        assert hearer.recv_text(timeout=SECONDS) == "Hello"
+        assert hearer.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -250,9 +241,9 @@ def test_the_program_that_holds_a_port_is_named(words: tuple[str, ...]) -> None:
 
 
 def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, reading_from(pub) as hearer:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
         pub.type(b"Hello\n")
-        assert hearer.recv_text(timeout=SECONDS) == "Hello"
+        assert hearer.recv_text(timeout=TIMEOUT) == "Hello"
         pub.process.send_signal(signal.SIGINT)
         assert pub.wait() == 130
         assert pub.finish() == (130, "", "")
@@ -283,7 +274,7 @@ def test_an_empty_line_at_the_prompt_sends_nothing() -> None:
             for text in ("", "Hello"):
                 pub.expect("Message> ")
                 pub.type(f"{text}\r")
-            assert hearer.recv_text(timeout=SECONDS) == "room1:Hello"
+            assert hearer.recv_text(timeout=TIMEOUT) == "room1:Hello"
 
 
 def test_the_prompt_says_once_that_there_is_no_subscriber() -> None:
@@ -307,7 +298,7 @@ def test_the_prompt_names_what_is_subscribed_when_no_subscriber_takes_a_topic() 
             pub.expect(r"without topic; subscribed: room1; type room1:Hello\)")
             pub.expect("Message> ")
             pub.type("room1:Hello\r")
-            assert hearer.recv(timeout=SECONDS).text == "Hello"
+            assert hearer.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:
@@ -331,7 +322,7 @@ def test_the_prompt_is_drawn_again_after_ctrl_z_and_fg() -> None:
             shell.type("fg\r")
             shell.expect("Message> room1:Hel")
             shell.type("lo\r")
-            assert subscriber.recv_text(timeout=SECONDS) == "room1:Hello"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "room1:Hello"
             shell.expect("Message> ")
             shell.type("room1:on")
             shell.expect("on")
@@ -344,7 +335,7 @@ def test_the_prompt_is_drawn_again_after_ctrl_z_and_fg() -> None:
             shell.type("fg\r")
             shell.expect("Message> room1:on")
             shell.type("ce\r")
-            assert subscriber.recv_text(timeout=SECONDS) == "room1:once"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "room1:once"
         shell.expect("left room1\r\nMessage> ")
         shell.type(CTRL_D)
         shell.expect(r"\$ ")
@@ -364,7 +355,7 @@ def test_a_stop_that_no_shell_can_continue_leaves_the_prompt_usable() -> None:
             pub.type(CTRL_Z)
             pub.expect("Message> Hel")
             pub.type("lo\r")
-            assert subscriber.recv_text(timeout=SECONDS) == "Hello"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 def test_several_lines_pasted_at_once_are_several_messages() -> None:
@@ -373,7 +364,7 @@ def test_several_lines_pasted_at_once_are_several_messages() -> None:
         with Subscriber(address) as hearer:
             pub.expect("Message> ")
             pub.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
-            heard = [hearer.recv_text(timeout=SECONDS) for _ in range(3)]
+            heard = [hearer.recv_text(timeout=TIMEOUT) for _ in range(3)]
     assert heard == ["one", "two", "three"]
 
 
@@ -382,9 +373,9 @@ def test_pub_removes_cr_and_byte_order_mark_unless_raw(options: tuple[str, ...])
     """A CR inside a line, or at an end without newline, is text; so is a mark further on."""
     sent = [b"\xef\xbb\xbf21.5\r", b"a\rb", b"\xef\xbb\xbfc\r", b"end\r"]
     words = ("--bind", "127.0.0.1:0", "--wait", "1", *options)
-    with start("pub", *words) as pub, reading_from(pub) as subscriber:
+    with start("pub", *words) as pub, subscriber_to(pub) as subscriber:
         pub.type(b"\n".join(sent))
         assert pub.finish() == (0, "", "")
-        received = [subscriber.recv_bytes(timeout=SECONDS) for _ in sent]
+        received = [subscriber.recv_bytes(timeout=TIMEOUT) for _ in sent]
     text = [b"21.5", b"a\rb", b"\xef\xbb\xbfc", b"end\r"]
     assert received == (sent if options else text)

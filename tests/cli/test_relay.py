@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.terminal import SECONDS, in_terminal, start, zmqchat
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.commands import start, zmqchat
+from tests.helpers.terminal import in_terminal
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber, read_transcript
 
 if TYPE_CHECKING:
-    from tests.helpers.terminal import Running
+    from tests.helpers.commands import Running
 
     FreePort = Callable[[], int]
 
@@ -59,9 +60,9 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
             # The relay listens to everything itself, so that no publisher knows.
             assert relay.notice() == "127.0.0.1 joined everything"
             with Publisher(connect=frontend) as publisher:
-                publisher.wait_for_subscribers(timeout=SECONDS)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send("Hello", topic="room1")
-                assert subscriber.recv(timeout=SECONDS).text == "room1:Hello"
+                assert subscriber.recv(timeout=TIMEOUT).text == "room1:Hello"
         relay.process.send_signal(number)
         ended, out, errors = relay.finish()
     assert (ended, out) == (code, "")
@@ -95,7 +96,7 @@ def test_in_a_pipe_it_says_nothing_of_who_comes_and_goes() -> None:
     with start("relay", *HERE) as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend) as publisher, Subscriber(backend):
-            publisher.wait_for_subscribers(timeout=SECONDS)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
         relay.process.send_signal(signal.SIGINT)
         assert relay.finish() == (130, "", "")
 
@@ -115,20 +116,20 @@ def test_in_a_terminal_ctrl_c_ends_it() -> None:
 def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
     def tmux(*words: str) -> str:
         command = ["tmux", "-S", str(tmp_path / "tmux"), *words]
-        done = subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
         return done.stdout.decode()
 
     tmux("new-session", "-d", "-x", "100", "-y", "30", "sh")
     try:
         tmux("send-keys", f"{sys.executable} -m zmqchat_rs relay {' '.join(HERE)}; echo code $?\r")
         pane = ("capture-pane", "-p")
-        until(lambda: "Ctrl+C ends." in tmux(*pane))
+        wait_until(lambda: "Ctrl+C ends." in tmux(*pane))
         found = re.search(r"zmqchat pub --connect ([^\s\x1b]+)", tmux(*pane))
         assert found
         with Publisher(connect=found.group(1)):
-            until(lambda: "127.0.0.1 connected to publish" in tmux(*pane))
+            wait_until(lambda: "127.0.0.1 connected to publish" in tmux(*pane))
         tmux("send-keys", "C-c")
-        until(lambda: "code 130" in tmux(*pane))
+        wait_until(lambda: "code 130" in tmux(*pane))
     finally:
         tmux("kill-server")
 
@@ -142,9 +143,9 @@ def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
         with Subscriber(backend) as subscriber, Relay("127.0.0.1:0", backend=upstream) as above:
             assert relay.notice() == f"connected to {upstream}"
             with Publisher(connect=str(above.frontend)) as publisher:
-                publisher.wait_for_subscribers(timeout=SECONDS)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send("from above")
-                assert subscriber.recv(timeout=SECONDS).text == "from above"
+                assert subscriber.recv(timeout=TIMEOUT).text == "from above"
         assert relay.notice() == (f"lost the connection to {upstream}; waiting for it to come back")
 
 
@@ -152,9 +153,9 @@ def test_who_comes_late_gets_the_last_value() -> None:
     with start("relay", *HERE, "--last-value") as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend) as publisher, Subscriber(backend) as first:
-            publisher.wait_for_subscribers(timeout=SECONDS)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             publisher.send("21.5", topic="celsius")
-            first.recv(timeout=SECONDS)
+            first.recv(timeout=TIMEOUT)
             words = ("-t", "celsius", "-c", "1", "-W", "30", "--timestamps", "none")
             finished = zmqchat("sub", backend, *words)
         assert (finished.returncode, finished.stdout) == (0, b"celsius: 21.5\n")
@@ -168,11 +169,11 @@ def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
         with Subscriber(backend) as subscriber:
             assert relay.notice() == "127.0.0.1 joined everything"
             with Publisher(connect=frontend) as publisher:
-                publisher.wait_for_subscribers(timeout=SECONDS)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 assert relay.notice() == "127.0.0.1 connected to publish"
                 for _ in range(3):
                     publisher.send("Hello")
-                    subscriber.recv(timeout=PATIENCE)
+                    subscriber.recv(timeout=TIMEOUT)
                 assert relay.notice().startswith(
                     "the relay cannot log what it passes on: cannot write to '/dev/full': No space"
                 )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.terminal import SECONDS, in_terminal, reading, start, told_address, zmqchat
-from tests.helpers.timeouts import until
+from tests.helpers.commands import printed_address, running_sub, start, zmqchat
+from tests.helpers.terminal import in_terminal
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, read_transcript
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def test_sub_prints_a_line_for_each_message(publisher: Publisher) -> None:
-    with reading(publisher, "-c", "2", "--timestamps", "none") as sub:
+    with running_sub(publisher, "-c", "2", "--timestamps", "none") as sub:
         publisher.send("Hello", topic="room1")
         publisher.send("12 o'clock, Grüße 👋")
         assert sub.finish() == (0, "room1:Hello\n12 o'clock, Grüße 👋\n", "")
@@ -31,14 +32,14 @@ def test_sub_prints_a_line_for_each_message(publisher: Publisher) -> None:
 def test_sub_prints_text_exactly_as_it_was_received(publisher: Publisher, color: str) -> None:
     texts = ["room1:Hello", "12:30 lunch", "Note: buy", "2026-01-31T12:30:05,21.5", "a:", ":b"]
     words = ("-c", str(len(texts)), "--timestamps", "none", "--color", color)
-    with reading(publisher, *words) as sub:
+    with running_sub(publisher, *words) as sub:
         publisher.send_many(texts)
         assert sub.finish() == (0, "".join(f"{text}\n" for text in texts), "")
 
 
 def test_sub_splits_topics_if_asked(publisher: Publisher) -> None:
     words = ("--split-topics", "-c", "3", "--timestamps", "none")
-    with reading(publisher, *words) as sub:
+    with running_sub(publisher, *words) as sub:
         publisher.send_many(["room1:Hello", "12:30 lunch", "no topic"])
         assert sub.finish() == (0, "room1: Hello\n12: 30 lunch\nno topic\n", "")
 
@@ -54,7 +55,7 @@ def test_sub_splits_topics_if_asked(publisher: Publisher) -> None:
 def test_the_topic_in_json_is_null_where_none_is_certain(
     publisher: Publisher, words: tuple[str, ...], fields: list[tuple[str | None, str]]
 ) -> None:
-    with reading(publisher, "--json", "-c", "2", *words) as sub:
+    with running_sub(publisher, "--json", "-c", "2", *words) as sub:
         publisher.send_many(["room1:Hello", "12:30 lunch"])
         code, out, _ = sub.finish()
     assert code == 0
@@ -63,7 +64,7 @@ def test_the_topic_in_json_is_null_where_none_is_certain(
 
 
 def test_sub_prints_at_once_though_its_output_is_a_pipe(publisher: Publisher) -> None:
-    with reading(publisher, "--timestamps", "none") as sub:
+    with running_sub(publisher, "--timestamps", "none") as sub:
         for text in ("first", "second"):
             publisher.send(text)
             assert sub.line() == text
@@ -83,7 +84,7 @@ def test_sub_prints_at_once_though_its_output_is_a_pipe(publisher: Publisher) ->
 def test_sub_shows_the_time_unless_told_otherwise(
     publisher: Publisher, words: tuple[str, ...], shape: str
 ) -> None:
-    with reading(publisher, "-c", "1", *words) as sub:
+    with running_sub(publisher, "-c", "1", *words) as sub:
         publisher.send("Hello")
         code, line, _ = sub.finish()
     assert code == 0
@@ -92,15 +93,15 @@ def test_sub_shows_the_time_unless_told_otherwise(
 
 def test_sub_hears_its_topics_exactly_and_its_prefixes(publisher: Publisher) -> None:
     words = ("-t", "room1", "-t", "news", "--prefix", "sens", "-c", "4", "--timestamps", "none")
-    with reading(publisher, *words) as sub:
-        until(lambda: len(publisher.topics) == 3)
+    with running_sub(publisher, *words) as sub:
+        wait_until(lambda: len(publisher.topics) == 3)
         for text in ("room1:a", "room10:b", "room:c", "news:d", "sensor:e", "sense", "other"):
             publisher.send(text)
         assert sub.finish() == (0, "room1: a\nnews: d\nsensor:e\nsense\n", "")
 
 
 def test_sub_with_a_prefix_alone_hears_that_prefix_alone(publisher: Publisher) -> None:
-    with reading(publisher, "--prefix", "b", "-c", "1", "--timestamps", "none") as sub:
+    with running_sub(publisher, "--prefix", "b", "-c", "1", "--timestamps", "none") as sub:
         publisher.send("a")
         publisher.send("b")
         assert sub.finish() == (0, "b\n", "")
@@ -111,15 +112,15 @@ def test_sub_hears_several_publishers() -> None:
         hosts = (one.addresses[0], two.addresses[0])
         with start("sub", *hosts, "-c", "2", "--timestamps", "none") as sub:
             for publisher, text in ((one, "from one"), (two, "from two")):
-                publisher.wait_for_subscribers(1, timeout=SECONDS)
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
                 publisher.send(text)
                 assert sub.line() == text
 
 
 def test_sub_binds_for_publishers_who_connect() -> None:
     words = ("--bind", "127.0.0.1:0", "-c", "1", "--timestamps", "none")
-    with start("sub", *words) as sub, Publisher(connect=told_address(sub)) as publisher:
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+    with start("sub", *words) as sub, Publisher(connect=printed_address(sub)) as publisher:
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
         assert sub.finish() == (0, "Hello\n", "")
 
@@ -130,7 +131,7 @@ def test_sub_without_a_host_listens_to_this_laptop() -> None:
 
 
 def test_sub_ends_after_the_count_and_leaves_the_rest(publisher: Publisher) -> None:
-    with reading(publisher, "-c", "3", "--timestamps", "none") as sub:
+    with running_sub(publisher, "-c", "3", "--timestamps", "none") as sub:
         for number in range(10):
             publisher.send(str(number))
         assert sub.finish() == (0, "0\n1\n2\n", "")
@@ -141,7 +142,7 @@ def test_sub_with_a_count_of_zero_ends_at_once() -> None:
 
 
 def test_sub_exits_with_3_when_the_time_is_over_before_the_count(publisher: Publisher) -> None:
-    with reading(publisher, "-c", "2", "-W", "1.5", "--timestamps", "none") as sub:
+    with running_sub(publisher, "-c", "2", "-W", "1.5", "--timestamps", "none") as sub:
         publisher.send("one")
         assert sub.finish() == (3, "one\n", "zmqchat: 1 of 2 messages in 1.5 s\n")
 
@@ -158,7 +159,7 @@ def test_sub_names_the_reason_when_no_message_arrives_in_time(
     )
     finished = zmqchat("sub", "no-such-host.invalid", "-c", "1", "-W", "1")
     assert "no-such-host.invalid:5555 (name not found): " in finished.stderr.decode()
-    with reading(publisher, "-c", "1", "-W", "1.5", "-t", "room1") as sub:
+    with running_sub(publisher, "-c", "1", "-W", "1.5", "-t", "room1") as sub:
         publisher.send("Hello", topic="room10")
         code, out, errors = sub.finish()
     assert (code, out) == (3, "")
@@ -175,7 +176,7 @@ def test_sub_exits_with_0_when_the_time_is_over_and_no_count_was_asked_for() -> 
 
 def test_sub_as_json_is_one_object_a_line() -> None:
     named = Publisher("127.0.0.1:0", name="alice")
-    with named, reading(named, "--json", "-c", "3") as sub:
+    with named, running_sub(named, "--json", "-c", "3") as sub:
         named.send("Grüße\n\x1b[2J\x7f", topic="room1")
         named.send("again", topic="room1")
         named.send(b"\xff\x00", topic="room1")
@@ -194,7 +195,7 @@ def test_sub_as_json_is_one_object_a_line() -> None:
 
 
 def test_json_of_an_anonymous_message_has_the_same_keys_with_null(publisher: Publisher) -> None:
-    with reading(publisher, "--json", "-c", "1") as sub:
+    with running_sub(publisher, "--json", "-c", "1") as sub:
         publisher.send("\ufffd is a character too")
         parsed = json.loads(sub.finish()[1])
     assert parsed.pop("received_at")
@@ -209,7 +210,7 @@ def test_json_of_an_anonymous_message_has_the_same_keys_with_null(publisher: Pub
 
 def test_sub_raw_writes_the_bytes_as_they_came(publisher: Publisher) -> None:
     with start("sub", publisher.addresses[0], "--raw", "-c", "2") as sub:
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send(b"room1:\xff\x00\x1b[1m")
         publisher.send("Hello", topic="room1")
         assert sub.stdout is not None
@@ -219,14 +220,14 @@ def test_sub_raw_writes_the_bytes_as_they_came(publisher: Publisher) -> None:
 def test_sub_reads_envelopes() -> None:
     words = ("--framing", "envelope", "-t", "room1", "-c", "1", "--timestamps", "none")
     envelopes = Publisher("127.0.0.1:0", framing="envelope")
-    with envelopes, reading(envelopes, *words) as sub:
+    with envelopes, running_sub(envelopes, *words) as sub:
         envelopes.send("others", topic="room10")
         envelopes.send("Hello", topic="room1")
         assert sub.finish() == (0, "room1: Hello\n", "")
 
 
 def test_sub_with_raw_framing_looks_for_no_topic(publisher: Publisher) -> None:
-    with reading(publisher, "--framing", "raw", "-c", "1", "--json") as sub:
+    with running_sub(publisher, "--framing", "raw", "-c", "1", "--json") as sub:
         publisher.send("12:30 lunch")
         parsed = json.loads(sub.finish()[1])
     assert (parsed["topic"], parsed["text"]) == (None, "12:30 lunch")
@@ -248,7 +249,7 @@ def test_sub_colours_a_pipe_only_when_told_to(
     changes: dict[str, str],
     colored: bool,  # noqa: FBT001
 ) -> None:
-    with reading(publisher, "-c", "1", *words, **changes) as sub:
+    with running_sub(publisher, "-c", "1", *words, **changes) as sub:
         publisher.send("Hello", topic="room1")
         assert ("\x1b[" in sub.finish()[1]) is colored
 
@@ -260,7 +261,7 @@ def test_sub_colours_a_terminal_unless_no_color_says_otherwise(
     colored: bool,  # noqa: FBT001
 ) -> None:
     with in_terminal("sub", publisher.addresses[0], "-c", "1", **changes) as sub:
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello", topic="room1")
         assert sub.wait() == 0
     line = sub.text.splitlines()[-1]
@@ -271,7 +272,7 @@ def test_sub_colours_a_terminal_unless_no_color_says_otherwise(
 def test_no_message_can_drive_the_terminal(publisher: Publisher) -> None:
     hostile = "room1:\x1b[2J\x1b]0;owned\x07\u202e\x9b\n[12:00:00] forged"
     with in_terminal("sub", publisher.addresses[0], "-c", "2") as sub:
-        publisher.wait_for_subscribers(1, timeout=SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send(hostile)
         publisher.send("end")
         assert sub.wait() == 0
@@ -282,7 +283,7 @@ def test_no_message_can_drive_the_terminal(publisher: Publisher) -> None:
 
 def test_an_output_that_cannot_show_a_character_shows_it_escaped(publisher: Publisher) -> None:
     words = ("-c", "1", "--timestamps", "none")
-    with reading(publisher, *words, PYTHONIOENCODING="ascii") as sub:
+    with running_sub(publisher, *words, PYTHONIOENCODING="ascii") as sub:
         publisher.send("Grüße 👋")
         assert sub.finish() == (0, "Gr\\xfc\\xdfe \\U0001f44b\n", "")
 
@@ -290,7 +291,7 @@ def test_an_output_that_cannot_show_a_character_shows_it_escaped(publisher: Publ
 @pytest.mark.parametrize("name", ["chat.log", "chat.jsonl"])
 def test_sub_keeps_a_log(publisher: Publisher, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    with reading(publisher, "--timestamps", "none", "-c", "2", "--log", str(path)) as sub:
+    with running_sub(publisher, "--timestamps", "none", "-c", "2", "--log", str(path)) as sub:
         publisher.send("Hello", topic="room1")
         publisher.send(b"\xff\n")
         assert sub.finish() == (0, "room1:Hello\n\ufffd\\n\n", "")
@@ -309,7 +310,7 @@ def test_sub_cannot_log_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
 def test_sub_says_once_that_it_cannot_log_and_goes_on(publisher: Publisher) -> None:
     words = ("--timestamps", "none", "-c", "2", "--log", "/dev/full")
-    with reading(publisher, *words) as sub:
+    with running_sub(publisher, *words) as sub:
         for text in ("one", "two"):
             publisher.send(text)
             assert sub.line() == text

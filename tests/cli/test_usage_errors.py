@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.terminal import start, zmqchat
+from tests.helpers.commands import start, zmqchat
 from zmqchat_rs import local_addresses
 
 

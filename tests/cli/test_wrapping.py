@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.terminal import (
-    CTRL_D,
-    in_terminal,
-    in_terminal_of,
-    reading,
-    start_script,
-    zmqchat,
-)
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.commands import running_sub, start_script, zmqchat
+from tests.helpers.terminal import CTRL_D, in_terminal, in_terminal_of_width
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message
 
 if TYPE_CHECKING:
@@ -66,7 +60,7 @@ def test_an_address_stays_whole_where_it_fits() -> None:
 def test_messages_on_a_terminal_are_wrapped_to_its_width(publisher: Publisher) -> None:
     words = ("sub", publisher.addresses[0], "--timestamps", "none", "-t", "room1")
     with in_terminal(*words, NO_COLOR="1") as sub:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
         publisher.send(WORDS, topic="room1")
         sub.expect(r"\nroom1: the quick [a-z ]{40,65}\r\n {7}[a-z]+ [a-z ]*\r\n {7}[a-z ]*dog\r\n")
         # The width is read before each batch of messages, so the batch after this one has it.
@@ -79,7 +73,7 @@ def test_messages_on_a_terminal_are_wrapped_to_its_width(publisher: Publisher) -
 
 
 def test_messages_in_a_pipe_are_not_wrapped(publisher: Publisher) -> None:
-    with reading(publisher, "--timestamps", "none", "-t", "room1", COLUMNS="30") as sub:
+    with running_sub(publisher, "--timestamps", "none", "-t", "room1", COLUMNS="30") as sub:
         publisher.send(WORDS, topic="room1")
         assert sub.line() == f"room1: {WORDS}"
 
@@ -88,7 +82,7 @@ def test_listen_does_not_wrap_in_a_pipe() -> None:
     script = f"""
 from zmqchat_rs import Publisher, Subscriber
 with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
-    pub.wait_for_subscribers(timeout={PATIENCE})
+    pub.wait_for_subscribers(timeout={TIMEOUT})
     pub.send({WORDS!r})
     sub.listen(count=1, timestamps="none")
 """
@@ -98,13 +92,13 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
 
 @terminals
 def test_notices_are_wrapped_and_dim_where_errors_are_not_dim() -> None:
-    with in_terminal_of(40, "pub", "--bind", "127.0.0.1:0") as pub:
+    with in_terminal_of_width(40, "pub", "--bind", "127.0.0.1:0") as pub:
         pub.expect(r"\x1b\[2mType a message[^\r]*(\r\n  [^\r ][^\r]*)+\x1b\[0m\r\n")
         pub.expect("Message> ")
         pub.type(CTRL_D)
         assert pub.wait() == 0
     assert all(len(SGR.sub("", line)) <= 40 for line in pub.text.splitlines())
-    with in_terminal_of(40, "sub", "127.0.0.1:99999") as sub:
+    with in_terminal_of_width(40, "sub", "127.0.0.1:99999") as sub:
         assert sub.wait() == 2
     first, *others = sub.text.splitlines()
     assert first.startswith("zmqchat: ")
@@ -120,7 +114,7 @@ def test_notices_in_a_pipe_are_not_wrapped() -> None:
 
 @terminals
 def test_json_is_one_line_on_a_terminal_as_well() -> None:
-    with in_terminal_of(40, "doctor", "--json") as doctor:
+    with in_terminal_of_width(40, "doctor", "--json") as doctor:
         doctor.wait()
     assert doctor.text.count("\n") == 1
     assert json.loads(doctor.text)["checks"]
@@ -128,7 +122,7 @@ def test_json_is_one_line_on_a_terminal_as_well() -> None:
 
 @terminals
 def test_the_doctor_s_lines_are_wrapped_under_what_was_seen(publisher: Publisher) -> None:
-    with in_terminal_of(80, "doctor", publisher.addresses[0]) as doctor:
+    with in_terminal_of_width(80, "doctor", publisher.addresses[0]) as doctor:
         assert doctor.wait() == 0
     lines = [SGR.sub("", line) for line in doctor.text.splitlines()]
     assert all(len(line) <= 80 for line in lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber, ZmqChatError
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def meet(publisher: Publisher, *addresses: str) -> None:
     """A message goes from `publisher` to a subscriber that connects to `addresses`."""
     with publisher, Subscriber(addresses) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_endpoint_of_a_wildcard_connects_on_this_host(address: str) -> None:
     with Subscriber(bind=address) as subscriber:
         assert subscriber.endpoint is not None
         with Publisher(connect=subscriber.endpoint) as sender:
-            sender.wait_for_subscribers(timeout=PATIENCE)
+            sender.wait_for_subscribers(timeout=TIMEOUT)
 
 
 def test_the_endpoints_of_a_relay_on_wildcards_connect_on_this_host() -> None:
@@ -74,9 +74,9 @@ def test_the_endpoints_of_a_relay_on_wildcards_connect_on_this_host() -> None:
         with Publisher(connect=relay.frontend) as publisher, Subscriber(
             relay.backend
         ) as subscriber:
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             publisher.send("Hello")
-            assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 def test_without_a_port_it_is_5555() -> None:
@@ -127,9 +127,9 @@ def test_ipc_names_a_file(tmp_path: Path) -> None:
 def test_inproc_stays_in_the_process_and_either_side_may_come_first() -> None:
     meet(Publisher("inproc://room"), "inproc://room")
     with Subscriber("inproc://early") as subscriber, Publisher("inproc://early") as publisher:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 def test_a_publisher_binds_in_several_places() -> None:
@@ -138,10 +138,10 @@ def test_a_publisher_binds_in_several_places() -> None:
         assert publisher.endpoint == publisher.endpoints[0]
         for number, endpoint in enumerate(publisher.endpoints):
             with Subscriber(endpoint) as subscriber:
-                until(lambda: publisher.subscriber_count == 1)
+                wait_until(lambda: publisher.subscriber_count == 1)
                 publisher.send(str(number))
-                assert subscriber.recv_text(timeout=PATIENCE) == str(number)
-            until(lambda: publisher.subscriber_count == 0)
+                assert subscriber.recv_text(timeout=TIMEOUT) == str(number)
+            wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_a_subscriber_connects_to_several_publishers() -> None:
@@ -150,29 +150,29 @@ def test_a_subscriber_connects_to_several_publishers() -> None:
         assert two.endpoint is not None
         with Subscriber([one.endpoint, two.endpoint]) as subscriber:
             for publisher, text in ((one, "one"), (two, "two")):
-                publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
                 publisher.send(text)
-                assert subscriber.recv_text(timeout=PATIENCE) == text
+                assert subscriber.recv_text(timeout=TIMEOUT) == text
 
 
 def test_a_subscriber_connects_and_disconnects_later() -> None:
     with Subscriber() as subscriber, Publisher("127.0.0.1:0") as publisher:
         assert publisher.endpoint is not None
         subscriber.connect(publisher.endpoint)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
         subscriber.disconnect(publisher.endpoint)
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_an_address_disconnects_however_it_is_written() -> None:
     with Subscriber() as subscriber, Publisher("127.0.0.1:0") as publisher:
         port = str(publisher.endpoint).rpartition(":")[2]
         subscriber.connect(f"127.0.0.1:{port}")
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         subscriber.disconnect(f" tcp://127.0.0.1:{port}")
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_disconnecting_from_where_it_never_connected_is_an_error() -> None:
@@ -190,9 +190,9 @@ def test_a_subscriber_that_binds_waits_for_publishers_that_connect() -> None:
             assert (one.endpoint, one.endpoints, one.addresses) == (None, [], [])
             with Publisher(connect=[subscriber.endpoint]) as two:
                 for publisher, text in ((one, "one"), (two, "two")):
-                    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
                     publisher.send(text)
-                    assert subscriber.recv_text(timeout=PATIENCE) == text
+                    assert subscriber.recv_text(timeout=TIMEOUT) == text
 
 
 def test_binding_and_closing_one_port_200_times_never_fails(free_port: Callable[[], int]) -> None:

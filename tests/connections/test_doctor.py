@@ -14,8 +14,8 @@ import pytest
 import zmq
 
 import zmqchat_rs
-from tests.helpers.raw_peers import BRIEF, SIGNATURE, resolves, says, server
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.raw_peers import PROBE_TIMEOUT, SIGNATURE, resolves, says, server
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Check, Publisher, Report, Subscriber
 from zmqchat_rs.diagnostics import doctor as doctor_module
 from zmqchat_rs.diagnostics import ports
@@ -27,7 +27,7 @@ LINUX = sys.platform.startswith("linux")
 
 
 def doctor(host: str | None = None, **options: Any) -> Report:
-    report = zmqchat_rs.doctor(host, **{"timeout": PATIENCE, **options})
+    report = zmqchat_rs.doctor(host, **{"timeout": TIMEOUT, **options})
     assert isinstance(report, Report)
     assert report.ok is all(check.status != "failed" for check in report.checks)
     return report
@@ -166,7 +166,7 @@ def test_a_port_held_by_another_program_is_a_failure_that_names_it(
     if LINUX:
         assert f"(pid {script.pid})" in check.detail
         assert Path(f"/proc/{script.pid}/comm").read_text().strip() in check.detail
-    script.say("enough")
+    script.send_line("enough")
     assert script.finish().code == 0
     assert the(f"port {told}", doctor(port=int(told))).status == "ok"
 
@@ -196,7 +196,7 @@ def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -
     assert the(f"port {port}", doctor(publisher.addresses[0])).status == "ok"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        report = doctor(f"127.0.0.1:{port}", timeout=BRIEF)
+        report = doctor(f"127.0.0.1:{port}", timeout=PROBE_TIMEOUT)
     assert the(f"port {port}", report).status == "warning"
     assert the_failure(report).title == "ZeroMQ greeting"
 

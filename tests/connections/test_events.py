@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
-from tests.helpers.events import Told
-from tests.helpers.stamps import hand_made
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.events import RecordedEvents
+from tests.helpers.stamps import stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Event, Publisher, Subscriber, _event_delivery
 from zmqchat_rs._rate_limit import RateLimit
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def test_a_subscriber_is_told_of_its_connection_in_order_and_in_one_thread(
     free_port: FreePort,
 ) -> None:
-    address, told = f"127.0.0.1:{free_port()}", Told()
+    address, told = f"127.0.0.1:{free_port()}", RecordedEvents()
     with Subscriber(address, on_event=told):
         for round_trips in (1, 2):
             with Publisher(address):
-                told.until(*(["connected", "disconnected"] * round_trips)[:-1])
-            told.until(*["connected", "disconnected"] * round_trips)
+                told.wait_for(*(["connected", "disconnected"] * round_trips)[:-1])
+            told.wait_for(*["connected", "disconnected"] * round_trips)
     assert {event.address for event in told.events} == {address}
     moments = [event.at for event in told.events]
     assert moments == sorted(moments)
@@ -47,21 +47,21 @@ def test_a_subscriber_is_told_of_its_connection_in_order_and_in_one_thread(
 
 def test_no_connection_is_too_quick_to_be_told(publisher: Publisher) -> None:
     for _ in range(50):
-        told = Told()
+        told = RecordedEvents()
         with Subscriber(publisher.addresses, on_event=told):
-            told.until("connected")
+            told.wait_for("connected")
 
 
 def test_a_publisher_is_told_who_subscribes_to_what() -> None:
-    told = Told()
+    told = RecordedEvents()
     with Publisher("127.0.0.1:0", on_event=told) as publisher:
         with Subscriber(publisher.addresses, topics=["room1"]) as subscriber:
-            told.until("connected", "subscribed")
+            told.wait_for("connected", "subscribed")
             subscriber.subscribe(prefix=b"sens")
-            told.until("connected", "subscribed", "subscribed")
+            told.wait_for("connected", "subscribed", "subscribed")
             subscriber.unsubscribe("room1")
-            told.until("connected", "subscribed", "subscribed", "unsubscribed")
-        until(lambda: told.kinds()[-1] == "disconnected")
+            told.wait_for("connected", "subscribed", "subscribed", "unsubscribed")
+        wait_until(lambda: told.kinds()[-1] == "disconnected")
     assert [event.subscription for event in told.events[1:4]] == ["room1", b"sens", "room1"]
     assert [str(event).partition(" ")[2] for event in told.events[1:4]] == [
         "joined room1",
@@ -72,12 +72,12 @@ def test_a_publisher_is_told_who_subscribes_to_what() -> None:
 
 
 def test_a_publisher_that_connects_is_told_as_well() -> None:
-    told = Told()
+    told = RecordedEvents()
     with contextlib.ExitStack() as stack:
         subscriber = stack.enter_context(Subscriber(bind="127.0.0.1:0", topics=["room1"]))
         address = subscriber.addresses[0]
         stack.enter_context(Publisher(connect=address, on_event=told))
-        told.until("connected", "subscribed")
+        told.wait_for("connected", "subscribed")
     assert {event.address for event in told.events} == {address}
 
 
@@ -85,7 +85,7 @@ def test_a_publisher_that_connects_is_told_as_well() -> None:
 def test_a_callback_that_raises_is_logged_and_called_again(
     caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    told = Told()
+    told = RecordedEvents()
 
     def fail(event: Event) -> None:
         told(event)
@@ -93,10 +93,10 @@ def test_a_callback_that_raises_is_logged_and_called_again(
 
     with Publisher("127.0.0.1:0", on_event=fail) as publisher:
         with Subscriber(publisher.addresses):
-            told.until("connected", "subscribed")
-        until(lambda: "disconnected" in told.kinds())
+            told.wait_for("connected", "subscribed")
+        wait_until(lambda: "disconnected" in told.kinds())
         line = f"\n{type(error).__name__}: a slip"
-        until(lambda: caplog.text.count(line) == len(told.events))
+        wait_until(lambda: caplog.text.count(line) == len(told.events))
     assert {record.name for record in caplog.records} == {"zmqchat_rs"}
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
@@ -134,13 +134,13 @@ def test_a_log_that_fails_holds_up_no_event(
 
 @pytest.mark.usefixtures("broken_log")
 def test_what_cannot_be_logged_is_told_all_the_same() -> None:
-    told = Told()
-    with hand_made() as alice, Subscriber(alice.address, on_event=told) as subscriber:
+    told = RecordedEvents()
+    with stamping_publisher() as alice, Subscriber(alice.address, on_event=told) as subscriber:
         alice.wait()
         alice.send(1, 3)
         for _ in range(2):
-            subscriber.recv(timeout=PATIENCE)
-        until(lambda: "lost" in told.kinds())
+            subscriber.recv(timeout=TIMEOUT)
+        wait_until(lambda: "lost" in told.kinds())
 
 
 def test_events_that_nobody_took_in_time_are_dropped_and_that_is_logged_once(
@@ -148,7 +148,7 @@ def test_events_that_nobody_took_in_time_are_dropped_and_that_is_logged_once(
 ) -> None:
     script = """
 import threading
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 go_on, told = threading.Event(), []
@@ -168,7 +168,7 @@ with Publisher("127.0.0.1:0", on_event=slow) as pub, Subscriber(pub.endpoint) as
         sub.subscribe("last")
         pub.wait_for_subscribers(topic="last", timeout=30)
         go_on.set()
-        until(lambda: told and told[-1].subscription == "last")
+        wait_until(lambda: told and told[-1].subscription == "last")
         print(10_000 <= len(told) < 11_000)
         sub.unsubscribe("last")
 """
@@ -181,7 +181,7 @@ with Publisher("127.0.0.1:0", on_event=slow) as pub, Subscriber(pub.endpoint) as
 def test_a_reader_of_events_that_ends_is_followed_by_another_one(run_python: RunPython) -> None:
     script = """
 import threading
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber, _core
 
 def fail():
@@ -196,9 +196,9 @@ with Publisher("127.0.0.1:0", on_event=told.append) as pub:
         assert died.wait(30)
         _core._next_event = read
         # The thread comes to its end a moment after the hook.
-        until(lambda: not [one for one in threading.enumerate() if one.name == "zmqchat-events"])
+        wait_until(lambda: "zmqchat-events" not in [each.name for each in threading.enumerate()])
         with Subscriber(pub.endpoint):
-            until(lambda: len(told) >= 2)
+            wait_until(lambda: len(told) >= 2)
 print("told")
 """
     assert run_python(script) == (0, "told\n", "")
@@ -212,9 +212,9 @@ def test_a_callback_may_close_its_own_object(publisher: Publisher) -> None:
     closed = threading.Event()
     subscriber = Subscriber(on_event=close)
     subscriber.connect(publisher.addresses[0])
-    assert closed.wait(PATIENCE)
+    assert closed.wait(TIMEOUT)
     assert subscriber.closed
-    until(lambda: publisher.subscriber_count == 0)
+    wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_a_callback_may_use_its_own_object(publisher: Publisher) -> None:
@@ -226,7 +226,7 @@ def test_a_callback_may_use_its_own_object(publisher: Publisher) -> None:
     subscriber = Subscriber(on_event=look)
     with subscriber:
         subscriber.connect(publisher.addresses[0])
-        until(lambda: seen == ["connected"])
+        wait_until(lambda: seen == ["connected"])
 
 
 def test_a_slow_callback_holds_up_no_message(publisher: Publisher) -> None:
@@ -234,35 +234,35 @@ def test_a_slow_callback_holds_up_no_message(publisher: Publisher) -> None:
 
     def wait(_: Event) -> None:
         called.set()
-        end.wait(PATIENCE)
+        end.wait(TIMEOUT)
 
     with Subscriber(publisher.addresses, on_event=wait) as subscriber:
-        assert called.wait(PATIENCE)
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        assert called.wait(TIMEOUT)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
         end.set()
 
 
 def test_nothing_is_told_after_the_close(publisher: Publisher) -> None:
-    told = Told()
+    told = RecordedEvents()
     with Subscriber(publisher.addresses, on_event=told):
-        told.until("connected")
+        told.wait_for("connected")
     publisher.close()
     until_all_is_told()
-    told.until("connected")
+    told.wait_for("connected")
 
 
 def until_all_is_told() -> None:
     """Return once the events so far have been told: they are one queue."""
-    told = Told()
+    told = RecordedEvents()
     with Publisher("127.0.0.1:0") as publisher, Subscriber(publisher.addresses, on_event=told):
-        told.until("connected")
+        told.wait_for("connected")
 
 
 @pytest.mark.parametrize("open_one", [Subscriber, lambda **kw: Publisher("127.0.0.1:0", **kw)])
 def test_a_callback_lives_as_long_as_its_object_is_open(open_one: Open) -> None:
-    told = Told()
+    told = RecordedEvents()
     known = weakref.ref(told)
     one = open_one(on_event=told)
     del told
@@ -270,7 +270,7 @@ def test_a_callback_lives_as_long_as_its_object_is_open(open_one: Open) -> None:
     assert known() is not None
     one.close()
     until_all_is_told()  # an event of the past may still hold it
-    until(lambda: gc.collect() >= 0 and known() is None, "the callback to be let go")
+    wait_until(lambda: gc.collect() >= 0 and known() is None, "the callback to be let go")
 
 
 @pytest.mark.parametrize("open_one", [Subscriber, lambda **kw: Publisher("127.0.0.1:0", **kw)])
@@ -285,19 +285,19 @@ def test_only_a_function_can_be_called_back(open_one: Open) -> None:
 def test_a_peer_that_is_cut_off_again_and_again_does_not_flood_the_log(
     publisher: Publisher, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_event_delivery._cut_off, "seconds", 10 * PATIENCE)
-    told = Told()
+    monkeypatch.setattr(_event_delivery._cut_off, "seconds", 10 * TIMEOUT)
+    told = RecordedEvents()
     with Subscriber(publisher.addresses, max_message_bytes=5_000, on_event=told):
 
         def cut_off_again() -> bool:
             publisher.send(b"x" * 5_001)
             return told.kinds().count("cut off") >= 3
 
-        until(cut_off_again)
+        wait_until(cut_off_again)
     assert caplog.text.count("cut off 127.0.0.1:") == 1
 
 
 def test_a_crowd_that_is_cut_off_does_not_flood_the_log() -> None:
-    seldom = RateLimit(10 * PATIENCE, 10)
+    seldom = RateLimit(10 * TIMEOUT, 10)
     news = [seldom.is_news(f"192.0.2.1:{port}") for port in range(50)]
     assert news == [True] * 10 + [False] * 40

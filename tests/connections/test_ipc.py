@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Union
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background
+from tests.helpers.timeouts import TIMEOUT, Background
 from zmqchat_rs import Chat, Publisher, Relay, Subscriber, ZmqChatError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def leave_stale_socket(path: str) -> None:
 def meets(publisher: Publisher, address: str) -> None:
     """Check that a subscriber at this address receives a message of the publisher."""
     with Subscriber(address) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 @every_binder
@@ -113,7 +113,7 @@ with Publisher("ipc://s", on_event=print) as publisher:
     with pytest.raises(ZmqChatError, match="in use by another program") as caught:
         bind("ipc://s")
     assert caught.value.errno == errno.EADDRINUSE
-    other.say("")
+    other.send_line("")
     # The other program has seen no connection.
     assert other.finish() == (0, "ipc://s\n", "")
     assert not Path("s").exists()
@@ -207,7 +207,7 @@ def test_of_many_threads_that_bind_one_path_one_succeeds() -> None:
         together = threading.Barrier(8)
 
         def bind(together: threading.Barrier = together) -> Publisher | int | None:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             try:
                 return Publisher("ipc://s")
             except ZmqChatError as error:
@@ -244,14 +244,14 @@ for line in sys.stdin:
     for _ in range(40):
         leave_stale_socket("s")
         for program in programs:
-            program.say("bind")
+            program.send_line("bind")
         outcomes: list[str] = [program.line() for program in programs]
         assert sorted(outcomes) == ["bound", "in use", "in use", "in use"]
         # And that one can be reached.
         with Subscriber("ipc://s") as subscriber:
-            assert subscriber.wait_connected(1, timeout=PATIENCE) == 1
+            assert subscriber.wait_connected(1, timeout=TIMEOUT) == 1
         for program in programs:
-            program.say("close")
+            program.send_line("close")
         for program in programs:
             assert program.line() == "closed"
         assert not Path("s").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.connections.test_names import ALONE, alone
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,23 +74,23 @@ def test_a_name_that_leads_to_loopback_is_warned_of(run_python: RunPython, tmp_p
 import logging
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 put("hosts", "127.0.0.1 localhost\\n127.0.1.1 lab-pc.example.org lab-pc\\n")
-from tests.helpers.events import Told
+from tests.helpers.events import RecordedEvents
 
-told = Told()
+told = RecordedEvents()
 with Publisher("lab-pc:6000", on_event=told):
-    until(lambda: told.kinds() == ["loopback"])
+    wait_until(lambda: told.kinds() == ["loopback"])
 # The interface, and the name that means this host, are no surprise.
-quiet = Told()
+quiet = RecordedEvents()
 for address in "lo:6000", "localhost:6000", "127.0.0.1:6000":
     with Publisher(address, on_event=quiet), Subscriber("127.0.0.1:6000"):
-        until(lambda: quiet.kinds()[-2:] == ["connected", "subscribed"])
+        wait_until(lambda: quiet.kinds()[-2:] == ["connected", "subscribed"])
 assert "loopback" not in quiet.kinds(), quiet.events
 put("hosts", "127.0.1.1 lab-pc\\n10.7.0.1 lab-pc\\n")
 subprocess.run(["ip", "address", "add", "10.7.0.1/24", "dev", "lo"], check=True)
 with Publisher("lab-pc:6000") as publisher:
     print(*publisher.addresses)
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * PATIENCE)
+    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     warning, addresses = finished.stdout.splitlines()
     assert warning == (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Event, Publisher, Subscriber, ZmqChatError
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def port_of(each: Publisher | Subscriber) -> str:
 def test_a_publisher_that_connects_by_two_names_sends_once(order: int) -> None:
     subscriber = Subscriber(bind="127.0.0.1:0")
     with subscriber, Publisher(connect=names(port_of(subscriber))[::order]) as publisher:
-        until(lambda: states(publisher) == ["connected", "connected"])
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        wait_until(lambda: states(publisher) == ["connected", "connected"])
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("once")
         publisher.send("end")
-        heard = [subscriber.recv_text(timeout=PATIENCE) for _ in range(2)]
+        heard = [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)]
         assert heard == ["once", "end"]
         assert publisher.subscriber_count == 1
         assert len(subscriber.peers) == 1
@@ -53,32 +53,32 @@ def test_two_names_of_a_publisher_stand_and_fall_together(order: int) -> None:
     publisher = Publisher("127.0.0.1:0")
     address = publisher.addresses[0]
     with Subscriber(names(port_of(publisher))[::order]) as subscriber:
-        until(lambda: states(subscriber) == ["connected", "connected"])
+        wait_until(lambda: states(subscriber) == ["connected", "connected"])
         assert subscriber.wait_connected(timeout=0) == 1
         publisher.close()
-        until(lambda: states(subscriber) == ["reconnecting", "reconnecting"])
+        wait_until(lambda: states(subscriber) == ["reconnecting", "reconnecting"])
         with Publisher(address) as publisher:
-            until(lambda: states(subscriber) == ["connected", "connected"])
-            assert publisher.wait_for_subscribers(timeout=PATIENCE) == 1
+            wait_until(lambda: states(subscriber) == ["connected", "connected"])
+            assert publisher.wait_for_subscribers(timeout=TIMEOUT) == 1
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_connection_ends_with_the_last_of_its_names(publisher: Publisher, order: int) -> None:
     first, second = names(port_of(publisher))[::order]
     with Subscriber([first, second]) as subscriber:
-        until(lambda: states(subscriber) == ["connected", "connected"])
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        wait_until(lambda: states(subscriber) == ["connected", "connected"])
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         subscriber.disconnect(first)
         assert [peer.address for peer in subscriber.peers] == [second]
         publisher.send("still here")
-        assert subscriber.recv_text(timeout=PATIENCE) == "still here"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "still here"
         subscriber.disconnect(second)
         assert subscriber.peers == []
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.subscriber_count == 0)
         subscriber.connect(first)
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("back")
-        assert subscriber.recv_text(timeout=PATIENCE) == "back"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "back"
 
 
 def test_each_name_of_a_connection_has_its_events(publisher: Publisher) -> None:
@@ -89,9 +89,9 @@ def test_each_name_of_a_connection_has_its_events(publisher: Publisher) -> None:
         seen.append((event.kind, event.address))
 
     with Subscriber([one, two], on_event=note) as subscriber:
-        until(lambda: {("connected", one), ("connected", two)} <= set(seen))
+        wait_until(lambda: {("connected", one), ("connected", two)} <= set(seen))
         publisher.close()
-        until(lambda: {("disconnected", one), ("disconnected", two)} <= set(seen))
+        wait_until(lambda: {("disconnected", one), ("disconnected", two)} <= set(seen))
         assert len(seen) == 4
         subscriber.close()
 
@@ -114,9 +114,9 @@ def test_names_that_are_taken_back_leave_no_threads() -> None:
             subscriber.connect("nobody.invalid")
             subscriber.disconnect("nobody.invalid")
         subscriber.connect("nobody.invalid")
-        until(lambda: threads() == 1)
+        wait_until(lambda: threads() == 1)
         assert states(subscriber) == ["resolving"]
-    until(lambda: threads() == 0)
+    wait_until(lambda: threads() == 0)
 
 
 #: The first lines of a script that runs in a network of its own, with its own names.
@@ -128,7 +128,7 @@ if "ALONE" not in os.environ:
     alone = ["unshare", "--map-root-user", "--mount", "--net"]
     os.execvp(alone[0], [*alone, sys.executable, *sys.argv])
 
-from tests.helpers.timeouts import PATIENCE, interrupt_when_at_rest, until
+from tests.helpers.timeouts import TIMEOUT, interrupt_when_blocked, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 def put(name, text):
@@ -163,21 +163,21 @@ hosts = put("hosts", "127.0.0.2 lab-pc\\n127.0.0.9 late-pc\\n")
 moving, late = Subscriber("lab-pc:6000"), Subscriber("late-pc:6000")
 sending = Publisher(connect="lab-pc:6001")
 with Publisher("127.0.0.2:6000") as pub, Subscriber(bind="127.0.0.2:6001") as sub:
-    pub.wait_for_subscribers(timeout=PATIENCE)
-    sending.wait_for_subscribers(timeout=PATIENCE)
-    until(lambda: late.peers[0].state == "connecting")
+    pub.wait_for_subscribers(timeout=TIMEOUT)
+    sending.wait_for_subscribers(timeout=TIMEOUT)
+    wait_until(lambda: late.peers[0].state == "connecting")
 hosts.write_text("127.0.0.3 lab-pc late-pc\\n")
 with Publisher("127.0.0.3:6000") as pub, Subscriber(bind="127.0.0.3:6001") as sub:
-    pub.wait_for_subscribers(2, timeout=PATIENCE)
+    pub.wait_for_subscribers(2, timeout=TIMEOUT)
     pub.send("Hello")
-    print(moving.recv_text(timeout=PATIENCE), late.recv_text(timeout=PATIENCE))
-    sending.wait_for_subscribers(timeout=PATIENCE)
+    print(moving.recv_text(timeout=TIMEOUT), late.recv_text(timeout=TIMEOUT))
+    sending.wait_for_subscribers(timeout=TIMEOUT)
     sending.send("Hello")
-    print(sub.recv_text(timeout=PATIENCE))
+    print(sub.recv_text(timeout=TIMEOUT))
     for each in moving, late, sending:
         print(*((peer.address, peer.state) for peer in each.peers))
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * PATIENCE)
+    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "Hello Hello",
@@ -207,17 +207,17 @@ put("hosts", names + "127.0.0.2 two-pc\\n127.0.0.3 two-pc\\n")
 
 def meet(address, name):
     with Publisher(address + ":6000") as pub, Subscriber(bind=address + ":6001") as sub:
-        pub.wait_for_subscribers(len(hearing), timeout=PATIENCE)
-        sending.wait_for_subscribers(timeout=PATIENCE)
+        pub.wait_for_subscribers(len(hearing), timeout=TIMEOUT)
+        sending.wait_for_subscribers(timeout=TIMEOUT)
         pub.send("Hello " + name)
-        print(*(each.recv_text(timeout=PATIENCE) for each in hearing))
+        print(*(each.recv_text(timeout=TIMEOUT) for each in hearing))
         # Nothing is connected twice.
         assert pub.subscriber_count == len(hearing), pub.peers
         sending.send("Hi " + name)
-        print(sub.recv_text(timeout=PATIENCE))
+        print(sub.recv_text(timeout=TIMEOUT))
         assert sub.stats().duplicates == 0
-        until(lambda: len(sub.peers) == 1)
-    until(lambda: all(each.peers[0].state == "reconnecting" for each in [*hearing, sending]))
+        wait_until(lambda: len(sub.peers) == 1)
+    wait_until(lambda: all(each.peers[0].state == "reconnecting" for each in [*hearing, sending]))
 
 hearing = [Subscriber("two-pc:6000"), Subscriber("lab-pc:6000", topics=[], prefixes=[b""])]
 sending = Publisher(connect="two-pc:6001")
@@ -229,7 +229,7 @@ sending.close()
 sending = Publisher(connect="lab-pc:6001")
 meet("[::1]", "six")
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=3 * PATIENCE)
+    finished = run_python(ALONE + script, str(tmp_path), deadline=3 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "Hello three Hello three",
@@ -249,16 +249,16 @@ def test_messages_of_a_lost_connection_are_kept_when_the_next_address_is_tried(
 put("hosts", "127.0.0.2 lab-pc\\n127.0.0.3 lab-pc\\n")
 sub = Subscriber("lab-pc:6000")
 with Publisher("127.0.0.2:6000", on_full="block") as pub:
-    pub.wait_for_subscribers(timeout=PATIENCE)
+    pub.wait_for_subscribers(timeout=TIMEOUT)
     pub.send_many([str(number) for number in range(5000)])
-    pub.close(linger=PATIENCE)
+    pub.close(linger=TIMEOUT)
 with Publisher("127.0.0.3:6000") as pub:
-    pub.wait_for_subscribers(timeout=PATIENCE)
+    pub.wait_for_subscribers(timeout=TIMEOUT)
     pub.send("last")
-    received = [sub.recv_text(timeout=PATIENCE) for _ in range(5001)]
+    received = [sub.recv_text(timeout=TIMEOUT) for _ in range(5001)]
     print(received == [*map(str, range(5000)), "last"])
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * PATIENCE)
+    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout == "True\n"
 
@@ -279,7 +279,7 @@ server.bind(("127.0.0.1", 53))
 def wait_here():
     {what}
 
-interrupt_when_at_rest(progress=server.getsockname)
+interrupt_when_blocked(progress=server.getsockname)
 try:
     wait_here()
 except KeyboardInterrupt:
@@ -300,8 +300,8 @@ def test_an_inproc_name_without_an_owner_is_connecting() -> None:
         assert [(peer.state, peer.attempts) for peer in subscriber.peers] == [("connecting", 0)]
         with pytest.raises(TimeoutError):
             subscriber.wait_connected(timeout=0)
-        waiting = Background(subscriber.wait_connected, timeout=PATIENCE)
-        waiting.until_at_rest()
+        waiting = Background(subscriber.wait_connected, timeout=TIMEOUT)
+        waiting.wait_until_blocked()
         with Publisher("inproc://nobody"):
             assert waiting.result() == 1
             assert subscriber.wait_connected(timeout=0) == 1
@@ -320,22 +320,22 @@ def test_an_inproc_name_with_a_new_owner_is_followed() -> None:
             assert subscriber.wait_connected(timeout=0) == 1
             # Subscribers of one program that wait already lose nothing, not even the first.
             publisher.send(str(number))
-            assert subscriber.recv_text(timeout=PATIENCE) == str(number)
+            assert subscriber.recv_text(timeout=TIMEOUT) == str(number)
             publisher.close()
             assert states(subscriber) == ["reconnecting"]
             with pytest.raises(TimeoutError):
                 subscriber.wait_connected(timeout=0)
-        until(lambda: len(seen) == 6)
+        wait_until(lambda: len(seen) == 6)
     assert seen == 3 * [("connected", "inproc://again"), ("disconnected", "inproc://again")]
 
 
 def test_an_inproc_name_is_followed_while_somebody_waits_for_messages() -> None:
     with Subscriber("inproc://waiting") as subscriber:
         for text in ("one", "two"):
-            waiting = Background(subscriber.recv_text, timeout=PATIENCE)
-            waiting.until_at_rest()
+            waiting = Background(subscriber.recv_text, timeout=TIMEOUT)
+            waiting.wait_until_blocked()
             with Publisher("inproc://waiting") as publisher:
-                publisher.wait_for_subscribers(timeout=PATIENCE)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send(text)
                 assert waiting.result() == text
 
@@ -344,10 +344,10 @@ def test_a_publisher_follows_an_inproc_name_too() -> None:
     with Publisher(connect="inproc://listener") as publisher:
         for text in ("one", "two"):
             with Subscriber(bind="inproc://listener") as subscriber:
-                publisher.wait_for_subscribers(timeout=PATIENCE)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send(text)
-                assert subscriber.recv_text(timeout=PATIENCE) == text
-            until(lambda: publisher.subscriber_count == 0)
+                assert subscriber.recv_text(timeout=TIMEOUT) == text
+            wait_until(lambda: publisher.subscriber_count == 0)
             assert states(publisher) == ["reconnecting"]
 
 
@@ -357,9 +357,9 @@ def test_an_inproc_name_is_taken_back_with_or_without_an_owner() -> None:
         assert subscriber.peers == []
         with Publisher("inproc://back") as publisher:
             subscriber.connect("inproc://back")
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             subscriber.disconnect("inproc://back")
-            until(lambda: publisher.subscriber_count == 0)
+            wait_until(lambda: publisher.subscriber_count == 0)
         assert subscriber.peers == []
 
 
@@ -368,9 +368,9 @@ def test_a_name_that_changes_hands_under_load_is_never_lost() -> None:
         reader = Background(lambda: [message.text for message in subscriber])
         for number in range(200):
             with Publisher("inproc://busy") as publisher:
-                publisher.wait_for_subscribers(timeout=PATIENCE)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send(str(number))
-                until(lambda: subscriber.stats().received == number + 1)  # noqa: B023
+                wait_until(lambda: subscriber.stats().received == number + 1)  # noqa: B023
         subscriber.close()
         assert reader.result() == [str(number) for number in range(200)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Peer, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def only(peers: list[Peer]) -> Peer:
 
 
 def test_both_sides_know_that_they_are_connected(pair: Pair) -> None:
-    pair.subscriber.wait_connected(timeout=PATIENCE)
+    pair.subscriber.wait_connected(timeout=TIMEOUT)
     theirs, ours = only(pair.subscriber.peers), only(pair.publisher.peers)
     assert theirs.address == pair.publisher.addresses[0]
     assert ours.address.startswith("127.0.0.1:")
@@ -35,7 +35,7 @@ def test_both_sides_know_that_they_are_connected(pair: Pair) -> None:
         assert (peer.state, peer.attempts) == ("connected", 0)
         assert peer.since.tzinfo is not None
         age = datetime.now(timezone.utc) - peer.since
-        assert 0 <= age.total_seconds() < PATIENCE
+        assert 0 <= age.total_seconds() < TIMEOUT
         assert peer.address in repr(peer)
         assert "connected" in repr(peer)
 
@@ -45,7 +45,7 @@ def test_a_peer_is_a_snapshot_that_nobody_can_change(pair: Pair) -> None:
     with pytest.raises(AttributeError):
         before.state = "nowhere"  # type: ignore[misc, assignment]
     pair.publisher.close()
-    until(lambda: only(pair.subscriber.peers).state == "reconnecting")
+    wait_until(lambda: only(pair.subscriber.peers).state == "reconnecting")
     assert before.state == "connected"
 
 
@@ -53,17 +53,17 @@ def test_nobody_there_is_connecting_and_the_attempts_are_counted(free_port: Free
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as subscriber:
         assert only(subscriber.peers).state == "connecting"
-        until(lambda: only(subscriber.peers).attempts > 2)
+        wait_until(lambda: only(subscriber.peers).attempts > 2)
         assert (only(subscriber.peers).address, only(subscriber.peers).state) == (
             address,
             "connecting",
         )
         began = only(subscriber.peers).since
         with Publisher(address) as publisher:
-            assert subscriber.wait_connected(timeout=PATIENCE) == 1
+            assert subscriber.wait_connected(timeout=TIMEOUT) == 1
             assert only(subscriber.peers).attempts == 0
             assert only(subscriber.peers).since > began
-            until(lambda: len(publisher.peers) == 1)
+            wait_until(lambda: len(publisher.peers) == 1)
 
 
 def test_a_publisher_that_starts_again_is_found_again(free_port: FreePort) -> None:
@@ -71,37 +71,37 @@ def test_a_publisher_that_starts_again_is_found_again(free_port: FreePort) -> No
     with Subscriber(address) as subscriber:
         for text in ("first", "second"):
             with Publisher(address) as publisher:
-                publisher.wait_for_subscribers(timeout=PATIENCE)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send(text)
-                assert subscriber.recv_text(timeout=PATIENCE) == text
-            until(lambda: only(subscriber.peers).state == "reconnecting")
+                assert subscriber.recv_text(timeout=TIMEOUT) == text
+            wait_until(lambda: only(subscriber.peers).state == "reconnecting")
             with pytest.raises(TimeoutError):
                 subscriber.wait_connected(timeout=0)
-        until(lambda: only(subscriber.peers).attempts > 0)
+        wait_until(lambda: only(subscriber.peers).attempts > 0)
 
 
 def test_a_connection_that_is_taken_back_is_no_peer_any_more(pair: Pair) -> None:
-    pair.subscriber.wait_connected(timeout=PATIENCE)
+    pair.subscriber.wait_connected(timeout=TIMEOUT)
     pair.subscriber.disconnect(pair.publisher.addresses[0])
     assert pair.subscriber.peers == []
-    until(lambda: pair.publisher.peers == [])
+    wait_until(lambda: pair.publisher.peers == [])
 
 
 def test_a_bound_subscriber_has_the_publishers_that_came() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         assert subscriber.peers == []
         with Publisher(connect=subscriber.addresses[0]) as publisher:
-            assert subscriber.wait_connected(timeout=PATIENCE) == 1
+            assert subscriber.wait_connected(timeout=TIMEOUT) == 1
             assert only(subscriber.peers).attempts == 0
             assert only(publisher.peers).address == subscriber.addresses[0]
-        until(lambda: subscriber.peers == [])
+        wait_until(lambda: subscriber.peers == [])
 
 
 def test_a_name_is_shown_as_it_was_typed() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         port = publisher.addresses[0].rpartition(":")[2]
         with Subscriber(f"localhost:{port}") as subscriber:
-            subscriber.wait_connected(timeout=PATIENCE)
+            subscriber.wait_connected(timeout=TIMEOUT)
             assert only(subscriber.peers).address == f"localhost:{port}"
 
 
@@ -138,16 +138,16 @@ def test_wait_connected_waits_for_as_many_as_told() -> None:
         one, two = (stack.enter_context(Publisher("127.0.0.1:0")) for _ in range(2))
         subscriber = stack.enter_context(Subscriber(one.addresses))
         assert subscriber.wait_connected(0, timeout=0) in (0, 1)
-        assert subscriber.wait_connected(1, timeout=PATIENCE) == 1
-        waiting = Background(subscriber.wait_connected, 2, timeout=PATIENCE)
-        waiting.until_at_rest()
+        assert subscriber.wait_connected(1, timeout=TIMEOUT) == 1
+        waiting = Background(subscriber.wait_connected, 2, timeout=TIMEOUT)
+        waiting.wait_until_blocked()
         subscriber.connect(two.addresses[0])
         assert waiting.result() == 2
         assert {peer.state for peer in subscriber.peers} == {"connected"}
 
 
 def test_wait_connected_that_runs_out_says_how_many_stood(pair: Pair) -> None:
-    pair.subscriber.wait_connected(timeout=PATIENCE)
+    pair.subscriber.wait_connected(timeout=TIMEOUT)
     for timeout in (0, 0.1):
         with pytest.raises(TimeoutError, match="1 of 2 connections established within the "):
             pair.subscriber.wait_connected(2, timeout=timeout)
@@ -158,7 +158,7 @@ def test_wait_connected_names_the_reason_of_each_connection_that_failed(
 ) -> None:
     missing = f"127.0.0.1:{free_port()}"
     pair.subscriber.connect(missing)
-    pair.subscriber.wait_connected(timeout=PATIENCE)
+    pair.subscriber.wait_connected(timeout=TIMEOUT)
     with pytest.raises(TimeoutError) as caught:
         pair.subscriber.wait_connected(2, timeout=0.1)
     assert str(caught.value) == (
@@ -181,7 +181,7 @@ def test_wait_connected_refuses_what_makes_no_sense(
 def test_a_close_ends_wait_connected(free_port: FreePort) -> None:
     subscriber = Subscriber(f"127.0.0.1:{free_port()}")
     waiting = Background(subscriber.wait_connected)
-    waiting.until_at_rest()
+    waiting.wait_until_blocked()
     subscriber.close()
     with pytest.raises(ClosedError):
         waiting.result()
@@ -190,7 +190,7 @@ def test_a_close_ends_wait_connected(free_port: FreePort) -> None:
 def test_ctrl_c_ends_wait_connected(run_python: RunPython, free_port: FreePort) -> None:
     script = """
 import sys
-from tests.helpers.timeouts import interrupt_when_at_rest
+from tests.helpers.timeouts import interrupt_when_blocked
 from zmqchat_rs import Subscriber
 
 sub = Subscriber(sys.argv[1])
@@ -198,7 +198,7 @@ sub = Subscriber(sys.argv[1])
 def wait_here():
     sub.wait_connected()
 
-interrupt_when_at_rest()
+interrupt_when_blocked()
 try:
     wait_here()
 except KeyboardInterrupt:

@@ -11,11 +11,11 @@ import pytest
 import zmq
 
 from tests.helpers.raw_peers import (
-    BRIEF,
+    PROBE_TIMEOUT,
     SIGNATURE,
+    closes_after,
     error,
     greeting,
-    hangs_up_after,
     hear,
     look,
     pyzmq,
@@ -23,9 +23,9 @@ from tests.helpers.raw_peers import (
     resolves,
     says,
     server,
-    until_hung_up,
+    wait_until_closed,
 )
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Subscriber
 from zmqchat_rs.probe import SUBSCRIPTION
 
@@ -48,12 +48,12 @@ def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
 def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
         for _ in range(20):
             assert look(publisher.endpoint).ok
-        until(lambda: publisher.subscriber_count == 1)
+        wait_until(lambda: publisher.subscriber_count == 1)
         publisher.send("Hello", topic="room1")
-        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
 @pytest.mark.parametrize(("kind", "name"), [(zmq.PUB, "PUB"), (zmq.XPUB, "XPUB")])
@@ -65,7 +65,7 @@ def test_pyzmq_s_publishers_are_found_to_be_ones(kind: int, name: str) -> None:
 
 
 def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
-    with pyzmq(zmq.XPUB, rcvtimeo=int(PATIENCE * 1000)) as (theirs, address):
+    with pyzmq(zmq.XPUB, rcvtimeo=int(TIMEOUT * 1000)) as (theirs, address):
         without = look(address, subscribe=False)
         assert (without.reason, without.subscribed) == ("ok", None)
         assert without.round_trip_seconds is not None
@@ -92,7 +92,7 @@ def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
 
 def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
     with server(says(greeting() + ready())) as address:
-        found = look(address, BRIEF)
+        found = look(address, PROBE_TIMEOUT)
     assert (found.reason, found.socket_type) == ("ok", "XPUB")
     assert (found.subscribed, found.round_trip_seconds) == (None, None)
 
@@ -102,7 +102,7 @@ def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
         connection.sendall(greeting(b"\x03\x00"))
         hear(connection, len(greeting() + ready(b"SUB")))
         connection.sendall(ready())
-        until_hung_up(connection)
+        wait_until_closed(connection)
 
     with server(talk) as address:
         assert look(address).ok
@@ -221,14 +221,14 @@ def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str)
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
 def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
     with server(says(data)) as address:
-        found = look(address, BRIEF)
+        found = look(address, PROBE_TIMEOUT)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
     assert "Ctrl+Z" in found.advice
 
 
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
 def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
-    with server(hangs_up_after(data, 11)) as address:
+    with server(closes_after(data, 11)) as address:
         found = look(address)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
 
@@ -265,9 +265,9 @@ def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: st
 @pytest.mark.parametrize("ending", ["it falls silent", "it hangs up"])
 def test_a_handshake_that_stops_half_way_has_failed(data: bytes, stage: str, ending: str) -> None:
     silent = ending == "it falls silent"
-    talk = says(data) if silent else hangs_up_after(data, 64 if stage == "handshake" else 11)
+    talk = says(data) if silent else closes_after(data, 64 if stage == "handshake" else 11)
     with server(talk) as address:
-        found = look(address, BRIEF if silent else PATIENCE)
+        found = look(address, PROBE_TIMEOUT if silent else TIMEOUT)
     assert (found.reason, found.stage) == ("handshake failed", stage)
     assert ending in found.advice
 
@@ -316,7 +316,7 @@ def test_no_stream_of_bytes_raises_anything() -> None:
             data = bytearray(chance.randbytes(80)) if sys.version_info >= (3, 9) else data[:70]
         connection.sendall(data[: chance.randrange(len(data)) + 1])
         connection.shutdown(socket.SHUT_WR)
-        until_hung_up(connection)
+        wait_until_closed(connection)
 
     with server(talk) as address:
         seen = {look(address).reason for _ in range(300)}

@@ -15,8 +15,8 @@ from typing import Any, Callable
 import pytest
 import zmq
 
-from tests.helpers.raw_peers import BRIEF, look, pyzmq, says, server
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.raw_peers import PROBE_TIMEOUT, look, pyzmq, says, server
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher
 from zmqchat_rs.diagnostics import tcp
 from zmqchat_rs.probe import probe
@@ -64,11 +64,11 @@ def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) 
 
     def hang(*_: Any, flags: int = 0, **__: Any) -> Any:
         if not flags:
-            end.wait(PATIENCE)
+            end.wait(TIMEOUT)
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    found = look("lab-pc", BRIEF)
+    found = look("lab-pc", PROBE_TIMEOUT)
     end.set()
     assert (found.reason, found.stage) == ("name not found", "name")
     assert "no name server answers" in found.advice.lower()
@@ -83,7 +83,7 @@ def test_a_host_from_which_nothing_comes_back_is_filtered() -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.settimeout(0)
             waiting.connect_ex(address)
-        found = look(f"127.0.0.1:{address[1]}", BRIEF)
+        found = look(f"127.0.0.1:{address[1]}", PROBE_TIMEOUT)
     assert (found.reason, found.stage) == ("filtered", "connect")
     assert "firewall" in found.advice
     assert str(address[1]) in found.advice
@@ -195,7 +195,7 @@ def test_looking_leaves_no_descriptor_open(publisher: Publisher) -> None:
         for _ in range(25):
             for address in addresses:
                 look(address)
-        until(lambda: open_descriptors() <= before, "the descriptors to be closed")
+        wait_until(lambda: open_descriptors() <= before, "the descriptors to be closed")
 
 
 def test_when_no_descriptor_is_left_that_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

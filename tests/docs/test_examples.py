@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Subscriber, read_transcript
 
 if TYPE_CHECKING:
-    from tests.helpers.scripts import Finished, Script, StartPython
+    from tests.helpers.scripts import Script, StartPython
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,46 +27,17 @@ RUN = """
 """
 
 
-class Running:
-    """An example that runs."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-
-    def shows(self, pattern: str) -> str:
-        """Read on to a line that has the pattern in it."""
-        while True:
-            line = self._script.line()
-            if re.search(pattern, line):
-                return line
-
-    @property
-    def printed(self) -> str:
-        return self._script.printed
-
-    def say(self, line: str) -> None:
-        self._script.say(line)
-
-    def ctrl_c(self) -> Finished:
-        """End it as its user would."""
-        os.kill(self._script.pid, signal.SIGINT)
-        return self._script.finish()
-
-    def ends(self) -> Finished:
-        return self._script.finish()
-
-
 @pytest.fixture
-def example(start_python: StartPython) -> Callable[..., Running]:
+def example(start_python: StartPython) -> Callable[..., Script]:
     """A function that starts an example with the arguments that a user would type."""
 
-    def start(name: str, *arguments: str) -> Running:
-        return Running(start_python(RUN, str(EXAMPLES / name), *arguments))
+    def start(name: str, *arguments: str) -> Script:
+        return start_python(RUN, str(EXAMPLES / name), *arguments)
 
     return start
 
 
-Example = Callable[..., Running]
+Example = Callable[..., "Script"]
 
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
@@ -83,13 +52,13 @@ def test_what_one_says_the_other_prints(
 
     hearing = example(subscriber, typed(subscriber), "room7")
     telling = example(publisher, typed(publisher), "room7")
-    first = int(hearing.shows(r"room7: Hello number \d+$").rpartition(" ")[2])
-    hearing.shows(f"room7: Hello number {first + 1}$")
+    first = int(hearing.read_until(r"room7: Hello number \d+$").rpartition(" ")[2])
+    hearing.read_until(f"room7: Hello number {first + 1}$")
     if publisher == "publisher.py":
         assert first == 1  # nobody missed the first message
-        telling.shows("sent 2 to 1 subscribers")
+        telling.read_until("sent 2 to 1 subscribers")
     for running in (hearing, telling):
-        code, _, errors = running.ctrl_c()
+        code, _, errors = running.interrupt()
         assert (code, errors) == (0, "")
 
 
@@ -99,8 +68,8 @@ def test_ctrl_c_ends_who_publishes_though_nobody_has_come(
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     telling = example(name, address)
-    telling.shows(address)
-    code, printed, errors = telling.ctrl_c()
+    telling.read_until(address)
+    code, printed, errors = telling.interrupt()
     assert (code, errors) == (0, "")
     assert printed.count("\n") >= 2  # the address, and a last word
 
@@ -108,23 +77,21 @@ def test_ctrl_c_ends_who_publishes_though_nobody_has_come(
 def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], int]) -> None:
     alice_s, bob_s = (f"127.0.0.1:{free_port()}" for _ in range(2))
     alice = example("both_ways.py", "alice", bob_s, alice_s)
-    alice.shows(f"You are alice at {alice_s}")
+    alice.read_until(f"You are alice at {alice_s}")
     bob = example("both_ways.py", "bob", alice_s, bob_s)
-    bob.shows(f"You are bob at {bob_s}")
+    bob.read_until(f"You are bob at {bob_s}")
     # People see who is there; here both repeat themselves until they were heard.
     for speaker, name, listener in ((alice, "alice", bob), (bob, "bob", alice)):
 
-        def heard(
-            speaker: Running = speaker, name: str = name, listener: Running = listener
-        ) -> bool:
-            speaker.say(f"Hello from {name}")
+        def heard(speaker: Script = speaker, name: str = name, listener: Script = listener) -> bool:
+            speaker.send_line(f"Hello from {name}")
             return f"{name}: Hello from {name}\n" in listener.printed
 
-        until(heard, f"{name} to be heard")
-        speaker.say("é\tlast")
-        listener.shows(f"^{name}: é\tlast$")
+        wait_until(heard, f"{name} to be heard")
+        speaker.send_line("é\tlast")
+        listener.read_until(f"^{name}: é\tlast$")
     for running in (alice, bob):
-        code, _, errors = running.ctrl_c()
+        code, _, errors = running.interrupt()
         assert (code, errors) == (0, "")
 
 
@@ -135,10 +102,10 @@ def test_asyncio_talks_and_listens_in_one_thread(
     one = example("asyncio_both.py", other_s, one_s)
     other = example("asyncio_both.py", one_s, other_s)
     for running, theirs in ((one, other_s), (other, one_s)):
-        running.shows(f"^me at {theirs}: Hello number 1$")  # nobody missed the first one
-        running.shows(f"^me at {theirs}: Hello number 2$")
+        running.read_until(f"^me at {theirs}: Hello number 1$")  # nobody missed the first one
+        running.read_until(f"^me at {theirs}: Hello number 2$")
     for running in (one, other):
-        code, printed, errors = running.ctrl_c()
+        code, printed, errors = running.interrupt()
         assert code == 0
         assert printed.endswith("Stopped.\n")
         # Before 3.11 asyncio itself speaks of a Ctrl+C that meets a task in the middle of a step.
@@ -149,12 +116,12 @@ def test_asyncio_talks_and_listens_in_one_thread(
 def test_a_word_is_looked_for(example: Example) -> None:
     with Publisher("127.0.0.1:0") as pub:
         looking = example("keyword_filter.py", "Pizza", str(pub.endpoint))
-        pub.wait_for_subscribers(1, timeout=PATIENCE)
+        pub.wait_for_subscribers(1, timeout=TIMEOUT)
         pub.send_many(["salad", "a PIZZA \x1b[31m", "soup"], topic="room1")
         pub.send("pizza", topic="room2")
-        assert looking.shows("room1").endswith(r"room1: a PIZZA \x1b[31m")
-        looking.shows("room2: pizza")
-        code, printed, errors = looking.ctrl_c()
+        assert looking.read_until("room1").endswith(r"room1: a PIZZA \x1b[31m")
+        looking.read_until("room2: pizza")
+        code, printed, errors = looking.interrupt()
     assert (code, errors) == (0, "")
     assert printed.endswith("2 of 4 messages contain 'pizza'.\n")
 
@@ -165,13 +132,13 @@ def test_what_is_said_is_kept(example: Example, tmp_path: Path) -> None:
     with Publisher("127.0.0.1:0", name="alice") as pub:
         for number in range(2):
             keeping = example("logger.py", str(path), str(pub.endpoint))
-            pub.wait_for_subscribers(1, timeout=PATIENCE)
+            pub.wait_for_subscribers(1, timeout=TIMEOUT)
             pub.send(f"Hello {number}\n", topic=f"room{number}")
-            keeping.shows(rf"alice: Hello {number}\\n")
-            code, printed, errors = keeping.ctrl_c()
+            keeping.read_until(rf"alice: Hello {number}\\n")
+            code, printed, errors = keeping.interrupt()
             assert (code, errors) == (0, "")
             assert f"1 messages were added to {path}\n" in printed
-            until(lambda: pub.subscriber_count == 0)
+            wait_until(lambda: pub.subscriber_count == 0)
     assert printed.endswith("Topics in the whole file: room0 room1\n")
     assert [message.text for message in read_transcript(path)] == ["Hello 0\n", "Hello 1\n"]
 
@@ -180,21 +147,21 @@ def test_a_sensor_measures(example: Example, free_port: Callable[[], int]) -> No
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as sub:
         sensor = example("sensor_feed.py", address, "cellar")
-        sensor.shows(address)
-        first, second = (sub.recv(timeout=PATIENCE) for _ in range(2))
+        sensor.read_until(address)
+        first, second = (sub.recv(timeout=TIMEOUT) for _ in range(2))
         assert (first.topic, first.sender) == ("cellar", "cellar")
         assert second.sequence is not None
         assert first.sequence == second.sequence - 1
         reading = json.loads(second.text)
         assert set(reading) == {"celsius", "humidity"}
-        code, printed, errors = sensor.ctrl_c()
+        code, printed, errors = sensor.interrupt()
     assert (code, errors) == (0, "")
     assert re.search(r"^\d+ readings were sent\.$", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["both_ways.py", "keyword_filter.py"])
 def test_what_is_missing_is_said(example: Example, name: str) -> None:
-    code, _, errors = example(name).ends()
+    code, _, errors = example(name).finish()
     assert code == 1
     assert errors.startswith(f"usage: python examples/{name} ")
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import queue
 import re
 import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 from pathlib import Path
 from typing import Callable
@@ -19,10 +17,11 @@ from typing import Callable
 import pytest
 
 import zmqchat_rs
+from tests.helpers.commands import Running, environment
+from tests.helpers.timeouts import Background, wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECONDS = 60.0  # far above what any of these takes
 
 
 def blocks(language: str) -> list[str]:
@@ -45,10 +44,11 @@ def on_port(pasted: str, port: int) -> str:
     )
 
 
-def environment() -> dict[str, str]:
-    """Make what a shell has where the package was just installed."""
+def running(command: list[str]) -> Running:
+    """Start a command as in a shell where the package has just been installed."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    changes = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    return Running(command, environment(**changes), stderr=subprocess.STDOUT)
 
 
 @pytest.fixture
@@ -56,72 +56,14 @@ def port(free_port: Callable[[], int]) -> int:
     return free_port()
 
 
-class Running:
-    """A program in a process of its own, whose lines can be waited for."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command,
-            env=environment(),
-            encoding="utf-8",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.printed: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
-        self._lines.put(None)
-
-    def type(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def shows(self, expected: str, within: float = SECONDS) -> bool:
-        """Wait for a line that contains `expected`; false when time or the output ends first."""
-        deadline = time.monotonic() + within
-        while True:
-            try:
-                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                return False
-            if line is None:
-                self._lines.put(None)  # the end stays the end
-                return False
-            self.printed.append(line)
-            if expected in line:
-                return True
-
-    def ends(self) -> int:
-        return self.process.wait(SECONDS)
-
-    def __enter__(self) -> Running:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
 def program(name: str, port: int) -> Running:
-    return Running([sys.executable, "-c", on_port(PROGRAMS[name], port)])
+    return running([sys.executable, "-c", on_port(PROGRAMS[name], port)])
 
 
 def shell(line: str, port: int) -> Running:
     # `exec`: a signal meant for the program reaches it, and no shell in between.
     prefix = "" if "|" in line else "exec "
-    return Running(["sh", "-c", prefix + on_port(line, port)])
+    return running(["sh", "-c", prefix + on_port(line, port)])
 
 
 def shell_block(first_words: str) -> list[str]:
@@ -134,6 +76,20 @@ def hearing_with(subscriber: str, port: int) -> Running:
     if subscriber == "zmqchat sub":
         return shell(shell_block("zmqchat pub")[1], port)
     return program(subscriber, port)
+
+
+def type_until_shown(pub: Running, subscriber: Running) -> None:
+    """Type a line again and again until the subscriber has connected and shows it."""
+    shown = Background(subscriber.shows, "Good morning")
+
+    def typed() -> bool:
+        pub.type(b"Good morning\n")
+        return shown.done
+
+    wait_until(
+        typed, lambda: f"the line, not {subscriber.printed}", between=lambda: time.sleep(0.2)
+    )
+    assert shown.result(), subscriber.printed
 
 
 def test_the_two_commands_stand_there_to_be_copied() -> None:
@@ -166,7 +122,7 @@ def test_what_one_program_publishes_the_other_shows(
         assert hearing.shows("Hello"), hearing.printed
         assert "room1" in hearing.printed[-1]
         if publisher == "publisher.py":
-            assert telling.ends() == 0
+            assert telling.wait() == 0
             assert telling.shows(f"Connect to: 127.0.0.1:{port}"), telling.printed
 
 
@@ -175,32 +131,25 @@ def test_ctrl_c_ends_the_subscriber(port: int) -> None:
         assert hearing.shows("Hello everyone!"), hearing.printed
         hearing.process.send_signal(signal.SIGINT)
         assert hearing.shows("KeyboardInterrupt"), hearing.printed
-        assert hearing.ends() != 0
+        assert hearing.wait() != 0
 
 
 @pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
 def test_what_is_typed_in_one_window_is_read_in_the_other(subscriber: str, port: int) -> None:
     pub_line, _ = shell_block("zmqchat pub")
     with hearing_with(subscriber, port) as hearing, shell(pub_line, port) as typing:
-        # Whoever types sees when the other window is up; here, the line is typed until it is.
-        deadline = time.monotonic() + SECONDS
-        typing.type("Good morning")
-        while not hearing.shows("Good morning", within=0.2):
-            assert time.monotonic() < deadline, (typing.printed, hearing.printed)
-            assert typing.process.poll() is None, typing.printed
-            typing.type("Good morning")
+        type_until_shown(typing, hearing)
         assert "room1" in hearing.printed[-1]
-        assert typing.process.stdin is not None
-        typing.process.stdin.close()
-        assert typing.ends() == 0
+        typing.stdin.close()
+        assert typing.wait() == 0
 
 
 def test_both_sides_of_the_pipe_end_well(port: int) -> None:
     pub_line, sub_line = shell_block("seq")
     with shell(pub_line, port) as telling, shell(sub_line, port) as hearing:
-        assert hearing.ends() == 0
-        assert telling.ends() == 0
-        assert not hearing.shows("an end to its output"), hearing.printed
+        assert hearing.wait() == 0
+        assert telling.wait() == 0
+        assert not hearing.shows("no line contains this: all lines are read"), hearing.printed
         texts = [line for line in hearing.printed if line.startswith("{")]
         assert [json.loads(line)["text"] for line in texts] == ["1", "2", "3"]
 
@@ -208,14 +157,15 @@ def test_both_sides_of_the_pipe_end_well(port: int) -> None:
 def test_each_command_that_stands_alone_works(port: int) -> None:
     for line in shell_block("zmqchat demo"):
         with shell(line, port) as command:
-            assert command.ends() == 0, line
-            assert command.shows(""), line
+            code, printed, _ = command.finish()
+            assert code == 0, line
+            assert printed, line
 
 
 def test_one_process_can_hold_both_sides(port: int) -> None:
     with program("both.py", port) as both:
         assert both.shows("2 messages were printed"), both.printed
-        assert both.ends() == 0
+        assert both.wait() == 0
         assert both.printed == [
             "Hello",
             r"b'\x00\xff'",
@@ -230,12 +180,12 @@ def test_tasks_of_one_loop_talk_with_each_other(port: int) -> None:
     with program("in_asyncio.py", port) as talking:
         assert talking.shows("room1 two"), talking.printed
         assert talking.printed == ["Hello", "room1 one", "room1 two"]
-        assert talking.ends() == 0
+        assert talking.wait() == 0
 
 
 def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
     with program("connected.py", port) as connected:
-        assert connected.ends() == 0
+        assert connected.wait() == 0
         assert connected.shows("<SubscriberStats received=1 "), connected.printed
     printed = "\n".join(connected.printed)
     for expected in (
@@ -249,7 +199,7 @@ def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
 def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
     with program("tables.py", port) as tables:
-        assert tables.ends() == 0, tables.printed
+        assert tables.wait() == 0, tables.printed
         assert tables.shows("0. 1."), tables.printed
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
 
@@ -269,17 +219,17 @@ def test_two_windows_talk_and_a_window_talks_with_a_program(free_port: Callable[
         )
 
     alice_line, bob_line = (f"exec {here(line)}" for line in shell_block("zmqchat chat"))
-    with Running(["sh", "-c", alice_line]) as alice:
-        with Running(["sh", "-c", bob_line]) as bob:
+    with running(["sh", "-c", alice_line]) as alice:
+        with running(["sh", "-c", bob_line]) as bob:
             assert alice.shows("bob "), alice.printed
             assert bob.shows("alice "), bob.printed
-            alice.type("Good morning")
+            alice.type(b"Good morning\n")
             assert bob.shows("lobby alice: Good morning"), bob.printed
-            bob.type("Hi")
+            bob.type(b"Hi\n")
             assert alice.shows("lobby bob: Hi"), alice.printed
-        with Running([sys.executable, "-c", here(PROGRAMS["talking.py"])]) as carol:
+        with running([sys.executable, "-c", here(PROGRAMS["talking.py"])]) as carol:
             assert alice.shows("lobby carol: Hello everyone!"), alice.printed
-            alice.type("Good evening")
+            alice.type(b"Good evening\n")
             assert carol.shows("alice Good evening"), carol.printed
 
 
@@ -287,7 +237,7 @@ def test_a_relay_passes_on_what_its_program_sends(port: int) -> None:
     with program("relay.py", port) as relay:
         assert relay.shows("Hello everyone!"), relay.printed
         assert relay.shows("<RelayStats messages=1 "), relay.printed
-        assert relay.ends() == 0
+        assert relay.wait() == 0
 
 
 def test_what_is_typed_with_a_relay_in_between_is_read(
@@ -301,22 +251,18 @@ def test_what_is_typed_with_a_relay_in_between_is_read(
             "zmqchat relay", ends
         )
         line = line.replace("192.168.1.10", f"127.0.0.1:{port}")
-        return Running(["sh", "-c", f"exec {line}"])
+        return running(["sh", "-c", f"exec {line}"])
 
     relay_line, pub_line, sub_line = shell_block("zmqchat relay")
     with here(relay_line.partition("#")[0]) as relay, here(sub_line) as hearing:
         assert relay.shows(f"zmqchat pub --connect 127.0.0.1:{other}"), relay.printed
         with here(pub_line) as typing:
-            deadline = time.monotonic() + SECONDS
-            typing.type("Good morning")
-            while not hearing.shows("Good morning", within=0.2):
-                assert time.monotonic() < deadline, (typing.printed, hearing.printed)
-                typing.type("Good morning")
+            type_until_shown(typing, hearing)
 
 
 def test_a_program_watches_in_the_background(port: int) -> None:
     with program("watch.py, or a cell", port) as watching:
-        assert watching.ends() == 0
+        assert watching.wait() == 0
         assert watching.shows("['Hello everyone!']"), watching.printed
         assert any("room1: Hello everyone!" in line for line in watching.printed)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Subscriber
 
 if TYPE_CHECKING:
@@ -96,19 +96,19 @@ def test_who_finds_no_room_is_hung_up_on_and_comes_in_later(
     bind = "127.0.0.1:0" if transport == "tcp" else f"ipc://@{name}"
     script = """
 import resource, sys
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 told = []
 with Publisher(sys.argv[1], on_event=told.append) as publisher:
     print(publisher.endpoint)
-    until(lambda: told)
+    wait_until(lambda: told)
     print("one is there")
     publisher.wait_for_subscribers(topic="room1", timeout=30)
     publisher.send("Hello", topic="room1")
     said = lambda: [str(event) for event in told if event.kind == "no room"]
-    until(said)
+    wait_until(said)
     print(said())
 """
     program = start_python(script, bind)
@@ -120,7 +120,7 @@ with Publisher(sys.argv[1], on_event=told.append) as publisher:
         for _ in range(100):
             one = socket.socket(socket.AF_INET if transport == "tcp" else socket.AF_UNIX)
             stack.enter_context(one)
-            one.settimeout(PATIENCE)
+            one.settimeout(TIMEOUT)
             one.connect(
                 ("127.0.0.1", int(endpoint.rpartition(":")[2]))
                 if transport == "tcp"
@@ -131,7 +131,7 @@ with Publisher(sys.argv[1], on_event=told.append) as publisher:
         answers = [one.recv(1) for one in crowd]
     assert set(answers) == {b"\xff", b""}
     with Subscriber(endpoint, topics=["room1"]) as subscriber:
-        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
         said = program.line()
     assert program.finish().code == 0
     assert said.count("hardly any room for more peers at") == 1

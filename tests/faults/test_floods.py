@@ -15,8 +15,8 @@ import pytest
 from tests.helpers.floods import ATTACKS, flooded
 from tests.helpers.hostile_peers import frame, until_closed
 from tests.helpers.memory import resident_kib
-from tests.helpers.raw_peers import introduce
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.raw_peers import handshake
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber, _event_delivery
 from zmqchat_rs._rate_limit import RateLimit
 
@@ -45,7 +45,7 @@ def connected(publisher: Publisher) -> Iterator[socket.socket]:
     """A bare connection after its handshake as a subscriber."""
     address = ("127.0.0.1", port_of(publisher.endpoint))
     with socket.create_connection(address) as connection:
-        introduce(connection, b"SUB")
+        handshake(connection, b"SUB")
         yield connection
 
 
@@ -53,7 +53,7 @@ def served(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
     """Receive this number of messages, one after the other."""
     for number in range(count):
         publisher.send(str(number), topic="good")
-        assert subscriber.recv(timeout=PATIENCE).text == str(number)
+        assert subscriber.recv(timeout=TIMEOUT).text == str(number)
 
 
 @pytest.mark.parametrize("peers", [1, 10])
@@ -63,19 +63,19 @@ def test_a_flooded_publisher_serves_good_peers_and_does_not_grow(attack: str, pe
     with Publisher("127.0.0.1:0") as publisher, Subscriber(
         publisher.endpoint or "", topics=["good"]
     ) as subscriber:
-        publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
         served(publisher, subscriber, 1_000)
         before = resident_kib()
         # Each connection is cut off in turn, and the peers reconnect.
         with flooded(port_of(publisher.endpoint), attack, peers):
-            until(lambda: len(publisher.peers) > 1)
+            wait_until(lambda: len(publisher.peers) > 1)
             served(publisher, subscriber, 100)
             publisher.stats()
             with pytest.raises(TimeoutError):
                 publisher.wait_for_subscribers(1_000, timeout=0.2)
             served(publisher, subscriber, 200)
         assert resident_kib() - before < GROWTH
-        until(lambda: publisher.topics == {"good": 1}, "the flooding peers to be gone")
+        wait_until(lambda: publisher.topics == {"good": 1}, "the flooding peers to be gone")
         served(publisher, subscriber, 100)
 
 
@@ -95,15 +95,15 @@ def test_a_flooding_peer_is_cut_off_and_named_with_its_rate(
             with contextlib.suppress(ConnectionError):
                 while True:
                     connection.sendall(ATTACKS["junk"])
-            until(cut, "the event")
+            wait_until(cut, "the event")
         [event] = cut()
         assert event.address == offender
         assert "per second" in event.reason
         assert "refused for 2 s" in event.reason
-        until(lambda: f"cut off {offender}: it sent" in caplog.text, "the log's line")
+        wait_until(lambda: f"cut off {offender}: it sent" in caplog.text, "the log's line")
         # A good subscriber of the same address gets through once the time of refusal is over.
         with Subscriber(publisher.endpoint or "", topics=["good"]) as subscriber:
-            publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
             served(publisher, subscriber, 10)
 
 
@@ -114,7 +114,7 @@ def test_a_send_with_a_timeout_returns_while_peers_flood(
     with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1) as publisher, flooded(
         port_of(publisher.endpoint), "duplicates", 3
     ):
-        until(lambda: len(publisher.peers) > 1)
+        wait_until(lambda: len(publisher.peers) > 1)
 
         def send() -> None:
             with contextlib.suppress(TimeoutError):
@@ -154,7 +154,7 @@ def test_an_event_loop_keeps_running_while_peers_flood() -> None:
         with Publisher("127.0.0.1:0") as publisher, Subscriber(
             publisher.endpoint or "", topics=["good"]
         ) as subscriber:
-            await publisher.await_for_subscribers(1, topic="good", timeout=PATIENCE)
+            await publisher.await_for_subscribers(1, topic="good", timeout=TIMEOUT)
             turns = 0
 
             async def turn() -> None:
@@ -165,12 +165,12 @@ def test_an_event_loop_keeps_running_while_peers_flood() -> None:
 
             turning = asyncio.ensure_future(turn())
             with flooded(port_of(publisher.endpoint), "toggles", 10):
-                await publisher.await_for_subscribers(2, timeout=PATIENCE)
+                await publisher.await_for_subscribers(2, timeout=TIMEOUT)
                 with pytest.raises(TimeoutError):
                     await publisher.await_for_subscribers(1_000, timeout=0.2)
                 for number in range(100):
                     publisher.send(str(number), topic="good")
-                    assert (await subscriber.arecv(timeout=PATIENCE)).text == str(number)
+                    assert (await subscriber.arecv(timeout=TIMEOUT)).text == str(number)
             turning.cancel()
             return turns
 
@@ -183,11 +183,11 @@ def test_a_flooded_relay_forwards_to_good_peers(attack: str, cached: int) -> Non
     with Relay("127.0.0.1:0", backend="127.0.0.1:0", last_value_cache=cached) as relay, Publisher(
         connect=relay.frontend_addresses[0]
     ) as publisher, Subscriber(relay.backend_addresses[0], topics=["good"]) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
-        relay.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
+        relay.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
         served(publisher, subscriber, 10)
         with flooded(port_of(relay.backend_addresses[0]), attack, 3):
-            until(lambda: len(relay.subscribers) > 1)
+            wait_until(lambda: len(relay.subscribers) > 1)
             served(publisher, subscriber, 300)
             assert relay.stats().messages >= 310
 
@@ -203,12 +203,12 @@ def test_a_peer_above_max_subscriptions_is_cut_off_and_logged_with_the_reason(
         "127.0.0.1:0", max_subscriptions=100
     ) as publisher, connected(publisher) as modest, connected(publisher) as greedy:
         subscribe(modest, range(10))
-        until(lambda: len(publisher.topics) == 10)
+        wait_until(lambda: len(publisher.topics) == 10)
         subscribe(greedy, range(10, 111))
         offender = ":".join(map(str, greedy.getsockname()))
         until_closed(greedy)
-        until(lambda: len(publisher.topics) == 10)
-        until(lambda: "max_subscriptions=100" in caplog.text, "the log's line")
+        wait_until(lambda: len(publisher.topics) == 10)
+        wait_until(lambda: "max_subscriptions=100" in caplog.text, "the log's line")
         assert f"cut off {offender}: " in caplog.text
 
 
@@ -217,11 +217,11 @@ def test_all_peers_together_stay_below_max_subscriptions() -> None:
         publisher
     ) as greedy, connected(publisher) as modest:
         subscribe(greedy, range(99))
-        until(lambda: len(publisher.topics) == 99)
+        wait_until(lambda: len(publisher.topics) == 99)
         # The peer with most subscriptions is cut off, not the one that subscribed last.
         subscribe(modest, range(99, 101))
         until_closed(greedy)
-        until(lambda: len(publisher.topics) == 2)
+        wait_until(lambda: len(publisher.topics) == 2)
 
 
 @pytest.mark.parametrize("make", [Publisher, Relay])
@@ -238,15 +238,15 @@ def test_twenty_thousand_topics_of_one_subscriber_arrive_and_again_after_a_recon
     with Publisher("127.0.0.1:0", max_subscriptions=limit) as publisher:
         endpoint = publisher.endpoint or ""
         with Subscriber(endpoint, topics=topics) as subscriber:
-            until(lambda: len(publisher.topics) == 20_000, "all subscriptions")
+            wait_until(lambda: len(publisher.topics) == 20_000, "all subscriptions")
             for _ in range(2):
                 subscriber.disconnect(endpoint)
-                until(lambda: publisher.topics == {}, "their end")
+                wait_until(lambda: publisher.topics == {}, "their end")
                 subscriber.connect(endpoint)
-                until(lambda: len(publisher.topics) == 20_000, "all subscriptions again")
+                wait_until(lambda: len(publisher.topics) == 20_000, "all subscriptions again")
             if not limit:
                 subscriber.subscribe("20000")
-                publisher.wait_for_subscribers(1, topic="20000", timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, topic="20000", timeout=TIMEOUT)
                 assert [peer.state for peer in subscriber.peers] == ["connected"]
 
 
@@ -255,14 +255,14 @@ def test_a_publisher_does_not_cut_off_a_relay_whose_subscribers_toggle() -> None
     with Publisher("127.0.0.1:0", on_event=events.append) as publisher, Relay(
         None, backend="127.0.0.1:0", connect=publisher.endpoint or ""
     ) as relay, Subscriber(relay.backend_addresses[0], topics=["good"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
         with flooded(port_of(relay.backend_addresses[0]), "toggles", 5):
-            until(lambda: len(relay.subscribers) > 1)
+            wait_until(lambda: len(relay.subscribers) > 1)
             for _ in range(10):
                 served(publisher, subscriber, 100)
                 # A new subscription gets through, too.
                 with Subscriber(relay.backend_addresses[0], topics=["later"]):
-                    publisher.wait_for_subscribers(1, topic="later", timeout=PATIENCE)
-                until(lambda: "later" not in publisher.topics)
-        until(lambda: publisher.topics == {"good": 1})
+                    publisher.wait_for_subscribers(1, topic="later", timeout=TIMEOUT)
+                wait_until(lambda: "later" not in publisher.topics)
+        wait_until(lambda: publisher.topics == {"good": 1})
         assert not any(event.kind == "cut off" for event in events)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.hostile_peers import attack, attacks, command, frame, until_closed
-from tests.helpers.raw_peers import introduce
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.raw_peers import handshake
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -58,25 +58,25 @@ def test_after_noise_and_broken_handshakes_a_good_peer_still_works(
     publisher, subscriber = script.line(), script.line()
     port = port_of(publisher if victim == "publisher" else subscriber)
     with Subscriber(publisher, topics=["good"]) as before:
-        before.wait_connected(timeout=PATIENCE)
+        before.wait_connected(timeout=TIMEOUT)
         for number, pieces in enumerate(attacks(SEED, ATTACKS)):
             attack(port, pieces, number)
 
         def count() -> list[int]:
-            script.say("count")
+            script.send_line("count")
             return [int(word) for word in script.line().split()]
 
         # Those who left are forgotten.
-        until(lambda: count() == [1, 0], "strangers to be gone from the books")
+        wait_until(lambda: count() == [1, 0], "strangers to be gone from the books")
         with Subscriber(publisher, topics=["good"]) as after:
-            until(lambda: count()[0] == 2, "a new subscriber")
-            script.say("publish")
+            wait_until(lambda: count()[0] == 2, "a new subscriber")
+            script.send_line("publish")
             for each in (before, after):
-                assert each.recv_text(timeout=PATIENCE) == "good:still here"
+                assert each.recv_text(timeout=TIMEOUT) == "good:still here"
         with Publisher(connect=subscriber) as good:
-            good.wait_for_subscribers(1, timeout=PATIENCE)
+            good.wait_for_subscribers(1, timeout=TIMEOUT)
             good.send("still here", topic="good")
-            script.say("hear")
+            script.send_line("hear")
             assert script.line() == "heard"
 
 
@@ -84,7 +84,7 @@ def test_who_subscribes_to_more_than_8_kib_is_cut_off_and_nobody_else() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, topics=["good"]) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             address = ("127.0.0.1", port_of(publisher.endpoint))
             for oversized in (
                 frame(b"\x01" + b"x" * 9_000),
@@ -92,14 +92,14 @@ def test_who_subscribes_to_more_than_8_kib_is_cut_off_and_nobody_else() -> None:
                 frame(b"", size=20_000_000),
             ):
                 with socket.create_connection(address) as connection:
-                    introduce(connection, b"SUB")
+                    handshake(connection, b"SUB")
                     connection.sendall(frame(b"\x01small"))
-                    publisher.wait_for_subscribers(1, topic="small", timeout=PATIENCE)
+                    publisher.wait_for_subscribers(1, topic="small", timeout=TIMEOUT)
                     connection.sendall(oversized)
                     until_closed(connection)
-                until(lambda: publisher.topics == {"good": 1}, "the offender to be gone")
+                wait_until(lambda: publisher.topics == {"good": 1}, "the offender to be gone")
             publisher.send("still here", topic="good")
-            assert subscriber.recv_text(timeout=PATIENCE) == "good:still here"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "good:still here"
             assert [peer.state for peer in subscriber.peers] == ["connected"]
 
 
@@ -114,22 +114,22 @@ def test_a_publisher_that_sends_too_much_at_once_is_cut_off_and_named(
             [good.endpoint, offender.endpoint], max_message_bytes=10_000, on_event=events.append
         ) as subscriber:
             for publisher in (offender, good):
-                publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             offender.send(b"x" * 10_001)
-            until(lambda: any(event.kind == "cut off" for event in events), "the event")
+            wait_until(lambda: any(event.kind == "cut off" for event in events), "the event")
             cut_off = next(event for event in events if event.kind == "cut off")
             assert cut_off.address == f"127.0.0.1:{port_of(offender.endpoint)}"
             assert f"cut off {cut_off.address}" in caplog.text
             good.send("unharmed")
-            assert subscriber.recv_text(timeout=PATIENCE) == "unharmed"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "unharmed"
             assert not any(
                 event.kind == "disconnected" and event.address.endswith(good.endpoint[-5:])
                 for event in events
             )
             # The offender gets another chance.
-            until(lambda: offender.subscriber_count == 1, "the offender to be back")
+            wait_until(lambda: offender.subscriber_count == 1, "the offender to be back")
             offender.send(b"x" * 10_000)
-            assert len(subscriber.recv_bytes(timeout=PATIENCE)) == 10_000
+            assert len(subscriber.recv_bytes(timeout=TIMEOUT)) == 10_000
 
 
 def test_who_sends_too_much_to_a_bound_subscriber_is_cut_off_and_named(
@@ -143,19 +143,21 @@ def test_who_sends_too_much_to_a_bound_subscriber_is_cut_off_and_named(
         with Publisher(connect=subscriber.endpoint) as good, socket.create_connection(
             ("127.0.0.1", port_of(subscriber.endpoint))
         ) as connection:
-            good.wait_for_subscribers(1, timeout=PATIENCE)
-            introduce(connection, b"PUB")
+            good.wait_for_subscribers(1, timeout=TIMEOUT)
+            handshake(connection, b"PUB")
             connection.sendall(frame(b"Hello"))
-            assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
             offender = ":".join(map(str, connection.getsockname()))
             connection.sendall(frame(b"x" * 10_001))
             until_closed(connection)
             good.send("unharmed")
-            assert subscriber.recv_text(timeout=PATIENCE) == "unharmed"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "unharmed"
         # Who merely leaves was not cut off.
-        until(lambda: sum(event.kind == "disconnected" for event in events) == 2, "both to be gone")
+        wait_until(
+            lambda: sum(event.kind == "disconnected" for event in events) == 2, "both to be gone"
+        )
         assert [event.address for event in events if event.kind == "cut off"] == [offender]
-        until(lambda: f"cut off {offender}" in caplog.text, "the log's line")
+        wait_until(lambda: f"cut off {offender}" in caplog.text, "the log's line")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="nothing is known of ends there")
@@ -168,7 +170,7 @@ def test_a_publisher_that_resets_with_messages_unread_was_not_cut_off(
     ) as subscriber:
         assert subscriber.endpoint is not None
         with socket.create_connection(("127.0.0.1", port_of(subscriber.endpoint))) as connection:
-            introduce(connection, b"PUB")
+            handshake(connection, b"PUB")
             connection.settimeout(1)
             # Valid frames until nothing more fits: the subscriber is full and does not read.
             with contextlib.suppress(socket.timeout):
@@ -177,7 +179,7 @@ def test_a_publisher_that_resets_with_messages_unread_was_not_cut_off(
             reset = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         # libzmq notices when it reads on.
-        gone = Background(until, lambda: any(event.kind == "disconnected" for event in events))
+        gone = Background(wait_until, lambda: any(event.kind == "disconnected" for event in events))
         while gone.thread.is_alive():
             with contextlib.suppress(TimeoutError):
                 subscriber.recv(timeout=0.1)
@@ -191,7 +193,7 @@ def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
         assert publisher.endpoint is not None
         port = port_of(publisher.endpoint)
         with Subscriber(publisher.endpoint, topics=["good"]) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
 
             def hostilities() -> None:
                 for number, pieces in enumerate(attacks(SEED + 1, 300)):
@@ -201,7 +203,7 @@ def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
             sent = 0
             while not attacking.done or sent < 1_000:
                 publisher.send(str(sent), topic="good")
-                assert subscriber.recv(timeout=PATIENCE).text == str(sent)
+                assert subscriber.recv(timeout=TIMEOUT).text == str(sent)
                 sent += 1
             attacking.result()
 
@@ -237,7 +239,7 @@ def test_who_speaks_no_zeromq_is_sent_away_and_no_subscriber() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         port = port_of(publisher.endpoint or "")
         with socket.create_connection(("127.0.0.1", port)) as browser:
-            browser.settimeout(PATIENCE)
+            browser.settimeout(TIMEOUT)
             browser.sendall(REQUEST)
             until_closed(browser)
         assert publisher.subscriber_count == 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.helpers.conditions import only_linux
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython
@@ -26,7 +26,7 @@ MARGIN = 2_500
 OPENING = """
 import json, logging, sys
 from tests.helpers.memory import resident_kib, settled
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 logging.getLogger("zmqchat_rs").setLevel(logging.ERROR)
@@ -94,10 +94,10 @@ def attempts():
 told = []
 subscribers = [Subscriber(sys.argv[1], reconnect_max=0.1, on_event=told.append) for _ in range(50)]
 # Each complains of silence once, and that is part of the warm-up.
-until(lambda: attempts() >= 500 and len(told) == 50, "the warm-up")
+wait_until(lambda: attempts() >= 500 and len(told) == 50, "the warm-up")
 before, memory = attempts(), resident_kib()
 # At the default of 2 s, an hour has 1,800 attempts.
-until(lambda: attempts() >= before + 3 * 1_800, "the attempts of three hours")
+wait_until(lambda: attempts() >= before + 3 * 1_800, "the attempts of three hours")
 assert len(told) == 50, told
 print(json.dumps({"grown": resident_kib() - memory}))
 for subscriber in subscribers:
@@ -107,7 +107,7 @@ for subscriber in subscribers:
 
 
 def report(run_python: RunPython, script: str, *arguments: str) -> dict[str, Any]:
-    finished = run_python(script, *arguments, deadline=4 * PATIENCE)
+    finished = run_python(script, *arguments, deadline=4 * TIMEOUT)
     assert finished.code == 0, finished
     assert finished.stderr == ""
     found: dict[str, Any] = json.loads(finished.stdout)
@@ -139,4 +139,4 @@ def test_hours_of_failed_reconnects_cost_no_memory(
 
 
 def test_ten_thousand_fit_under_the_usual_limit_of_descriptors(run_python: RunPython) -> None:
-    assert run_python(UNDER_THE_USUAL_LIMIT, deadline=4 * PATIENCE) == (0, "they fit\n", "")
+    assert run_python(UNDER_THE_USUAL_LIMIT, deadline=4 * TIMEOUT) == (0, "they fit\n", "")

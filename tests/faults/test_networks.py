@@ -13,7 +13,7 @@ from tests.helpers import network_cable, network_namespaces
 from tests.helpers.conditions import only_long
 from tests.helpers.network_cable import Quality
 from tests.helpers.network_namespaces import Hosts, two_hosts
-from tests.helpers.timeouts import Background, until
+from tests.helpers.timeouts import Background, wait_until
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import Script, StartPython
@@ -92,7 +92,7 @@ HEARS = """
 """
 
 
-class Told:
+class HostScript:
     """What a script prints, collected while it runs."""
 
     def __init__(self, script: Script) -> None:
@@ -107,7 +107,7 @@ class Told:
     def of(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == event]
 
-    def until(self, event: str, times: int = 1) -> dict[str, Any]:
+    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
         """Return that line; the script may take its time."""
 
         def told() -> bool:
@@ -116,12 +116,12 @@ class Told:
             # Raises what ended it, if something did.
             return self._reading.done and self._reading.result() is not None
 
-        until(told, f"{event!r} after {self.lines[-3:]}")
+        wait_until(told, f"{event!r} after {self.lines[-3:]}")
         return self.of(event)[times - 1]
 
     def until_heard_more(self, count: int = 300) -> None:
         begin = len(self.of("heard"))
-        self.until("heard", begin + count // 100)
+        self.wait_for("heard", begin + count // 100)
 
 
 @pytest.fixture
@@ -132,23 +132,23 @@ def hosts() -> Iterator[Hosts]:
 
 def connect(
     start_python: StartPython, hosts: Hosts, on_full: str, **options: Any
-) -> tuple[Told, Told]:
+) -> tuple[HostScript, HostScript]:
     """A publisher on the left and a subscriber on the right, with a stream between them."""
     address = f"{hosts.left.address}:{PORT}"
     settings = {"keepalive": (1, 1, 3), **options}
     speaker = {**settings, "on_full": on_full}
-    speaks = Told(start_python(SPEAKS, hosts.left.name, address, repr(speaker)))
-    speaks.until("ready")
-    hears = Told(start_python(HEARS, hosts.right.name, address, repr(settings)))
+    speaks = HostScript(start_python(SPEAKS, hosts.left.name, address, repr(speaker)))
+    speaks.wait_for("ready")
+    hears = HostScript(start_python(HEARS, hosts.right.name, address, repr(settings)))
     hears.until_heard_more()
     return speaks, hears
 
 
-def finish(speaks: Told, hears: Told) -> tuple[int, list[int], int]:
+def finish(speaks: HostScript, hears: HostScript) -> tuple[int, list[int], int]:
     """How many were sent, which ones were heard, and how many are known to be lost."""
-    speaks.script.say("stop")
-    end = hears.until("the end")
-    sent = speaks.until("sent")["count"]
+    speaks.script.send_line("stop")
+    end = hears.wait_for("the end")
+    sent = speaks.wait_for("sent")["count"]
     for each in (speaks, hears):
         finished = each.script.finish()
         assert finished.code == 0, finished
@@ -162,15 +162,15 @@ def test_a_cut_link_is_noticed_and_the_stream_picked_up_when_it_is_back(
     speaks, hears = connect(start_python, hosts, on_full)
     hosts.cut()
     began = time.monotonic()
-    noticed = hears.until("disconnected")
+    noticed = hears.wait_for("disconnected")
     assert time.monotonic() - began < NOTICED_WITHIN
     assert noticed["address"] == f"{hosts.left.address}:{PORT}"
     assert noticed["states"] == ["reconnecting"]
     hosts.restore()
-    hears.until("connected", times=2)
+    hears.wait_for("connected", times=2)
     hears.until_heard_more()
     # The publisher learns of it, too; with data in flight as late as its next attempt to send them.
-    speaks.until("disconnected")
+    speaks.wait_for("disconnected")
     sent, numbers, lost = finish(speaks, hears)
     assert numbers == sorted(set(numbers))
     # What the broken connection held is gone, and counted.
@@ -184,7 +184,7 @@ def test_with_the_usual_keepalive_a_cut_link_is_noticed_within_twenty_seconds(
     _, hears = connect(start_python, hosts, "drop", keepalive=(5, 4, 3))
     hosts.cut()
     began = time.monotonic()
-    hears.until("disconnected")
+    hears.wait_for("disconnected")
     assert time.monotonic() - began < NOTICED_WITHIN
 
 
@@ -250,16 +250,16 @@ CHATS = """
 """
 
 
-def present(chat: Told, times: int) -> None:
+def present(chat: HostScript, times: int) -> None:
     """Wait until the other chat was found present this often."""
-    until(lambda: len(chat.of("come")) + len(chat.of("here")) == times, f"presence {times}")
+    wait_until(lambda: len(chat.of("come")) + len(chat.of("here")) == times, f"presence {times}")
 
 
-def say(chat: Told, line: str) -> int:
+def say(chat: HostScript, line: str) -> int:
     """Have it send a line, or nothing; give how many messages it lost."""
     answers = len(chat.of("stats")) + 1
-    chat.script.say(line)
-    return int(chat.until("stats", answers)["lost"])
+    chat.script.send_line(line)
+    return int(chat.wait_for("stats", answers)["lost"])
 
 
 @only_long
@@ -267,8 +267,8 @@ def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
     start_python: StartPython, hosts: Hosts
 ) -> None:
     left, right = (f"{host.address}:{PORT}" for host in hosts)
-    alice = Told(start_python(CHATS, hosts.left.name, "alice", left, right))
-    bob = Told(start_python(CHATS, hosts.right.name, "bob", right, left))
+    alice = HostScript(start_python(CHATS, hosts.left.name, "alice", left, right))
+    bob = HostScript(start_python(CHATS, hosts.right.name, "bob", right, left))
 
     def disconnections() -> int:
         return sum(line["kind"] == "disconnected" for line in bob.of("event"))
@@ -280,8 +280,8 @@ def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
         before = disconnections()
         hosts.cut()
         for one in (alice, bob):
-            one.until("lost", times)
-        until(lambda: disconnections() > before, "bob to notice it")  # noqa: B023
+            one.wait_for("lost", times)
+        wait_until(lambda: disconnections() > before, "bob to notice it")  # noqa: B023
         for number in range(lines):
             say(alice, f"lost {number}")
         hosts.restore()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.helpers.stopped_process import stopped
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Message, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def test_a_publisher_that_is_killed_is_picked_up_again_when_it_is_back(
         for lives in range(1, 4):
             script = start_python(STREAMS, address)
             while len(sequences(heard)) < lives or len(heard) < 200 * lives:
-                heard.append(subscriber.recv(timeout=PATIENCE))
+                heard.append(subscriber.recv(timeout=TIMEOUT))
             script.kill()
-            until(lambda: subscriber.peers[0].state == "reconnecting")
+            wait_until(lambda: subscriber.peers[0].state == "reconnecting")
         lost = subscriber.stats().lost
     for numbers in sequences(heard).values():
         # Each instance counts for itself, wherever the subscriber came in.
@@ -107,19 +107,19 @@ def test_loss_is_counted_for_each_life_of_a_publisher_apart(
             script = start_python(BURSTS, address)
             assert script.line() == "somebody listens"
             # Nobody reads meanwhile, so that most of it is dropped.
-            script.say("3000")
+            script.send_line("3000")
             sent = int(script.line())
 
             def heard_the_last(script: Script = script) -> bool:
                 nonlocal sent
-                script.say("1")
+                script.send_line("1")
                 sent = int(script.line())
                 with suppress(TimeoutError):
                     while True:
                         heard.extend(subscriber.recv_many(timeout=0.1))
                 return heard[-1].sequence == sent - 1
 
-            until(heard_the_last, "the last message that was sent")
+            wait_until(heard_the_last, "the last message that was sent")
             by_life = sequences(heard)
             assert len(by_life) == lives
             numbers = list(by_life.values())[-1]
@@ -157,7 +157,7 @@ def test_what_a_stopped_subscriber_loses_under_drop_is_counted_to_the_last(
     with Publisher("127.0.0.1:0", name="alice", high_water_mark=MARK, linger=0) as publisher:
         assert publisher.endpoint is not None
         script = start_python(HEARS, publisher.endpoint)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         reports = lines(script)
         with stopped(script):
             for number in range(3_000):
@@ -171,7 +171,7 @@ def test_what_a_stopped_subscriber_loses_under_drop_is_counted_to_the_last(
                 publisher.send("the end")
             return bool(reports) and reports[-1]["sequence"] == publisher.stats().sent - 1
 
-        until(heard_the_last, "the last message that was sent")
+        wait_until(heard_the_last, "the last message that was sent")
         report = reports[-1]
         assert report["received"] + report["lost"] == publisher.stats().sent
     assert report["lost"] > 0
@@ -183,7 +183,7 @@ def test_a_stopped_subscriber_loses_nothing_under_block(start_python: StartPytho
     with Publisher("127.0.0.1:0", on_full="block", high_water_mark=MARK) as publisher:
         assert publisher.endpoint is not None
         script = start_python(HEARS, publisher.endpoint)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         sent = 0
 
         def send() -> None:
@@ -194,10 +194,10 @@ def test_a_stopped_subscriber_loses_nothing_under_block(start_python: StartPytho
 
         with stopped(script):
             sending = Background(send)
-            sending.until_at_rest(lambda: sent)
+            sending.wait_until_blocked(lambda: sent)
             assert MARK <= sent < 3_000
         sending.result()
-        publisher.send("the end", timeout=PATIENCE)
+        publisher.send("the end", timeout=TIMEOUT)
         report = json.loads(script.line())
     assert report["numbers"] == list(range(3_000))
 
@@ -208,7 +208,7 @@ def test_under_raise_what_a_stopped_subscriber_had_no_room_for_goes_later(
     with Publisher("127.0.0.1:0", on_full="raise", high_water_mark=MARK) as publisher:
         assert publisher.endpoint is not None
         script = start_python(HEARS, publisher.endpoint)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         payloads = [b"%d " % number + FILLER for number in range(3_000)]
         with stopped(script):
             with pytest.raises(QueueFullError) as caught:
@@ -224,7 +224,7 @@ def test_under_raise_what_a_stopped_subscriber_had_no_room_for_goes_later(
                 return False
             return True
 
-        until(all_went, "room for the rest")
+        wait_until(all_went, "room for the rest")
         report = json.loads(script.line())
     assert report["numbers"] == list(range(3_000))
 
@@ -273,5 +273,5 @@ FAMILY = """
 
 @pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
 def test_children_of_multiprocessing_publish_and_subscribe(run_python: RunPython, way: str) -> None:
-    finished = run_python(FAMILY, way, deadline=2 * PATIENCE)
+    finished = run_python(FAMILY, way, deadline=2 * TIMEOUT)
     assert finished == (0, "the family is well\n", "")

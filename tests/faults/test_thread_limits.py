@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 # Each count in a child of its own: libzmq's threads are started once a process.
 _SCRIPT = """
 import asyncio, ctypes, errno, os, resource, socket, sys, threading, traceback
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 import zmqchat_rs.probe
 from zmqchat_rs import Chat, Message, Publisher, Relay, Subscriber, Transcript
 from zmqchat_rs import ZmqChatError, doctor
@@ -119,7 +119,8 @@ def threads_of_ours():
 
 def is_over():
     # Threads that serve the whole process stay.
-    return threads_of_ours() <= {"zmqchat-maint", "zmqchat-reactor", "zmqchat-events", "zmqchat-name"}
+    serve_all = {"zmqchat-" + name for name in ("maint", "reactor", "events", "name")}
+    return threads_of_ours() <= serve_all
 
 def play(make, free):
     leave(free)
@@ -133,7 +134,7 @@ def play(make, free):
     assert not listens()
     assert not os.path.exists(folder + "/s")
     leave(50)
-    until(is_over)
+    wait_until(is_over)
     make()
     return made
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from tests.helpers.conditions import only_linux
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def disturbances(publisher: Publisher, subscriber: Subscriber, other: Publisher)
 
     def connect(_: int) -> None:
         subscriber.connect(where(other))
-        subscriber.wait_connected(2, timeout=PATIENCE)
+        subscriber.wait_connected(2, timeout=TIMEOUT)
         subscriber.disconnect(where(other))
 
     def come_and_go(number: int) -> None:
         with Subscriber(where(publisher), topics=[f"t{number % 50}"]) as guest:
             guest.connect(where(other))
-            guest.wait_connected(2, timeout=PATIENCE)
+            guest.wait_connected(2, timeout=TIMEOUT)
 
     def ask(_: int) -> None:
         assert publisher.subscriber_count >= 1
@@ -81,7 +81,7 @@ def test_threads_that_send_and_read_are_not_disturbed_by_others_who_come_and_go(
     with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1_000) as publisher, Publisher(
         "127.0.0.1:0"
     ) as other, Subscriber(where(publisher), topics=["always"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="always", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="always", timeout=TIMEOUT)
 
         def read() -> list[tuple[str, ...]]:
             return [tuple(message.text.split()) for message in subscriber]
@@ -95,19 +95,19 @@ def test_threads_that_send_and_read_are_not_disturbed_by_others_who_come_and_go(
         speakers = [Background(speak, name) for name in range(THREADS)]
         for speaker in speakers:
             speaker.result()
-        until(lambda: subscriber.stats().received == THREADS * EACH, "every message")
-        until(lambda: disturbing.fewest_turns >= 20, "each disturbance to have happened")
+        wait_until(lambda: subscriber.stats().received == THREADS * EACH, "every message")
+        wait_until(lambda: disturbing.fewest_turns >= 20, "each disturbance to have happened")
         disturbing.stop()
         subscriber.close()
         heard = Counter(message for reader in readers for message in reader.result())
         assert heard == Counter(
             (str(name), str(number)) for name in range(THREADS) for number in range(EACH)
         )
-        until(lambda: publisher.subscriber_count == 0, "the guests to be gone from the books")
+        wait_until(lambda: publisher.subscriber_count == 0, "the guests to be gone from the books")
 
 
 def keep_calling(call: Callable[[], object], begun: threading.Barrier) -> None:
-    begun.wait(PATIENCE)
+    begun.wait(TIMEOUT)
     while True:
         call()
 
@@ -119,14 +119,14 @@ def test_closing_under_eight_busy_threads_ends_each_of_them(which: str, on_full:
         with Publisher(
             "127.0.0.1:0", on_full=on_full, high_water_mark=10_000_000
         ) as publisher, Subscriber(where(publisher)) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             begun = threading.Barrier(THREADS + 1)
             closes: Publisher | Subscriber = publisher
             call: Callable[[], object] = partial(publisher.send, "x")
             if which == "subscriber":
                 closes, call = subscriber, subscriber.recv_bytes
             busy = [Background(keep_calling, call, begun) for _ in range(THREADS)]
-            begun.wait(PATIENCE)
+            begun.wait(TIMEOUT)
             publisher.send_many(["x"] * 100)
             closes.close()
             for each in busy:
@@ -137,7 +137,7 @@ def test_closing_under_eight_busy_threads_ends_each_of_them(which: str, on_full:
 #: Two hundred come, hear one message, and go: some one by one, some by way of the last reference.
 CROWD = """
 from tests.helpers.memory import settled
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 COUNT = 200
@@ -149,11 +149,11 @@ with Publisher("127.0.0.1:0", high_water_mark=0) as publisher:
         return found
 
     crowd(["warm", "up"] * (COUNT // 2)).clear()
-    until(lambda: publisher.subscriber_count == 0)
+    wait_until(lambda: publisher.subscriber_count == 0)
     before = settled()
     for _ in range(5):
         subscribers = crowd(["a", "b"] * (COUNT // 2))
-        until(lambda: sum(peer.state == "connected" for peer in publisher.peers) == COUNT)
+        wait_until(lambda: sum(peer.state == "connected" for peer in publisher.peers) == COUNT)
         assert publisher.topics == {"a": COUNT // 2, "b": COUNT // 2}
         assert publisher.wait_for_subscribers(COUNT // 2, topic="a") == COUNT // 2
         publisher.send("Hello", topic="a")
@@ -162,10 +162,10 @@ with Publisher("127.0.0.1:0", high_water_mark=0) as publisher:
             assert subscriber.recv(timeout=30).text == "Hello"
         for subscriber in subscribers[:COUNT // 2]:
             subscriber.close()
-        until(lambda: publisher.subscriber_count == COUNT // 2)
+        wait_until(lambda: publisher.subscriber_count == COUNT // 2)
         assert publisher.topics == {"a": COUNT // 4, "b": COUNT // 4}
         del subscribers, subscriber
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.subscriber_count == 0)
         assert publisher.topics == {}
         assert publisher.peers == []
     assert settled() == before, (settled(), before)
@@ -177,7 +177,7 @@ print("all have gone")
 def test_two_hundred_subscribers_come_and_go_and_leave_nothing_behind(
     run_python: RunPython,
 ) -> None:
-    finished = run_python(CROWD, deadline=3 * PATIENCE)
+    finished = run_python(CROWD, deadline=3 * TIMEOUT)
     assert finished == (0, "all have gone\n", "")
 
 
@@ -205,7 +205,7 @@ def test_five_million_messages_arrive_exactly_once_in_order_and_unaltered(
     with Subscriber(script.line(), framing="raw") as subscriber:
         heard = 0
         while heard < COUNT:
-            batch = subscriber.recv_many(10_000, timeout=PATIENCE)
+            batch = subscriber.recv_many(10_000, timeout=TIMEOUT)
             expected = payloads(heard, heard + len(batch))
             assert [message.data for message in batch] == list(expected), f"after {heard}"
             heard += len(batch)

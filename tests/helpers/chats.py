@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Iterator
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Chat, Notice
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ def chats(*names: str, **options: Any) -> Iterator[list[Chat]]:
                 if other is not one:
                     one.connect(other.addresses[0])
         for one in all_of_them:
-            one.wait_for_members(len(names) - 1, timeout=PATIENCE)
+            one.wait_for_members(len(names) - 1, timeout=TIMEOUT)
         yield all_of_them
 
 
-class Noticed:
+class RecordedNotices:
     """An `on_notice` that remembers."""
 
     def __init__(self) -> None:
@@ -59,18 +59,18 @@ class Noticed:
         def found() -> list[Notice]:
             return [one for one in self.notices if one.kind in kinds and one.name == name]
 
-        until(found, f"the notice {kinds} of {name}")
+        wait_until(found, f"the notice {kinds} of {name}")
         return found()[-1]
 
 
-def hears_somebody(one: Chat) -> None:
+def wait_for_member(one: Chat) -> None:
     """Wait until somebody's presence is heard, whether or not that one hears us."""
-    until(lambda: one.members, "a member")
+    wait_until(lambda: one.members, "a member")
 
 
 def texts(one: Chat, count: int) -> list[str]:
     """The next messages."""
-    return [one.recv(timeout=PATIENCE).text for _ in range(count)]
+    return [one.recv(timeout=TIMEOUT).text for _ in range(count)]
 
 
 #: Our relay, in a process of its own: first "ready". What publishes and what subscribes connect to

@@ -8,7 +8,7 @@ from typing import Any, Callable, Coroutine, TypeVar
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` in a loop of one's own."""
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(asyncio.wait_for(main, PATIENCE))
+        return loop.run_until_complete(asyncio.wait_for(main, TIMEOUT))
     finally:
         asyncio.set_event_loop(None)
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -53,22 +53,22 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, with a deadline."""
 
     async def limited() -> T:
-        return await asyncio.wait_for(main, PATIENCE)
+        return await asyncio.wait_for(main, TIMEOUT)
 
     return asyncio.run(limited())
 
 
-async def until(condition: Callable[[], object], what: str = "the condition") -> None:
+async def wait_until(condition: Callable[[], object], what: str = "the condition") -> None:
     """Return as soon as `condition()` is true; fail when it never becomes so."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE
+    deadline = loop.time() + TIMEOUT
     while not condition():
         if loop.time() > deadline:
-            raise AssertionError(f"waited {PATIENCE:g} s for {what}")
+            raise AssertionError(f"waited {TIMEOUT:g} s for {what}")
         await asyncio.sleep(0.001)
 
 
-async def until_waiting(*tasks: asyncio.Task[Any]) -> None:
+async def wait_until_suspended(*tasks: asyncio.Task[Any]) -> None:
     """Return when each task waits for something that is not there."""
 
     def all_wait() -> bool:
@@ -76,6 +76,6 @@ async def until_waiting(*tasks: asyncio.Task[Any]) -> None:
 
     # A task that only lets others go first comes back within a round.
     for _ in range(5):
-        await until(all_wait, "the tasks to wait")
+        await wait_until(all_wait, "the tasks to wait")
         await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)

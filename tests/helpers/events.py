@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 
 if TYPE_CHECKING:
     from zmqchat_rs import Event
 
 
-class Told:
+class RecordedEvents:
     """The events that an `on_event` was called with, and by which threads."""
 
     def __init__(self) -> None:
@@ -25,5 +25,5 @@ class Told:
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
 
-    def until(self, *kinds: str) -> None:
-        until(lambda: self.kinds() == [*kinds], f"{kinds}, not {self.events}")
+    def wait_for(self, *kinds: str) -> None:
+        wait_until(lambda: self.kinds() == [*kinds], f"{kinds}, not {self.events}")

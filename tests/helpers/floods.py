@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Iterator
 
 from tests.helpers.hostile_peers import frame
-from tests.helpers.raw_peers import introduce
+from tests.helpers.raw_peers import handshake
 
 ATTACKS = {
     "toggles": b"".join(
@@ -32,7 +32,7 @@ def flood(port: int, frames: bytes) -> None:
         with contextlib.suppress(OSError), socket.create_connection(
             ("127.0.0.1", port)
         ) as connection:
-            introduce(connection, b"SUB")
+            handshake(connection, b"SUB")
             while True:
                 connection.sendall(frames)
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import Iterator
 
 from tests.helpers.raw_peers import greeting, ready
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 
 def command(name: bytes, body: bytes) -> bytes:
@@ -87,7 +87,7 @@ def attacks(seed: int, count: int) -> Iterator[list[bytes]]:
 def attack(port: int, pieces: list[bytes], number: int) -> None:
     """Say all of it, and leave in one of the ways in which one can leave."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         if number % 4 == 0:
             # Leaves with a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -103,7 +103,7 @@ def attack(port: int, pieces: list[bytes], number: int) -> None:
 
 def until_closed(connection: socket.socket) -> bytes:
     """Everything that the other side still says before it hangs up."""
-    connection.settimeout(PATIENCE)
+    connection.settimeout(TIMEOUT)
     said = b""
     with contextlib.suppress(ConnectionResetError):
         while True:

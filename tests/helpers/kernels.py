@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from jupyter_client.manager import KernelManager
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jupyter_client.blocking.client import BlockingKernelClient
 
 #: Nothing that works comes near it; a kernel takes seconds to start on a busy machine.
-LONG = 2 * PATIENCE
+LONG = 2 * TIMEOUT
 
 
 class Cell:
@@ -107,11 +107,12 @@ class Kernel:
 
     def until(self, condition: Callable[[], object], what: str = "the condition") -> None:
         """Read what the kernel tells until the condition holds."""
-        deadline = time.monotonic() + LONG
-        while not condition():
-            assert time.monotonic() < deadline, f"waited {LONG:g} s for {what}"
+
+        def read_on() -> None:
             with contextlib.suppress(queue.Empty):
                 self._read(0.05)
+
+        wait_until(condition, what, timeout=LONG, between=read_on)
 
     def interrupt(self) -> None:
         """Press the stop button."""

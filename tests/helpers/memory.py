@@ -7,7 +7,7 @@ import ctypes
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 
 
 class Footprint(NamedTuple):
@@ -40,5 +40,5 @@ def settled() -> Footprint:
         looks.append(footprint())
         return len(looks) >= 80 and len(set(looks[-80:])) == 1
 
-    until(the_same_for_a_while, "threads and descriptors to come to rest")
+    wait_until(the_same_for_a_while, "threads and descriptors to come to rest")
     return looks[-1]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import zmq
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs.probe import Probe, probe
 
 if TYPE_CHECKING:
     import pytest
 
 #: Seconds for a look that waits in vain, after the other side did its part.
-BRIEF = 1.0
+PROBE_TIMEOUT = 1.0
 REASONS = {
     *("ok", "name not found", "refused", "filtered", "unreachable", "not ZeroMQ"),
     *("handshake failed", "mechanism", "not a publisher", "not checked"),
@@ -39,7 +39,7 @@ def error(text: bytes) -> bytes:
     return bytes([4, len(body)]) + body
 
 
-def until_hung_up(connection: socket.socket) -> None:
+def wait_until_closed(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while connection.recv(65536):
             pass
@@ -50,7 +50,7 @@ def says(data: bytes) -> Callable[[socket.socket], None]:
 
     def talk(connection: socket.socket) -> None:
         connection.sendall(data)
-        until_hung_up(connection)
+        wait_until_closed(connection)
 
     return talk
 
@@ -62,15 +62,15 @@ def hear(connection: socket.socket, count: int) -> None:
         count -= heard or count
 
 
-def introduce(connection: socket.socket, kind: bytes) -> None:
+def handshake(connection: socket.socket, kind: bytes) -> None:
     """Shake hands; who speaks before it heard the other side out breaks the protocol."""
-    connection.settimeout(PATIENCE)
+    connection.settimeout(TIMEOUT)
     connection.sendall(greeting() + ready(kind))
     hear(connection, 64 + 1)
     hear(connection, connection.recv(1)[0])
 
 
-def hangs_up_after(data: bytes, count: int) -> Callable[[socket.socket], None]:
+def closes_after(data: bytes, count: int) -> Callable[[socket.socket], None]:
     """Talk like this, and hang up once so many bytes came."""
 
     def talk(connection: socket.socket) -> None:
@@ -89,7 +89,7 @@ def server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
             while True:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.settimeout(PATIENCE)
+                    connection.settimeout(TIMEOUT)
                     if closing.is_set():
                         return
                     with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ def server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         finally:
             closing.set()
             socket.create_connection(("127.0.0.1", port)).close()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", several)
 
 
-def look(address: str, timeout: float = PATIENCE, **options: Any) -> Probe:
+def look(address: str, timeout: float = TIMEOUT, **options: Any) -> Probe:
     """Look, and hold what is true of every look."""
     found = probe(address, timeout=timeout, **options)
     assert found.reason in REASONS

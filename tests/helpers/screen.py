@@ -1,79 +1,51 @@
-"""What a person would see: a command in a terminal that is kept in memory.
+"""What a person would see: a command in a terminal whose screen is kept in memory.
 
-`pyte` (LGPL, of 2011, still kept) understands what a VT100 and xterm do, so that a test can look at
-the screen itself, as tmux would show it, on a machine without tmux.
+`pyte` (LGPL, first released in 2011, maintained) understands what a VT100 and xterm do. A test can
+inspect the screen as tmux would show it, on a machine without tmux.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
-import struct
-import subprocess
-import sys
-import termios
-import time
 from typing import Callable, Sequence
 
 import pyte
 
-from tests.helpers.terminal import environment
-from tests.helpers.timeouts import PATIENCE
-
-_TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; "
-    "fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
+from tests.helpers import commands
+from tests.helpers.commands import environment
+from tests.helpers.terminal import TerminalProcess
+from tests.helpers.timeouts import wait_until
 
 
-_ZMQCHAT = (sys.executable, "-m", "zmqchat_rs")
+class Screen(TerminalProcess):
+    """A program in a terminal of this size, and the screen of that terminal.
 
-
-class Screen:
-    """A command whose three streams are one terminal of this size."""
+    The program is `zmqchat` unless `program` says otherwise.
+    """
 
     def __init__(
         self,
         *words: str,
         columns: int = 80,
         lines: int = 24,
-        program: Sequence[str] = _ZMQCHAT,
+        program: Sequence[str] | None = None,
         **changes: str,
     ) -> None:
-        self._terminal, theirs = pty.openpty()
-        self._resize(theirs, columns, lines)
         self._screen = pyte.HistoryScreen(columns, lines, history=1000, ratio=1.0)
         self._stream = pyte.ByteStream(self._screen)
-        kept = {**environment(**changes), "TERM": "xterm-256color"}
+        kept = environment(**changes)
         for name in ("COLUMNS", "LINES"):
             kept.pop(name, None)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _TAKE_TERMINAL, *program, *words],
-                stdin=theirs,
-                stdout=theirs,
-                stderr=theirs,
-                env=kept,
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs)
-
-    def type(self, text: str) -> None:
-        """Press these keys; a carriage return is Enter."""
-        os.write(self._terminal, text.encode(errors="surrogateescape"))
+        command = commands.COMMAND if program is None else program
+        super().__init__([*command, *words], kept, columns, lines)
 
     def resize(self, columns: int, lines: int) -> None:
-        """Drag the window to another size."""
-        self._resize(self._terminal, columns, lines)
+        """Change the size of the window."""
+        self._resize(columns, lines)
         self._screen.resize(lines, columns)
 
     @property
     def rows(self) -> list[str]:
-        """The lines of the screen, without what is empty at their ends."""
+        """The lines of the screen, without trailing blanks and without empty lines at the end."""
         rows = [row.rstrip() for row in self._screen.display]
         while rows and not rows[-1]:
             rows.pop()
@@ -81,7 +53,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """The whole screen, rows joined as where a long line wraps."""
+        """The whole screen as one line, as a long line is wrapped."""
         return "".join(row.ljust(self._screen.columns) for row in self.rows)
 
     @property
@@ -90,11 +62,22 @@ class Screen:
         return self._screen.cursor.y, self._screen.cursor.x
 
     def until(self, condition: Callable[[], object], what: str = "the condition") -> None:
-        """Read on until the screen is as it should be."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            if time.monotonic() > deadline or not (self._read(0.1) or self.process.poll() is None):
-                raise AssertionError(f"waited for {what} on\n" + "\n".join(self.rows))
+        """Read until the condition on the screen is true."""
+        ended = False
+
+        def is_true() -> bool:
+            found = bool(condition())
+            assert found or not ended, f"the program ended without {expected()}"
+            return found
+
+        def read_on() -> None:
+            nonlocal ended
+            ended = not self._draw()
+
+        def expected() -> str:
+            return f"{what} on\n" + "\n".join(self.rows)
+
+        wait_until(is_true, expected, between=read_on)
 
     def shows(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
@@ -113,34 +96,19 @@ class Screen:
         self.until(lambda: self.rows and self.rows[-1] == text, f"{text!r} at the bottom")
 
     def wait(self) -> int:
-        """Read to the end; give the exit code."""
-        deadline = time.monotonic() + PATIENCE
-        while self.process.poll() is None and time.monotonic() < deadline:
-            self._read(0.1)
-        while self._read(0.1):
-            pass
+        """Read to the end and return the exit code."""
+        wait_until(lambda: self.process.poll() is not None, "the end", between=self._draw)
+        wait_until(lambda: not self._draw(), "the end of the output")
         return self.process.wait(1)
 
-    def _read(self, within: float) -> bool:
-        ready, _, _ = select.select([self._terminal], [], [], within)
-        if not ready:
-            return False
-        try:
-            data = os.read(self._terminal, 65536)
-        except OSError:  # Linux's way to say that nobody has the other side open
-            return False
-        self._stream.feed(data)
-        return bool(data)
-
-    @staticmethod
-    def _resize(descriptor: int, columns: int, lines: int) -> None:
-        size = struct.pack("HHHH", lines, columns, 0, 0)
-        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, size)
+    def _draw(self) -> bool:
+        """Draw what the program writes within 0.1 s; false when it wrote nothing and has ended."""
+        data = self._read(0.1)
+        self._stream.feed(data or b"")
+        return bool(data) or (data is not None and self.process.poll() is None)
 
     def __enter__(self) -> Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._terminal)
+        self._end()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import IO, NamedTuple, Protocol
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 _ROOT = str(Path(__file__).parents[2])
 
@@ -80,13 +82,17 @@ class Script:
 
     def line(self) -> str:
         """The next line that it prints."""
-        line = self._lines.get(timeout=PATIENCE)
+        line = self._lines.get(timeout=TIMEOUT)
         if line is None:
             finished = self.finish()
             raise AssertionError(f"the script ended, {finished.code}: {finished.stderr}")
         return line
 
-    def say(self, line: str) -> None:
+    def read_until(self, pattern: str) -> str:
+        """The next line that it prints in which this pattern is found."""
+        return next(line for line in iter(self.line, None) if re.search(pattern, line))
+
+    def send_line(self, line: str) -> None:
         """Send it a line on standard input."""
         self._stdin.write(f"{line}\n".encode())
         self._stdin.flush()
@@ -94,9 +100,14 @@ class Script:
     def kill(self) -> None:
         """End it as a power cut would, with no chance to say good-bye."""
         self._process.kill()
-        self._process.wait(PATIENCE)
+        self._process.wait(TIMEOUT)
 
-    def finish(self, deadline: float = PATIENCE) -> Finished:
+    def interrupt(self) -> Finished:
+        """Send it Ctrl+C and wait for its end."""
+        self._process.send_signal(signal.SIGINT)
+        return self.finish()
+
+    def finish(self, deadline: float = TIMEOUT) -> Finished:
         """Wait for its end."""
         late = False
         try:
@@ -104,10 +115,10 @@ class Script:
         except subprocess.TimeoutExpired:
             late = True
             self._process.kill()
-            code = self._process.wait(PATIENCE)
+            code = self._process.wait(TIMEOUT)
         for reader in self._readers:
             # Grandchildren may hold the pipes open a little longer.
-            reader.join(PATIENCE)
+            reader.join(TIMEOUT)
         finished = Finished(code, "".join(self._stdout), "".join(self._stderr))
         assert not late, f"the script did not end within {deadline:g} s: {finished}"
         return finished
@@ -117,7 +128,7 @@ class Script:
         if self._process.poll() is None:
             self.kill()
         for reader in self._readers:
-            reader.join(PATIENCE)
+            reader.join(TIMEOUT)
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
         for stream in (self._process.stdout, self._process.stderr):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 import zmq
 
 from tests.helpers.raw_peers import pyzmq
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from zmqchat_rs import Subscriber
@@ -21,13 +21,13 @@ def stamp(seq: object, topic: str | None = None, **changes: Any) -> bytes:
     return json.dumps({**keys, **changes}).encode()
 
 
-class HandMade:
+class StampingPublisher:
     """A pyzmq publisher."""
 
     def __init__(self, sock: zmq.Socket[bytes], address: str) -> None:
         self._socket = sock
         self.address = address
-        sock.rcvtimeo = int(PATIENCE * 1000)
+        sock.rcvtimeo = int(TIMEOUT * 1000)
 
     def wait(self) -> None:
         """Wait for one subscription."""
@@ -44,16 +44,18 @@ class HandMade:
 
 
 @contextlib.contextmanager
-def hand_made() -> Iterator[HandMade]:
+def stamping_publisher() -> Iterator[StampingPublisher]:
     """One that listens on a free port."""
     with pyzmq(zmq.XPUB) as (sock, address):
-        yield HandMade(sock, address)
+        yield StampingPublisher(sock, address)
 
 
-def hear(alice: HandMade, subscriber: Subscriber, *seqs: int, **options: Any) -> tuple[int, int]:
+def hear(
+    alice: StampingPublisher, subscriber: Subscriber, *seqs: int, **options: Any
+) -> tuple[int, int]:
     """Let alice send these numbers; what was lost and what came twice, as counted so far."""
     alice.send(*seqs, **options)
     for _ in seqs:
-        subscriber.recv(timeout=PATIENCE)
+        subscriber.recv(timeout=TIMEOUT)
     stats = subscriber.stats()
     return stats.lost, stats.duplicates

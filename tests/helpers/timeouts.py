@@ -1,6 +1,6 @@
-"""How the tests wait: for a condition or for a thread at rest, never for a guessed time.
+"""Waiting in tests: for a condition or for a blocked thread, never for a guessed time.
 
-Scripts that the tests start in other interpreters import this module too.
+Scripts that the tests start in other interpreters import this module, too.
 """
 
 from __future__ import annotations
@@ -15,52 +15,72 @@ from typing import Any, Callable, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: The one deadline, in seconds. Nothing that works comes near it, on any machine.
-PATIENCE = 30.0
+#: The timeout of every wait, in seconds. No wait that succeeds comes near it on any machine.
+TIMEOUT = 30.0
 
-#: What an exit or a close may take beyond the linger, in seconds: the promise itself, so that the
-#: tests about it are `measured` (see helpers/parallel.py).
-SLACK = 0.5
+#: The promised limit of an exit or a close beyond the linger, in seconds. Tests that measure it are
+#: `measured` (see parallel.py).
+EXIT_OVERHEAD = 0.5
 
-#: How long the subscriber in the tests about pauses does nothing, in seconds. The hazard that
-#: they guard against needs 30: `ZMQCHAT_TEST_PAUSE=30 pytest` plays it in full.
+#: How long the subscriber in the tests of pauses does nothing, in seconds. The hazard that they
+#: guard against appears after 30: `ZMQCHAT_TEST_PAUSE=30 pytest` runs them in full length.
 PAUSE = float(os.environ.get("ZMQCHAT_TEST_PAUSE", "1.5"))
 
-_LOOK_AGAIN = 0.0025
-_AT_REST = 40
+_POLL_INTERVAL = 0.0025
+_POLLS_WHEN_BLOCKED = 40
 
 
-def until(condition: Callable[[], object], what: str = "the condition") -> None:
-    """Return as soon as `condition()` is true; fail when it never becomes so."""
-    deadline = time.monotonic() + PATIENCE
+def _sleep() -> None:
+    time.sleep(_POLL_INTERVAL)
+
+
+def wait_until(
+    condition: Callable[[], object],
+    what: object = "the condition",
+    *,
+    timeout: float = TIMEOUT,
+    between: Callable[[], object] = _sleep,
+) -> None:
+    """Return as soon as `condition()` is true; fail after `timeout` seconds.
+
+    Args:
+        condition: What is polled.
+        what: The end of the failure's text "waited 30 s for ...", or a function that returns it.
+        timeout: In seconds.
+        between: Called between two polls; it sleeps, or reads for a moment.
+    """
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE:g} s for {what}")
-        time.sleep(_LOOK_AGAIN)
+            text = what() if callable(what) else what
+            raise AssertionError(f"waited {timeout:g} s for {text}")
+        between()
 
 
-def until_at_rest(thread: threading.Thread, progress: Callable[[], object] = lambda: None) -> None:
-    """Return once `thread` stands still in its function `wait_here`, and `progress()` with it.
+def wait_until_blocked(
+    thread: threading.Thread, progress: Callable[[], object] = lambda: None
+) -> None:
+    """Return once `thread` is blocked in its function `wait_here` and `progress()` does not change.
 
-    Each look lets go of the interpreter's lock: a thread that only waited for that would move on.
+    Each poll releases the interpreter's lock: a thread that only waited for that would continue.
     """
     before: object = None
-    looks = 0
+    polls = 0
 
-    def looked_often_enough() -> bool:
-        nonlocal before, looks
-        assert thread.is_alive(), f"{thread.name} came to its end instead of to rest"
+    def is_blocked() -> bool:
+        nonlocal before, polls
+        assert thread.is_alive(), f"{thread.name} ended instead of blocking"
         position = _position(thread)
         now = (position, progress())
-        looks = looks + 1 if position is not None and now == before else 0
+        polls = polls + 1 if position is not None and now == before else 0
         before = now
-        return looks >= _AT_REST
+        return polls >= _POLLS_WHEN_BLOCKED
 
-    until(looked_often_enough, f"{thread.name} to come to rest")
+    wait_until(is_blocked, f"{thread.name} to block")
 
 
 def _position(thread: threading.Thread) -> int | None:
-    """The instruction at which `thread` stands in `wait_here`; None elsewhere."""
+    """The instruction of `wait_here` that `thread` executes; None outside `wait_here`."""
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None and frame.f_code.co_name != "wait_here":
         frame = frame.f_back
@@ -68,7 +88,7 @@ def _position(thread: threading.Thread) -> int | None:
 
 
 class Background(Generic[T]):
-    """A call that runs in a daemon thread, so that one that hangs fails its test and no more."""
+    """A call in a daemon thread: if it hangs, its test fails and the others run."""
 
     def __init__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> None:
         self._call = (function, args, kwargs)
@@ -84,40 +104,44 @@ class Background(Generic[T]):
 
         try:
             self._future.set_result(wait_here())
-        except BaseException as error:  # noqa: BLE001 - it is raised again by `result`
+        except BaseException as error:  # noqa: BLE001 - `result` raises it again
             self._future.set_exception(error)
 
     def result(self) -> T:
         """What the call returned or raised."""
-        return self._future.result(timeout=PATIENCE)
+        return self._future.result(timeout=TIMEOUT)
 
     @property
     def done(self) -> bool:
         return self._future.done()
 
-    def until_at_rest(self, progress: Callable[[], object] = lambda: None) -> None:
-        """Return once the call waits for something."""
-        until_at_rest(self.thread, progress)
+    def wait_until_blocked(self, progress: Callable[[], object] = lambda: None) -> None:
+        """Return once the call is blocked."""
+        wait_until_blocked(self.thread, progress)
 
 
-def when_at_rest(
+def call_when_blocked(
     action: Callable[[], object], progress: Callable[[], object] = lambda: None
 ) -> None:
-    """Call `action` from a thread of its own once the main thread waits in `wait_here`."""
+    """Call `action` in a thread once the main thread is blocked in `wait_here`."""
 
     def watch() -> None:
-        until_at_rest(threading.main_thread(), progress)
+        wait_until_blocked(threading.main_thread(), progress)
         action()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def interrupt_when_at_rest(
+def interrupt_when_blocked(
     number: int = signal.SIGINT, progress: Callable[[], object] = lambda: None
 ) -> list[float]:
-    """Signal this process once its main thread waits; the list gets the moment, monotonic."""
+    """Signal this process once its main thread is blocked.
+
+    Returns:
+        A list to which the monotonic time of the signal is added.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell that starts pytest in the background makes all its children deaf to Ctrl+C.
+        # A shell that starts pytest in the background makes its children ignore Ctrl+C.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     moments: list[float] = []
 
@@ -125,5 +149,5 @@ def interrupt_when_at_rest(
         moments.append(time.monotonic())
         os.kill(os.getpid(), number)
 
-    when_at_rest(interrupt, progress)
+    call_when_blocked(interrupt, progress)
     return moments

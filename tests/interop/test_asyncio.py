@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.helpers.event_loops import run
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ SPEAKS = f"""
 
 def test_zmq_asyncio_hears_what_is_sent_from_a_task(start_python: StartPython) -> None:
     async def main() -> str:
-        async with Publisher("127.0.0.1:0", on_full="block", linger=PATIENCE) as publisher:
+        async with Publisher("127.0.0.1:0", on_full="block", linger=TIMEOUT) as publisher:
             assert publisher.endpoint is not None
             script = start_python(HEARS, publisher.endpoint)
-            await publisher.await_for_subscribers(topic="room1", timeout=PATIENCE)
+            await publisher.await_for_subscribers(topic="room1", timeout=TIMEOUT)
             for number in range(COUNT // 2):
                 await publisher.asend(str(number), topic="room1")
             await publisher.asend_many(map(str, range(COUNT // 2, COUNT)), topic="room1")
@@ -70,5 +70,5 @@ def test_tasks_hear_what_zmq_asyncio_sends(start_python: StartPython) -> None:
         return heard
 
     assert run(main()) == [*map(str, range(COUNT))]
-    script.say("")
+    script.send_line("")
     assert (script.finish().code, script.finish().stderr) == (0, "")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.helpers.chats import chat
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
@@ -35,7 +35,7 @@ SPEAKS = """
 def test_pyzmq_hears_a_plain_chat_in_one_frame_and_nothing_else(start_python: StartPython) -> None:
     with chat("alice", plain=True) as alice:
         hearer = start_python(HEARS, alice.addresses[0])
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         said = alice.say("Hello")
         alice.me("waves")
         assert said.raw == b"lobby:alice: Hello"
@@ -46,7 +46,7 @@ def test_pyzmq_hears_a_plain_chat_in_one_frame_and_nothing_else(start_python: St
 def test_pyzmq_hears_each_line_of_a_chat_and_a_stamp(start_python: StartPython) -> None:
     with chat("alice") as alice:
         hearer = start_python(HEARS, alice.addresses[0])
-        alice.wait_for_listeners(timeout=PATIENCE)
+        alice.wait_for_listeners(timeout=TIMEOUT)
         alice.say("Hello")
         heard = ["lobby:"]
         kinds = []
@@ -67,8 +67,8 @@ def test_a_chat_hears_pyzmq_without_a_name(start_python: StartPython) -> None:
             # What a plain chat sends names its sender by itself.
             ("lobby:bob: Hello", None),
         ):
-            speaker.say(said)
-            heard = alice.recv(timeout=PATIENCE)
+            speaker.send_line(said)
+            heard = alice.recv(timeout=TIMEOUT)
             assert (str(heard), heard.sender, heard.address) == (said, None, "127.0.0.1")
             assert alice.label(heard) == label
             shown = heard.render(timestamps="none", sender=label)
@@ -84,11 +84,11 @@ def test_where_no_address_is_known_there_is_a_question_mark() -> None:
 
     with zmq.Context() as context, context.socket(zmq.XPUB) as speaker:
         speaker.linger = 0
-        speaker.rcvtimeo = int(PATIENCE * 1000)
+        speaker.rcvtimeo = int(TIMEOUT * 1000)
         speaker.bind("ipc://@zmqchat-test-chat")
         with chat("alice", peers="ipc://@zmqchat-test-chat") as alice:
             assert speaker.recv() == b"\x01lobby:"
             speaker.send(b"lobby:Hello")
-            heard = alice.recv(timeout=PATIENCE)
+            heard = alice.recv(timeout=TIMEOUT)
             assert (heard.address, alice.label(heard)) == (None, "?")
             assert heard.render(timestamps="none", sender="?") == "lobby ?: Hello"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def start_to_hear(
 ) -> Script:
     assert publisher.endpoint is not None
     script = start_python(HEARS, publisher.endpoint, str(count), *topics)
-    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     return script
 
 
@@ -73,16 +73,16 @@ def spoken(start_python: StartPython, send: str, **options: Any) -> list[tuple[b
     """What our subscriber hears of `send`, as frames."""
     script = start_python(SPEAKS.replace("{send}", send))
     with Subscriber(script.line(), high_water_mark=0, **options) as subscriber:
-        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
-        script.say("I hear you")
+        assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
+        script.send_line("I hear you")
         messages = []
         while True:
-            frames = subscriber.recv(timeout=PATIENCE).frames
+            frames = subscriber.recv(timeout=TIMEOUT).frames
             if frames == (b"the end",):
                 break
             if frames != (b"hello?",):
                 messages.append(frames)
-        script.say("good-bye")
+        script.send_line("good-bye")
         assert script.finish().code == 0
     return messages
 
@@ -123,7 +123,7 @@ def test_recv_string_of_pyzmq_reads_what_send_was_given(
         """,
         publisher.endpoint,
     )
-    publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
     publisher.send("Hello", topic="room1")
     assert script.line() == "room1:Hello"
 
@@ -176,7 +176,7 @@ def test_a_pyzmq_subscriber_loses_none_of_100_000_messages(
             """,
             publisher.endpoint,
         )
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert publisher.send_many((str(n) for n in range(MANY)), topic="n") == MANY
         assert script.line() == "all of it"
 
@@ -186,7 +186,7 @@ def test_a_pyzmq_subscriber_that_binds_hears_a_publisher_that_connects(
 ) -> None:
     script = start_python(HEARS, "bind", "1")
     with Publisher(connect=script.line()) as publisher:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello", topic="room1")
         assert frames_heard(script) == [b"room1:Hello"]
 
@@ -243,29 +243,29 @@ def test_our_subscriber_understands_a_pyzmq_script_with_no_option_set(
 ) -> None:
     script = start_python(SPEAKS.replace("{send}", 'socket.send_string("room1:Hello everyone!")'))
     with Subscriber(script.line(), topics=["room1"], prefixes="hello") as subscriber:
-        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
-        script.say("I hear you")
-        message = subscriber.recv(timeout=PATIENCE)
+        assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
+        script.send_line("I hear you")
+        message = subscriber.recv(timeout=TIMEOUT)
         while str(message) == "hello?":
-            message = subscriber.recv(timeout=PATIENCE)
+            message = subscriber.recv(timeout=TIMEOUT)
         assert (message.topic, message.text) == ("room1", "Hello everyone!")
         assert str(message) == "room1:Hello everyone!"
-        script.say("good-bye")
+        script.send_line("good-bye")
 
 
 def test_our_subscriber_keeps_bytes_that_are_no_text(start_python: StartPython) -> None:
     script = start_python(SPEAKS.replace("{send}", r'socket.send(b"room1:caf\xe9")'))
     with Subscriber(script.line(), topics=["room1"], prefixes=b"") as subscriber:
-        subscriber.recv(timeout=PATIENCE)
-        script.say("I hear you")
-        message = subscriber.recv(timeout=PATIENCE)
+        subscriber.recv(timeout=TIMEOUT)
+        script.send_line("I hear you")
+        message = subscriber.recv(timeout=TIMEOUT)
         while str(message) == "hello?":
-            message = subscriber.recv(timeout=PATIENCE)
+            message = subscriber.recv(timeout=TIMEOUT)
         assert message.topic == "room1"
         assert message.text == "caf\N{REPLACEMENT CHARACTER}"
         assert message.data == b"caf\xe9"
         assert message.raw == b"room1:caf\xe9"
-        script.say("good-bye")
+        script.send_line("good-bye")
 
 
 def test_our_subscriber_hears_ten_megabytes(start_python: StartPython) -> None:
@@ -285,9 +285,9 @@ def test_our_subscriber_that_binds_hears_a_pyzmq_publisher_that_connects(
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         assert subscriber.endpoint is not None
         script = start_python(SPEAKS.replace("{send}", "pass"), subscriber.endpoint)
-        assert subscriber.recv_text(timeout=PATIENCE) == "hello?"
-        script.say("I hear you")
-        script.say("good-bye")
+        assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
+        script.send_line("I hear you")
+        script.send_line("good-bye")
 
 
 def test_what_a_stranger_sends_upstream_is_no_subscription(
@@ -307,7 +307,7 @@ def test_what_a_stranger_sends_upstream_is_no_subscription(
         """,
         pair.publisher.endpoint,
     )
-    until(lambda: pair.publisher.subscriber_count == 2, "the stranger")
+    wait_until(lambda: pair.publisher.subscriber_count == 2, "the stranger")
     assert pair.publisher.topics == {b"": 1, "room1": 1}
     pair.publisher.send("Hello", topic="room1")
     assert script.line() == "room1:Hello"
@@ -333,4 +333,4 @@ def test_a_subscription_of_unreasonable_size_is_cut_off(
     assert script.line() == "cut off"
     assert pair.publisher.topics == {b"": 1}
     pair.publisher.send("still here")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "still here"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "still here"

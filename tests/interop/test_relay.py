@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from tests.helpers.chats import proxied
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def relay() -> Iterator[Relay]:
 def connected(context: zmq.Context[Socket], kind: int, endpoint: str | None) -> Socket:
     socket = context.socket(kind)
     socket.linger = 0
-    socket.rcvtimeo = int(PATIENCE * 1_000)
+    socket.rcvtimeo = int(TIMEOUT * 1_000)
     socket.connect(str(endpoint))
     return socket
 
@@ -68,7 +68,7 @@ def test_a_plain_pub_is_heard_once_the_subscription_went_through(
     with ExitStack() as stack:
         publisher = stack.enter_context(connected(context, zmq.PUB, relay.frontend))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["room1"]))
-        relay.wait_connected(timeout=PATIENCE)
+        relay.wait_connected(timeout=TIMEOUT)
 
         def is_heard() -> bool:
             publisher.send_string("room1:Hello")
@@ -76,7 +76,7 @@ def test_a_plain_pub_is_heard_once_the_subscription_went_through(
                 return subscriber.recv_text(timeout=0.01) == "room1:Hello"
             return False
 
-        until(is_heard)
+        wait_until(is_heard)
 
 
 @pytest.mark.parametrize("frames", [[b"a"], [b"", b"b"], [b"a", b"", b"c" * 100_000, b"\x00\xff"]])
@@ -87,11 +87,11 @@ def test_multipart_passes_as_it_came(
         publisher = stack.enter_context(connected(context, zmq.XPUB, relay.frontend))
         theirs = stack.enter_context(subscribed(context, relay.backend, b""))
         ours = stack.enter_context(Subscriber(str(relay.backend)))
-        relay.wait_for_subscribers(2, timeout=PATIENCE)
+        relay.wait_for_subscribers(2, timeout=TIMEOUT)
         assert publisher.recv() == b"\x01"
         publisher.send_multipart(frames)
         assert theirs.recv_multipart() == frames
-        assert list(ours.recv(timeout=PATIENCE).frames) == frames
+        assert list(ours.recv(timeout=TIMEOUT).frames) == frames
 
 
 def test_both_libraries_on_both_sides(context: zmq.Context[Socket], relay: Relay) -> None:
@@ -100,14 +100,14 @@ def test_both_libraries_on_both_sides(context: zmq.Context[Socket], relay: Relay
         ours = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         pyzmq_sub = stack.enter_context(subscribed(context, relay.backend, b"room1:"))
         our_sub = stack.enter_context(Subscriber(str(relay.backend), topics=["room1"]))
-        relay.wait_for_subscribers(2, topic="room1", timeout=PATIENCE)
-        ours.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+        relay.wait_for_subscribers(2, topic="room1", timeout=TIMEOUT)
+        ours.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         assert theirs.recv() == b"\x01room1:"
         theirs.send_string("room1:from pyzmq")
         ours.send("from us", topic="room1")
         expected = {"room1:from pyzmq", "room1:from us"}
         assert {pyzmq_sub.recv_string() for _ in expected} == expected
-        assert {str(our_sub.recv(timeout=PATIENCE)) for _ in expected} == expected
+        assert {str(our_sub.recv(timeout=TIMEOUT)) for _ in expected} == expected
 
 
 def test_subscriptions_reach_an_upstream_of_pyzmq_once_and_are_taken_back_once(
@@ -116,17 +116,17 @@ def test_subscriptions_reach_an_upstream_of_pyzmq_once_and_are_taken_back_once(
     with ExitStack() as stack:
         upstream = stack.enter_context(context.socket(zmq.XPUB))
         upstream.linger = 0
-        upstream.rcvtimeo = int(PATIENCE * 1_000)
+        upstream.rcvtimeo = int(TIMEOUT * 1_000)
         upstream.setsockopt(zmq.XPUB_VERBOSER, 1)
         upstream.bind("tcp://127.0.0.1:*")
         endpoint = upstream.getsockopt_string(zmq.LAST_ENDPOINT)
         relay = stack.enter_context(Relay(None, backend=HERE, connect=endpoint, linger=0))
-        relay.wait_connected(timeout=PATIENCE)
+        relay.wait_connected(timeout=TIMEOUT)
         crowd = [subscribed(context, relay.backend, b"a:") for _ in range(20)]
-        until(lambda: relay.topics == {"a": 20})
+        wait_until(lambda: relay.topics == {"a": 20})
         for socket in crowd[1:]:
             socket.close()
-        until(lambda: relay.topics == {"a": 1})
+        wait_until(lambda: relay.topics == {"a": 1})
         crowd[0].subscribe(b"b:")
         # Twenty times the same is one, and nineteen departures are none.
         assert [upstream.recv(), upstream.recv()] == [b"\x01a:", b"\x01b:"]
@@ -142,8 +142,8 @@ def test_a_proxy_of_pyzmq_between_our_sockets_and_our_relay_below_it(
         relay = stack.enter_context(Relay(HERE, backend=HERE, connect=hear, linger=0))
         publisher = stack.enter_context(Publisher(connect=speak, name="ann", linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
-        publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
         publisher.send_many([str(number) for number in range(1_000)], topic="a")
-        heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(1_000)]
+        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
         assert heard == [str(number) for number in range(1_000)]
         assert subscriber.stats().lost == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, pack_array, unpack_array
 
 np = pytest.importorskip("numpy", reason="NumPy is not installed")
@@ -66,10 +66,10 @@ def test_a_camera_s_picture_arrives(pair: Pair) -> None:
     picture = np.random.default_rng(1).integers(0, 255, (48, 64, 3), dtype="uint8")
     pair.subscriber.subscribe("cam")
     pair.subscriber.subscribe(prefix=b"")
-    pair.publisher.wait_for_subscribers(1, topic="cam", timeout=PATIENCE)
+    pair.publisher.wait_for_subscribers(1, topic="cam", timeout=TIMEOUT)
     pair.publisher.send(pack_array(picture), topic="cam")
     pair.publisher.send(pack_array(picture[::2]))
-    first, second = (pair.subscriber.recv(timeout=PATIENCE) for _ in range(2))
+    first, second = (pair.subscriber.recv(timeout=TIMEOUT) for _ in range(2))
     assert (first.topic, second.topic) == ("cam", None)
     assert same(unpack_array(first), picture)
     assert same(unpack_array(second), picture[::2])

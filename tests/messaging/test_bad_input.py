@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import (
     ClosedError,
     Message,
@@ -34,9 +34,9 @@ def lives_on() -> Iterator[None]:
     with Publisher("127.0.0.1:0", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send("alive")
-            assert subscriber.recv_text(timeout=PATIENCE) == "alive"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "alive"
 
 
 @pytest.mark.parametrize("port", ["99999", "65536", "-1", "0x50", "5555555555555555555555"])
@@ -92,7 +92,7 @@ def test_a_nul_in_a_topic_is_refused_and_in_text_it_is_text(room: Pair) -> None:
     with pytest.raises(ValueError, match=r"(?i)NUL|control|\\0|\\x00|printable"):
         room.publisher.send("Hello", topic="room\0")
     room.publisher.send("Hel\0lo", topic="room1")
-    assert room.subscriber.recv(timeout=PATIENCE).text == "Hel\0lo"
+    assert room.subscriber.recv(timeout=TIMEOUT).text == "Hel\0lo"
 
 
 @pytest.mark.parametrize(("topic", "what"), [("room:1", ":"), ("room 1", "space")])
@@ -117,7 +117,7 @@ def test_a_prefix_that_no_publisher_takes_is_refused(pair: Pair) -> None:
         with pytest.raises(ValueError, match="prefix"):
             use()
     pair.publisher.send("still subscribed")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "still subscribed"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "still subscribed"
 
 
 def test_a_prefix_of_ten_megabytes_does_not_overflow_the_stack(run_python: RunPython) -> None:
@@ -144,9 +144,9 @@ def test_a_payload_of_65_mebibytes_is_refused_with_the_limit_to_raise(pair: Pair
         with pytest.raises(ValueError, match="max_message_bytes"):
             use()
     pair.publisher.send("after")
-    heard = [pair.subscriber.recv_text(timeout=PATIENCE)]
+    heard = [pair.subscriber.recv_text(timeout=TIMEOUT)]
     if heard == ["before"]:
-        heard = [pair.subscriber.recv_text(timeout=PATIENCE)]
+        heard = [pair.subscriber.recv_text(timeout=TIMEOUT)]
     assert heard == ["after"]
 
 
@@ -375,11 +375,11 @@ def test_an_object_carried_into_a_fork_says_so_and_the_parent_lives_on(
 def test_a_stranger_that_speaks_no_zeromq_harms_nobody(pair: Pair) -> None:
     port = int(str(pair.publisher.endpoint).rpartition(":")[2])
     for rubbish in (b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100, b"\xff" * 10):
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as stranger:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as stranger:
             stranger.sendall(rubbish)
     assert pair.publisher.subscriber_count == 1
     pair.publisher.send("Hello")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "Hello"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 def test_a_number_of_numpy_is_refused_with_what_to_send(pair: Pair) -> None:
@@ -416,7 +416,7 @@ def test_buffers_without_dimensions_that_are_not_numbers_are_sent(pair: Pair) ->
     payloads = [Reading(1, 2.0), ctypes.c_double(2.0), numpy.void(b"abc"), record]
     for payload in payloads:
         pair.publisher.send(payload)
-        assert pair.subscriber.recv(timeout=PATIENCE).raw == bytes(payload)
+        assert pair.subscriber.recv(timeout=TIMEOUT).raw == bytes(payload)
 
 
 def test_addresses_of_memory_are_not_sent(pair: Pair) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, PAUSE, Background, until
+from tests.helpers.timeouts import PAUSE, TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, QueueFullError, Subscriber, ZmqChatError
 
 MARKS = [1, 2, 10, 1000]
@@ -31,7 +31,7 @@ def meet() -> Iterator[Meet]:
         assert publisher.endpoint is not None
         subscriber = Subscriber(publisher.endpoint, high_water_mark=mark)
         opened.append(subscriber)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         return publisher, subscriber
 
     yield make
@@ -54,7 +54,7 @@ class Numbers:
             self.sent += 1
 
     def until_blocked(self) -> None:
-        self._sending.until_at_rest(lambda: self.sent)
+        self._sending.wait_until_blocked(lambda: self.sent)
 
     def stop(self) -> None:
         self._stop.set()
@@ -96,14 +96,14 @@ def test_block_waits_for_the_slowest_and_loses_nothing(meet: Meet, mark: int) ->
     publisher, subscriber = meet("block", mark)
     numbers = Numbers(publisher)
     numbers.until_blocked()
-    heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(200)]
+    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(200)]
     numbers.stop()
 
     def all_heard() -> bool:
         heard.extend(map(number_in, what_is_there(subscriber)))
         return numbers.stopped and len(heard) == numbers.sent
 
-    until(all_heard, "all that was sent")
+    wait_until(all_heard, "all that was sent")
     assert heard == list(range(numbers.result()))
 
 
@@ -119,8 +119,8 @@ def test_a_blocked_send_goes_on_within_its_time(meet: Meet, mark: int) -> None:
         sent += 1
     with pytest.raises(TimeoutError):
         publisher.send(FILLER, timeout=0)
-    last = Background(publisher.send, b"%d the end" % sent, timeout=PATIENCE)
-    heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(sent + 1)]
+    last = Background(publisher.send, b"%d the end" % sent, timeout=TIMEOUT)
+    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent + 1)]
     last.result()
     assert heard == list(range(sent + 1))
 
@@ -136,10 +136,10 @@ def test_raise_tells_that_a_message_was_not_sent(meet: Meet, mark: int) -> None:
             sent += 1
     assert caught.value.errno == errno.EAGAIN
     assert caught.value.sent == 0
-    heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(sent)]
+    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent)]
     assert heard == list(range(sent))
     publisher.send("there is room again")
-    assert subscriber.recv_text(timeout=PATIENCE) == "there is room again"
+    assert subscriber.recv_text(timeout=TIMEOUT) == "there is room again"
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -151,10 +151,10 @@ def test_send_many_tells_how_many_were_sent(meet: Meet, mark: int) -> None:
     error = caught.value
     assert error.errno == errno.EAGAIN
     assert error.sent >= mark
-    heard = [subscriber.recv_bytes(timeout=PATIENCE) for _ in range(error.sent)]
+    heard = [subscriber.recv_bytes(timeout=TIMEOUT) for _ in range(error.sent)]
     assert heard == [FILLER] * error.sent
     publisher.send("the end")
-    assert subscriber.recv_text(timeout=PATIENCE) == "the end"
+    assert subscriber.recv_text(timeout=TIMEOUT) == "the end"
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -171,7 +171,7 @@ def test_drop_never_waits_and_keeps_the_order_of_what_arrives(meet: Meet, mark: 
         heard.extend(map(number_in, what_is_there(slow)))
         return total in heard
 
-    until(heard_anew, "a message after those that were dropped")
+    wait_until(heard_anew, "a message after those that were dropped")
     before = [number for number in heard if number < total]
     assert before == sorted(set(before))
     assert 0 < len(before) < total
@@ -182,11 +182,11 @@ def test_drop_spares_the_quick_subscriber(meet: Meet, mark: int) -> None:
     publisher, slow = meet("drop", mark)
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, high_water_mark=mark) as quick:
-        publisher.wait_for_subscribers(2, timeout=PATIENCE)
+        publisher.wait_for_subscribers(2, timeout=TIMEOUT)
         total = mark * 2 + 2_500
         for number in range(total):
             publisher.send(b"%d " % number + FILLER)
-            assert number_in(quick.recv_bytes(timeout=PATIENCE)) == number
+            assert number_in(quick.recv_bytes(timeout=TIMEOUT)) == number
     assert not slow.closed
 
 
@@ -195,7 +195,7 @@ def test_without_a_mark_nothing_is_ever_full(meet: Meet, on_full: str) -> None:
     publisher, subscriber = meet(on_full, 0)
     for number in range(2_500):
         publisher.send(b"%d " % number + FILLER, timeout=0)
-    heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(2_500)]
+    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(2_500)]
     assert heard == list(range(2_500))
 
 
@@ -212,7 +212,7 @@ def test_a_blocked_send_goes_on_when_the_slow_subscriber_leaves(meet: Meet) -> N
     numbers.until_blocked()
     before = numbers.sent
     subscriber.close()
-    until(lambda: numbers.sent > before, "the send to go on")
+    wait_until(lambda: numbers.sent > before, "the send to go on")
     numbers.stop()
     numbers.result()
 
@@ -233,7 +233,7 @@ def test_other_threads_may_use_a_publisher_that_is_blocked(meet: Meet) -> None:
     for use in (
         lambda: publisher.subscriber_count,
         lambda: publisher.topics,
-        lambda: publisher.wait_for_subscribers(1, timeout=PATIENCE),
+        lambda: publisher.wait_for_subscribers(1, timeout=TIMEOUT),
         lambda: repr(publisher),
     ):
         assert Background(use).result()
@@ -248,9 +248,9 @@ def test_a_publisher_that_connects_does_not_wait_for_the_dead() -> None:
         publisher = Publisher(
             connect=subscriber.endpoint, on_full="raise", high_water_mark=10, linger=0
         )
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     with publisher:
-        until(lambda: publisher.subscriber_count == 0, "the departure")
+        wait_until(lambda: publisher.subscriber_count == 0, "the departure")
 
         def never_full() -> bool:
             # The departure is known a moment before the queue is gone.
@@ -258,7 +258,7 @@ def test_a_publisher_that_connects_does_not_wait_for_the_dead() -> None:
                 return publisher.send_many(["nobody hears this"] * 1_000) == 1_000
             return False
 
-        until(never_full, "the end of the queue of somebody who left")
+        wait_until(never_full, "the end of the queue of somebody who left")
 
 
 def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None:
@@ -268,12 +268,12 @@ def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None
     with Publisher("127.0.0.1:0", high_water_mark=count, linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, high_water_mark=100) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             for number in range(count):
                 publisher.send(b"%d " % number + FILLER)
             time.sleep(PAUSE)
             assert publisher.subscriber_count == 1
-            heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(count)]
+            heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(count)]
     assert heard == list(range(count))
 
 
@@ -284,7 +284,7 @@ def test_a_full_subscriber_may_pause_and_loses_nothing(meet: Meet) -> None:
     # The pause is the subject: nothing that looks after dead connections may take it for one.
     time.sleep(PAUSE)
     assert publisher.subscriber_count == 1
-    heard = [number_in(subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(3_000)]
+    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(3_000)]
     assert heard == list(range(3_000))
     publisher.close()
     with pytest.raises(ZmqChatError, match="closed"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Message, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def test_every_kind_of_large_payload_arrives_unaltered(
     with Publisher("127.0.0.1:0", framing=framing, name="alice") as publisher:  # type: ignore[arg-type]
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, framing=framing) as subscriber:  # type: ignore[arg-type]
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send(data, topic=topic)
             publisher.send(bytearray(data), topic=topic)
             publisher.send_many([data, memoryview(data)], topic=topic)
             for number in range(4):
-                message = subscriber.recv(timeout=PATIENCE)
+                message = subscriber.recv(timeout=TIMEOUT)
                 assert message.data == data
                 assert (message.topic, message.sequence) == (topic, number)
 
@@ -53,10 +53,10 @@ def test_what_was_sent_is_let_go_of_without_another_call(pair: Pair, heard: str)
     before = sys.getrefcount(data)
     if heard == "by somebody":
         pair.publisher.send(data)
-        assert pair.subscriber.recv_bytes(timeout=PATIENCE) == data
+        assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == data
     else:
         Publisher("127.0.0.1:0").send(data)
-    until(lambda: sys.getrefcount(data) == before, "the last reference to go")
+    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
 
 
 def test_what_was_refused_is_let_go_of_too() -> None:
@@ -65,7 +65,7 @@ def test_what_was_refused_is_let_go_of_too() -> None:
     with Publisher("127.0.0.1:0", on_full="raise", high_water_mark=1, linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, high_water_mark=1):
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
 
             def full() -> bool:
                 try:
@@ -74,21 +74,21 @@ def test_what_was_refused_is_let_go_of_too() -> None:
                     return True
                 return False
 
-            until(full, "a full queue")
-    until(lambda: sys.getrefcount(data) == before, "the last reference to go")
+            wait_until(full, "a full queue")
+    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
 
 
 def test_a_changed_buffer_does_not_change_what_was_sent(pair: Pair) -> None:
     data = bytearray(pattern(1_000_000))
     pair.publisher.send(data)
     data[:] = bytes(len(data))
-    assert pair.subscriber.recv_bytes(timeout=PATIENCE) == pattern(1_000_000)
+    assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == pattern(1_000_000)
 
 
 def test_a_message_gives_all_its_views_of_a_large_payload(room: Pair) -> None:
     data = b"room1:" + pattern(1_000_000)
     room.publisher.send_many([data] * 3)
-    message, same, other = (room.subscriber.recv(timeout=PATIENCE) for _ in range(3))
+    message, same, other = (room.subscriber.recv(timeout=TIMEOUT) for _ in range(3))
     room.subscriber.close()
     room.publisher.close()
     gc.collect()
@@ -115,14 +115,14 @@ def test_threads_may_lend_at_the_same_time(pair: Pair) -> None:
     threads = [threading.Thread(target=send, args=(payload,)) for payload in payloads]
     for thread in threads:
         thread.start()
-    heard = [len(pair.subscriber.recv_bytes(timeout=PATIENCE)) for _ in range(400)]
+    heard = [len(pair.subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(400)]
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
     assert sorted(heard) == sorted(len(payload) for payload in payloads for _ in range(50))
     del thread
     threads.clear()
     gc.collect()
-    until(lambda: [sys.getrefcount(payload) for payload in payloads] == before)
+    wait_until(lambda: [sys.getrefcount(payload) for payload in payloads] == before)
 
 
 #: The end comes while libzmq still holds what was lent.
@@ -146,7 +146,7 @@ def test_a_program_may_end_with_large_payloads_unsent(run_python: RunPython) -> 
 def test_a_view_shows_the_payload_where_it_is(room: Pair, size: int, topic: str | None) -> None:
     data = pattern(size)
     room.publisher.send(data, topic=topic)
-    message = room.subscriber.recv(timeout=PATIENCE)
+    message = room.subscriber.recv(timeout=TIMEOUT)
     view = message.view
     assert view == data == message.data
     assert (view.readonly, view.nbytes, view.format, view.contiguous) == (True, size, "B", True)
@@ -162,7 +162,7 @@ def test_a_view_shows_the_payload_where_it_is(room: Pair, size: int, topic: str 
 def test_looking_at_a_large_message_copies_nothing(pair: Pair) -> None:
     data = pattern(32_000_000)
     pair.publisher.send(data)
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    message = pair.subscriber.recv(timeout=TIMEOUT)
     tracemalloc.start()
     try:
         views = [message.view for _ in range(10)]

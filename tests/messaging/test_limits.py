@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def test_a_time_that_makes_no_sense_is_refused_where_nothing_has_to_wait(
     pair: Pair, timeout: float
 ) -> None:
     pair.publisher.send_many(["one", "two"])
-    pair.subscriber.wait_connected(timeout=PATIENCE)
+    pair.subscriber.wait_connected(timeout=TIMEOUT)
     uses: list[Callable[[], object]] = [
         lambda: pair.publisher.send("never", timeout=timeout),
         lambda: pair.publisher.send_json("never", timeout=timeout),
@@ -32,11 +32,11 @@ def test_a_time_that_makes_no_sense_is_refused_where_nothing_has_to_wait(
         lambda: pair.subscriber.recv_many(timeout=timeout),
         lambda: pair.subscriber.listen(timeout=timeout),
     ]
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "one"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "one"
     for use in uses:
         with pytest.raises(ValueError, match="timeout"):
             use()
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "two"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "two"
     assert pair.publisher.stats().sent == 2
 
 
@@ -92,7 +92,7 @@ with Publisher("inproc://here") as pub, Subscriber("inproc://here") as sub:
 def test_a_small_limit_leaves_room_for_stamps_and_the_handshake(limit: int) -> None:
     publisher = Publisher("127.0.0.1:0", name="alice", linger=0)
     with publisher, Subscriber(publisher.addresses, max_message_bytes=limit) as subscriber:
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("hi", topic="room1")
-        message = subscriber.recv(timeout=PATIENCE)
+        message = subscriber.recv(timeout=TIMEOUT)
     assert (message.text, message.sender) == ("hi", "alice")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background
+from tests.helpers.timeouts import TIMEOUT, Background
 from zmqchat_rs import ClosedError, Transcript, read_transcript
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_listen_prints_a_line_for_each_message(
 ) -> None:
     room.publisher.send("Hello", topic="room1")
     room.publisher.send("Bye")
-    assert room.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none") == 2
+    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none") == 2
     assert capsys.readouterr() == ("room1: Hello\nBye\n", "")
 
 
@@ -33,7 +33,7 @@ def test_listen_shows_the_time_unless_told_otherwise(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.publisher.send("Hello")
-    pair.subscriber.listen(count=1, timeout=PATIENCE)
+    pair.subscriber.listen(count=1, timeout=TIMEOUT)
     line = capsys.readouterr().out
     assert (line[0], line[3], line[6], line[9:]) == ("[", ":", ":", "] Hello\n")
 
@@ -42,11 +42,11 @@ def test_listen_takes_no_more_than_it_prints(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.publisher.send_many([str(number) for number in range(10)])
-    assert pair.subscriber.listen(count=3, timeout=PATIENCE, timestamps="none") == 3
+    assert pair.subscriber.listen(count=3, timeout=TIMEOUT, timestamps="none") == 3
     assert capsys.readouterr().out == "0\n1\n2\n"
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "3"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "3"
     assert pair.subscriber.listen(count=0) == 0
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "4"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "4"
 
 
 def test_listen_writes_to_standard_output_as_it_is_at_that_moment(
@@ -56,7 +56,7 @@ def test_listen_writes_to_standard_output_as_it_is_at_that_moment(
         pair.publisher.send(text)
         sink = io.StringIO()
         monkeypatch.setattr(sys, "stdout", sink)
-        pair.subscriber.listen(count=1, timeout=PATIENCE, timestamps="none")
+        pair.subscriber.listen(count=1, timeout=TIMEOUT, timestamps="none")
         assert sink.getvalue() == f"{text}\n"
 
 
@@ -68,7 +68,7 @@ def test_the_line_is_flushed_before_listen_waits_again(
     monkeypatch.setattr(sys, "stdout", sink)
     listening = Background(pair.subscriber.listen, count=2, timestamps="none")
     pair.publisher.send("first")
-    listening.until_at_rest(raw.getvalue)
+    listening.wait_until_blocked(raw.getvalue)
     assert raw.getvalue() == b"first\n"
     pair.publisher.send("second")
     assert listening.result() == 2
@@ -89,7 +89,7 @@ def test_listen_ends_when_somebody_closes_the_subscriber(
 ) -> None:
     listening = Background(pair.subscriber.listen, timestamps="none")
     pair.publisher.send("Hello")
-    listening.until_at_rest()
+    listening.wait_until_blocked()
     pair.subscriber.close()
     assert listening.result() == 1
     assert capsys.readouterr().out == "Hello\n"
@@ -125,13 +125,13 @@ def test_listen_decides_the_colour_for_its_sink(  # noqa: PLR0913, PLR0917
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     pair.publisher.send("Hello", topic="room1")
-    pair.subscriber.listen(count=1, timeout=PATIENCE, color=color)
+    pair.subscriber.listen(count=1, timeout=TIMEOUT, color=color)
     assert ("\x1b[" in capsys.readouterr().out) is colored
 
 
 def test_delta_counts_from_the_line_before(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.publisher.send_many(["a", "b"])
-    pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="delta")
+    pair.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="delta")
     first, second = capsys.readouterr().out.splitlines()
     assert first == "[+0.000] a"
     assert second.startswith("[+")
@@ -144,7 +144,7 @@ def test_a_sink_that_cannot_write_a_character_shows_it_escaped(
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     pair.publisher.send("Grüße 👋")
-    assert pair.subscriber.listen(count=1, timeout=PATIENCE, timestamps="none") == 1
+    assert pair.subscriber.listen(count=1, timeout=TIMEOUT, timestamps="none") == 1
     sys.stdout.flush()
     assert raw.getvalue() == rb"Gr\xfc\xdfe \U0001f44b" + b"\n"
 
@@ -153,7 +153,7 @@ def test_an_escape_sequence_is_printed_as_text(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.publisher.send("\x1b[2J\nforged")
-    pair.subscriber.listen(count=1, timeout=PATIENCE, timestamps="none")
+    pair.subscriber.listen(count=1, timeout=TIMEOUT, timestamps="none")
     assert capsys.readouterr().out == "\\x1b[2J\\nforged\n"
 
 
@@ -165,7 +165,7 @@ def test_an_error_of_the_sink_passes_through(pair: Pair, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stdout", Full())
     pair.publisher.send("Hello")
     with pytest.raises(OSError, match="No space left"):
-        pair.subscriber.listen(count=1, timeout=PATIENCE)
+        pair.subscriber.listen(count=1, timeout=TIMEOUT)
 
 
 def test_a_full_disk_is_reported(run_python: RunPython) -> None:
@@ -196,13 +196,13 @@ def test_ctrl_c_is_the_end_of_listen(run_python: RunPython) -> None:
     finished = run_python(
         """
         import time
-        from tests.helpers.timeouts import interrupt_when_at_rest
+        from tests.helpers.timeouts import interrupt_when_blocked
         from zmqchat_rs import Publisher, Subscriber
 
         with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
             pub.wait_for_subscribers(1, timeout=30)
             pub.send("Hello")
-            sent = interrupt_when_at_rest()
+            sent = interrupt_when_blocked()
             def wait_here():
                 return sub.listen(timestamps="none")
             count = wait_here()
@@ -291,7 +291,7 @@ def test_the_exception_of_another_handler_passes_through_listen(run_python: RunP
     finished = run_python(
         """
         import signal
-        from tests.helpers.timeouts import interrupt_when_at_rest
+        from tests.helpers.timeouts import interrupt_when_blocked
         from zmqchat_rs import Subscriber
 
         class Stop(Exception):
@@ -304,7 +304,7 @@ def test_the_exception_of_another_handler_passes_through_listen(run_python: RunP
 
         signal.signal(signal.SIGTERM, handler)
         with Subscriber("127.0.0.1:1") as sub:
-            interrupt_when_at_rest(signal.SIGTERM)
+            interrupt_when_blocked(signal.SIGTERM)
             def wait_here():
                 sub.listen()
             try:
@@ -325,7 +325,7 @@ def test_what_is_printed_can_be_kept_in_a_log(
     room.publisher.send("two\nlines \x1b[31m")
     log = Transcript(path)
     keep = log if kind == "a transcript" else path
-    assert room.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=keep) == 2
+    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=keep) == 2
     assert capsys.readouterr().out == "room1: Hello\ntwo\\nlines \\x1b[31m\n"
     assert log.closed is False
     log.close()
@@ -347,7 +347,7 @@ def test_a_log_that_fails_is_told_once_and_messages_go_on(
         shutil.rmtree(folder)
         pair.publisher.send_many(["one", "two"])
         with caplog.at_level(logging.WARNING, "zmqchat_rs"):
-            pair.subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", log=log)
+            pair.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=log)
     assert capsys.readouterr().out == "one\ntwo\n"
     assert caplog.text.count("not logged") == 1
     assert str(folder) in caplog.text

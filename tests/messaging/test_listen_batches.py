@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 import pytest
 
 from tests.conftest import Pair
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber, Transcript, read_transcript
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def connected(place: str, *, name: str | None = None) -> Iterator[Pair]:
     publisher = Publisher(f"inproc://{place}", name=name, high_water_mark=0)
     subscriber = Subscriber(f"inproc://{place}", high_water_mark=0)
     with publisher, subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         yield Pair(publisher, subscriber)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.stamps import hand_made, hear
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.stamps import hear, stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Subscriber
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ def test_loss_is_logged_and_the_log_is_not_flooded(caplog: pytest.LogCaptureFixt
         return [record for record in caplog.records if " of bert lost: " in record.getMessage()]
 
     bert = {"from": "bert"}
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         hear(alice, subscriber, 0, 10, **bert)
-        until(told)
+        wait_until(told)
         began = time.monotonic()
         alice.send(*range(20, 2000, 10), **bert)
         for _ in range(20, 2000, 10):
-            subscriber.recv(timeout=PATIENCE)
+            subscriber.recv(timeout=TIMEOUT)
         waiting = Background(subscriber.recv)
-        until(lambda: len(told()) == 2)
+        wait_until(lambda: len(told()) == 2)
         subscriber.close()
         with pytest.raises(ClosedError):
             waiting.result()
@@ -56,7 +56,7 @@ with Subscriber(sys.argv[1], on_event=seen.append) as sub:
         pass
     print(*[(event.address, event.count) for event in seen if event.kind == "lost"])
 """
-    with hand_made() as alice:
+    with stamping_publisher() as alice:
 
         def send() -> None:
             alice.wait()
@@ -74,11 +74,11 @@ with Subscriber(sys.argv[1], on_event=seen.append) as sub:
 def test_the_losses_of_several_publishers_are_logged_for_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with hand_made() as relay, Subscriber(relay.address) as subscriber:
+    with stamping_publisher() as relay, Subscriber(relay.address) as subscriber:
         relay.wait()
         # The first loss is logged at once, the others together when the subscriber closes.
         for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
             hear(relay, subscriber, *seqs, id=name, **{"from": name})
     text = " lost: read too slowly, or a connection between the publisher and a relay"
     for loss in ("1 message of anna", "3 messages of anna", "2 messages of berta"):
-        until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023
+        wait_until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, Publisher, Subscriber
 from zmqchat_rs._core import paint, sanitize, use_color
 
@@ -172,11 +172,11 @@ def test_a_named_publisher_counts_for_each_topic_from_nought(framing: Any) -> No
         assert publisher.endpoint is not None
         assert publisher.name == "alice"
         with Subscriber(publisher.endpoint) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             before = datetime.now(timezone.utc)
             for topic in ("a", "b", "a", None, "a", None):
                 publisher.send("Hello", topic=topic)
-            heard = [subscriber.recv(timeout=PATIENCE) for _ in range(6)]
+            heard = [subscriber.recv(timeout=TIMEOUT) for _ in range(6)]
             after = datetime.now(timezone.utc)
     assert [(m.topic, m.sequence) for m in heard] == [
         ("a", 0),
@@ -196,7 +196,7 @@ def test_a_named_publisher_counts_for_each_topic_from_nought(framing: Any) -> No
 def test_a_message_knows_when_it_was_received(pair: Pair) -> None:
     before = datetime.now(timezone.utc)
     pair.publisher.send("Hello")
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    message = pair.subscriber.recv(timeout=TIMEOUT)
     assert message.received_at.tzinfo is not None
     assert before <= message.received_at <= datetime.now(timezone.utc)
     assert message.received_at.utcoffset() == datetime.now().astimezone().utcoffset()
@@ -229,7 +229,7 @@ def test_messages_are_equal_if_frames_and_topic_are() -> None:
 def test_a_received_message_equals_one_of_its_frames(pair: Pair) -> None:
     for payload in ("room1:hi", "12:30 lunch"):
         pair.publisher.send(payload)
-        assert pair.subscriber.recv(timeout=PATIENCE) == Message([payload.encode()])
+        assert pair.subscriber.recv(timeout=TIMEOUT) == Message([payload.encode()])
 
 
 def test_messages_survive_pickle_and_copy() -> None:
@@ -254,7 +254,7 @@ def test_messages_survive_pickle_and_copy() -> None:
 
 def test_a_received_message_survives_its_subscriber(pair: Pair) -> None:
     pair.publisher.send("Hello", topic="room1")
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    message = pair.subscriber.recv(timeout=TIMEOUT)
     pair.subscriber.close()
     assert (message.topic, message.text) == (None, "room1:Hello")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 import zmqchat_rs
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import ClosedError, Publisher, Subscriber, ZmqChatError
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def test_what_is_sent_is_received(pair: Pair) -> None:
     pair.publisher.send("Hello")
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    message = pair.subscriber.recv(timeout=TIMEOUT)
     assert (message.topic, message.text, str(message)) == (None, "Hello", "Hello")
 
 
 def test_the_order_is_kept(pair: Pair) -> None:
     for number in range(1_000):
         pair.publisher.send(str(number))
-    heard = [pair.subscriber.recv_text(timeout=PATIENCE) for _ in range(1_000)]
+    heard = [pair.subscriber.recv_text(timeout=TIMEOUT) for _ in range(1_000)]
     assert heard == [str(number) for number in range(1_000)]
 
 
@@ -35,9 +35,9 @@ def test_the_first_message_is_not_lost() -> None:
         with Publisher("127.0.0.1:0", linger=0) as publisher:
             assert publisher.endpoint is not None
             with Subscriber(publisher.endpoint) as subscriber:
-                publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
                 publisher.send(f"first {number}")
-                assert subscriber.recv_text(timeout=PATIENCE) == f"first {number}"
+                assert subscriber.recv_text(timeout=TIMEOUT) == f"first {number}"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_first_message_is_not_lost() -> None:
 )
 def test_any_text_bytes_or_buffer_can_be_sent(room: Pair, payload: Any, data: bytes) -> None:
     room.publisher.send(payload, topic="room1")
-    message = room.subscriber.recv(timeout=PATIENCE)
+    message = room.subscriber.recv(timeout=TIMEOUT)
     assert (message.topic, message.data, message.raw) == ("room1", data, b"room1:" + data)
 
 
@@ -63,7 +63,7 @@ def test_a_buffer_may_change_after_it_was_sent(pair: Pair) -> None:
     buffer = bytearray(b"before" * 1_000)
     pair.publisher.send(buffer)
     buffer[:] = b"after!" * 1_000
-    assert pair.subscriber.recv_bytes(timeout=PATIENCE) == b"before" * 1_000
+    assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == b"before" * 1_000
 
 
 @pytest.mark.parametrize("payload", [None, 5, 1.5, ["a list"], object()])
@@ -76,7 +76,7 @@ def test_what_is_no_payload_is_refused_with_advice(pair: Pair, payload: Any) -> 
 
 def test_send_many_sends_them_all_and_says_how_many(room: Pair) -> None:
     assert room.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
-    heard = [room.subscriber.recv(timeout=PATIENCE) for _ in range(100)]
+    heard = [room.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
     assert [(m.topic, m.text) for m in heard] == [("room1", str(number)) for number in range(100)]
     assert room.publisher.send_many([]) == 0
 
@@ -86,7 +86,7 @@ def test_send_many_gives_each_payload_its_own_topic(pair: Pair, kind: Callable[.
     topics = ["room1", None, "room2", "世界"]
     payloads = ["one", b"two", "three", bytearray(b"four")]
     assert pair.publisher.send_many(kind(payloads), topics=kind(topics)) == 4
-    heard = [pair.subscriber.recv(timeout=PATIENCE) for _ in payloads]
+    heard = [pair.subscriber.recv(timeout=TIMEOUT) for _ in payloads]
     assert [(m.topic, m.text) for m in heard] == [
         (None, "room1:one"),
         (None, "two"),
@@ -131,7 +131,7 @@ def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> No
     with pytest.raises(LookupError, match="no third"):
         pair.publisher.send_many(two_and_a_failure())
     pair.publisher.send("goes on")
-    assert [pair.subscriber.recv_text(timeout=PATIENCE) for _ in range(3)] == [
+    assert [pair.subscriber.recv_text(timeout=TIMEOUT) for _ in range(3)] == [
         "one",
         "two",
         "goes on",
@@ -156,10 +156,10 @@ def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> No
 def test_json_comes_back_as_it_was(options: Any, topic: str | None, value: Any) -> None:
     pub = Publisher("inproc://json", **options)
     with pub, Subscriber("inproc://json", topics=["room1"], prefixes=b"") as sub:
-        pub.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
-        pub.wait_for_subscribers(1, timeout=PATIENCE)
+        pub.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
+        pub.wait_for_subscribers(1, timeout=TIMEOUT)
         pub.send_json(value, topic=topic)
-        assert sub.recv(timeout=PATIENCE).json() == value
+        assert sub.recv(timeout=TIMEOUT).json() == value
 
 
 def test_what_json_cannot_say_is_refused(pair: Pair) -> None:
@@ -171,7 +171,7 @@ def test_recv_many_takes_what_is_there(pair: Pair) -> None:
     pair.publisher.send_many(["a", "b", "c", "d"])
     heard: list[str] = []
     while len(heard) < 4:
-        batch = pair.subscriber.recv_many(3, timeout=PATIENCE)
+        batch = pair.subscriber.recv_many(3, timeout=TIMEOUT)
         assert 1 <= len(batch) <= 3
         heard += [message.text for message in batch]
     assert heard == ["a", "b", "c", "d"]
@@ -183,7 +183,7 @@ def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
     for length in (0, 1, 2, 7, 8, 9, 63, 64, 65, mebi - 1, mebi, mebi + 1):
         text = "x" * length + end
         pair.publisher.send(text)
-        heard = pair.subscriber.recv_text(timeout=PATIENCE)
+        heard = pair.subscriber.recv_text(timeout=TIMEOUT)
         assert heard == text
         assert hash(heard) == hash(text)
         assert heard.isascii() == text.isascii()
@@ -192,28 +192,28 @@ def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
 def test_recv_text_and_recv_bytes_give_the_first_frame_as_it_came(pair: Pair) -> None:
     pair.publisher.send("Hello", topic="room1")
     pair.publisher.send(b"\xff", topic="room1")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "room1:Hello"
-    assert pair.subscriber.recv_bytes(timeout=PATIENCE) == b"room1:\xff"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "room1:Hello"
+    assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == b"room1:\xff"
 
 
 def test_the_ways_to_read_can_be_mixed(pair: Pair) -> None:
     pair.publisher.send_many([str(n) for n in range(6)])
-    heard = [pair.subscriber.recv(timeout=PATIENCE).text, next(pair.subscriber).text]
-    heard += [pair.subscriber.recv_text(timeout=PATIENCE)]
-    heard += [pair.subscriber.recv_bytes(timeout=PATIENCE).decode()]
+    heard = [pair.subscriber.recv(timeout=TIMEOUT).text, next(pair.subscriber).text]
+    heard += [pair.subscriber.recv_text(timeout=TIMEOUT)]
+    heard += [pair.subscriber.recv_bytes(timeout=TIMEOUT).decode()]
     while len(heard) < 6:
-        heard += [message.text for message in pair.subscriber.recv_many(timeout=PATIENCE)]
+        heard += [message.text for message in pair.subscriber.recv_many(timeout=TIMEOUT)]
     assert heard == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_every_subscriber_hears_everything(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     subscribers = [Subscriber(publisher.endpoint) for _ in range(10)]
-    assert publisher.wait_for_subscribers(10, timeout=PATIENCE) == 10
+    assert publisher.wait_for_subscribers(10, timeout=TIMEOUT) == 10
     publisher.send_many(["a", "b"])
     for subscriber in subscribers:
         with subscriber:
-            assert [subscriber.recv_text(timeout=PATIENCE) for _ in range(2)] == ["a", "b"]
+            assert [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["a", "b"]
 
 
 def test_a_room_of_400_subscribers_fits_in_one_process(run_python: RunPython) -> None:
@@ -237,9 +237,9 @@ def test_a_room_of_400_subscribers_fits_in_one_process(run_python: RunPython) ->
 def test_a_subscriber_may_come_before_the_publisher(free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as subscriber, Publisher(address) as publisher:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
-        assert subscriber.recv_text(timeout=PATIENCE) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 def test_the_context_manager_closes(publisher: Publisher) -> None:
@@ -279,10 +279,10 @@ def test_the_repr_says_what_it_is_and_where(pair: Pair) -> None:
 def test_a_message_above_the_limit_is_kept_out_and_later_ones_arrive(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, max_message_bytes=1_000) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("before")
         publisher.send(b"x" * 2_000)
-        assert subscriber.recv_text(timeout=PATIENCE) == "before"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "before"
 
         def heard_again() -> bool:
             publisher.send("after")
@@ -291,7 +291,7 @@ def test_a_message_above_the_limit_is_kept_out_and_later_ones_arrive(publisher: 
             except TimeoutError:
                 return False
 
-        until(heard_again, "a message after the one that was too big")
+        wait_until(heard_again, "a message after the one that was too big")
 
 
 def test_one_short_message_of_every_batch_does_not_keep_the_batch_alive(

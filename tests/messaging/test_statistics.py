@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
-from tests.helpers.stamps import hand_made, hear, stamp
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.stamps import hear, stamp, stamping_publisher
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import ClosedError, Message, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_a_message_that_never_went_out_is_not_counted(publisher: Publisher) -> N
 def test_statistics_count_the_subscribers(pair: Pair) -> None:
     assert pair.publisher.stats().subscribers == 1
     pair.subscriber.close()
-    until(lambda: pair.publisher.stats().subscribers == 0)
+    wait_until(lambda: pair.publisher.stats().subscribers == 0)
 
 
 def test_refused_sends_are_counted() -> None:
@@ -73,7 +73,7 @@ def nobody_reads(on_full: Literal["block", "raise"]) -> Iterator[Publisher]:
         publisher = Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0)
         stack.enter_context(publisher)
         stack.enter_context(Subscriber(publisher.addresses, high_water_mark=1))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         yield publisher
 
 
@@ -89,7 +89,7 @@ def test_the_time_that_sends_wait_for_room_is_counted() -> None:
             send_for_ever(publisher, blob, timeout=0.2)
         stats = publisher.stats()
     assert stats.refused == 1
-    assert 0.2 <= stats.blocked_seconds < PATIENCE
+    assert 0.2 <= stats.blocked_seconds < TIMEOUT
 
 
 # ---- a subscriber's
@@ -98,7 +98,7 @@ def test_the_time_that_sends_wait_for_room_is_counted() -> None:
 def test_a_subscriber_counts_what_comes(pair: Pair) -> None:
     for payload, topic in (("Grüße", None), (b"\x00", "room1")):
         pair.publisher.send(payload, topic=topic)
-        pair.subscriber.recv(timeout=PATIENCE)
+        pair.subscriber.recv(timeout=TIMEOUT)
     stats = pair.subscriber.stats()
     assert (stats.received, stats.bytes) == (2, len("Grüße".encode()) + len(b"room1:\x00"))
     assert (stats.lost, stats.duplicates, stats.undecodable, stats.backlog) == (0, 0, 0, 0)
@@ -107,10 +107,10 @@ def test_a_subscriber_counts_what_comes(pair: Pair) -> None:
 
 def test_the_backlog_is_what_was_taken_and_not_handed_out(pair: Pair) -> None:
     pair.publisher.send_many([str(number) for number in range(50)])
-    until(lambda: pair.publisher.stats().sent == 50)
+    wait_until(lambda: pair.publisher.stats().sent == 50)
     left = 50
     while left:
-        pair.subscriber.recv(timeout=PATIENCE)
+        pair.subscriber.recv(timeout=TIMEOUT)
         left -= 1
         stats = pair.subscriber.stats()
         assert stats.backlog == stats.received - (50 - left)
@@ -120,7 +120,7 @@ def test_the_backlog_is_what_was_taken_and_not_handed_out(pair: Pair) -> None:
 def test_texts_with_undecodable_bytes_are_counted_when_they_are_read(pair: Pair) -> None:
     for payload in (b"\xff\xfe", b"fine"):
         pair.publisher.send(payload)
-    bad, good = (pair.subscriber.recv(timeout=PATIENCE) for _ in range(2))
+    bad, good = (pair.subscriber.recv(timeout=TIMEOUT) for _ in range(2))
     assert bad.data == b"\xff\xfe"
     assert pair.subscriber.stats().undecodable == 0
     assert bad.text == bad.text == "\ufffd\ufffd"
@@ -131,7 +131,7 @@ def test_texts_with_undecodable_bytes_are_counted_when_they_are_read(pair: Pair)
 def test_statistics_are_a_snapshot(pair: Pair) -> None:
     ours, theirs = pair.publisher.stats(), pair.subscriber.stats()
     pair.publisher.send("Hello")
-    pair.subscriber.recv(timeout=PATIENCE)
+    pair.subscriber.recv(timeout=TIMEOUT)
     assert (ours.sent, theirs.received) == (0, 0)
     with pytest.raises(AttributeError):
         theirs.received = 1  # type: ignore[misc]
@@ -148,7 +148,7 @@ def test_what_is_closed_has_no_statistics(pair: Pair) -> None:
 
 
 def test_a_gap_is_counted_once_a_later_message_comes() -> None:
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         # Whoever comes late has lost nothing.
         assert hear(alice, subscriber, 7) == (0, 0)
@@ -158,7 +158,7 @@ def test_a_gap_is_counted_once_a_later_message_comes() -> None:
 
 
 def test_what_comes_again_or_late_is_a_duplicate_and_is_handed_out() -> None:
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         assert hear(alice, subscriber, 0, 1, 1) == (0, 1)
         assert hear(alice, subscriber, 0) == (0, 2)
@@ -166,7 +166,7 @@ def test_what_comes_again_or_late_is_a_duplicate_and_is_handed_out() -> None:
 
 
 def test_instances_and_topics_are_counted_apart() -> None:
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         assert hear(alice, subscriber, 0, topic="room1") == (0, 0)
         assert hear(alice, subscriber, 5, topic="room2") == (0, 0)
@@ -181,12 +181,12 @@ def test_instances_and_topics_are_counted_apart() -> None:
 @pytest.mark.parametrize("wanted", [{"topics": ["room1"]}, {"prefixes": "room1:Hello 7"}])
 def test_a_filter_never_looks_like_loss(alice: Publisher, wanted: dict[str, Any]) -> None:
     with Subscriber(alice.addresses, **wanted) as subscriber:
-        alice.wait_for_subscribers(timeout=PATIENCE)
+        alice.wait_for_subscribers(timeout=TIMEOUT)
         for number in range(100):
             alice.send(f"Hello {number}", topic="room1")
             alice.send(f"Hello {number}", topic="room2")
         alice.send("Hello 7, the last", topic="room1")
-        while not subscriber.recv(timeout=PATIENCE).text.endswith("last"):
+        while not subscriber.recv(timeout=TIMEOUT).text.endswith("last"):
             pass
         stats = subscriber.stats()
     assert stats.received == (101 if "topics" in wanted else 12)
@@ -198,13 +198,13 @@ def test_subscribing_anew_is_a_new_start(alice: Publisher) -> None:
 
         def exchange() -> None:
             for topic in subscriber.subscriptions:
-                alice.wait_for_subscribers(1, topic=str(topic), timeout=PATIENCE)
+                alice.wait_for_subscribers(1, topic=str(topic), timeout=TIMEOUT)
                 alice.send("Hello", topic=str(topic))
-                subscriber.recv(timeout=PATIENCE)
+                subscriber.recv(timeout=TIMEOUT)
 
         exchange()
         subscriber.unsubscribe("room1")
-        until(lambda: "room1" not in alice.topics)
+        wait_until(lambda: "room1" not in alice.topics)
         for _ in range(10):
             alice.send("unheard", topic="room1")
         subscriber.subscribe("room1")
@@ -224,10 +224,10 @@ def test_a_named_publisher_that_starts_again_has_lost_nothing() -> None:
 
 
 def say(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
-    publisher.wait_for_subscribers(timeout=PATIENCE)
+    publisher.wait_for_subscribers(timeout=TIMEOUT)
     for number in range(count):
         publisher.send("Hello")
-        assert subscriber.recv(timeout=PATIENCE).sequence == number
+        assert subscriber.recv(timeout=TIMEOUT).sequence == number
 
 
 def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
@@ -236,7 +236,7 @@ def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
         publisher = Publisher("127.0.0.1:0", name="alice", high_water_mark=5, linger=0)
         stack.enter_context(publisher)
         subscriber = stack.enter_context(Subscriber(publisher.addresses, high_water_mark=5))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send_many([b"x" * 10_000] * count)
         last = -1
         with contextlib.suppress(TimeoutError):
@@ -246,7 +246,7 @@ def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
         # What is lost at the end shows once something comes after it.
         assert before.lost + before.received == last + 1 < count
         publisher.send("after the flood")
-        assert subscriber.recv(timeout=PATIENCE).sequence == count
+        assert subscriber.recv(timeout=TIMEOUT).sequence == count
         stats = subscriber.stats()
     assert stats.lost + stats.received == count + 1
 
@@ -256,10 +256,10 @@ def test_two_connections_to_one_publisher_bring_duplicates() -> None:
         assert publisher.endpoint is not None
         port = publisher.endpoint.rpartition(":")[2]
         with Subscriber([f"127.0.0.1:{port}", f"127.0.0.2:{port}"]) as subscriber:
-            publisher.wait_for_subscribers(2, timeout=PATIENCE)
+            publisher.wait_for_subscribers(2, timeout=TIMEOUT)
             publisher.send_many(["one", "two"])
             for _ in range(4):
-                subscriber.recv(timeout=PATIENCE)
+                subscriber.recv(timeout=TIMEOUT)
             stats = subscriber.stats()
     assert (stats.received, stats.lost, stats.duplicates) == (4, 0, 2)
 
@@ -267,7 +267,7 @@ def test_two_connections_to_one_publisher_bring_duplicates() -> None:
 def test_publishers_without_a_name_count_nothing(pair: Pair) -> None:
     for _ in range(3):
         pair.publisher.send("Hello")
-        message = pair.subscriber.recv(timeout=PATIENCE)
+        message = pair.subscriber.recv(timeout=TIMEOUT)
         assert (message.sender, message.sequence, message.delay) == (None, None, None)
     stats = pair.subscriber.stats()
     assert (stats.received, stats.lost, stats.duplicates) == (3, 0, 0)
@@ -294,12 +294,12 @@ def test_publishers_without_a_name_count_nothing(pair: Pair) -> None:
     ],
 )
 def test_what_is_no_stamp_is_just_a_frame(frame: bytes) -> None:
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         alice.send(1)
         alice.send_frames(b"Hello", frame)
         alice.send(2)
-        messages = [subscriber.recv(timeout=PATIENCE) for _ in range(3)]
+        messages = [subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
         stats = subscriber.stats()
     assert messages[1].frames == (b"Hello", frame)
     assert (messages[1].sender, messages[1].sequence) == (None, None)
@@ -307,7 +307,7 @@ def test_what_is_no_stamp_is_just_a_frame(frame: bytes) -> None:
 
 
 def test_no_forged_number_breaks_the_count() -> None:
-    with hand_made() as alice, Subscriber(alice.address) as subscriber:
+    with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         most = 2**64 - 1
         # A gap that long is of unknown size, and adds nothing.
@@ -320,12 +320,12 @@ def test_no_forged_number_breaks_the_count() -> None:
 
 def test_the_delay_is_from_the_sending_to_the_receiving(alice: Publisher) -> None:
     with Subscriber(alice.addresses) as subscriber:
-        alice.wait_for_subscribers(timeout=PATIENCE)
+        alice.wait_for_subscribers(timeout=TIMEOUT)
         alice.send("Hello")
-        message = subscriber.recv(timeout=PATIENCE)
+        message = subscriber.recv(timeout=TIMEOUT)
     assert message.delay is not None
     assert message.sent_at is not None
-    assert 0 <= message.delay < PATIENCE
+    assert 0 <= message.delay < TIMEOUT
     between = (message.received_at - message.sent_at).total_seconds()
     assert message.delay == pytest.approx(between, abs=2e-6)
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.helpers.hostile_peers import frame
 from tests.helpers.parallel import measured
-from tests.helpers.raw_peers import introduce
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.raw_peers import handshake
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ MANY = [f"topic{number}" for number in range(100)]
 def test_the_wait_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
     for _ in range(20):
         with Publisher("127.0.0.1:0") as publisher, Subscriber(where(publisher), topics=MANY):
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             assert len(publisher.topics) == len(MANY)
 
 
@@ -52,7 +52,7 @@ def test_the_wait_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
 def test_the_wait_in_asyncio_returns_when_all_subscriptions_of_a_peer_are_known() -> None:
     async def wait() -> int:
         with Publisher("127.0.0.1:0") as publisher, Subscriber(where(publisher), topics=MANY):
-            await publisher.await_for_subscribers(timeout=PATIENCE)
+            await publisher.await_for_subscribers(timeout=TIMEOUT)
             return len(publisher.topics)
 
     assert [asyncio.run(wait()) for _ in range(20)] == [len(MANY)] * 20
@@ -64,7 +64,7 @@ def test_the_wait_of_a_relay_returns_when_all_subscriptions_of_a_peer_are_known(
         with Relay("127.0.0.1:0", backend="127.0.0.1:0") as relay, Subscriber(
             str(relay.backend), topics=MANY
         ):
-            relay.wait_for_subscribers(timeout=PATIENCE)
+            relay.wait_for_subscribers(timeout=TIMEOUT)
             assert len(relay.topics) == len(MANY)
 
 
@@ -77,24 +77,24 @@ def test_nobody_is_nought(publisher: Publisher) -> None:
 
 def test_a_subscriber_with_three_topics_is_one(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a", "b", "c"], prefixes=["a"]):
-        until(lambda: publisher.topics == {"a": 1, "b": 1, "c": 1, b"a": 1})
+        wait_until(lambda: publisher.topics == {"a": 1, "b": 1, "c": 1, b"a": 1})
         assert publisher.subscriber_count == 1
-        assert publisher.wait_for_subscribers(1, timeout=PATIENCE) == 1
+        assert publisher.wait_for_subscribers(1, timeout=TIMEOUT) == 1
         with pytest.raises(TimeoutError):
             publisher.wait_for_subscribers(2, timeout=0.05)
 
 
 def test_a_subscriber_that_leaves_one_topic_of_two_is_still_there(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a", "b"]) as subscriber:
-        until(lambda: publisher.topics == {"a": 1, "b": 1})
+        wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
         subscriber.unsubscribe("a")
-        until(lambda: publisher.topics == {"b": 1})
+        wait_until(lambda: publisher.topics == {"b": 1})
         assert publisher.subscriber_count == 1
         subscriber.unsubscribe("b")
-        until(lambda: publisher.topics == {})
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.topics == {})
+        wait_until(lambda: publisher.subscriber_count == 0)
         subscriber.subscribe("a")
-        assert publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE) == 1
+        assert publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT) == 1
 
 
 def test_the_wait_counts_those_whose_subscriptions_match(publisher: Publisher) -> None:
@@ -104,21 +104,21 @@ def test_the_wait_counts_those_whose_subscriptions_match(publisher: Publisher) -
     both = Subscriber(where(publisher), topics=["room1", "room2"], prefixes=["room1:"])
     other = Subscriber(where(publisher), topics=["room10"])
     with everything, room1, rooms, both, other:
-        assert publisher.wait_for_subscribers(5, timeout=PATIENCE) == 5
-        assert publisher.wait_for_subscribers(4, topic="room1", timeout=PATIENCE) == 4
-        assert publisher.wait_for_subscribers(3, topic="room2", timeout=PATIENCE) == 3
-        assert publisher.wait_for_subscribers(3, topic="room10", timeout=PATIENCE) == 3
-        assert publisher.wait_for_subscribers(1, topic="elsewhere", timeout=PATIENCE) == 1
+        assert publisher.wait_for_subscribers(5, timeout=TIMEOUT) == 5
+        assert publisher.wait_for_subscribers(4, topic="room1", timeout=TIMEOUT) == 4
+        assert publisher.wait_for_subscribers(3, topic="room2", timeout=TIMEOUT) == 3
+        assert publisher.wait_for_subscribers(3, topic="room10", timeout=TIMEOUT) == 3
+        assert publisher.wait_for_subscribers(1, topic="elsewhere", timeout=TIMEOUT) == 1
         with pytest.raises(TimeoutError, match="room1"):
             publisher.wait_for_subscribers(5, topic="room1", timeout=0.05)
 
 
 def test_two_subscribers_to_one_topic_are_two(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a"]), Subscriber(where(publisher), topics=["a"]):
-        assert publisher.wait_for_subscribers(2, topic="a", timeout=PATIENCE) == 2
-        until(lambda: publisher.topics == {"a": 2})
-    until(lambda: publisher.subscriber_count == 0)
-    until(lambda: publisher.topics == {})
+        assert publisher.wait_for_subscribers(2, topic="a", timeout=TIMEOUT) == 2
+        wait_until(lambda: publisher.topics == {"a": 2})
+    wait_until(lambda: publisher.subscriber_count == 0)
+    wait_until(lambda: publisher.topics == {})
 
 
 def test_a_connection_that_subscribes_to_nothing_is_no_subscriber(publisher: Publisher) -> None:
@@ -126,26 +126,26 @@ def test_a_connection_that_subscribes_to_nothing_is_no_subscriber(publisher: Pub
     silent = Subscriber(where(publisher), topics=())
     stranger = socket.create_connection(("127.0.0.1", port))
     with silent, stranger, Subscriber(where(publisher), topics=["a"]):
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert publisher.subscriber_count == 1
 
 
 def test_whoever_closes_is_gone(publisher: Publisher) -> None:
     subscribers = [Subscriber(where(publisher), topics=["a", "b"]) for _ in range(5)]
-    publisher.wait_for_subscribers(5, timeout=PATIENCE)
+    publisher.wait_for_subscribers(5, timeout=TIMEOUT)
     for left, subscriber in zip((4, 3, 2, 1, 0), subscribers):
         subscriber.close()
-        until(lambda: publisher.subscriber_count == left)  # noqa: B023
-    until(lambda: publisher.topics == {})
+        wait_until(lambda: publisher.subscriber_count == left)  # noqa: B023
+    wait_until(lambda: publisher.topics == {})
 
 
 def test_whoever_is_killed_is_gone(start_python: StartPython, publisher: Publisher) -> None:
     peers = [start_python(PEER, where(publisher), "a:", "b:") for _ in range(3)]
-    publisher.wait_for_subscribers(3, timeout=PATIENCE)
+    publisher.wait_for_subscribers(3, timeout=TIMEOUT)
     for left, peer in zip((2, 1, 0), peers):
         peer.kill()
-        until(lambda: publisher.subscriber_count == left)  # noqa: B023
-    until(lambda: publisher.topics == {})
+        wait_until(lambda: publisher.subscriber_count == left)  # noqa: B023
+    wait_until(lambda: publisher.topics == {})
 
 
 def test_the_count_is_right_after_a_crowd_came_and_went(publisher: Publisher) -> None:
@@ -159,38 +159,38 @@ def test_the_count_is_right_after_a_crowd_came_and_went(publisher: Publisher) ->
             topics = chance.sample(["a", "b", "c"], chance.randint(1, 3))
             present.append(Subscriber(where(publisher), topics=topics))
             if chance.random() < 0.3:
-                publisher.wait_for_subscribers(1, timeout=PATIENCE)
-    until(lambda: publisher.subscriber_count == len(present))
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
+    wait_until(lambda: publisher.subscriber_count == len(present))
     total = sum(len(each.subscriptions) for each in present)
-    until(lambda: sum(publisher.topics.values()) == total)
+    wait_until(lambda: sum(publisher.topics.values()) == total)
     assert publisher.subscriber_count == len(present)
     for subscriber in present:
         subscriber.close()
-    until(lambda: publisher.subscriber_count == 0)
-    until(lambda: publisher.topics == {})
+    wait_until(lambda: publisher.subscriber_count == 0)
+    wait_until(lambda: publisher.topics == {})
 
 
 def test_the_count_is_right_after_visits_of_a_moment(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["stays"]):
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         for number in range(100):
             with Subscriber(where(publisher), topics=["visits", f"t{number}"]):
                 if number % 2:
-                    publisher.wait_for_subscribers(1, topic=f"t{number}", timeout=PATIENCE)
-        until(lambda: publisher.topics == {"stays": 1})
-        until(lambda: publisher.subscriber_count == 1)
+                    publisher.wait_for_subscribers(1, topic=f"t{number}", timeout=TIMEOUT)
+        wait_until(lambda: publisher.topics == {"stays": 1})
+        wait_until(lambda: publisher.subscriber_count == 1)
         with Subscriber(where(publisher), topics=["last"]):
-            publisher.wait_for_subscribers(1, topic="last", timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, topic="last", timeout=TIMEOUT)
             assert publisher.subscriber_count == 2
-    until(lambda: publisher.subscriber_count == 0)
+    wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_a_wait_counts_afresh_after_departures(publisher: Publisher) -> None:
     for _ in range(10):
         with Subscriber(where(publisher)) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             subscriber.close()
-            until(lambda: publisher.subscriber_count == 0)
+            wait_until(lambda: publisher.subscriber_count == 0)
             with pytest.raises(TimeoutError):
                 publisher.wait_for_subscribers(1, timeout=0)
 
@@ -198,24 +198,24 @@ def test_a_wait_counts_afresh_after_departures(publisher: Publisher) -> None:
 def test_a_subscriber_that_disconnects_is_gone_and_comes_back(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a"]) as subscriber:
         for _ in range(5):
-            publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
             subscriber.disconnect(where(publisher))
-            until(lambda: publisher.subscriber_count == 0)
+            wait_until(lambda: publisher.subscriber_count == 0)
             subscriber.connect(where(publisher))
-        publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         publisher.send("Hello", topic="a")
-        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def test_inproc_counts_subscriptions() -> None:
     with Publisher("inproc://count") as publisher:
         with Subscriber("inproc://count", topics=["a", "b"]) as subscriber:
-            assert publisher.wait_for_subscribers(2, timeout=PATIENCE) == 2
-            assert publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE) == 1
+            assert publisher.wait_for_subscribers(2, timeout=TIMEOUT) == 2
+            assert publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT) == 1
             subscriber.unsubscribe("a")
-            until(lambda: publisher.subscriber_count == 1)
+            wait_until(lambda: publisher.subscriber_count == 1)
             assert publisher.topics == {"b": 1}
-        until(lambda: publisher.subscriber_count == 0)
+        wait_until(lambda: publisher.subscriber_count == 0)
         assert publisher.topics == {}
 
 
@@ -224,18 +224,18 @@ def test_a_subscriber_that_binds_and_that_nobody_reads_is_heard_of() -> None:
         assert subscriber.endpoint is not None
         for _ in range(3):
             with Publisher(connect=subscriber.endpoint) as publisher:
-                publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
                 publisher.send("Hello", topic="a")
-                assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+                assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def test_a_change_of_topics_reaches_the_publisher_though_nobody_reads(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         subscriber.subscribe("b")
-        publisher.wait_for_subscribers(1, topic="b", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="b", timeout=TIMEOUT)
         subscriber.unsubscribe("a")
-        until(lambda: publisher.topics == {"b": 1})
+        wait_until(lambda: publisher.topics == {"b": 1})
 
 
 def test_a_publisher_that_restarts_is_subscribed_to_again(free_port: Callable[[], int]) -> None:
@@ -243,9 +243,9 @@ def test_a_publisher_that_restarts_is_subscribed_to_again(free_port: Callable[[]
     with Subscriber(address, topics=["a"]) as subscriber:
         for number in range(5):
             with Publisher(address) as publisher:
-                publisher.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+                publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
                 publisher.send(str(number), topic="a")
-                assert subscriber.recv(timeout=PATIENCE).text == str(number)
+                assert subscriber.recv(timeout=TIMEOUT).text == str(number)
 
 
 def test_topics_changed_while_nobody_publishes_count_at_the_restart(
@@ -254,33 +254,33 @@ def test_topics_changed_while_nobody_publishes_count_at_the_restart(
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address, topics=["a", "b"]) as subscriber:
         with Publisher(address) as publisher:
-            until(lambda: publisher.topics == {"a": 1, "b": 1})
+            wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
         subscriber.unsubscribe("a")
         subscriber.subscribe("c")
         with Publisher(address) as publisher:
-            until(lambda: publisher.topics == {"b": 1, "c": 1})
+            wait_until(lambda: publisher.topics == {"b": 1, "c": 1})
 
 
 def test_a_publisher_that_binds_twice_counts_peers_of_both_places() -> None:
     with Publisher(["127.0.0.1:0", "127.0.0.1:0"]) as publisher:
         one, two = publisher.endpoints
         with Subscriber(one, topics=["a"]), Subscriber(two, topics=["a"]):
-            assert publisher.wait_for_subscribers(2, topic="a", timeout=PATIENCE) == 2
-        until(lambda: publisher.subscriber_count == 0)
+            assert publisher.wait_for_subscribers(2, topic="a", timeout=TIMEOUT) == 2
+        wait_until(lambda: publisher.subscriber_count == 0)
 
 
 def test_a_subscriber_connected_to_two_publishers_counts_at_each() -> None:
     one, two = Publisher("127.0.0.1:0"), Publisher("127.0.0.1:0")
     with one, two, Subscriber([where(one), where(two)]):
         for publisher in (one, two):
-            assert publisher.wait_for_subscribers(1, timeout=PATIENCE) == 1
+            assert publisher.wait_for_subscribers(1, timeout=TIMEOUT) == 1
 
 
 def test_somebody_who_waits_is_told_at_once_when_the_last_one_comes(publisher: Publisher) -> None:
     waiter = Background(publisher.wait_for_subscribers, 3, topic="a")
     subscribers = [Subscriber(where(publisher), topics=["a"]) for _ in range(2)]
-    until(lambda: publisher.subscriber_count == 2)
-    waiter.until_at_rest()
+    wait_until(lambda: publisher.subscriber_count == 2)
+    waiter.wait_until_blocked()
     assert not waiter.done
     subscribers.append(Subscriber(where(publisher)))
     assert waiter.result() == 3
@@ -290,26 +290,26 @@ def test_somebody_who_waits_is_told_at_once_when_the_last_one_comes(publisher: P
 
 def test_notices_do_not_pile_up_while_the_publisher_only_sends(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["stays"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="stays", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="stays", timeout=TIMEOUT)
         for number in range(500):
             subscriber.subscribe("comes")
             subscriber.unsubscribe("comes")
             publisher.send(str(number), topic="stays")
-        heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(500)]
+        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(500)]
         assert heard == [str(number) for number in range(500)]
-        until(lambda: publisher.topics == {"stays": 1})
+        wait_until(lambda: publisher.topics == {"stays": 1})
 
 
 def test_who_stays_stays_in_the_books_while_thousands_come_and_go(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["guests"]):
-        publisher.wait_for_subscribers(1, topic="guests", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="guests", timeout=TIMEOUT)
         # Their descriptors are used again at once, and libzmq does not say who left.
         for number in range(5_000):
             topics = ["guests", f"t{number % 200}"] if number % 5 else None
             with Subscriber(where(publisher), topics=topics) as guest:
                 if number % 2:
-                    guest.wait_connected(timeout=PATIENCE)
-        until(lambda: publisher.topics == {"guests": 1}, "the guests to be gone")
+                    guest.wait_connected(timeout=TIMEOUT)
+        wait_until(lambda: publisher.topics == {"guests": 1}, "the guests to be gone")
         assert publisher.subscriber_count == 1
 
 
@@ -319,8 +319,8 @@ def test_a_connection_taken_back_amid_its_making_leaves_nothing(publisher: Publi
             subscriber.connect(where(publisher))
             subscriber.disconnect(where(publisher))
         assert subscriber.peers == []
-        until(lambda: publisher.peers == [])
-        until(lambda: subscriber.peers == [])
+        wait_until(lambda: publisher.peers == [])
+        wait_until(lambda: subscriber.peers == [])
 
 
 # ---- the counts equal what ZeroMQ delivers
@@ -331,21 +331,21 @@ def raw_subscriber(publisher: Publisher) -> Iterator[socket.socket]:
     """A connection that sends subscriptions as it likes, like other implementations do."""
     address = ("127.0.0.1", int(where(publisher).rpartition(":")[2]))
     with socket.create_connection(address) as connection:
-        introduce(connection, b"SUB")
+        handshake(connection, b"SUB")
         yield connection
 
 
 def test_a_topic_subscribed_to_twice_ends_with_one_unsubscription(publisher: Publisher) -> None:
     # The second connection gets the descriptor of the first, which never subscribed.
     with raw_subscriber(publisher):
-        until(lambda: len(publisher.peers) == 1)
-    until(lambda: publisher.peers == [])
+        wait_until(lambda: len(publisher.peers) == 1)
+    wait_until(lambda: publisher.peers == [])
     with raw_subscriber(publisher) as connection:
         connection.sendall(2 * frame(b"\x01twice:") + frame(b"\x01other:"))
-        publisher.wait_for_subscribers(1, topic="other", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="other", timeout=TIMEOUT)
         assert publisher.topics == {"twice": 1, "other": 1}
         connection.sendall(frame(b"\x00twice:") + frame(b"\x01third:"))
-        publisher.wait_for_subscribers(1, topic="third", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="third", timeout=TIMEOUT)
         assert publisher.topics == {"other": 1, "third": 1}
         with pytest.raises(TimeoutError):
             publisher.wait_for_subscribers(1, topic="twice", timeout=0)
@@ -354,16 +354,16 @@ def test_a_topic_subscribed_to_twice_ends_with_one_unsubscription(publisher: Pub
 def test_an_inproc_subscriber_is_not_counted_after_it_left() -> None:
     with Publisher(["127.0.0.1:0", "inproc://counts"]) as publisher:
         with raw_subscriber(publisher):
-            until(lambda: len(publisher.peers) == 1)
-        until(lambda: publisher.peers == [])
+            wait_until(lambda: len(publisher.peers) == 1)
+        wait_until(lambda: publisher.peers == [])
         with raw_subscriber(publisher) as connection:
             connection.sendall(2 * frame(b"\x01twice:"))
-            publisher.wait_for_subscribers(1, topic="twice", timeout=PATIENCE)
-        until(lambda: publisher.peers == [] and publisher.topics == {})
+            publisher.wait_for_subscribers(1, topic="twice", timeout=TIMEOUT)
+        wait_until(lambda: publisher.peers == [] and publisher.topics == {})
         for _ in range(3):
             with Subscriber("inproc://counts", topics=["twice"]):
-                until(lambda: publisher.topics == {"twice": 1})
-            until(lambda: publisher.topics == {})
+                wait_until(lambda: publisher.topics == {"twice": 1})
+            wait_until(lambda: publisher.topics == {})
 
 
 def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publisher) -> None:
@@ -392,8 +392,8 @@ def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publi
             for _, connection in peers:
                 connection.sendall(frame(f"\x01{end}:".encode()))
             if peers:
-                publisher.wait_for_subscribers(len(peers), topic=end, timeout=PATIENCE)
-            until(lambda: len(publisher.peers) == len(peers))
+                publisher.wait_for_subscribers(len(peers), topic=end, timeout=TIMEOUT)
+            wait_until(lambda: len(publisher.peers) == len(peers))
             counts = publisher.topics
             for topic in [*topics, end]:
                 publisher.send("", topic=topic)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.sample_messages import AT
 from tests.helpers.stamps import stamp
-from tests.helpers.timeouts import PATIENCE, Background
+from tests.helpers.timeouts import TIMEOUT, Background
 from zmqchat_rs import (
     Message,
     MessageTable,
@@ -223,7 +223,7 @@ def test_lines_that_are_no_messages_are_passed_over_and_reported(
 def test_what_was_received_becomes_a_table(pair: Pair, pandas: Any) -> None:
     for celsius in (20.5, 21):
         pair.publisher.send_json({"celsius": celsius})
-    frame = to_pandas([pair.subscriber.recv(timeout=PATIENCE) for _ in range(2)], json=True)
+    frame = to_pandas([pair.subscriber.recv(timeout=TIMEOUT) for _ in range(2)], json=True)
     assert frame.celsius.tolist() == [20.5, 21.0]
     assert frame.set_index("received_at").index.tz is not None
     local = frame.received_at.dt.tz_convert("Europe/Berlin")
@@ -343,7 +343,7 @@ def test_threads_may_share_a_table(pyarrow: Any) -> None:
     start = threading.Barrier(4)
 
     def read() -> int:
-        start.wait(PATIENCE)
+        start.wait(TIMEOUT)
         return sum(len(pyarrow.table(table)["text"].combine_chunks()) for _ in range(20))
 
     readers = [Background(read) for _ in range(4)]

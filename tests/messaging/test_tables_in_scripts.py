@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython
@@ -47,7 +47,7 @@ def test_a_library_needs_none_of_the_others(run_python: RunPython, library: str)
         frame = to_{library}([Message([b'{{"a": 1}}'])], json=True)
         print(frame["a"][0], frame["received_at"].dtype)
     """
-    code, printed, _ = run_python(script, deadline=2 * PATIENCE)
+    code, printed, _ = run_python(script, deadline=2 * TIMEOUT)
     kind = "datetime64[ns, UTC]" if library == "pandas" else "Datetime"
     assert (code, printed.split(" ")[0]) == (0, "1")
     assert kind in printed
@@ -92,4 +92,4 @@ def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
         # One table has 5 MB.
         print(resident() - before < 40_000)
     """
-    assert run_python(script, deadline=2 * PATIENCE) == (0, "True\n", "")
+    assert run_python(script, deadline=2 * TIMEOUT) == (0, "True\n", "")

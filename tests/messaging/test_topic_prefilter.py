@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 import zmq
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 TOPICS = [f"topic{number}" for number in range(1_000)]
@@ -25,14 +25,14 @@ def test_what_nobody_hears_counts_as_sent(publisher: Publisher) -> None:
 @pytest.mark.parametrize("send", ["send", "send_many"])
 def test_each_of_many_topics_reaches_those_who_want_it(publisher: Publisher, send: str) -> None:
     with Subscriber(str(publisher.endpoint), topics=[*TOPICS[::10], "the-end"]) as some:
-        publisher.wait_for_subscribers(topic="the-end", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="the-end", timeout=TIMEOUT)
         if send == "send":
             for topic in TOPICS:
                 publisher.send("x", topic=topic)
         else:
             publisher.send_many(["x"] * len(TOPICS), topics=TOPICS)
         publisher.send("x", topic="the-end")
-        heard = [some.recv(timeout=PATIENCE).topic for _ in range(101)]
+        heard = [some.recv(timeout=TIMEOUT).topic for _ in range(101)]
     assert heard == [*TOPICS[::10], "the-end"]
 
 
@@ -40,10 +40,10 @@ def test_each_of_many_topics_reaches_those_who_want_it(publisher: Publisher, sen
 def test_a_bare_prefix_is_heard_wherever_it_ends(publisher: Publisher, prefix: bytes) -> None:
     context = zmq.Context()
     with context.socket(zmq.SUB) as peer:
-        peer.linger, peer.rcvtimeo = 0, int(PATIENCE * 1_000)
+        peer.linger, peer.rcvtimeo = 0, int(TIMEOUT * 1_000)
         peer.subscribe(prefix)
         peer.connect(str(publisher.endpoint))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("other", topic="Room1")
         text = "x" * 100 if prefix.endswith(b"x") else "Hello"
         publisher.send(text, topic="room1")
@@ -59,11 +59,11 @@ def test_an_envelope_is_heard_by_its_topic() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher, Subscriber(
         str(publisher.endpoint), framing="envelope", topics=["room1"]
     ) as subscriber:
-        publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         publisher.send("nobody's", topic="room2")
         publisher.send("nobody's")
         publisher.send("Hello", topic="room1")
-        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def _tcp() -> str:
@@ -95,21 +95,21 @@ def test_who_comes_while_nothing_is_heard_is_soon_heard_of(
         try:
             for _ in range(20):
                 with Subscriber(str(publisher.endpoint), topics=["quiet"]) as late:
-                    assert late.recv(timeout=PATIENCE).text == "x"
+                    assert late.recv(timeout=TIMEOUT).text == "x"
         finally:
             stop.set()
             streaming.join()
         if others:
-            assert busy.recv(timeout=PATIENCE).topic == "busy"
+            assert busy.recv(timeout=TIMEOUT).topic == "busy"
 
 
 def test_who_left_and_came_back_is_heard_of(publisher: Publisher) -> None:
     with Subscriber(str(publisher.endpoint), topics=[]) as subscriber:
         for _ in range(3):
             subscriber.subscribe("room1")
-            publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+            publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
             publisher.send("Hello", topic="room1")
-            assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
             subscriber.unsubscribe("room1")
-            until(lambda: not publisher.topics, "the departure")
+            wait_until(lambda: not publisher.topics, "the departure")
             publisher.send("nobody's", topic="room1")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers.stamps import stamp
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import (
     Message,
     MessageTable,
@@ -31,13 +31,13 @@ zmq = pytest.importorskip("zmq")
 def received(publisher: Publisher, subscriber: Subscriber, *frames: str) -> list[Any]:
     """Send frames as they are; topic and text of each message that arrives."""
     subscriber.subscribe("the-end")
-    publisher.wait_for_subscribers(1, topic="the-end", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="the-end", timeout=TIMEOUT)
     for frame in frames:
         publisher.send(frame)
     publisher.send("", topic="the-end")
     arrived: list[Any] = []
     while True:
-        message = subscriber.recv(timeout=PATIENCE)
+        message = subscriber.recv(timeout=TIMEOUT)
         if message.topic == "the-end":
             return arrived
         arrived.append((message.topic, message.text))
@@ -49,17 +49,17 @@ def received(publisher: Publisher, subscriber: Subscriber, *frames: str) -> list
 )
 def test_a_subscriber_to_everything_receives_messages_unchanged(pair: Pair, text: str) -> None:
     pair.publisher.send(text)
-    message = pair.subscriber.recv(timeout=PATIENCE)
+    message = pair.subscriber.recv(timeout=TIMEOUT)
     assert (message.topic, message.text, message.data) == (None, text, text.encode())
 
 
 def test_a_named_publisher_s_text_is_never_cut() -> None:
     publisher = Publisher("inproc://named", name="alice")
     with publisher, Subscriber("inproc://named", split_topics=True) as subscriber:
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("12:30 lunch")
         publisher.send("12:30 lunch", topic="room1")
-        messages = [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
+        messages = [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
     assert [(m.topic, m.text) for m in messages] == [
         (None, "12:30 lunch"),
         ("room1", "12:30 lunch"),
@@ -120,15 +120,15 @@ def test_a_message_is_split_by_the_subscriptions_when_it_is_handed_out(
 ) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=b"") as subscriber:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         for _ in range(2):
             publisher.send_many(["room1:a", "room2:b"])
         publisher.send("last")
-        kept = [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
+        kept = [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
         subscriber.unsubscribe("room1")
         subscriber.subscribe("room2")
-        kept += [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
+        kept += [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
     assert [(m.topic, m.text) for m in kept] == [
         ("room1", "a"),
         (None, "room2:b"),
@@ -141,9 +141,9 @@ def test_raw_framing_splits_nothing(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     options: Any = {"framing": "raw", "topics": ["room1"], "split_topics": True}
     with Subscriber(publisher.endpoint, **options) as subscriber:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
         publisher.send("Hello", topic="room1")
-        message = subscriber.recv(timeout=PATIENCE)
+        message = subscriber.recv(timeout=TIMEOUT)
         assert (message.topic, message.text) == (None, "room1:Hello")
 
 
@@ -152,11 +152,11 @@ def test_an_envelope_subscriber_splits_its_own_topic_of_a_plain_message(
 ) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, framing="envelope", topics=["12"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic=None, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic=None, timeout=TIMEOUT)
         for text in ("12 o'clock", "12:30 lunch", "123:x"):
             publisher.send(text)
         publisher.send("12:end")
-        messages = [subscriber.recv(timeout=PATIENCE) for _ in range(2)]
+        messages = [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
         assert [(m.topic, m.text) for m in messages] == [("12", "30 lunch"), ("12", "end")]
 
 
@@ -168,7 +168,7 @@ def test_every_way_to_receive_gives_the_same_topics(
     expected = [("room1", "a"), (None, "12:30 lunch")]
 
     async def receive(subscriber: Subscriber) -> list[Message]:
-        messages = [await subscriber.arecv(timeout=PATIENCE) for _ in frames]
+        messages = [await subscriber.arecv(timeout=TIMEOUT) for _ in frames]
         publisher.send_many(frames)
         async for message in subscriber:
             messages.append(message)
@@ -177,12 +177,12 @@ def test_every_way_to_receive_gives_the_same_topics(
         return messages
 
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=["12"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
-        publisher.wait_for_subscribers(1, topic="12", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
+        publisher.wait_for_subscribers(1, topic="12", timeout=TIMEOUT)
         publisher.send_many(frames)
         batch: list[Message] = []
         while len(batch) < 2:
-            batch += subscriber.recv_many(timeout=PATIENCE)
+            batch += subscriber.recv_many(timeout=TIMEOUT)
         assert [(m.topic, m.text) for m in batch] == expected
         publisher.send_many(frames)
         assert [(m.topic, m.text) for m in (next(subscriber), next(subscriber))] == expected
@@ -190,11 +190,11 @@ def test_every_way_to_receive_gives_the_same_topics(
         messages = asyncio.run(receive(subscriber))
         assert [(m.topic, m.text) for m in messages] == expected * 2
         publisher.send_many(frames)
-        subscriber.listen(count=2, timeout=PATIENCE, timestamps="none", color="never")
+        subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", color="never")
         assert capsys.readouterr().out == "room1: a\n12:30 lunch\n"
         # The first frame, whatever its topic.
         publisher.send_many(frames)
-        assert [subscriber.recv_text(timeout=PATIENCE) for _ in frames] == frames
+        assert [subscriber.recv_text(timeout=TIMEOUT) for _ in frames] == frames
 
 
 def test_a_pyzmq_publisher_s_frame_is_split_by_the_subscriber_alone() -> None:
@@ -205,7 +205,7 @@ def test_a_pyzmq_publisher_s_frame_is_split_by_the_subscriber_alone() -> None:
             while True:
                 foreign.send_string("room1:Hello")
                 try:
-                    messages = [one.recv(timeout=0.05), everything.recv(timeout=PATIENCE)]
+                    messages = [one.recv(timeout=0.05), everything.recv(timeout=TIMEOUT)]
                 except TimeoutError:
                     continue
                 break
@@ -294,10 +294,10 @@ def test_a_relay_s_cache_matches_topics_and_cuts_nothing(tmp_path: Path) -> None
             while not relay.stats().messages:
                 foreign.send_string("room1:Hello")
         with Subscriber(str(relay.backend), topics=["room1"]) as late:
-            message = late.recv(timeout=PATIENCE)
+            message = late.recv(timeout=TIMEOUT)
             assert (message.topic, message.text) == ("room1", "Hello")
         with Subscriber(str(relay.backend)) as late:
-            message = late.recv(timeout=PATIENCE)
+            message = late.recv(timeout=TIMEOUT)
             assert (message.topic, message.text) == (None, "room1:Hello")
     assert next(read_transcript(path)) == Message([b"room1:Hello"])
     assert next(read_transcript(path, topics="room1")) == Message([b"room1:Hello"], topic="room1")
@@ -307,9 +307,9 @@ def test_a_named_line_that_starts_with_a_topic_reaches_its_subscribers() -> None
     with Publisher("inproc://line", name="alice") as publisher, ExitStack() as stack:
         everything = stack.enter_context(Subscriber("inproc://line"))
         room1 = stack.enter_context(Subscriber("inproc://line", topics="room1"))
-        publisher.wait_for_subscribers(2, topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(2, topic="room1", timeout=TIMEOUT)
         publisher.send("room1:Hello")
-        messages = [each.recv(timeout=PATIENCE) for each in (everything, room1)]
+        messages = [each.recv(timeout=TIMEOUT) for each in (everything, room1)]
     assert [(m.topic, m.text, m.sender) for m in messages] == [
         (None, "room1:Hello", "alice"),
         ("room1", "Hello", "alice"),
@@ -321,7 +321,7 @@ def test_a_log_of_a_subscriber_to_everything_is_split_by_name(tmp_path: Path, pa
     path = tmp_path / "chat.log"
     pair.publisher.send_many(["room1:Hello", "12:30 lunch"])
     with Transcript(path) as log:
-        pair.subscriber.listen(log=log, count=2, timeout=PATIENCE)
+        pair.subscriber.listen(log=log, count=2, timeout=TIMEOUT)
     assert [(m.topic, m.text) for m in read_transcript(path)] == [
         (None, "room1:Hello"),
         (None, "12:30 lunch"),

@@ -6,7 +6,7 @@ from typing import Any, Callable, Iterator, Literal
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 
@@ -29,13 +29,13 @@ def hears(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]:
 def heard(publisher: Publisher, subscriber: Subscriber, *topics: str | None) -> list[str | None]:
     """Which of `topics` arrive when a message is sent to each, in this order."""
     subscriber.subscribe("the-end")
-    publisher.wait_for_subscribers(1, topic="the-end", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="the-end", timeout=TIMEOUT)
     for topic in topics:
         publisher.send("Hello", topic=topic)
     publisher.send("Hello", topic="the-end")
     arrived: list[str | None] = []
     while True:
-        message = subscriber.recv(timeout=PATIENCE)
+        message = subscriber.recv(timeout=TIMEOUT)
         if message.topic == "the-end":
             return arrived
         arrived.append(message.topic)
@@ -80,10 +80,10 @@ def test_without_topics_everything_is_heard(
     publisher: Publisher, hears: Callable[..., Subscriber]
 ) -> None:
     subscriber = hears()
-    until(lambda: publisher.topics == {b"": 1})
+    wait_until(lambda: publisher.topics == {b"": 1})
     publisher.send("Hello")
     publisher.send("Hello", topic="room1")
-    assert [subscriber.recv(timeout=PATIENCE).topic for _ in range(2)] == [None, "room1"]
+    assert [subscriber.recv(timeout=TIMEOUT).topic for _ in range(2)] == [None, "room1"]
 
 
 def test_an_empty_prefix_hears_everything(
@@ -97,9 +97,9 @@ def test_the_first_subscribe_narrows_what_is_heard(
     publisher: Publisher, hears: Callable[..., Subscriber]
 ) -> None:
     subscriber = hears()
-    until(lambda: publisher.topics == {b"": 1})
+    wait_until(lambda: publisher.topics == {b"": 1})
     subscriber.subscribe("room1")
-    until(lambda: publisher.topics == {"room1": 1})
+    wait_until(lambda: publisher.topics == {"room1": 1})
     assert heard(publisher, subscriber, None, "room2", "room1") == ["room1"]
 
 
@@ -126,7 +126,7 @@ def test_subscribing_twice_and_unsubscribing_once_is_silence(
 ) -> None:
     subscriber = hears(topics=["room1", "room1"])
     subscriber.subscribe("room1")
-    until(lambda: publisher.topics == {"room1": 1})
+    wait_until(lambda: publisher.topics == {"room1": 1})
     subscriber.unsubscribe("room1")
     assert heard(publisher, subscriber, "room1", "room2") == []
 
@@ -144,13 +144,13 @@ def test_what_waits_already_is_not_handed_out_after_an_unsubscribe(
     publisher: Publisher, hears: Callable[..., Subscriber]
 ) -> None:
     subscriber = hears(topics=["room1", "room2"])
-    publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
-    publisher.wait_for_subscribers(1, topic="room2", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
+    publisher.wait_for_subscribers(1, topic="room2", timeout=TIMEOUT)
     for topic in ("room1", "room1", "room2", "room1", "room2"):
         publisher.send("Hello", topic=topic)
-    assert subscriber.recv(timeout=PATIENCE).topic == "room1"
+    assert subscriber.recv(timeout=TIMEOUT).topic == "room1"
     subscriber.unsubscribe("room1")
-    assert [subscriber.recv(timeout=PATIENCE).topic for _ in range(2)] == ["room2", "room2"]
+    assert [subscriber.recv(timeout=TIMEOUT).topic for _ in range(2)] == ["room2", "room2"]
 
 
 def test_a_topic_and_a_prefix_that_covers_it_are_two_things(
@@ -175,9 +175,9 @@ def test_a_topic_can_be_added_while_another_thread_waits_for_messages(
 ) -> None:
     subscriber = hears(topics=["room1"])
     reader = Background(subscriber.recv)
-    reader.until_at_rest()
+    reader.wait_until_blocked()
     subscriber.subscribe("room2")
-    publisher.wait_for_subscribers(1, topic="room2", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="room2", timeout=TIMEOUT)
     publisher.send("Hello", topic="room2")
     assert reader.result().topic == "room2"
 
@@ -187,13 +187,13 @@ def test_the_publisher_sees_topics_and_prefixes_come_and_go(
 ) -> None:
     one = hears(topics=["room1"], prefixes=["sensor/"])
     two = hears(topics=["room1", "café"])
-    until(lambda: publisher.topics == {"room1": 2, "café": 1, b"sensor/": 1})
+    wait_until(lambda: publisher.topics == {"room1": 2, "café": 1, b"sensor/": 1})
     one.unsubscribe("room1")
-    until(lambda: publisher.topics == {"room1": 1, "café": 1, b"sensor/": 1})
+    wait_until(lambda: publisher.topics == {"room1": 1, "café": 1, b"sensor/": 1})
     two.close()
-    until(lambda: publisher.topics == {b"sensor/": 1})
+    wait_until(lambda: publisher.topics == {b"sensor/": 1})
     one.close()
-    until(lambda: publisher.topics == {})
+    wait_until(lambda: publisher.topics == {})
 
 
 def test_20_000_topics_at_once_all_arrive_and_again_after_a_reconnect(
@@ -205,8 +205,8 @@ def test_20_000_topics_at_once_all_arrive_and_again_after_a_reconnect(
     with Subscriber(address, topics=topics) as subscriber:
         for _ in range(2):
             with Publisher(address, linger=0) as publisher:
-                publisher.wait_for_subscribers(1, timeout=PATIENCE)
-                until(lambda: len(publisher.topics) >= 20_000, "20,000 topics")
+                publisher.wait_for_subscribers(1, timeout=TIMEOUT)
+                wait_until(lambda: len(publisher.topics) >= 20_000, "20,000 topics")
                 assert publisher.topics == everything
         assert len(subscriber.subscriptions) == 20_000
 
@@ -215,13 +215,13 @@ def test_20_000_topics_can_be_added_while_connected(
     publisher: Publisher, hears: Callable[..., Subscriber]
 ) -> None:
     subscriber = hears(topics=["first"])
-    publisher.wait_for_subscribers(1, topic="first", timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, topic="first", timeout=TIMEOUT)
     # With the first, as many as a publisher takes from one peer.
     for number in range(19_999):
         subscriber.subscribe(f"sensor-{number}")
-    until(lambda: len(publisher.topics) == 20_000, "20,000 topics")
+    wait_until(lambda: len(publisher.topics) == 20_000, "20,000 topics")
     publisher.send("Hello", topic="sensor-19998")
-    assert subscriber.recv(timeout=PATIENCE).topic == "sensor-19998"
+    assert subscriber.recv(timeout=TIMEOUT).topic == "sensor-19998"
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def test_an_envelope_subscriber_hears_its_topic_exactly() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, framing="envelope", topics=["room1"]) as subscriber:
-            publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
             for topic in ("room10", "room1"):
                 publisher.send("Hello", topic=topic)
-            message = subscriber.recv(timeout=PATIENCE)
+            message = subscriber.recv(timeout=TIMEOUT)
             assert (message.topic, message.frames) == ("room1", (b"room1", b"Hello"))
 
 
@@ -286,9 +286,9 @@ def test_a_plain_subscriber_hears_envelopes_by_prefix() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, topics=(), prefixes=b"room1") as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send("Hello", topic="room1")
-            message = subscriber.recv(timeout=PATIENCE)
+            message = subscriber.recv(timeout=TIMEOUT)
             assert (message.topic, message.text, message.raw) == ("room1", "Hello", b"room1")
 
 
@@ -303,17 +303,17 @@ def test_a_topic_and_a_prefix_that_are_one_to_libzmq_come_and_go_as_one(
         for _ in range(3):
             with Subscriber(publisher.endpoint, topics=["x"], framing=framing) as subscriber:
                 subscriber.subscribe(prefix=prefix)
-                publisher.wait_for_subscribers(timeout=PATIENCE)
+                publisher.wait_for_subscribers(timeout=TIMEOUT)
                 subscriber.unsubscribe("x")
                 publisher.send("by its prefix", topic="x")
-                message = subscriber.recv(timeout=PATIENCE)
+                message = subscriber.recv(timeout=TIMEOUT)
                 # A prefix does not say where a topic ends.
                 whole = "x:by its prefix" if framing == "plain" else "by its prefix"
                 assert message.text == whole
                 subscriber.subscribe("x")
                 subscriber.unsubscribe(prefix=prefix)
                 publisher.send("by its topic", topic="x")
-                assert subscriber.recv(timeout=PATIENCE).text == "by its topic"
+                assert subscriber.recv(timeout=TIMEOUT).text == "by its topic"
                 subscriber.unsubscribe("x")
-                until(lambda: publisher.topics == {})
-                until(lambda: publisher.subscriber_count == 0)
+                wait_until(lambda: publisher.topics == {})
+                wait_until(lambda: publisher.subscriber_count == 0)

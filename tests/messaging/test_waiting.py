@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ def test_a_time_out_of_ages_is_as_good_as_none(
 
 def test_a_time_out_of_nought_takes_what_is_there(pair: Pair) -> None:
     pair.publisher.send_many(["first", "second"])
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "first"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "first"
     # Both went out in one call; the second may still be on its way, and then 0 says so at once.
     try:
         assert pair.subscriber.recv_text(timeout=0) == "second"
     except TimeoutError:
-        assert pair.subscriber.recv_text(timeout=PATIENCE) == "second"
+        assert pair.subscriber.recv_text(timeout=TIMEOUT) == "second"
 
 
 def cause_of_a_timeout(receive: Callable[[], object]) -> str:
@@ -117,13 +117,13 @@ def test_a_timeout_names_connections_that_were_never_asked_for() -> None:
 def test_a_timeout_while_connected_names_the_topics(publisher: Publisher) -> None:
     address = publisher.addresses[0]
     with Subscriber(address, topics=["room1"]) as subscriber:
-        subscriber.wait_connected(timeout=PATIENCE)
+        subscriber.wait_connected(timeout=TIMEOUT)
         publisher.send("Hello", topic="room10")
         assert cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1)) == (
             f"connected to {address}, but nothing arrived for 'room1' (topics match exactly)"
         )
     with Subscriber(address) as subscriber:
-        subscriber.wait_connected(timeout=PATIENCE)
+        subscriber.wait_connected(timeout=TIMEOUT)
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
         assert cause == f"connected to {address}, but no message was sent there"
 
@@ -148,7 +148,7 @@ def test_a_timeout_names_another_consumer(pair: Pair) -> None:
                 return "1 message arrived meanwhile, and another consumer" in str(error)
             return False  # this one was the reader's
 
-        until(is_taken_by_the_watch)
+        wait_until(is_taken_by_the_watch)
 
 
 def test_a_timeout_in_asyncio_names_the_cause(pair: Pair, free_port: Callable[[], int]) -> None:
@@ -177,7 +177,7 @@ def test_the_wait_for_subscribers_names_the_topics_that_are_subscribed(
     publisher: Publisher,
 ) -> None:
     with Subscriber(publisher.addresses[0], topics=["room1"], prefixes=["log"]):
-        until(lambda: len(publisher.topics) == 2)
+        wait_until(lambda: len(publisher.topics) == 2)
         with pytest.raises(TimeoutError) as caught:
             publisher.wait_for_subscribers(topic="room2", timeout=0.05)
     assert str(caught.value) == (
@@ -191,7 +191,7 @@ def test_close_from_another_thread_ends_a_receive(
     pair: Pair, receive: Callable[[Subscriber, Any], object]
 ) -> None:
     reader = Background(receive, pair.subscriber, None)
-    reader.until_at_rest()
+    reader.wait_until_blocked()
     pair.subscriber.close()
     with pytest.raises(ClosedError, match="closed"):
         reader.result()
@@ -200,14 +200,14 @@ def test_close_from_another_thread_ends_a_receive(
 def test_close_from_another_thread_ends_a_loop(pair: Pair) -> None:
     reader = Background(lambda: [message.text for message in pair.subscriber])
     pair.publisher.send("Hello")
-    reader.until_at_rest()
+    reader.wait_until_blocked()
     pair.subscriber.close()
     assert reader.result() == ["Hello"]
 
 
 def test_close_from_another_thread_ends_a_wait_for_subscribers(publisher: Publisher) -> None:
     waiter = Background(publisher.wait_for_subscribers)
-    waiter.until_at_rest()
+    waiter.wait_until_blocked()
     publisher.close()
     with pytest.raises(ClosedError, match="closed"):
         waiter.result()
@@ -233,14 +233,14 @@ def test_the_body_of_a_loop_may_close_its_subscriber(pair: Pair) -> None:
 def test_two_readers_share_what_arrives(pair: Pair) -> None:
     readers = [Background(pair.subscriber.recv_text) for _ in range(2)]
     for reader in readers:
-        reader.until_at_rest()
+        reader.wait_until_blocked()
     pair.publisher.send_many(["a", "b"])
     assert sorted(reader.result() for reader in readers) == ["a", "b"]
 
 
 def test_a_look_for_messages_is_quick_while_another_thread_waits(pair: Pair) -> None:
     reader = Background(pair.subscriber.recv_text)
-    reader.until_at_rest()
+    reader.wait_until_blocked()
     with pytest.raises(TimeoutError):
         pair.subscriber.recv(timeout=0)
     with pytest.raises(TimeoutError):
@@ -258,7 +258,7 @@ def test_other_threads_run_while_some_wait(pair: Pair) -> None:
         Background(pair.publisher.wait_for_subscribers, 99),
     ]
     for waiter in waiters:
-        waiter.until_at_rest()
+        waiter.wait_until_blocked()
     assert Background(sum, range(1_000_000)).result() == 499_999_500_000
     assert not any(waiter.done for waiter in waiters)
     pair.subscriber.close()
@@ -270,7 +270,7 @@ def test_other_threads_run_while_some_wait(pair: Pair) -> None:
 
 def test_signals_are_the_main_threads_business(pair: Pair) -> None:
     reader = Background(pair.subscriber.recv_text)
-    reader.until_at_rest()
+    reader.wait_until_blocked()
     seen: list[str] = []
     before = signal.signal(signal.SIGUSR1, lambda *_: seen.append(threading.current_thread().name))
     try:

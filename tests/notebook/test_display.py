@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, MessageTable, Transcript, read_transcript
 from zmqchat_rs.diagnostics.doctor import Check, Report
 
@@ -118,10 +118,10 @@ def test_a_transcript_shows_its_last_messages(pair: Pair, tmp_path: Path) -> Non
     with Transcript(path) as transcript:
         assert pretty(transcript) == f"<Transcript '{path}' text>: 0 messages"
         pair.publisher.send("Hello", topic="room1")
-        transcript.write(pair.subscriber.recv(timeout=PATIENCE))
+        transcript.write(pair.subscriber.recv(timeout=TIMEOUT))
         assert pretty(transcript).splitlines()[0].endswith(": 1 message")
         pair.publisher.send_many([f"<b>{n}</b>" for n in range(50)], topic="room2")
-        transcript.write_many(pair.subscriber.recv(timeout=PATIENCE) for _ in range(50))
+        transcript.write_many(pair.subscriber.recv(timeout=TIMEOUT) for _ in range(50))
     for shown in (transcript, read_transcript(path)):
         heading, *lines = pretty(shown).splitlines()
         assert heading == f"{shown!r}: the last 20 messages"

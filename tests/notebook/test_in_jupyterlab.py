@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
+from tests.helpers.timeouts import wait_until
+
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
@@ -155,14 +157,16 @@ class Lab:
         self._settle("@jupyterlab/apputils-extension:themes", theme=name)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + SECONDS
-        while True:
+        def log() -> str:
+            return self.log.read_text(encoding="utf-8")
+
+        def answers() -> bool:
+            assert self._process.poll() is None, log()
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
-                return
-            told = self.log.read_text(encoding="utf-8")
-            assert self._process.poll() is None, told
-            assert time.monotonic() < deadline, told
-            time.sleep(0.1)
+                return True
+            return False
+
+        wait_until(answers, log, timeout=SECONDS, between=lambda: time.sleep(0.1))
 
     def _settle(self, plugin: str, **values: object) -> None:
         body = json.dumps({"raw": json.dumps(values)}).encode()

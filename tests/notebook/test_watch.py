@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
+from tests.helpers.commands import environment
 from tests.helpers.screen import Screen
-from tests.helpers.terminal import CTRL_D, Terminal, environment, with_libedit
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.terminal import CTRL_D, Terminal, with_libedit
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import ClosedError, Publisher, Subscriber, Transcript, Watch, read_transcript
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def test_messages_come_while_the_program_does_something_else(
     assert live.running
     room.publisher.send("Hello", topic="room1")
     room.publisher.send("Bye")
-    assert live.wait(2, timeout=PATIENCE) == 2
+    assert live.wait(2, timeout=TIMEOUT) == 2
     live.stop()
     assert [message.text for message in live.messages] == ["Hello", "Bye"]
     assert capsys.readouterr() == ("room1: Hello\nBye\n", "")
@@ -47,7 +48,7 @@ def test_the_newest_messages_are_kept_as_many_as_asked_for(pair: Pair) -> None:
     for keep, expected in ((2, ["3", "4"]), (0, []), (None, ["0", "1", "2", "3", "4"])):
         with pair.subscriber.watch(keep=keep) as live:
             pair.publisher.send_many(map(str, range(5)))
-            assert live.wait(5, timeout=PATIENCE) == 5
+            assert live.wait(5, timeout=TIMEOUT) == 5
         assert [message.text for message in live.messages] == expected
         assert live.received == 5
 
@@ -58,7 +59,7 @@ def test_the_subscriber_is_free_again_afterwards(pair: Pair) -> None:
     assert not live.running
     live.stop()
     pair.publisher.send("for you")
-    assert pair.subscriber.recv_text(timeout=PATIENCE) == "for you"
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "for you"
 
 
 def test_a_second_watch_takes_over(pair: Pair) -> None:
@@ -66,7 +67,7 @@ def test_a_second_watch_takes_over(pair: Pair) -> None:
     with pair.subscriber.watch() as second:
         assert (first.running, second.running) == (False, True)
         pair.publisher.send("Hello")
-        second.wait(1, timeout=PATIENCE)
+        second.wait(1, timeout=TIMEOUT)
     assert first.received == 0
     assert repr(first) == "<Watch replaced by a later one, 0 messages>"
     assert watching_threads() == 0
@@ -75,17 +76,17 @@ def test_a_second_watch_takes_over(pair: Pair) -> None:
 def test_two_subscribers_are_watched_side_by_side(pair: Pair) -> None:
     assert pair.publisher.endpoint is not None
     with Subscriber(pair.publisher.endpoint) as other:
-        pair.publisher.wait_for_subscribers(2, timeout=PATIENCE)
+        pair.publisher.wait_for_subscribers(2, timeout=TIMEOUT)
         with pair.subscriber.watch() as one, other.watch() as two:
             pair.publisher.send("Hello")
-            assert one.wait(1, timeout=PATIENCE) == two.wait(1, timeout=PATIENCE) == 1
+            assert one.wait(1, timeout=TIMEOUT) == two.wait(1, timeout=TIMEOUT) == 1
 
 
 def test_closing_the_subscriber_ends_the_watch_and_whoever_waits_for_it(pair: Pair) -> None:
     live = pair.subscriber.watch()
     pair.subscriber.close()
     with pytest.raises(ClosedError, match=r"the subscriber was closed\) after 0 messages"):
-        live.wait(1, timeout=PATIENCE)
+        live.wait(1, timeout=TIMEOUT)
     assert not live.running
     assert live.error is None
     with pytest.raises(ClosedError, match="closed"):
@@ -125,11 +126,11 @@ def test_a_log_has_every_message(pair: Pair, tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with pair.subscriber.watch(log=path, keep=1) as live:
         pair.publisher.send_many(map(str, range(1_000)))
-        live.wait(1_000, timeout=PATIENCE)
+        live.wait(1_000, timeout=TIMEOUT)
     assert [message.text for message in read_transcript(path)] == [str(n) for n in range(1_000)]
     with Transcript(path) as transcript, pair.subscriber.watch(log=transcript) as live:
         pair.publisher.send("one more")
-        live.wait(1, timeout=PATIENCE)
+        live.wait(1, timeout=TIMEOUT)
         live.stop()
         assert not transcript.closed
         assert transcript.count == 1
@@ -144,7 +145,7 @@ def test_a_log_that_cannot_be_opened_is_an_error_at_once(pair: Pair, tmp_path: P
 def test_a_log_on_a_full_disk_is_a_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     with pair.subscriber.watch(log="/dev/full") as live:
         pair.publisher.send("Hello")
-        live.wait(1, timeout=PATIENCE)
+        live.wait(1, timeout=TIMEOUT)
     assert [message.text for message in live.messages] == ["Hello"]
     assert [record.message.partition(":")[0] for record in caplog.records] == ["not logged"]
 
@@ -160,7 +161,7 @@ def test_an_exception_in_the_background_is_kept_and_told(
     monkeypatch.setattr(live._view, "add", fail)
     pair.publisher.send("Hello")
     with pytest.raises(ClosedError, match="stopped by an error"):
-        live.wait(2, timeout=PATIENCE)
+        live.wait(2, timeout=TIMEOUT)
     assert isinstance(live.error, RuntimeError)
     assert "RuntimeError: no screen" in capsys.readouterr().err
 
@@ -169,9 +170,9 @@ def test_a_subscriber_that_nobody_holds_is_closed_once_its_watch_stops(
     publisher: Publisher,
 ) -> None:
     live = Subscriber(str(publisher.endpoint)).watch()
-    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     live.stop()
-    until(lambda: publisher.subscriber_count == 0, "the subscriber to go")
+    wait_until(lambda: publisher.subscriber_count == 0, "the subscriber to go")
 
 
 def test_a_program_that_watches_ends(run_python: RunPython) -> None:
@@ -192,12 +193,12 @@ def test_a_program_that_watches_ends(run_python: RunPython) -> None:
 def test_ctrl_c_ends_the_wait_and_not_the_watch(run_python: RunPython) -> None:
     finished = run_python(
         """
-        from tests.helpers.timeouts import interrupt_when_at_rest
+        from tests.helpers.timeouts import interrupt_when_blocked
         from zmqchat_rs import Publisher, Subscriber
         with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
             pub.wait_for_subscribers(timeout=30)
             live = sub.watch(timestamps="none")
-            interrupt_when_at_rest()
+            interrupt_when_blocked()
             def wait_here():
                 while True:
                     live.wait(9)
@@ -259,7 +260,7 @@ def test_lines_stand_above_the_prompt_of_python(publisher: Publisher, tmp_path: 
         python.expect(">>> ")
         python.type(watching(publisher))
         python.expect(r"\n>>> ")
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         python.type("6 * ")
         python.expect(r"6 \* ")
         # What is being typed when a line comes goes on below it.
@@ -297,7 +298,7 @@ def python_screen(
 def begin_watching(python: Screen, publisher: Publisher) -> None:
     python.type(watching(publisher, "print('it watches')"))
     python.until(lambda: python.rows[-2:] == ["it watches", ">>>"], "the prompt")
-    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     python.type("6 * ")
     python.bottom(">>> 6 *")
 
@@ -377,7 +378,7 @@ def test_lines_stand_above_what_is_typed_at_ipython(publisher: Publisher, tmp_pa
         ipython.expect(r"In \[")
         ipython.type(watching(publisher))
         ipython.expect(r"In \[[^\n]*2")
-        publisher.wait_for_subscribers(1, timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         ipython.type("6 * ")
         ipython.expect(r"6(?:\x1b\[\d*m)* \*")  # IPython may draw each token by itself
         publisher.send("from afar")

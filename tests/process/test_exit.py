@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from tests.helpers.parallel import measured
-from tests.helpers.timeouts import PATIENCE, SLACK
+from tests.helpers.timeouts import EXIT_OVERHEAD, TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_unsent_messages_delay_the_exit_by_the_linger_at_most(
     finished = script.finish()
     took = time.monotonic() - done
     assert (finished.code, finished.stderr) == (0, "")
-    assert took < linger + SLACK
+    assert took < linger + EXIT_OVERHEAD
     # Shorter, and the linger was not kept: there was somebody to send to, all of that time.
     assert took > linger * 0.8
 
@@ -69,18 +69,18 @@ def test_the_longest_linger_of_all_counts(
     finished = script.finish()
     took = time.monotonic() - done
     assert (finished.code, finished.stderr) == (0, "")
-    assert 0.8 < took < 1.0 + SLACK
+    assert 0.8 < took < 1.0 + EXIT_OVERHEAD
 
 
 @measured
 def test_close_returns_long_before_the_linger_is_over(deaf: zmq.Socket[bytes]) -> None:
-    publisher = Publisher("127.0.0.1:0", linger=PATIENCE, high_water_mark=0)
+    publisher = Publisher("127.0.0.1:0", linger=TIMEOUT, high_water_mark=0)
     deaf.connect(str(publisher.endpoint))
-    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     publisher.send_many([b"x" * 65_536] * 1_000)
     before = time.monotonic()
     publisher.close()
-    assert time.monotonic() - before < SLACK
+    assert time.monotonic() - before < EXIT_OVERHEAD
 
 
 @pytest.mark.parametrize("rest", ["", "pub.close()", "with pub: pass", "raise SystemExit(0)"])
@@ -99,7 +99,7 @@ def test_what_was_sent_just_before_the_exit_arrives(start_python: StartPython, r
     )
     with Subscriber(script.line()) as subscriber:
         count = 0
-        while subscriber.recv_text(timeout=PATIENCE) != "the end":
+        while subscriber.recv_text(timeout=TIMEOUT) != "the end":
             count += 1
         assert count == 5_000
     assert script.finish()[::2] == (0, "")
@@ -149,7 +149,7 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
     finished = run_python(
         f"""
         import atexit, sys, threading, time
-        from tests.helpers.timeouts import until_at_rest
+        from tests.helpers.timeouts import wait_until_blocked
         from zmqchat_rs import Publisher, Subscriber, ZmqChatError
 
         atexit.register(lambda: print(time.monotonic()))
@@ -168,7 +168,7 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
             thread = threading.Thread(target=wait_here, daemon=True)
             thread.start()
             if function not in (flood, objects):
-                until_at_rest(thread)
+                wait_until_blocked(thread)
 
         def fill():
             while True:
@@ -199,7 +199,7 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
             called.wait(30)
             for thread in threading.enumerate():
                 if thread.name == "zmqchat-events":
-                    until_at_rest(thread)
+                    wait_until_blocked(thread)
 
         class Late:
             def __init__(self):
@@ -215,7 +215,7 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
     )
     ended = time.monotonic()
     assert finished.code == code
-    assert ended - float(finished.stdout.split()[-1]) < 1.0 + SLACK
+    assert ended - float(finished.stdout.split()[-1]) < 1.0 + EXIT_OVERHEAD
     if "LookupError" in ending:
         assert finished.stderr.endswith("LookupError: mine\n")
         assert finished.stderr.count("Traceback") == 1
@@ -226,10 +226,10 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
 def test_ctrl_c_that_nobody_catches_ends_the_program_as_always(run_python: RunPython) -> None:
     finished = run_python(
         """
-        from tests.helpers.timeouts import interrupt_when_at_rest
+        from tests.helpers.timeouts import interrupt_when_blocked
         from zmqchat_rs import Subscriber
         sub = Subscriber("127.0.0.1:1")
-        interrupt_when_at_rest()
+        interrupt_when_blocked()
         def wait_here():
             sub.recv()
         wait_here()

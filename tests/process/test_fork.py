@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Event, Subscriber
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ lives_on()
 def test_a_fork_while_another_thread_waits_hangs_nobody(run_python: RunPython) -> None:
     script = f"""{OPENING}
 reader = Background(sub.recv_text)
-reader.until_at_rest()
+reader.wait_until_blocked()
 for _ in range(10):
     child = os.fork()
     if child == 0:
@@ -373,7 +373,7 @@ def test_a_forked_child_keeps_neither_the_connections_nor_the_port(
 ) -> None:
     script = """
 import multiprocessing, os, sys, time
-from tests.helpers.timeouts import until
+from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber
 
 os.chdir(sys.argv[2])
@@ -384,12 +384,12 @@ publisher.wait_for_subscribers(2, timeout=30)
 worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
 worker.start()
 one.close()
-until(lambda: publisher.subscriber_count == 1)
+wait_until(lambda: publisher.subscriber_count == 1)
 publisher.send("still here")
 print(two.recv_text(timeout=30))
 endpoint = publisher.endpoint
 publisher.close(linger=0)
-until(lambda: two.peers[0].state != "connected")
+wait_until(lambda: two.peers[0].state != "connected")
 with Publisher(endpoint) as again:
     again.wait_for_subscribers(1, timeout=30)
     again.send("and again")
@@ -444,9 +444,9 @@ time.sleep(600)
         kinds.append(event.kind)
 
     with Subscriber(program.line(), on_event=note) as subscriber:
-        assert subscriber.wait_connected(1, timeout=PATIENCE) == 1
+        assert subscriber.wait_connected(1, timeout=TIMEOUT) == 1
         program.kill()
-        until(lambda: "disconnected" in kinds)
+        wait_until(lambda: "disconnected" in kinds)
         assert subscriber.peers[0].state != "connected"
 
 

@@ -27,7 +27,7 @@ WAITS = {
 
 OPENING = """
 import signal, threading, time
-from tests.helpers.timeouts import interrupt_when_at_rest, when_at_rest
+from tests.helpers.timeouts import interrupt_when_blocked, call_when_blocked
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
 pub = Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0)
@@ -60,7 +60,7 @@ def script(wait: str, rest: str) -> str:
 @waiting
 def test_ctrl_c_ends_every_wait_at_once(run_python: RunPython, wait: str) -> None:
     rest = """
-moments = interrupt_when_at_rest(signal.SIGINT, progress)
+moments = interrupt_when_blocked(signal.SIGINT, progress)
 try:
     wait_here()
 except KeyboardInterrupt:
@@ -89,7 +89,7 @@ def handler(number, frame):
     raise mine
 
 signal.signal(signal.SIGUSR1, handler)
-interrupt_when_at_rest(signal.SIGUSR1, progress)
+interrupt_when_blocked(signal.SIGUSR1, progress)
 try:
     wait_here()
 except Stop as error:
@@ -102,7 +102,7 @@ except Stop as error:
 def test_a_handler_may_close_the_subscriber_that_waits(run_python: RunPython, wait: str) -> None:
     rest = """
 signal.signal(signal.SIGUSR1, lambda number, frame: sub.close())
-interrupt_when_at_rest(signal.SIGUSR1)
+interrupt_when_blocked(signal.SIGUSR1)
 try:
     wait_here()
 except ClosedError as error:
@@ -115,7 +115,7 @@ except ClosedError as error:
 def test_a_handler_may_close_the_publisher_that_waits(run_python: RunPython, wait: str) -> None:
     rest = """
 signal.signal(signal.SIGUSR1, lambda number, frame: pub.close())
-interrupt_when_at_rest(signal.SIGUSR1, progress)
+interrupt_when_blocked(signal.SIGUSR1, progress)
 try:
     wait_here()
 except ClosedError as error:
@@ -128,7 +128,7 @@ except ClosedError as error:
 def test_a_loop_ends_when_a_handler_closes_its_subscriber(run_python: RunPython, wait: str) -> None:
     rest = """
 signal.signal(signal.SIGUSR1, lambda number, frame: sub.close())
-interrupt_when_at_rest(signal.SIGUSR1)
+interrupt_when_blocked(signal.SIGUSR1)
 wait_here()
 print(sub.closed)
 """
@@ -138,7 +138,7 @@ print(sub.closed)
 def test_a_handler_that_returns_lets_the_wait_go_on(run_python: RunPython) -> None:
     rest = """
 signal.signal(signal.SIGUSR1, lambda number, frame: pub.send("from the handler"))
-interrupt_when_at_rest(signal.SIGUSR1)
+interrupt_when_blocked(signal.SIGUSR1)
 print(wait_here())
 """
     assert run_python(script("return sub.recv_text(timeout=30)", rest)) == (
@@ -204,7 +204,7 @@ def test_a_message_that_comes_together_with_a_signal_is_still_there(
 ) -> None:
     rest = """
 import sys
-from tests.helpers.timeouts import until_at_rest
+from tests.helpers.timeouts import wait_until_blocked
 
 class Interruption(Exception):
     pass
@@ -213,7 +213,7 @@ def interrupt(number, frame):
     raise Interruption
 
 def send_and_signal(number):
-    until_at_rest(threading.main_thread())
+    wait_until_blocked(threading.main_thread())
     # The interpreter is kept: the message wakes the wait, which cannot return before the signal.
     sys.setswitchinterval(30)
     pub.send(str(number))
@@ -309,7 +309,7 @@ def test_ctrl_c_waits_for_no_other_thread_that_reads(run_python: RunPython) -> N
     rest = """
 for _ in range(4):
     threading.Thread(target=lambda: list(sub), daemon=True).start()
-moments = interrupt_when_at_rest()
+moments = interrupt_when_blocked()
 try:
     wait_here()
 except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Publisher, QueueFullError, Subscriber
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_eight_threads_publish_through_one_publisher(pair: Pair) -> None:
     speakers = [Background(speak, name) for name in range(THREADS)]
     heard: dict[str, list[str]] = {}
     for _ in range(THREADS * EACH):
-        message = pair.subscriber.recv(timeout=PATIENCE)
+        message = pair.subscriber.recv(timeout=TIMEOUT)
         topic, _, text = message.text.partition(":")
         heard.setdefault(topic, []).append(text)
     for speaker in speakers:
@@ -39,14 +39,14 @@ def test_eight_threads_of_a_named_publisher_share_one_count() -> None:
     with Publisher("127.0.0.1:0", name="alice") as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
 
             def speak() -> None:
                 for _ in range(EACH):
                     publisher.send("Hello", topic="room1")
 
             speakers = [Background(speak) for _ in range(THREADS)]
-            heard = [subscriber.recv(timeout=PATIENCE).sequence for _ in range(THREADS * EACH)]
+            heard = [subscriber.recv(timeout=TIMEOUT).sequence for _ in range(THREADS * EACH)]
             for speaker in speakers:
                 speaker.result()
     assert heard == list(range(THREADS * EACH))
@@ -59,7 +59,7 @@ def test_send_many_is_not_torn_apart_in_its_own_order(pair: Pair) -> None:
     ]
     heard: dict[str, list[str]] = {}
     for _ in range(THREADS * EACH):
-        message = pair.subscriber.recv(timeout=PATIENCE)
+        message = pair.subscriber.recv(timeout=TIMEOUT)
         topic, _, text = message.text.partition(":")
         heard.setdefault(topic, []).append(text)
     assert [speaker.result() for speaker in speakers] == [EACH] * THREADS
@@ -81,9 +81,9 @@ def test_eight_threads_read_from_one_subscriber(pair: Pair, way: str) -> None:
 
     readers = [Background(read) for _ in range(THREADS)]
     pair.publisher.send_many([str(number) for number in range(THREADS * EACH)])
-    until(lambda: len(heard) >= THREADS * EACH, "every message")
+    wait_until(lambda: len(heard) >= THREADS * EACH, "every message")
     for reader in readers:
-        reader.until_at_rest(lambda: len(heard))
+        reader.wait_until_blocked(lambda: len(heard))
     pair.subscriber.close()
     assert Counter(heard) == Counter(str(number) for number in range(THREADS * EACH))
     for reader in readers:
@@ -97,7 +97,7 @@ def test_eight_threads_read_from_one_subscriber(pair: Pair, way: str) -> None:
 def test_closing_lets_go_of_eight_threads_that_wait(pair: Pair) -> None:
     readers = [Background(pair.subscriber.recv) for _ in range(THREADS)]
     for reader in readers:
-        reader.until_at_rest()
+        reader.wait_until_blocked()
     pair.subscriber.close()
     for reader in readers:
         with pytest.raises(ClosedError):
@@ -115,7 +115,7 @@ def test_eight_threads_may_close_at_once(pair: Pair) -> None:
 def test_topics_change_in_other_threads_while_one_reads(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["always"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="always", timeout=PATIENCE)
+        publisher.wait_for_subscribers(1, topic="always", timeout=TIMEOUT)
         reader = Background(lambda: [message.text for message in subscriber])
 
         def change(name: int) -> None:
@@ -130,10 +130,10 @@ def test_topics_change_in_other_threads_while_one_reads(publisher: Publisher) ->
         for changer in changers:
             changer.result()
         last = [f"t{name}-99" for name in range(THREADS)]
-        until(lambda: publisher.topics == dict.fromkeys(["always", *last], 1))
+        wait_until(lambda: publisher.topics == dict.fromkeys(["always", *last], 1))
         for topic in last:
             publisher.send("the end", topic=topic)
-        reader.until_at_rest()
+        reader.wait_until_blocked()
         assert set(subscriber.subscriptions) == {"always", *last}
         subscriber.close()
         assert reader.result() == [*map(str, range(EACH)), *["the end"] * THREADS]
@@ -142,7 +142,7 @@ def test_topics_change_in_other_threads_while_one_reads(publisher: Publisher) ->
 def test_a_thread_waits_for_subscribers_while_others_send(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     waiter = Background(publisher.wait_for_subscribers, 2)
-    waiter.until_at_rest()
+    waiter.wait_until_blocked()
     publisher.send("nobody hears this")
     with Subscriber(publisher.endpoint), Subscriber(publisher.endpoint):
         assert waiter.result() == 2
@@ -152,12 +152,12 @@ def test_all_of_it_at_once_harms_nobody() -> None:
     with Publisher("127.0.0.1:0", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint) as subscriber:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             start = threading.Barrier(THREADS)
 
             def mix(name: int) -> int:
                 heard = 0
-                start.wait(PATIENCE)
+                start.wait(TIMEOUT)
                 for number in range(200):
                     publisher.send(f"{number}", topic=f"t{name}")
                     assert publisher.subscriber_count == 1
@@ -172,7 +172,7 @@ def test_all_of_it_at_once_harms_nobody() -> None:
             mixers = [Background(mix, name) for name in range(THREADS)]
             heard = sum(mixer.result() for mixer in mixers)
             publisher.send("the end", topic="t0")
-            while subscriber.recv(timeout=PATIENCE).text != "t0:the end":
+            while subscriber.recv(timeout=TIMEOUT).text != "t0:the end":
                 heard += 1
             assert 0 < heard <= THREADS * 200
 
@@ -183,9 +183,9 @@ def test_objects_come_and_go_in_eight_threads() -> None:
             with Publisher("127.0.0.1:0", linger=0) as publisher:
                 assert publisher.endpoint is not None
                 with Subscriber(publisher.endpoint) as subscriber:
-                    publisher.wait_for_subscribers(1, timeout=PATIENCE)
+                    publisher.wait_for_subscribers(1, timeout=TIMEOUT)
                     publisher.send(f"{name} {number}")
-                    assert subscriber.recv_text(timeout=PATIENCE) == f"{name} {number}"
+                    assert subscriber.recv_text(timeout=TIMEOUT) == f"{name} {number}"
 
     for visitor in [Background(visit, name) for name in range(THREADS)]:
         visitor.result()
@@ -225,7 +225,7 @@ def test_sends_that_are_refused_in_a_crowd_are_counted() -> None:
 
     publisher = Publisher("127.0.0.1:0", on_full="raise", high_water_mark=1, linger=0)
     with publisher, Subscriber(publisher.addresses, high_water_mark=1):
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         with Crowd(publisher):
             senders = [Background(send) for _ in range(3)]
             refused = sum(sender.result() for sender in senders)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import (
     ClosedError,
     Event,
@@ -40,17 +40,17 @@ def relay_here(capture: Any, **options: Any) -> Relay:
 def publish(relay: Relay, count: int, **options: Any) -> None:
     """Publish numbers that nobody listens to, and wait until the relay has them."""
     before = relay.stats().messages
-    with Publisher(connect=str(relay.frontend), linger=PATIENCE, **options) as publisher:
-        publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+    with Publisher(connect=str(relay.frontend), linger=TIMEOUT, **options) as publisher:
+        publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         publisher.send_many([f"{number}\n\x1b" for number in range(count)], topic="room1")
-        until(lambda: relay.stats().messages == before + count)
+        wait_until(lambda: relay.stats().messages == before + count)
 
 
 @pytest.mark.parametrize("name", ["class.log", "class.jsonl"])
 def test_all_messages_are_kept_though_nobody_listens(tmp_path: Path, name: str) -> None:
     with relay_here(tmp_path / name) as relay:
         publish(relay, 1_000, name="ann")
-        relay.close(linger=PATIENCE)
+        relay.close(linger=TIMEOUT)
     with read_transcript(tmp_path / name) as reader:
         messages = list(reader)
     assert [message.text for message in messages] == [f"{n}\n\x1b" for n in range(1_000)]
@@ -65,11 +65,11 @@ def test_a_transcript_stays_open_and_counts(tmp_path: Path) -> None:
         with relay_here(transcript) as relay, Subscriber(
             str(relay.backend), topics="room1"
         ) as subscriber:
-            relay.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+            relay.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
             publish(relay, 10)
             for number in range(10):
-                assert subscriber.recv(timeout=PATIENCE).text == f"{number}\n\x1b"
-            until(lambda: relay.stats().captured == 10)
+                assert subscriber.recv(timeout=TIMEOUT).text == f"{number}\n\x1b"
+            wait_until(lambda: relay.stats().captured == 10)
             assert relay.stats().capture_skipped == 0
         assert not transcript.closed
         assert transcript.count == 10
@@ -98,15 +98,15 @@ def test_a_full_disk_is_told_once_counted_and_stops_nothing(
         stack.enter_context(caplog.at_level(logging.WARNING, "zmqchat_rs"))
         relay = stack.enter_context(relay_here("/dev/full", on_event=events.append))
         subscriber = stack.enter_context(Subscriber(str(relay.backend)))
-        relay.wait_for_subscribers(timeout=PATIENCE)
+        relay.wait_for_subscribers(timeout=TIMEOUT)
         for _ in range(3):
             publish(relay, 100)
             for _ in range(100):
-                subscriber.recv(timeout=PATIENCE)
-            until(lambda: relay.stats().capture_skipped == relay.stats().messages)
+                subscriber.recv(timeout=TIMEOUT)
+            wait_until(lambda: relay.stats().capture_skipped == relay.stats().messages)
         assert relay.stats().capture_skipped == 300
         assert relay.stats().captured == 0
-        until(lambda: any(event.kind == "not logged" for event in events))
+        wait_until(lambda: any(event.kind == "not logged" for event in events))
     told = [record.getMessage() for record in caplog.records if "cannot log" in record.getMessage()]
     assert len(told) == 1
     assert "No space left" in told[0]
@@ -141,16 +141,16 @@ def test_what_a_disk_took_before_it_was_full_stays_readable_and_it_goes_on_with_
     log, filler = small_disk / "class.log", small_disk / "filler"
     with relay_here(log) as relay:
         publish(relay, 100)
-        until(lambda: relay.stats().captured == 100)
+        wait_until(lambda: relay.stats().captured == 100)
         fill(filler)
         publish(relay, 2_000)
-        until(lambda: relay.stats().captured + relay.stats().capture_skipped == 2_100)
+        wait_until(lambda: relay.stats().captured + relay.stats().capture_skipped == 2_100)
         skipped = relay.stats().capture_skipped
         assert skipped > 0
         os.truncate(filler, 0)
         publish(relay, 10)
-        until(lambda: relay.stats().captured + skipped == 2_110)
-        relay.close(linger=PATIENCE)
+        wait_until(lambda: relay.stats().captured + skipped == 2_110)
+        relay.close(linger=TIMEOUT)
     with read_transcript(log) as reader:
         assert len(list(reader)) == 2_110 - skipped
 
@@ -161,13 +161,13 @@ def test_a_program_that_ends_without_a_close_has_written_what_passed(
     script = """
     import sys
     from zmqchat_rs import Publisher, Relay
-    from tests.helpers.timeouts import until
+    from tests.helpers.timeouts import wait_until
 
     relay = Relay("127.0.0.1:0", backend="127.0.0.1:0", capture=sys.argv[1])
     publisher = Publisher(connect=relay.frontend)
     publisher.wait_for_subscribers(topic="room1", timeout=30)
     publisher.send_many(["x"] * 5_000, topic="room1")
-    until(lambda: relay.stats().messages == 5_000)
+    wait_until(lambda: relay.stats().messages == 5_000)
     """
     log = tmp_path / "class.log"
     assert run_python(script, str(log)) == (0, "", "")

@@ -15,8 +15,8 @@ import pytest
 
 from tests.helpers.hostile_peers import attack, attacks, command, frame, until_closed
 from tests.helpers.parallel import measured
-from tests.helpers.raw_peers import introduce
-from tests.helpers.timeouts import PATIENCE, SLACK, Background, until
+from tests.helpers.raw_peers import handshake
+from tests.helpers.timeouts import EXIT_OVERHEAD, TIMEOUT, Background, wait_until
 from zmqchat_rs import Event, Publisher, Relay, Subscriber
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
         subscriber = stack.enter_context(
             Subscriber(backend, topics=["room1"], reconnect_max=0.2, high_water_mark=0)
         )
-        publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         sent = 0
         heard: list[int | None] = []
 
         def send_until_heard(more: int) -> None:
             nonlocal sent
-            wanted, deadline = len(heard) + more, time.monotonic() + PATIENCE
+            wanted, deadline = len(heard) + more, time.monotonic() + TIMEOUT
             while len(heard) < wanted:
                 assert time.monotonic() < deadline
                 publisher.send("x", topic="room1")
@@ -69,7 +69,7 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
         for _ in range(2):
             send_until_heard(100)
             running.kill()
-            until(lambda: subscriber.peers[0].state == "reconnecting")
+            wait_until(lambda: subscriber.peers[0].state == "reconnecting")
             # Nobody is there: these are lost.
             for _ in range(50):
                 publisher.send("lost", topic="room1")
@@ -78,7 +78,7 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
             assert running.line() == "ready"
         send_until_heard(100)
         # Whatever is under way; a queue that is full just now drops an end, too.
-        ended, deadline = False, time.monotonic() + PATIENCE
+        ended, deadline = False, time.monotonic() + TIMEOUT
         while not ended:
             assert time.monotonic() < deadline
             publisher.send("the end", topic="room1")
@@ -119,10 +119,10 @@ def test_a_program_ends_quickly_and_quietly_with_an_open_relay_under_traffic(
         f"""
         import atexit, sys, threading, time
         from zmqchat_rs import Relay
-        from tests.helpers.timeouts import until
+        from tests.helpers.timeouts import wait_until
         relay = Relay("127.0.0.1:0", backend="127.0.0.1:0", on_event=lambda event: None)
         print(relay.frontend, relay.backend)
-        until(lambda: relay.stats().messages > 1_000)
+        wait_until(lambda: relay.stats().messages > 1_000)
         print(time.monotonic())
         {ending}
         """
@@ -130,7 +130,7 @@ def test_a_program_ends_quickly_and_quietly_with_an_open_relay_under_traffic(
     frontend, backend = running.line().split()
     stop = threading.Event()
     with Publisher(connect=frontend, linger=0) as publisher, Subscriber(backend):
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
 
         def flood() -> None:
             while not stop.is_set():
@@ -148,7 +148,7 @@ def test_a_program_ends_quickly_and_quietly_with_an_open_relay_under_traffic(
     assert ("Traceback" in finished.stderr) == (code == 1)
     if code != 1:
         assert finished.stderr == ""
-    assert took < 1.0 + SLACK
+    assert took < 1.0 + EXIT_OVERHEAD
 
 
 def test_a_forked_child_is_told_and_harms_nobody(run_python: RunPython) -> None:
@@ -203,19 +203,19 @@ def test_after_noise_and_broken_handshakes_it_still_passes_messages_on(side: str
     with relay_here() as relay, Subscriber(str(relay.backend), topics=["good"]) as subscriber:
         for number, pieces in enumerate(attacks(20240229, 600)):
             attack(port_of(getattr(relay, side)), pieces, number)
-        until(lambda: relay.subscriber_count == 1, "strangers to be gone from the books")
+        wait_until(lambda: relay.subscriber_count == 1, "strangers to be gone from the books")
         with Publisher(connect=str(relay.frontend), linger=0) as publisher:
-            publisher.wait_for_subscribers(topic="good", timeout=PATIENCE)
+            publisher.wait_for_subscribers(topic="good", timeout=TIMEOUT)
             # What strangers subscribed to was taken back upstream.
-            until(lambda: publisher.topics == {"good": 1})
+            wait_until(lambda: publisher.topics == {"good": 1})
             publisher.send("still here", topic="good")
-            while subscriber.recv(timeout=PATIENCE).raw != b"good:still here":
+            while subscriber.recv(timeout=TIMEOUT).raw != b"good:still here":
                 pass
 
 
 def until_noticed(relay: Relay, side: str) -> None:
     """Return once a second peer is there."""
-    until(lambda: len(relay.publishers if side == "frontend" else relay.subscribers) == 2)
+    wait_until(lambda: len(relay.publishers if side == "frontend" else relay.subscribers) == 2)
 
 
 def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() -> None:
@@ -225,20 +225,20 @@ def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() ->
     ) as relay, ExitStack() as stack:
         good = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend)))
-        good.wait_for_subscribers(timeout=PATIENCE)
+        good.wait_for_subscribers(timeout=TIMEOUT)
         for side, kind, body in (
             ("frontend", b"PUB", frame(b"x" * 10_001)),
             ("backend", b"SUB", command(b"SUBSCRIBE", b"x" * 9_000)),
         ):
             with socket.create_connection(("127.0.0.1", port_of(getattr(relay, side)))) as bad:
-                introduce(bad, kind)
+                handshake(bad, kind)
                 # Who is cut off before it was noticed at all is not told of.
                 until_noticed(relay, side)
                 bad.sendall(body)
                 until_closed(bad)
-        until(lambda: any(event.kind == "cut off" for event in events))
+        wait_until(lambda: any(event.kind == "cut off" for event in events))
         good.send(b"y" * 10_000)
-        assert subscriber.recv(timeout=PATIENCE).data == b"y" * 10_000
+        assert subscriber.recv(timeout=TIMEOUT).data == b"y" * 10_000
         assert relay.stats().messages == 1
 
 
@@ -247,23 +247,23 @@ def test_who_takes_back_what_others_want_takes_it_from_nobody() -> None:
         relay = stack.enter_context(relay_here())
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
-        publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
         with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as stranger:
-            introduce(stranger, b"SUB")
+            handshake(stranger, b"SUB")
             stranger.sendall(frame(b"\x00a:") + frame(b"\x01b:"))
-            until(lambda: publisher.topics == {"a": 1, "b": 1})
-        until(lambda: publisher.topics == {"a": 1})
+            wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
+        wait_until(lambda: publisher.topics == {"a": 1})
         publisher.send("Hello", topic="a")
-        assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
 def test_messages_that_a_subscriber_sends_up_go_nowhere() -> None:
     with relay_here() as relay, Publisher(connect=str(relay.frontend), linger=0) as publisher:
         with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as stranger:
-            introduce(stranger, b"XSUB")
+            handshake(stranger, b"XSUB")
             stranger.sendall(frame(b"a message") + frame(b"\x01b:"))
-            until(lambda: publisher.topics == {"b": 1})
-        until(lambda: publisher.topics == {})
+            wait_until(lambda: publisher.topics == {"b": 1})
+        wait_until(lambda: publisher.topics == {})
 
 
 @pytest.mark.parametrize("topics_cached", [0, 100])
@@ -274,16 +274,16 @@ def test_ten_thousand_subscriptions_at_once_arrive(topics_cached: int) -> None:
         relay = stack.enter_context(relay_here(last_value_cache=topics_cached))
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         with Subscriber(str(relay.backend), topics=topics) as subscriber:
-            until(lambda: len(relay.topics) == 10_000)
-            until(lambda: len(publisher.topics) == asked)
+            wait_until(lambda: len(relay.topics) == 10_000)
+            wait_until(lambda: len(publisher.topics) == asked)
             for topic in (topics[0], topics[-1]):
                 publisher.send("Hello", topic=topic)
-                assert subscriber.recv(timeout=PATIENCE).topic == topic
+                assert subscriber.recv(timeout=TIMEOUT).topic == topic
             # And again, to a publisher that comes later.
             with Publisher(connect=str(relay.frontend), linger=0) as late:
-                until(lambda: len(late.topics) == asked)
-        until(lambda: not relay.topics)
-        until(lambda: len(publisher.topics) == int(topics_cached > 0))
+                wait_until(lambda: len(late.topics) == asked)
+        wait_until(lambda: not relay.topics)
+        wait_until(lambda: len(publisher.topics) == int(topics_cached > 0))
 
 
 def test_two_hundred_subscribers_hear_each_message_once() -> None:
@@ -293,11 +293,11 @@ def test_two_hundred_subscribers_hear_each_message_once() -> None:
             stack.enter_context(Subscriber(str(relay.backend), topics=["room1"]))
             for _ in range(200)
         ]
-        relay.wait_for_subscribers(200, topic="room1", timeout=PATIENCE)
-        publisher.wait_for_subscribers(topic="room1", timeout=PATIENCE)
+        relay.wait_for_subscribers(200, topic="room1", timeout=TIMEOUT)
+        publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         publisher.send_many([str(number) for number in range(100)], topic="room1")
         for subscriber in subscribers:
-            texts = [subscriber.recv(timeout=PATIENCE).text for _ in range(100)]
+            texts = [subscriber.recv(timeout=TIMEOUT).text for _ in range(100)]
             assert texts == [str(number) for number in range(100)]
             assert (subscriber.stats().lost, subscriber.stats().duplicates) == (0, 0)
         assert relay.stats().messages == 100
@@ -308,7 +308,7 @@ def test_at_rest_and_while_paused_it_needs_no_cpu() -> None:
         relay = stack.enter_context(relay_here())
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         stack.enter_context(Subscriber(str(relay.backend)))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         for call in (relay.resume, relay.pause):
             call()
             publisher.send_many(["x"] * 1_000)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE, Background, until
+from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import (
     ClosedError,
     Event,
@@ -48,14 +48,14 @@ def test_everybody_hears_everybody(relay: Relay) -> None:
     with ExitStack() as stack:
         publishers = [stack.enter_context(publisher_of(relay, name=n)) for n in ("ann", "ben")]
         subscribers = [stack.enter_context(subscriber_of(relay, topics=["room1"])) for _ in "ab"]
-        relay.wait_for_subscribers(2, topic="room1", timeout=PATIENCE)
+        relay.wait_for_subscribers(2, topic="room1", timeout=TIMEOUT)
         for publisher in publishers:
             # A relay is one peer, however many there are behind it.
-            assert publisher.wait_for_subscribers(1, topic="room1", timeout=PATIENCE) == 1
+            assert publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT) == 1
             publisher.send("not for them", topic="room10")
             publisher.send("Hello", topic="room1")
         for subscriber in subscribers:
-            messages = [subscriber.recv(timeout=PATIENCE) for _ in publishers]
+            messages = [subscriber.recv(timeout=TIMEOUT) for _ in publishers]
             assert {message.sender for message in messages} == {"ann", "ben"}
             assert {(message.topic, message.text) for message in messages} == {("room1", "Hello")}
             assert subscriber.stats().lost == 0
@@ -63,13 +63,13 @@ def test_everybody_hears_everybody(relay: Relay) -> None:
 
 def test_messages_pass_as_they_came(relay: Relay) -> None:
     with publisher_of(relay, name="ann") as stamped, subscriber_of(relay) as subscriber:
-        stamped.wait_for_subscribers(timeout=PATIENCE)
+        stamped.wait_for_subscribers(timeout=TIMEOUT)
         stamped.send(b"\x00\xff", topic="a")
         stamped.send("")
         with publisher_of(relay, framing="envelope") as envelope:
-            envelope.wait_for_subscribers(timeout=PATIENCE)
+            envelope.wait_for_subscribers(timeout=TIMEOUT)
             envelope.send(b"x" * 3_000_000, topic="b")
-            first, second, third = (subscriber.recv(timeout=PATIENCE) for _ in range(3))
+            first, second, third = (subscriber.recv(timeout=TIMEOUT) for _ in range(3))
     assert (first.data, first.sender, first.sequence) == (b"\x00\xff", "ann", 0)
     assert (second.text, second.topic, second.sequence) == ("", None, 0)
     assert third.frames == (b"b", b"x" * 3_000_000)
@@ -77,20 +77,20 @@ def test_messages_pass_as_they_came(relay: Relay) -> None:
 
 def test_a_relay_asks_publishers_for_what_somebody_wants_and_takes_it_back(relay: Relay) -> None:
     with publisher_of(relay) as publisher, subscriber_of(relay, topics=["a"]) as first:
-        until(lambda: publisher.topics == {"a": 1})
+        wait_until(lambda: publisher.topics == {"a": 1})
         with subscriber_of(relay, topics=["a", "b"]) as second:
-            until(lambda: publisher.topics == {"a": 1, "b": 1})
+            wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
             assert relay.topics == {"a": 2, "b": 1}
             first.unsubscribe("a")
-            until(lambda: relay.topics == {"a": 1, "b": 1})
+            wait_until(lambda: relay.topics == {"a": 1, "b": 1})
             second.subscribe(prefix=b"raw")
-            until(lambda: publisher.topics == {"a": 1, "b": 1, b"raw": 1})
-        until(lambda: publisher.topics == {})
+            wait_until(lambda: publisher.topics == {"a": 1, "b": 1, b"raw": 1})
+        wait_until(lambda: publisher.topics == {})
         assert relay.topics == {}
         first.subscribe("c")
         # A publisher that comes later is asked, too.
         with publisher_of(relay) as late:
-            until(lambda: late.topics == {"c": 1})
+            wait_until(lambda: late.topics == {"c": 1})
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -102,24 +102,24 @@ def test_relays_chain(count: int) -> None:
         top, bottom = relays[0], relays[-1]
         publisher = stack.enter_context(publisher_of(top, name="ann"))
         with subscriber_of(bottom, topics=["room1"]) as subscriber:
-            until(lambda: publisher.topics == {"room1": 1})
-            assert bottom.wait_connected(timeout=PATIENCE) == 1
+            wait_until(lambda: publisher.topics == {"room1": 1})
+            assert bottom.wait_connected(timeout=TIMEOUT) == 1
             publisher.send_many([str(number) for number in range(1_000)], topic="room1")
-            heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(1_000)]
+            heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
             assert heard == [str(number) for number in range(1_000)]
             assert subscriber.stats().lost == 0
         # Taken back all the way up.
-        until(lambda: publisher.topics == {})
+        wait_until(lambda: publisher.topics == {})
         assert [relay.stats().messages for relay in relays] == [1_000] * count
 
 
 def test_a_relay_publishes_up_to_another(relay: Relay) -> None:
     with relay_here(publish_to=str(relay.frontend)) as lower:
-        assert relay.wait_connected(timeout=PATIENCE) == 1
+        assert relay.wait_connected(timeout=TIMEOUT) == 1
         with publisher_of(lower) as publisher, subscriber_of(relay, topics=["a"]) as subscriber:
-            publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
+            publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
             publisher.send("up", topic="a")
-            assert subscriber.recv(timeout=PATIENCE).text == "up"
+            assert subscriber.recv(timeout=TIMEOUT).text == "up"
 
 
 def test_a_relay_hears_publishers_that_listen_themselves(publisher: Publisher) -> None:
@@ -127,24 +127,24 @@ def test_a_relay_hears_publishers_that_listen_themselves(publisher: Publisher) -
         assert relay.frontend is None
         assert relay.frontend_addresses == []
         with subscriber_of(relay) as subscriber:
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             publisher.send("Hello")
-            assert subscriber.recv(timeout=PATIENCE).text == "Hello"
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
         assert [peer.state for peer in relay.publishers] == ["connected"]
 
 
 def test_within_a_process_names_do() -> None:
     with Relay("inproc://in", backend="inproc://out") as relay:
         with publisher_of(relay) as publisher, subscriber_of(relay, topics=["a"]) as subscriber:
-            publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
+            publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
             publisher.send("Hello", topic="a")
-            assert subscriber.recv(timeout=PATIENCE).text == "Hello"
-        until(lambda: relay.topics == {})
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
+        wait_until(lambda: relay.topics == {})
 
 
 def test_a_pause_holds_messages_back_and_loses_none(relay: Relay) -> None:
     with publisher_of(relay) as publisher, subscriber_of(relay) as subscriber:
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         relay.pause()
         relay.pause()
         assert relay.paused
@@ -152,12 +152,12 @@ def test_a_pause_holds_messages_back_and_loses_none(relay: Relay) -> None:
         publisher.send_many([str(number) for number in range(5_000)])
         # Somebody new may come meanwhile.
         with subscriber_of(relay, topics=["a"]):
-            until(lambda: "a" in publisher.topics)
+            wait_until(lambda: "a" in publisher.topics)
         with pytest.raises(TimeoutError):
             subscriber.recv(timeout=0.2)
         assert relay.stats().messages == 0
         relay.resume()
-        heard = [subscriber.recv(timeout=PATIENCE).text for _ in range(5_000)]
+        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(5_000)]
         assert heard == [str(number) for number in range(5_000)]
         assert not relay.paused
 
@@ -168,15 +168,15 @@ def test_a_long_pause_makes_a_publisher_that_may_not_drop_wait() -> None:
         relay = stack.enter_context(relay_here(**options))
         subscriber = stack.enter_context(subscriber_of(relay))
         publisher = stack.enter_context(publisher_of(relay, **options))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         relay.pause()
         count = 2_000
         sending = Background(publisher.send_many, [b"x" * 20_000] * count)
-        sending.until_at_rest(lambda: publisher.stats().sent)
+        sending.wait_until_blocked(lambda: publisher.stats().sent)
         assert 0 < publisher.stats().sent < count
         relay.resume()
         for _ in range(count):
-            assert len(subscriber.recv(timeout=PATIENCE).data) == 20_000
+            assert len(subscriber.recv(timeout=TIMEOUT).data) == 20_000
         assert sending.result() == count
 
 
@@ -185,14 +185,14 @@ def test_under_block_a_slow_subscriber_holds_up_all_and_nothing_is_lost() -> Non
         slow = subscriber_of(relay, high_water_mark=10)
         publisher = publisher_of(relay, on_full="block", high_water_mark=10)
         with slow, publisher:
-            publisher.wait_for_subscribers(timeout=PATIENCE)
+            publisher.wait_for_subscribers(timeout=TIMEOUT)
             count = 2_000
             texts = [b"%d " % number + b"x" * 20_000 for number in range(count)]
             sending = Background(publisher.send_many, texts)
-            sending.until_at_rest(lambda: (publisher.stats().sent, relay.stats().messages))
+            sending.wait_until_blocked(lambda: (publisher.stats().sent, relay.stats().messages))
             assert relay.stats().messages < publisher.stats().sent < count
             for text in texts:
-                assert slow.recv(timeout=PATIENCE).data == text
+                assert slow.recv(timeout=TIMEOUT).data == text
             assert sending.result() == count
             assert relay.stats().overflows == 0
 
@@ -202,20 +202,20 @@ def test_under_drop_a_slow_subscriber_loses_messages_alone_which_is_told_and_cou
     with relay_here(high_water_mark=10, on_event=events.append) as relay, ExitStack() as stack:
         slow = stack.enter_context(subscriber_of(relay, high_water_mark=1))
         quick = stack.enter_context(subscriber_of(relay, high_water_mark=0))
-        relay.wait_for_subscribers(2, timeout=PATIENCE)
+        relay.wait_for_subscribers(2, timeout=TIMEOUT)
         publisher = stack.enter_context(publisher_of(relay, name="ann", on_full="block"))
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         count = 3_000
         for _ in range(count):
             publisher.send(b"x" * 20_000)
-            quick.recv(timeout=PATIENCE)
+            quick.recv(timeout=TIMEOUT)
         assert relay.stats().overflows > 0
-        until(lambda: any(event.kind == "overflow" for event in events))
+        wait_until(lambda: any(event.kind == "overflow" for event in events))
         told = next(event for event in events if event.kind == "overflow")
         assert "too slow" in str(told)
         publisher.send("the end", topic="end")
         heard = 0
-        while slow.recv(timeout=PATIENCE).text != "the end":
+        while slow.recv(timeout=TIMEOUT).text != "the end":
             heard += 1
             if slow.stats().backlog == 0:
                 # What was lost shows once a later message comes.
@@ -229,9 +229,9 @@ def test_statistics_and_who_is_there(relay: Relay) -> None:
     before = relay.stats()
     assert (before.messages, before.bytes, before.publishers, before.subscribers) == (0, 0, 0, 0)
     with publisher_of(relay) as publisher, subscriber_of(relay) as subscriber:
-        publisher.wait_for_subscribers(timeout=PATIENCE)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("Hello")
-        subscriber.recv(timeout=PATIENCE)
+        subscriber.recv(timeout=TIMEOUT)
         stats = relay.stats()
         assert (stats.messages, stats.bytes, stats.publishers, stats.subscribers) == (1, 5, 1, 1)
         assert stats.since == before.since
@@ -240,7 +240,7 @@ def test_statistics_and_who_is_there(relay: Relay) -> None:
         assert relay.subscriber_count == 1
         assert "publishers=1 subscribers=1" in repr(relay)
         assert repr(stats).startswith("<RelayStats messages=1 bytes=5 ")
-    until(lambda: relay.stats().publishers == relay.stats().subscribers == 0)
+    wait_until(lambda: relay.stats().publishers == relay.stats().subscribers == 0)
 
 
 def test_events_tell_which_side_they_are_of() -> None:
@@ -251,10 +251,10 @@ def test_events_tell_which_side_they_are_of() -> None:
 
     with relay_here(on_event=note) as relay:
         with publisher_of(relay), subscriber_of(relay, topics=["a"]):
-            until(lambda: ("backend", "subscribed") in events)
-            until(lambda: ("frontend", "connected") in events)
-        until(lambda: ("frontend", "disconnected") in events)
-        until(lambda: ("backend", "disconnected") in events)
+            wait_until(lambda: ("backend", "subscribed") in events)
+            wait_until(lambda: ("frontend", "connected") in events)
+        wait_until(lambda: ("frontend", "disconnected") in events)
+        wait_until(lambda: ("backend", "disconnected") in events)
 
 
 def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -> None:
@@ -276,7 +276,7 @@ def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -
             Background(flood, stack.enter_context(publisher_of(relay))),
         ]
         stack.callback(stop.set)
-        until(lambda: relay.stats().messages > 10_000)
+        wait_until(lambda: relay.stats().messages > 10_000)
         ends = str(relay.frontend), str(relay.backend)
         for call in (relay.pause, relay.resume, relay.stats, relay.close):
             began = time.monotonic()
@@ -285,7 +285,7 @@ def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -
             assert time.monotonic() - began < 5
         # All of them come back to its successor.
         with Relay(ends[0], backend=ends[1], linger=0) as again:
-            until(lambda: again.stats().messages > 10_000)
+            wait_until(lambda: again.stats().messages > 10_000)
             assert again.stats().publishers == 2
         stop.set()
         for thread in threads:
@@ -296,7 +296,7 @@ def test_a_closed_relay_says_so(relay: Relay) -> None:
     waiting = Background(relay.wait_for_subscribers, 99)
     connected = Background(relay.wait_connected, 99)
     for each in (waiting, connected):
-        each.until_at_rest()
+        each.wait_until_blocked()
     relay.close()
     relay.close()
     assert relay.closed

@@ -8,7 +8,7 @@ from typing import Any, Iterator
 import pytest
 import zmq
 
-from tests.helpers.timeouts import PATIENCE, until
+from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Message, Publisher, Relay, Subscriber
 
 HERE = "127.0.0.1:0"
@@ -33,15 +33,15 @@ def fill(relay: Relay, *texts: str, **options: Any) -> None:
     count = relay.stats().messages + len(texts)
     with publisher_of(relay, **options) as publisher:
         # Nobody listens, and the relay does.
-        publisher.wait_for_subscribers(topic="any", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="any", timeout=TIMEOUT)
         for text in texts:
             topic, _, payload = text.partition(":")
             publisher.send(payload, topic=topic)
-        until(lambda: relay.stats().messages == count)
+        wait_until(lambda: relay.stats().messages == count)
 
 
 def heard(subscriber: Subscriber, count: int) -> list[str]:
-    return [str(subscriber.recv(timeout=PATIENCE)) for _ in range(count)]
+    return [str(subscriber.recv(timeout=TIMEOUT)) for _ in range(count)]
 
 
 def nothing_more(relay: Relay, *subscribers: Subscriber) -> None:
@@ -70,7 +70,7 @@ def test_others_do_not_get_it_again(relay: Relay) -> None:
             return stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
 
         first = subscriber()
-        relay.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+        relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
         assert heard(first, 1) == ["a:1"]
         others = [first]
@@ -86,7 +86,7 @@ def test_others_that_are_pyzmq_s_do_not_either(relay: Relay) -> None:
 
         def subscriber(*prefixes: bytes) -> zmq.Socket[bytes]:
             socket = stack.enter_context(context.socket(zmq.SUB))
-            socket.rcvtimeo = int(PATIENCE * 1_000)
+            socket.rcvtimeo = int(TIMEOUT * 1_000)
             socket.connect(str(relay.backend))
             for prefix in prefixes:
                 socket.subscribe(prefix)
@@ -112,7 +112,7 @@ def test_who_hears_everything_gets_all_that_nobody_else_hears_and_the_latest_of_
             assert heard(second, 1) == ["c:1"]
             assert relay.stats().replays_skipped == 2
             nothing_more(relay, first, second)
-    until(lambda: relay.subscriber_count == 0)
+    wait_until(lambda: relay.subscriber_count == 0)
     with Subscriber(str(relay.backend), topics=["b"]) as third:
         assert heard(third, 1) == ["b:1"]
         with Subscriber(str(relay.backend)) as fourth:
@@ -125,14 +125,14 @@ def test_who_hears_everything_gets_all_that_nobody_else_hears_and_the_latest_of_
 def test_stamps_and_all_frames_are_kept(relay: Relay) -> None:
     fill(relay, "a:1", "a:2", name="ann")
     with publisher_of(relay, framing="envelope") as envelope:
-        envelope.wait_for_subscribers(timeout=PATIENCE)
+        envelope.wait_for_subscribers(timeout=TIMEOUT)
         envelope.send(b"x" * 100_000, topic="b")
-        until(lambda: relay.stats().cached == 2)
+        wait_until(lambda: relay.stats().cached == 2)
     with Subscriber(str(relay.backend), topics=["a"]) as late:
-        message: Message = late.recv(timeout=PATIENCE)
+        message: Message = late.recv(timeout=TIMEOUT)
         assert (message.sender, message.sequence, message.text) == ("ann", 1, "2")
     with Subscriber(str(relay.backend), topics=["b"], framing="envelope") as late:
-        assert late.recv(timeout=PATIENCE).frames == (b"b", b"x" * 100_000)
+        assert late.recv(timeout=TIMEOUT).frames == (b"b", b"x" * 100_000)
 
 
 def test_so_many_topics_and_no_more() -> None:
@@ -150,7 +150,7 @@ def test_in_a_crowd_that_comes_and_goes_each_gets_it_and_nobody_gets_anything_st
     relay: Relay,
 ) -> None:
     with Subscriber(str(relay.backend), topics=["a"]) as faithful:
-        relay.wait_for_subscribers(1, topic="a", timeout=PATIENCE)
+        relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
         assert heard(faithful, 1) == ["a:1"]
         for number in range(200):
@@ -161,7 +161,7 @@ def test_in_a_crowd_that_comes_and_goes_each_gets_it_and_nobody_gets_anything_st
         # Where one leaves in the moment in which another comes, it may come again.
         while (text := heard(faithful, 1)[0]) != "a:the end":
             assert text == "a:1"
-    until(lambda: relay.topics == {})
+    wait_until(lambda: relay.topics == {})
 
 
 def test_an_unsubscribed_topic_is_no_longer_heard_and_comes_again_when_asked_for(
@@ -171,7 +171,7 @@ def test_an_unsubscribed_topic_is_no_longer_heard_and_comes_again_when_asked_for
     with Subscriber(str(relay.backend), topics=["a"]) as subscriber:
         assert heard(subscriber, 1) == ["a:1"]
         subscriber.unsubscribe("a")
-        until(lambda: relay.topics == {})
+        wait_until(lambda: relay.topics == {})
         subscriber.subscribe("a")
         assert heard(subscriber, 1) == ["a:1"]
 
@@ -181,11 +181,11 @@ def test_without_a_cache_nobody_gets_what_was_before() -> None:
         relay = stack.enter_context(relay_here(last_value_cache=False))
         publisher = stack.enter_context(publisher_of(relay))
         first = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
-        publisher.wait_for_subscribers(topic="a", timeout=PATIENCE)
+        publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
         publisher.send("1", topic="a")
         assert heard(first, 1) == ["a:1"]
         late = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
-        relay.wait_for_subscribers(2, topic="a", timeout=PATIENCE)
+        relay.wait_for_subscribers(2, topic="a", timeout=TIMEOUT)
         publisher.send("2", topic="a")
         assert heard(late, 1) == ["a:2"]
         assert relay.stats().cached == 0

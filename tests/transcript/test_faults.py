@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.timeouts import PATIENCE
+from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def test_a_full_disk_costs_no_earlier_line(
         [*in_namespace, "sh", "-c", mounted, "sh", str(folder), *program],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert (finished.returncode, finished.stdout) == (0, "done\n"), finished.stderr
@@ -171,7 +171,7 @@ def test_a_signal_handler_may_write_while_another_program_has_the_lock(
     script = start_python(
         """
         import signal, sys
-        from tests.helpers.timeouts import interrupt_when_at_rest
+        from tests.helpers.timeouts import interrupt_when_blocked
         from zmqchat_rs import Message, Transcript
 
         log = Transcript(sys.argv[1])
@@ -188,7 +188,7 @@ def test_a_signal_handler_may_write_while_another_program_has_the_lock(
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGINT, handler)
-        interrupt_when_at_rest()
+        interrupt_when_blocked()
         try:
             wait_here()
         except KeyboardInterrupt:
@@ -201,11 +201,11 @@ def test_a_signal_handler_may_write_while_another_program_has_the_lock(
     assert script.line() == "open"
     with path.open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        script.say("go")
+        script.send_line("go")
         assert script.line() == "asking"
-    script.say("go")
+    script.send_line("go")
     assert script.line() == "interrupted"
-    script.say("go")
+    script.send_line("go")
     assert script.finish() == (0, "open\nasking\ninterrupted\n", "")
     assert texts(path) == ["from the handler", "two"]
 
@@ -242,7 +242,7 @@ def traced(tmp_path: Path) -> Callable[..., list[str]]:
         finished = subprocess.run(
             [*strace, sys.executable, "-c", program + script],
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         if b"ptrace" in finished.stderr:

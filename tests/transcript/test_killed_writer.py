@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.timeouts import Background, until
+from tests.helpers.timeouts import Background, wait_until
 from zmqchat_rs import Message, Transcript, read_transcript
 
 if TYPE_CHECKING:
@@ -221,11 +221,11 @@ def test_who_follows_is_not_told_half_a_line(tmp_path: Path) -> None:
 
         listening = Background(follow)
         log.write(Message([b"one"]))
-        until(lambda: heard == ["one"])
+        wait_until(lambda: heard == ["one"])
         with path.open("ab") as other:
             other.write(f"{LINE}Hel".encode())
         log.write(Message([b"two"]))
-        until(lambda: len(heard) > 1)
+        wait_until(lambda: len(heard) > 1)
         reader.close()
         listening.result()
     assert heard == ["one", "two"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.helpers.sample_messages import AT, numbered
-from tests.helpers.timeouts import Background, interrupt_when_at_rest, until
+from tests.helpers.timeouts import Background, interrupt_when_blocked, wait_until
 from zmqchat_rs import Message, Transcript, read_transcript
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def test_who_follows_hears_what_is_written_later(tmp_path: Path) -> None:
         for number in range(100):
             log.write(Message([b"room1:%d" % number], topic="room1"))
             if number % 10 == 0:
-                until(lambda: heard[-1:] == [str(number)], f"number {number}")  # noqa: B023
-        until(lambda: len(heard) == 100, "the last one")
+                wait_until(lambda: heard[-1:] == [str(number)], f"number {number}")  # noqa: B023
+        wait_until(lambda: len(heard) == 100, "the last one")
         reader.close()
         listening.result()
     assert heard == [str(number) for number in range(100)]
@@ -45,7 +45,7 @@ def test_ctrl_c_ends_the_wait_of_who_follows(tmp_path: Path) -> None:
         def wait_here() -> None:
             next(reader)
 
-        interrupt_when_at_rest()
+        interrupt_when_blocked()
         with pytest.raises(KeyboardInterrupt):
             wait_here()
 
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_the_wait_for_somebody_who_writes_to_a_pipe(pipe: Path) -> N
         def wait_here() -> None:
             next(reader)
 
-        interrupt_when_at_rest()
+        interrupt_when_blocked()
         with pytest.raises(KeyboardInterrupt):
             wait_here()
 
@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_wait_for_somebody_who_writes_to_a_pipe(pipe: Path) -> N
 def test_who_waits_for_a_pipe_ends_when_it_is_closed(pipe: Path) -> None:
     with read_transcript(pipe) as reader:
         waiting: Background[list[Message]] = Background(list, reader)
-        waiting.until_at_rest()
+        waiting.wait_until_blocked()
         reader.close()
         assert waiting.result() == []
 

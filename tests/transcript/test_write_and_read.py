@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.sample_messages import AT, numbered
 from tests.helpers.stamps import stamp
-from tests.helpers.timeouts import PATIENCE, Background
+from tests.helpers.timeouts import TIMEOUT, Background
 from zmqchat_rs import (
     ClosedError,
     Message,
@@ -116,10 +116,10 @@ def test_what_a_subscriber_receives_keeps_its_nanoseconds(tmp_path: Path) -> Non
     with Publisher("127.0.0.1:0", name="alice") as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint) as subscriber, Transcript(tmp_path / "a") as log:
-            publisher.wait_for_subscribers(1, timeout=PATIENCE)
+            publisher.wait_for_subscribers(1, timeout=TIMEOUT)
             publisher.send_many(["one", "two"], topic="room1")
             publisher.send("x" * 2_000_000)
-            messages = [subscriber.recv(timeout=PATIENCE) for _ in range(3)]
+            messages = [subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
             log.write_many(messages)
     assert list(read_transcript(tmp_path / "a")) == messages
 
@@ -250,14 +250,14 @@ def test_processes_may_share_a_file(tmp_path: Path, max_bytes: int | None) -> No
     path = tmp_path / "chat.log"
     spawn = multiprocessing.get_context("spawn")
     names = ("a", "b", "c")
-    ready = spawn.Barrier(len(names), timeout=PATIENCE)
+    ready = spawn.Barrier(len(names), timeout=TIMEOUT)
     writers = [
         spawn.Process(target=_write_many, args=(path, name, max_bytes, ready)) for name in names
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(PATIENCE)
+        writer.join(TIMEOUT)
         assert writer.exitcode == 0
     with read_transcript(path, rotated=True) as reader:
         back = list(reader)

@@ -11,10 +11,21 @@ use crate::util::time::unix_ns;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long somebody waits for nobody before it is said.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long a peer must be missing before that is reported, in milliseconds. A constant in programs.
+static SILENCE_MS: AtomicU64 = AtomicU64::new(3_000);
+
+/// Changes that time. For the tests of this package: at 3 s each they would take minutes.
+pub fn set_silence(silence: Duration) {
+    let milliseconds = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+    SILENCE_MS.store(milliseconds, Ordering::Relaxed);
+}
+
+fn silence() -> Duration {
+    Duration::from_millis(SILENCE_MS.load(Ordering::Relaxed))
+}
 
 /// What was said of somebody's waiting in vain: once an outage.
 #[derive(Debug, Default)]
@@ -27,7 +38,7 @@ impl OutageTimer {
     /// Somebody waits in vain; true when that is to be told now.
     fn lasts(&mut self) -> bool {
         let since = *self.since.get_or_insert_with(Instant::now);
-        since.elapsed() >= SILENCE && !std::mem::replace(&mut self.told, true)
+        since.elapsed() >= silence() && !std::mem::replace(&mut self.told, true)
     }
 
     /// It is over; true when it was told.

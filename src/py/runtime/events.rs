@@ -8,11 +8,13 @@ use crate::net::{self, begin_detached_wait, ended, Subscription};
 use crate::py::convert::objects;
 use crate::py::error::import;
 use crate::py::runtime::detach::detached;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What objects were given as `on_event`, by their numbers.
 static CALLBACKS: LazyLock<Mutex<HashMap<u64, Py<PyAny>>>> = LazyLock::new(Mutex::default);
@@ -97,6 +99,15 @@ pub(crate) fn _is_shutting_down() -> bool {
 #[pyfunction]
 pub(crate) fn _event_reader_stopped() {
     net::events().reader_ended();
+}
+
+/// Changes how long a peer must be missing before that is reported: 3 s, less in this package's tests.
+#[pyfunction]
+pub(crate) fn _set_silence(seconds: f64) -> PyResult<()> {
+    let silence = Duration::try_from_secs_f64(seconds)
+        .map_err(|error| PyValueError::new_err(format!("invalid time {seconds} s: {error}")))?;
+    net::peers::set_silence(silence);
+    Ok(())
 }
 
 /// The next event, as the arguments of `_events.deliver`; None when the program ends.
