@@ -13,7 +13,6 @@
 //! while it holds that lock.
 
 pub(crate) mod connection;
-mod looking;
 pub mod publisher;
 pub mod relay;
 pub(crate) mod runtime;
@@ -31,8 +30,8 @@ pub use crate::net::runtime::process::{
 };
 pub use crate::net::runtime::reactor::{Interest, ReadinessCallback};
 pub use crate::net::runtime::{event_queue, notebook_cell};
-pub use crate::net::subscriber::timeout_cause::Waiter;
 pub use crate::net::subscriber::Subscriber;
+pub use crate::net::subscriber::WaitKind;
 pub use crate::net::zmq::ffi::capabilities;
 pub use crate::net::zmq::frame::RawMessage;
 pub use crate::net::zmq::frame::{Frame, Payload, SharedBytes, SharedFrame};

@@ -5,6 +5,7 @@ pub(crate) mod fork;
 pub(crate) mod local_time;
 pub(crate) mod per_process;
 pub(crate) mod sync;
+pub(crate) mod text;
 pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod wakeup;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::wire::message::Framing;
-use crate::wire::topic;
+use crate::wire::{quote, topic};
 
 /// Our publishers disconnect a peer that sends more than 8 KiB. libzmq's subscription table recurses
 /// once per byte: a prefix of ten million bytes would overflow the stack.
@@ -28,8 +28,8 @@ impl Subscription {
     pub fn prefix(prefix: Vec<u8>) -> Result<Self> {
         if prefix.len() > MAX_PREFIX_BYTES {
             return Err(Error::Value(format!(
-                "a prefix of {} bytes is too long: publishers take {MAX_PREFIX_BYTES} at most; \
-                 subscribe to its beginning and look at the rest yourself",
+                "the prefix has {} bytes: expected at most {MAX_PREFIX_BYTES}, which publishers \
+                 accept; subscribe to its beginning, and compare the rest yourself",
                 prefix.len()
             )));
         }
@@ -64,5 +64,15 @@ impl Subscription {
             all.push(Self::prefix(prefix)?);
         }
         Ok(Some(all))
+    }
+
+    /// Describes the subscription in an error: `'room1'` or `the prefix 'log'`.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Topic(topic) => quote(topic),
+            Self::Prefix(prefix) => {
+                format!("the prefix {}", quote(&String::from_utf8_lossy(prefix)))
+            }
+        }
     }
 }

@@ -43,7 +43,7 @@ def test_a_time_that_makes_no_sense_is_refused_where_nothing_has_to_wait(
 def test_who_is_connected_to_nothing_is_told_so() -> None:
     with Subscriber() as subscriber:
         for receive in (subscriber.recv, subscriber.recv_many):
-            with pytest.raises(TimeoutError, match="connected to nothing; call connect"):
+            with pytest.raises(TimeoutError, match="not connected to an address; call connect"):
                 receive(timeout=0.01)
 
 

@@ -124,6 +124,6 @@ def test_the_calls_for_asyncio_say_the_same(pair: Pair) -> None:
 
 def test_a_subscriber_to_nothing_says_so_when_its_receive_times_out(pair: Pair) -> None:
     with Subscriber(pair.publisher.addresses, topics=[]) as subscriber, pytest.raises(
-        TimeoutError, match=r'subscribed to nothing.*subscribe\("room1"\)'
+        TimeoutError, match=r'has no subscriptions.*subscribe\("room1"\)'
     ):
         subscriber.recv(timeout=0.05)

@@ -105,7 +105,7 @@ def test_a_timeout_names_a_port_that_does_not_speak_zeromq() -> None:
 def test_a_timeout_names_connections_that_were_never_asked_for() -> None:
     with Subscriber() as subscriber:
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
-        assert cause.startswith("this subscriber is connected to nothing; ")
+        assert cause.startswith("this subscriber is not connected to an address; ")
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
         assert cause.startswith(f"no publisher has connected to {subscriber.addresses[0]}; ")
@@ -120,24 +120,24 @@ def test_a_timeout_while_connected_names_the_topics(publisher: Publisher) -> Non
         subscriber.wait_connected(timeout=TIMEOUT)
         publisher.send("Hello", topic="room10")
         assert cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1)) == (
-            f"connected to {address}, but nothing arrived for 'room1' (topics match exactly)"
+            f"connected to {address}, but no message arrived for 'room1' (topics match exactly)"
         )
     with Subscriber(address) as subscriber:
         subscriber.wait_connected(timeout=TIMEOUT)
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
-        assert cause == f"connected to {address}, but no message was sent there"
+        assert cause == f"connected to {address}, but no message was published"
 
 
 def test_a_timeout_of_a_subscriber_without_subscriptions_says_so(publisher: Publisher) -> None:
     with Subscriber(publisher.addresses[0], topics=[]) as subscriber:
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
-        assert cause.startswith('this subscriber is subscribed to nothing; call subscribe("room1")')
+        assert cause.startswith('this subscriber has no subscriptions; call subscribe("room1")')
 
 
 def test_a_timeout_names_another_consumer(pair: Pair) -> None:
     with pair.subscriber.watch():
         cause = cause_of_a_timeout(lambda: pair.subscriber.recv(timeout=0.1))
-        assert "another consumer (a watch, a listen, another thread or task) waits as well" in cause
+        assert "another consumer (a watch, a listen, another thread or task) is waiting, too" in cause
 
         def is_taken_by_the_watch() -> bool:
             reader = Background(pair.subscriber.recv, timeout=0.2)
@@ -145,7 +145,7 @@ def test_a_timeout_names_another_consumer(pair: Pair) -> None:
             try:
                 reader.result()
             except TimeoutError as error:
-                return "1 message arrived meanwhile, and another consumer" in str(error)
+                return "another thread or task) received 1 message during the wait" in str(error)
             return False  # this one was the reader's
 
         wait_until(is_taken_by_the_watch)
@@ -162,7 +162,7 @@ def test_a_timeout_in_asyncio_names_the_cause(pair: Pair, free_port: Callable[[]
     with Subscriber(address) as subscriber:
         assert f"not connected to {address} (refused)" in asyncio.run(receive(subscriber))
     text = asyncio.run(receive(pair.subscriber))
-    assert text.endswith("but no message was sent there")
+    assert text.endswith("but no message was published")
 
 
 def test_the_wait_for_subscribers_says_how_many_came_and_how_many_were_hoped_for(
@@ -181,8 +181,8 @@ def test_the_wait_for_subscribers_names_the_topics_that_are_subscribed(
         with pytest.raises(TimeoutError) as caught:
             publisher.wait_for_subscribers(topic="room2", timeout=0.05)
     assert str(caught.value) == (
-        "0 of 1 subscriber of topic 'room2' connected within the timeout; connected subscribers "
-        "take other topics: 'room1', the prefix 'log'"
+        "0 of 1 subscriber of topic 'room2' connected within the timeout; connected peers "
+        "subscribe to other topics: 'room1', the prefix 'log'"
     )
 
 

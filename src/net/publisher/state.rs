@@ -1,5 +1,5 @@
-//! What a publisher keeps beside its socket: the books of who subscribes, and the numbering of
-//! what it sends.
+//! What a publisher keeps beside its socket: the subscriptions of its peers, and the sequence numbers
+//! and stamps of its messages.
 
 use crate::error::{Error, Result};
 use crate::net::socket::open_socket::OpenSocket;
@@ -15,55 +15,55 @@ use crate::wire::stamp;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-/// After this many messages, a power of two, notices are read.
-const READ_EVERY: u64 = 1_024;
+/// The most messages, a power of two, between two reads of subscriptions.
+const MAX_READ_INTERVAL: u64 = 1_024;
 
-/// The number of messages after which notices are read, less one. Reading them also processes what
-/// connections acknowledge, which libzmq itself does once in a millisecond. At a low mark a queue would
-/// seem full before that, and a quick subscriber would lose messages: so it happens eight times a queue.
+/// The number of messages between two reads of subscriptions, less one. A read also processes the
+/// acknowledgements of peers, which libzmq itself does once in a millisecond. At a low mark a queue would
+/// look full before that, and a fast subscriber would lose messages. So it happens eight times a queue.
 fn read_mask(high_water_mark: i32) -> u64 {
     match u64::try_from(high_water_mark) {
-        Ok(mark @ 1..) => (mark / 8).next_power_of_two().min(READ_EVERY) - 1,
-        _ => READ_EVERY - 1,
+        Ok(mark @ 1..) => (mark / 8).next_power_of_two().min(MAX_READ_INTERVAL) - 1,
+        _ => MAX_READ_INTERVAL - 1,
     }
 }
 
-/// Beyond so many topics the numbering starts afresh under a new instance id.
+/// Above this number of topics, numbering restarts under a new instance id.
 const MAX_NUMBERED_TOPICS: usize = 65_536;
 
-/// Numbers and signs messages.
-struct Signer {
+/// Numbers and stamps messages.
+struct Stamper {
     name: String,
-    head: stamp::StampEncoder,
-    /// The next number, by topic; "" is no topic, which no topic can be.
+    encoder: stamp::StampEncoder,
+    /// The next sequence number, by topic; a message without a topic has the topic "", which no other
+    /// one has.
     next: HashMap<Box<str>, u64>,
-    /// The last stamp.
-    frame: Vec<u8>,
+    last_stamp: Vec<u8>,
 }
 
-impl Signer {
+impl Stamper {
     fn new(name: String) -> Self {
         Self {
-            head: stamp::StampEncoder::new(&name, &random_id()),
+            encoder: stamp::StampEncoder::new(&name, &random_id()),
             name,
             next: HashMap::new(),
-            frame: Vec::new(),
+            last_stamp: Vec::new(),
         }
     }
 
     fn stamp(&mut self, topic: Option<&str>, kind: Option<&str>) -> &[u8] {
         if self.next.len() >= MAX_NUMBERED_TOPICS {
             self.next.clear();
-            self.head = stamp::StampEncoder::new(&self.name, &random_id());
+            self.encoder = stamp::StampEncoder::new(&self.name, &random_id());
         }
         let seq = self.next.get(topic.unwrap_or_default()).copied();
         let sent_ns = unix_ns();
-        self.head
-            .complete(&mut self.frame, topic, seq.unwrap_or(0), sent_ns, kind);
-        &self.frame
+        self.encoder
+            .complete(&mut self.last_stamp, topic, seq.unwrap_or(0), sent_ns, kind);
+        &self.last_stamp
     }
 
-    /// The last stamp went out with a message that counts.
+    /// Advances the sequence number of a topic, after a message with the last stamp was sent.
     fn advance(&mut self, topic: Option<&str>) {
         let topic = topic.unwrap_or_default();
         match self.next.get_mut(topic) {
@@ -81,9 +81,9 @@ fn random_id() -> String {
 /// What a publisher keeps beside its socket.
 pub(crate) struct PublisherState {
     framing: Framing,
-    signer: Option<Signer>,
-    pub(crate) audience: SubscriptionTracker,
-    /// Messages and payload bytes that libzmq took, or nobody wanted.
+    stamper: Option<Stamper>,
+    pub(crate) subscribers: SubscriptionTracker,
+    /// Messages and payload bytes that were sent, or dropped because no peer subscribes to them.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     /// See `read_mask`.
@@ -93,11 +93,11 @@ pub(crate) struct PublisherState {
 impl SocketHandler for PublisherState {
     const NAME: &'static str = "Publisher";
 
-    fn process_monitor(&mut self, live: &mut OpenSocket, run_commands: bool) -> bool {
+    fn process_monitor(&mut self, socket: &mut OpenSocket, run_commands: bool) -> bool {
         if run_commands {
-            self.read_notices(live)
+            self.read_subscriptions(socket)
         } else {
-            self.audience.read_monitor(live)
+            self.subscribers.read_monitor(socket)
         }
     }
 
@@ -106,16 +106,16 @@ impl SocketHandler for PublisherState {
     }
 
     fn is_behind(&self) -> bool {
-        self.audience.is_behind()
+        self.subscribers.is_behind()
     }
 
     fn has_just_read(&self) -> bool {
-        self.audience.last_read() > 0
+        self.subscribers.last_read() > 0
     }
 }
 
 impl PublisherState {
-    /// One that stamps its messages if it has a name.
+    /// The state of a publisher that stamps its messages if it has a name.
     pub(crate) fn new(
         framing: Framing,
         name: Option<String>,
@@ -124,8 +124,8 @@ impl PublisherState {
     ) -> Self {
         Self {
             framing,
-            signer: name.map(Signer::new),
-            audience: SubscriptionTracker::new(
+            stamper: name.map(Stamper::new),
+            subscribers: SubscriptionTracker::new(
                 framing,
                 SubscriptionTable::default(),
                 TopicPrefilter::nothing(),
@@ -138,47 +138,50 @@ impl PublisherState {
         }
     }
 
-    /// The stamp of the last message; empty before the first one, and where none are stamped.
+    /// The stamp of the last message; empty before the first one, and without a name.
     pub(crate) fn last_stamp(&self) -> &[u8] {
-        self.signer.as_ref().map_or(&[], |signer| &signer.frame)
+        self.stamper
+            .as_ref()
+            .map_or(&[], |stamper| &stamper.last_stamp)
     }
 
-    /// Takes in who came and went.
-    pub(crate) fn read_notices(&mut self, live: &mut OpenSocket) -> bool {
-        self.audience.read(live, |_, _, _| {})
+    /// Reads the subscriptions and the connections of peers; returns whether an event was reported.
+    pub(crate) fn read_subscriptions(&mut self, socket: &mut OpenSocket) -> bool {
+        self.subscribers.read(socket, |_, _, _| {})
     }
 
-    /// Sends one message whole, or says that a queue is full.
+    /// Sends one message; returns `false` if a queue is full.
     pub(crate) fn send(
         &mut self,
-        live: &mut OpenSocket,
+        socket: &mut OpenSocket,
         payload: Payload<'_>,
         topic: Option<&str>,
     ) -> Result<bool> {
-        // Each send may make libzmq take in a few notices, which would otherwise pile up.
+        // Each send may make libzmq queue a few subscription messages, which would accumulate.
         if self.sent & self.read_mask == 0 {
-            self.read_notices(live);
+            self.read_subscriptions(socket);
         }
-        let plain = self.framing == Framing::Plain && self.signer.is_none();
-        // Stamps count what was sent, heard or not.
-        let sent = if self.signer.is_none() && !self.may_be_heard(live, payload.bytes, topic) {
-            true
-        } else if plain && payload.lender.is_none() {
-            let bytes = payload.bytes;
-            let outcome = match topic {
-                Some(topic) => {
-                    Frame::send_parts(&mut live.socket, &[topic.as_bytes(), b":", bytes])
+        let plain = self.framing == Framing::Plain && self.stamper.is_none();
+        // Stamped messages are always sent: their numbers count messages without a subscriber, too.
+        let sent =
+            if self.stamper.is_none() && !self.may_have_subscriber(socket, payload.bytes, topic) {
+                true
+            } else if plain && payload.lender.is_none() {
+                let bytes = payload.bytes;
+                let outcome = match topic {
+                    Some(topic) => {
+                        Frame::send_parts(&mut socket.socket, &[topic.as_bytes(), b":", bytes])
+                    }
+                    None => Frame::send_parts(&mut socket.socket, &[bytes]),
+                };
+                match outcome {
+                    Ok(()) => true,
+                    Err(errno) if errno.would_block() => false,
+                    Err(errno) => return Err(errno.during("cannot send")),
                 }
-                None => Frame::send_parts(&mut live.socket, &[bytes]),
+            } else {
+                self.send_composed(socket, payload, topic)?
             };
-            match outcome {
-                Ok(()) => true,
-                Err(errno) if errno.would_block() => false,
-                Err(errno) => return Err(errno.during("cannot send")),
-            }
-        } else {
-            self.send_several(live, payload, topic)?
-        };
         if sent {
             self.sent += 1;
             self.sent_bytes += payload.bytes.len() as u64;
@@ -186,30 +189,35 @@ impl PublisherState {
         Ok(sent)
     }
 
-    /// Whether anybody may want such a message; who subscribed a moment ago may be missed, as libzmq
-    /// would.
+    /// Whether a peer may subscribe to such a message. A subscription that has just arrived may be
+    /// missed, as libzmq may miss it.
     #[inline]
-    fn may_be_heard(&mut self, live: &mut OpenSocket, payload: &[u8], topic: Option<&str>) -> bool {
+    fn may_have_subscriber(
+        &mut self,
+        socket: &mut OpenSocket,
+        payload: &[u8],
+        topic: Option<&str>,
+    ) -> bool {
         let parts: [&[u8]; 3] = match topic {
             Some(topic) if self.framing == Framing::Envelope => [topic.as_bytes(), b"", b""],
             None if self.framing == Framing::Envelope => [b"", b"", b""],
             Some(topic) => [topic.as_bytes(), b":", payload],
             None => [payload, b"", b""],
         };
-        if self.audience.heard.may_include(parts) {
+        if self.subscribers.prefilter.may_match(parts) {
             return true;
         }
-        if !self.audience.heard.is_stale() {
+        if !self.subscribers.prefilter.is_read_due() {
             return false;
         }
-        self.read_notices(live);
-        self.audience.heard.may_include(parts)
+        self.read_subscriptions(socket);
+        self.subscribers.prefilter.may_match(parts)
     }
 
-    /// A stamped message, an envelope, or both; or a payload that is lent.
-    fn send_several(
+    /// Sends a message that has several frames (stamp, envelope), or whose payload is not copied.
+    fn send_composed(
         &mut self,
-        live: &mut OpenSocket,
+        socket: &mut OpenSocket,
         payload: Payload<'_>,
         topic: Option<&str>,
     ) -> Result<bool> {
@@ -226,13 +234,14 @@ impl PublisherState {
             }
             None => frames.push(Frame::of(payload).map_err(no_memory)?),
         }
-        if let Some(signer) = &mut self.signer {
-            frames.push(Frame::concat(&[signer.stamp(topic, payload.kind)]).map_err(no_memory)?);
+        if let Some(stamper) = &mut self.stamper {
+            let stamp = stamper.stamp(topic, payload.kind);
+            frames.push(Frame::concat(&[stamp]).map_err(no_memory)?);
         }
-        let sent = send_frames(live, &mut frames)?;
-        if let (true, Some(signer)) = (sent, &mut self.signer) {
+        let sent = send_frames(socket, &mut frames)?;
+        if let (true, Some(stamper)) = (sent, &mut self.stamper) {
             if !stamp::is_presence(payload.kind, !payload.bytes.is_empty()) {
-                signer.advance(topic);
+                stamper.advance(topic);
             }
         }
         Ok(sent)
@@ -243,18 +252,19 @@ fn no_memory(errno: Errno) -> Error {
     errno.during("no memory for a message")
 }
 
-fn send_frames(live: &mut OpenSocket, frames: &mut [Frame]) -> Result<bool> {
+/// Sends all frames of a message; returns `false`, with nothing sent, if a queue is full.
+fn send_frames(socket: &mut OpenSocket, frames: &mut [Frame]) -> Result<bool> {
     let last = frames.len() - 1;
     for (index, frame) in frames.iter_mut().enumerate() {
         let (begun, more) = (index > 0, index < last);
         loop {
-            match uninterrupted(|| frame.send(&mut live.socket, more)) {
+            match uninterrupted(|| frame.send(&mut socket.socket, more)) {
                 Ok(()) => break,
                 Err(errno) if errno.would_block() && !begun => return Ok(false),
-                // libzmq counts a message when its last frame is written, so that a frame that
-                // follows an accepted one finds room. Should it not, the message must still end.
+                // libzmq counts a message when its last frame is written, so that a later frame is
+                // accepted if the first one was. Should it not be, the message must still end.
                 Err(errno) if errno.would_block() => {
-                    live.run_commands();
+                    socket.run_commands();
                     std::thread::yield_now();
                 }
                 Err(errno) => return Err(errno.during("cannot send")),

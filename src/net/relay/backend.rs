@@ -56,7 +56,7 @@ impl SocketHandler for Backend {
         self.audience.is_behind()
     }
 
-    fn has_untold(&self) -> bool {
+    fn has_pending_warning(&self) -> bool {
         self.untold > 0
     }
 
@@ -100,7 +100,7 @@ impl Backend {
         let reported = self.audience.read(live, |live, ledger, notice| {
             late.admit(live, ledger, notice);
         });
-        if self.audience.is_booked() {
+        if self.audience.is_up_to_date() {
             late.fresh.clear();
         }
         reported
@@ -135,17 +135,17 @@ impl LastValueReplay {
     /// Sets at libzmq what the notice asks for, and sends a newcomer the latest messages.
     fn admit(&mut self, live: &mut OpenSocket, ledger: &SubscriptionTable, notice: &Frame) {
         match SubscriptionMessage::of(notice) {
-            SubscriptionMessage::Subscribed(prefix) => {
+            SubscriptionMessage::Subscribe(prefix) => {
                 // Fails for nothing but a socket that is closed, whose end follows.
                 let _ = live.socket.set_subscribe(prefix);
                 let source = notice.source();
-                if !source.is_some_and(|peer| ledger.has(peer, prefix)) {
+                if !source.is_some_and(|peer| ledger.contains(peer, prefix)) {
                     let missed = self.cache.matching(prefix);
                     self.replay(live, ledger, missed, source);
                 }
                 self.fresh.insert(prefix.to_vec());
             }
-            SubscriptionMessage::Unsubscribed(prefix) => {
+            SubscriptionMessage::Unsubscribe(prefix) => {
                 let _ = live.socket.set_unsubscribe(prefix);
             }
             SubscriptionMessage::Other => {}
@@ -183,7 +183,7 @@ impl LastValueReplay {
 
     /// Whether somebody else hears a message that begins so.
     fn is_heard(&self, ledger: &SubscriptionTable, first: &[u8]) -> bool {
-        ledger.is_heard(first) || self.fresh.iter().any(|prefix| first.starts_with(prefix))
+        ledger.has_receiver(first) || self.fresh.iter().any(|prefix| first.starts_with(prefix))
     }
 }
 

@@ -8,8 +8,8 @@
 use crate::error::Result;
 use crate::net::publisher::OnFull;
 use crate::net::relay::backend::Backend;
+use crate::net::relay::config::{Capture, Captured};
 use crate::net::relay::frontend::Frontend;
-use crate::net::relay::{Capture, Captured};
 use crate::net::runtime::process;
 use crate::net::socket::connections;
 use crate::net::socket::open_socket::OpenSocket;
@@ -154,14 +154,14 @@ impl Forwarder {
             connections::reconnect_abandoned(to, outlet);
             connections::reconnect_abandoned(from, intake);
         }
-        let turned = outlet.audience.ledger.turned();
+        let turned = outlet.audience.table.take_changed();
         if !self.hears_all {
             for prefix in turned {
                 intake.changes.add(prefix);
             }
             if intake.changes.are_waiting() {
-                let ledger = &outlet.audience.ledger;
-                intake.follow(from, |prefix| ledger.is_held(prefix));
+                let ledger = &outlet.audience.table;
+                intake.follow(from, |prefix| ledger.is_subscribed(prefix));
             }
         }
         let (mut bytes, mut held, mut more) = (0, false, true);

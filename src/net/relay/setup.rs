@@ -4,9 +4,9 @@ use crate::error::{Error, Result};
 use crate::net::connection::{bind, interfaces};
 use crate::net::publisher::{OnFull, MAX_INBOUND_BYTES};
 use crate::net::relay::backend::Backend;
+use crate::net::relay::config::Config;
 use crate::net::relay::forwarder::Forwarder;
 use crate::net::relay::frontend::Frontend;
-use crate::net::relay::Config;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::zmq::ffi;
@@ -33,12 +33,12 @@ pub(crate) fn open_frontend(
             max_inbound_bytes: i64::try_from(limit).unwrap_or(i64::MAX),
             // Nothing leaves it but subscriptions.
             linger: Duration::ZERO,
-            connecting: config.connecting.clone(),
-            tell: config.tell,
+            connecting: config.connection.clone(),
+            tell: config.event_owner,
         },
     )?;
     live.side = "frontend";
-    options::apply_subscriber(&mut live.socket, &config.connecting)
+    options::apply_subscriber(&mut live.socket, &config.connection)
         .map_err(|errno| errno.during("cannot set up a relay"))?;
     let mut intake = Frontend::new(Arc::clone(wake));
     if hears_all {
@@ -59,14 +59,14 @@ pub(crate) fn open_backend(
             high_water_mark: config.high_water_mark,
             max_inbound_bytes: MAX_INBOUND_BYTES,
             linger: config.linger,
-            connecting: config.connecting.clone(),
-            tell: config.tell,
+            connecting: config.connection.clone(),
+            tell: config.event_owner,
         },
     )?;
     live.side = "backend";
     let keeps_all = config.on_full == OnFull::Block;
     let connects = !config.publish_to.is_empty();
-    options::apply_publisher(&mut live.socket, keeps_all, connects, &config.connecting)
+    options::apply_publisher(&mut live.socket, keeps_all, connects, &config.connection)
         // Where messages may be lost, too: that a queue is full is otherwise told by nobody.
         .and_then(|()| ffi::set_int(&mut live.socket, ffi::XPUB_NODROP, 1))
         .and_then(|()| {

@@ -42,8 +42,8 @@ pub(crate) trait SocketHandler: Send + 'static {
         false
     }
 
-    /// Whether something must be told a little later.
-    fn has_untold(&self) -> bool {
+    /// Whether a warning is due a little later.
+    fn has_pending_warning(&self) -> bool {
         false
     }
 
@@ -301,7 +301,7 @@ impl<R: SocketHandler> Managed for SharedSocket<R> {
         let reported = room.process_monitor(live, !waited_on && !attended);
         let (mended, pending) = connections::reconnect_abandoned(live, room);
         live.watch_silence(in_use, waited_on);
-        let busy = pending || in_use || room.has_untold();
+        let busy = pending || in_use || room.has_pending_warning();
         let behind = live.is_behind() || room.is_behind();
         // A burst of subscriptions is read as it arrives.
         let watched = !attended && (!busy || (!waited_on && room.has_just_read()));

@@ -1,25 +1,26 @@
-//! What a subscriber asked to hear.
+//! The subscriptions of a subscriber.
 //!
-//! Invariant: each entry stands for exactly one subscription at libzmq, which counts them, so that
-//! adding or removing twice changes nothing.
+//! Invariant: each entry is exactly one subscription at libzmq, which counts repeated ones. Adding or
+//! removing a subscription twice has no effect.
 
 use crate::net::zmq::ffi::Errno;
-use crate::net::zmq::frame::RawMessage;
+use crate::net::zmq::frame::{Frame, RawMessage};
 use crate::wire::message::{interpret, Framing};
 use crate::wire::subscription::Subscription;
 use crate::wire::topic;
 use foldhash::fast::RandomState;
 use std::collections::{BTreeSet, HashSet};
 
+/// The subscriptions of one subscriber.
 pub(crate) struct SubscriptionSet {
     framing: Framing,
-    /// Whether frames that start with none of `topics` are split at their first `:`.
+    /// Whether frames that begin with none of `topics` are split at their first `:`.
     split_topics: bool,
     topics: HashSet<String, RandomState>,
-    /// The topic that was found last, with its `:`; often the next message has it, too. Empty: none.
+    /// The topic that was found last, with its `:`; often the next message has the same. May be empty.
     recent: Vec<u8>,
     prefixes: BTreeSet<Vec<u8>>,
-    /// Hears everything because nothing was asked for yet.
+    /// Subscribed to everything, because there were no subscriptions yet.
     everything: bool,
 }
 
@@ -35,7 +36,7 @@ impl SubscriptionSet {
         }
     }
 
-    /// The constructor's subscriptions; `None`: everything.
+    /// Adds the constructor's subscriptions; `None`: everything.
     pub(crate) fn begin(
         &mut self,
         socket: &mut zmq::Socket,
@@ -55,8 +56,8 @@ impl SubscriptionSet {
         Ok(())
     }
 
-    /// What libzmq is asked for: it knows prefixes of the first frame alone.
-    fn on_the_wire(&self, subscription: &Subscription) -> Vec<u8> {
+    /// The prefix of the first frame that libzmq subscribes to.
+    fn wire_prefix(&self, subscription: &Subscription) -> Vec<u8> {
         match subscription {
             Subscription::Prefix(prefix) => prefix.clone(),
             Subscription::Topic(topic) if self.framing == Framing::Envelope => {
@@ -71,21 +72,21 @@ impl SubscriptionSet {
         socket: &mut zmq::Socket,
         subscription: Subscription,
     ) -> std::result::Result<(), Errno> {
-        let wire = self.on_the_wire(&subscription);
+        let prefix = self.wire_prefix(&subscription);
         let new = match &subscription {
             Subscription::Topic(topic) => !self.topics.contains(topic),
             Subscription::Prefix(prefix) => !self.prefixes.contains(prefix),
         };
         if new {
-            if !self.has_twin(&subscription) {
-                socket.set_subscribe(&wire)?;
+            if !self.has_equivalent(&subscription) {
+                socket.set_subscribe(&prefix)?;
             }
             match subscription {
                 Subscription::Topic(topic) => self.topics.insert(topic),
                 Subscription::Prefix(prefix) => self.prefixes.insert(prefix),
             };
         }
-        self.narrow(socket)
+        self.end_everything(socket)
     }
 
     pub(crate) fn remove(
@@ -93,26 +94,26 @@ impl SubscriptionSet {
         socket: &mut zmq::Socket,
         subscription: &Subscription,
     ) -> std::result::Result<(), Errno> {
-        let known = match subscription {
+        let removed = match subscription {
             Subscription::Topic(topic) => self.topics.remove(topic),
             Subscription::Prefix(prefix) => self.prefixes.remove(prefix),
         };
         self.recent.clear();
-        if known {
-            if !self.has_twin(subscription) {
-                socket.set_unsubscribe(&self.on_the_wire(subscription))?;
+        if removed {
+            if !self.has_equivalent(subscription) {
+                socket.set_unsubscribe(&self.wire_prefix(subscription))?;
             }
         } else if *subscription == Subscription::Prefix(Vec::new()) {
-            return self.narrow(socket);
+            return self.end_everything(socket);
         }
         Ok(())
     }
 
-    /// Whether another subscription is the same to libzmq, as topic `x` and prefix `x:` are. It is asked
-    /// for once: libzmq would pass it on as often as it is asked for, but only its last end.
-    fn has_twin(&self, subscription: &Subscription) -> bool {
+    /// Whether another subscription has the same prefix at libzmq, as topic `x` and prefix `x:` do. It is
+    /// added at libzmq once: libzmq would forward each addition, but only the last removal.
+    fn has_equivalent(&self, subscription: &Subscription) -> bool {
         match subscription {
-            Subscription::Topic(_) => self.prefixes.contains(&self.on_the_wire(subscription)),
+            Subscription::Topic(_) => self.prefixes.contains(&self.wire_prefix(subscription)),
             Subscription::Prefix(prefix) => {
                 let topic = match self.framing {
                     Framing::Envelope => Some(&prefix[..]),
@@ -125,8 +126,8 @@ impl SubscriptionSet {
         }
     }
 
-    /// Ends hearing everything by default.
-    fn narrow(&mut self, socket: &mut zmq::Socket) -> std::result::Result<(), Errno> {
+    /// Ends the subscription to everything, which was the default.
+    fn end_everything(&mut self, socket: &mut zmq::Socket) -> std::result::Result<(), Errno> {
         if self.everything {
             socket.set_unsubscribe(b"")?;
             self.everything = false;
@@ -134,14 +135,15 @@ impl SubscriptionSet {
         Ok(())
     }
 
-    /// Whether libzmq lets through what was not asked for: `room10` where `room1` was, because the
-    /// first frame of an envelope has no `:` to end the topic.
+    /// Whether libzmq also delivers other topics: `room10` to a subscriber of `room1`, because the topic
+    /// frame of an envelope does not end with `:`.
     pub(crate) fn needs_check(&self) -> bool {
         self.framing == Framing::Envelope && !self.topics.is_empty()
     }
 
-    pub(crate) fn admits(&self, received: &RawMessage) -> bool {
-        let first = received.first.bytes();
+    /// Whether a subscription matches this message.
+    pub(crate) fn admits(&self, message: &RawMessage) -> bool {
+        let first = message.first.bytes();
         if self.everything || self.prefixes.iter().any(|prefix| first.starts_with(prefix)) {
             return true;
         }
@@ -150,12 +152,7 @@ impl SubscriptionSet {
         }
         if self.framing == Framing::Envelope {
             let frames: Vec<&[u8]> = std::iter::once(first)
-                .chain(
-                    received
-                        .rest
-                        .iter()
-                        .map(crate::net::zmq::frame::Frame::bytes),
-                )
+                .chain(message.rest.iter().map(Frame::bytes))
                 .collect();
             return interpret(&frames, self.framing, 0)
                 .topic
@@ -164,7 +161,7 @@ impl SubscriptionSet {
         false
     }
 
-    /// The topic of ours that a frame starts with, followed by `:`. libzmq matches in the same way.
+    /// The subscribed topic that a frame begins with, followed by `:`. libzmq matches in the same way.
     fn own_topic<'a>(&self, first: &'a [u8]) -> Option<&'a str> {
         let end = first
             .iter()
@@ -174,26 +171,26 @@ impl SubscriptionSet {
         self.topics.contains(topic).then_some(topic)
     }
 
-    /// Whether a message may have a topic of ours, or is to be split anyway.
+    /// Whether messages may be split into topic and payload.
     #[inline]
     pub(crate) fn splits(&self) -> bool {
         !self.topics.is_empty() || self.split_topics
     }
 
-    /// The length of the topic at which a message's first frame is split: one of our own, or, if asked
-    /// for, what precedes the `:` of a message without a stamp. 0: it is not split. Called for each
-    /// message that is handed out.
+    /// The length of the topic at which a message's first frame is split: a subscribed topic, or, with
+    /// `split_topics`, the text before the first `:` of a message without a stamp. 0: it is not split.
+    /// Called for each message that is handed out.
     #[inline]
-    pub(crate) fn topic_len(&mut self, received: &RawMessage) -> u8 {
+    pub(crate) fn topic_len(&mut self, message: &RawMessage) -> u8 {
         if self.splits() {
-            self.find_topic(received)
+            self.find_topic(message)
         } else {
             0
         }
     }
 
-    fn find_topic(&mut self, received: &RawMessage) -> u8 {
-        let first = received.first.bytes();
+    fn find_topic(&mut self, message: &RawMessage) -> u8 {
+        let first = message.first.bytes();
         let length = |topic: &str| u8::try_from(topic.len()).unwrap_or(0);
         if !self.recent.is_empty() && first.starts_with(&self.recent) {
             return u8::try_from(self.recent.len() - 1).unwrap_or(0);
@@ -204,13 +201,13 @@ impl SubscriptionSet {
             self.recent.push(b':');
             return length(topic);
         }
-        if self.split_topics && received.rest.is_empty() {
+        if self.split_topics && message.rest.is_empty() {
             return topic::split(first).map_or(0, |(topic, _)| length(topic));
         }
         0
     }
 
-    /// Whether every message of a topic is heard, not only some.
+    /// Whether the subscriptions match every message of a topic, not only some.
     pub(crate) fn covers(&self, topic: Option<&str>) -> bool {
         if self.everything {
             return true;
@@ -218,11 +215,11 @@ impl SubscriptionSet {
         let Some(topic) = topic else {
             return self.prefixes.contains(&b""[..]);
         };
-        let start = self.on_the_wire(&Subscription::Topic(topic.to_owned()));
-        self.topics.contains(topic) || self.prefixes.iter().any(|prefix| start.starts_with(prefix))
+        let prefix = self.wire_prefix(&Subscription::Topic(topic.to_owned()));
+        self.topics.contains(topic) || self.prefixes.iter().any(|one| prefix.starts_with(one))
     }
 
-    pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
+    pub(crate) fn list(&self) -> Vec<Subscription> {
         let mut topics: Vec<_> = self.topics.iter().cloned().collect();
         topics.sort_unstable();
         let default = self.everything.then(|| Subscription::Prefix(Vec::new()));

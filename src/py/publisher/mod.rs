@@ -173,8 +173,8 @@ impl Publisher {
             max_subscriptions: args::count("max_subscriptions", max_subscriptions, 0)?,
             max_message_bytes: args::count("max_message_bytes", max_message_bytes, 1)?,
             linger: args::linger(linger)?,
-            connecting,
-            tell: on_event.number(),
+            connection: connecting,
+            event_owner: on_event.number(),
         };
         let bound = config.bind.clone();
         let _cell = notebook_cell::making(py)?;
@@ -284,7 +284,7 @@ impl Publisher {
                 .send(py, &payload, topic, || Ok(deadline))
                 .map_err(|error| {
                     if is::<QueueFullError>(py, &error) {
-                        return self.sender.core.full(sent).into();
+                        return self.sender.core.queue_full(sent).into();
                     }
                     error
                 })?;
@@ -624,7 +624,7 @@ impl Publisher {
         let _ = messages;
         let wake = waiter::waker(line)?;
         Ok(Readiness::new(line.py().detach(|| {
-            self.sender.core.watch(Interest::Change, wake)
+            self.sender.core.readiness_callback(Interest::Change, wake)
         })?))
     }
 
@@ -721,7 +721,7 @@ impl Operation for PublisherOperation {
                 let (core, topic) = (&publisher.get().sender.core, topic.as_deref());
                 let wanted = count.wanted;
                 count.seen =
-                    py.detach(|| core.subscribers_or_watch(wanted, topic, readiness, first))?;
+                    py.detach(|| core.count_subscribers_or_arm(wanted, topic, readiness, first))?;
                 count.reached(py, commit)?
             }
             Self::Send(publisher, pending) => {
@@ -768,15 +768,15 @@ impl Operation for PublisherOperation {
             Self::WaitForSubscribers(publisher, count, topic) => {
                 let (seen, wanted) = (count.seen, count.wanted);
                 let core = &publisher.get().sender.core;
-                py.detach(|| core.too_few(seen, wanted, topic.as_deref()))
+                py.detach(|| core.too_few_subscribers(seen, wanted, topic.as_deref()))
                     .into()
             }
             Self::Send(publisher, pending) | Self::SendMany(publisher, pending, _) => {
                 let core = &publisher.get().sender.core;
                 if let Some(since) = pending.full_since.take() {
-                    core.has_blocked(since.elapsed());
+                    core.add_blocked_time(since.elapsed());
                 }
-                core.stayed_full().into()
+                core.queue_stayed_full().into()
             }
         }
     }

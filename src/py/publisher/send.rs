@@ -81,8 +81,8 @@ impl Sender {
         match self.core.try_send(payload, topic) {
             Some(Ok(true)) => return Ok(()),
             Some(Ok(false)) if self.core.on_full() == OnFull::Raise => {
-                self.core.refuse();
-                return Err(self.core.full(0).into());
+                self.core.count_refusal();
+                return Err(self.core.queue_full(0).into());
             }
             Some(Err(error)) => return Err(error.into()),
             // The queue is full, or another thread is inside.
@@ -136,19 +136,19 @@ impl Sender {
             (_, Some(Err(error))) => return Err(error.into()),
             (None, Some(Ok(false))) if blocks => false,
             (_, Some(Ok(false))) if !blocks => {
-                self.core.refuse();
-                return Err(self.core.full(pending.sent).into());
+                self.core.count_refusal();
+                return Err(self.core.queue_full(pending.sent).into());
             }
             // Another thread is inside, or the watch must be set.
-            _ => py.detach(|| self.core.send_or_watch(frame, topic, readiness, first))?,
+            _ => py.detach(|| self.core.send_or_arm(frame, topic, readiness, first))?,
         };
         if sent {
             if let Some(since) = pending.full_since.take() {
-                self.core.has_blocked(since.elapsed());
+                self.core.add_blocked_time(since.elapsed());
             }
         } else if !blocks {
-            self.core.refuse();
-            return Err(self.core.full(pending.sent).into());
+            self.core.count_refusal();
+            return Err(self.core.queue_full(pending.sent).into());
         } else {
             pending.full_since.get_or_insert_with(Instant::now);
         }

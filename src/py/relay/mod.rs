@@ -179,12 +179,12 @@ impl Relay {
             max_subscriptions,
             max_message_bytes,
             linger: wait,
-            connecting,
+            connection: connecting,
             cached_topics: last_value_cache.0,
             capture: capture
                 .as_ref()
                 .map(|keeper| Arc::clone(keeper) as Arc<dyn Capture>),
-            tell: on_event.number(),
+            event_owner: on_event.number(),
         };
         // Looking up a name to bind may take a while.
         let bound = [&config.frontend[..], &config.backend[..]].concat();

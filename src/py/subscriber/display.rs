@@ -43,7 +43,7 @@ impl Display<'_> {
         let (mut text, mut logged) = (String::new(), Vec::new());
         let (mut shown, mut undecodable) = (0, 0);
         let (taken, last) = loop {
-            let taken = py.detach(|| self.receiver.core.take_some(most))?;
+            let taken = py.detach(|| self.receiver.core.take_batch(most))?;
             if taken.is_empty() {
                 return Ok((0, None, None));
             }

@@ -4,7 +4,7 @@ mod display;
 mod receive;
 
 use crate::net::subscriber::{Config, Subscriber as Core};
-use crate::net::{connectable, Interest, ReadinessCallback, Subscription, Waiter};
+use crate::net::{connectable, Interest, ReadinessCallback, Subscription, WaitKind};
 use crate::py::asyncio::coroutine::coroutine_class;
 use crate::py::asyncio::operation::{Commit, Count, Operation, Poll, WaitFor};
 use crate::py::asyncio::waiter::{self, Readiness};
@@ -157,8 +157,8 @@ impl Subscriber {
             split_topics,
             high_water_mark: args::high_water_mark(high_water_mark)?,
             max_message_bytes: args::count("max_message_bytes", max_message_bytes, 1)?,
-            connecting: args::connecting(keepalive, reconnect_max, batch_bytes)?,
-            tell: on_event.number(),
+            connection: args::connecting(keepalive, reconnect_max, batch_bytes)?,
+            event_owner: on_event.number(),
         };
         let bound = config.bind.clone();
         let _cell = notebook_cell::making(py)?;
@@ -723,10 +723,9 @@ impl Subscriber {
             Interest::Change
         };
         let wake = waiter::waker(line)?;
-        Ok(Readiness::new(
-            line.py()
-                .detach(|| self.receiver.core.watch(interest, wake))?,
-        ))
+        Ok(Readiness::new(line.py().detach(|| {
+            self.receiver.core.readiness_callback(interest, wake)
+        })?))
     }
 
     /// That it is connected to nobody is no news, for `chat`.
@@ -746,7 +745,7 @@ impl Subscriber {
         py.detach(|| {
             self.receiver
                 .core
-                .timeout_cause(0, false, Waiter::Thread(waited))
+                .timeout_cause(0, false, WaitKind::Thread(waited))
         })
     }
 
@@ -888,12 +887,12 @@ impl Operation for SubscriberOperation {
         let result = match self {
             Self::Receive(subscriber, form) => {
                 let receiver = &subscriber.get().receiver;
-                let taken = py.detach(|| receiver.core.take_or_watch(1, readiness))?;
+                let taken = py.detach(|| receiver.core.take_or_arm(1, readiness))?;
                 receiver.hand_to_task(py, taken, *form, commit)?.pop()
             }
             Self::ReceiveMany(subscriber, max_count) => {
                 let receiver = &subscriber.get().receiver;
-                let taken = py.detach(|| receiver.core.take_or_watch(*max_count, readiness))?;
+                let taken = py.detach(|| receiver.core.take_or_arm(*max_count, readiness))?;
                 let messages = receiver.hand_to_task(py, taken, RecvAs::Message, commit)?;
                 if messages.is_empty() {
                     None
@@ -904,7 +903,8 @@ impl Operation for SubscriberOperation {
             Self::WaitConnected(subscriber, count) => {
                 let core = &subscriber.get().receiver.core;
                 let wanted = count.wanted;
-                count.seen = py.detach(|| core.connected_or_watch(wanted, readiness, first))?;
+                count.seen =
+                    py.detach(|| core.count_connections_or_arm(wanted, readiness, first))?;
                 count.reached(py, commit)?
             }
         };
@@ -931,7 +931,7 @@ impl Operation for SubscriberOperation {
             Self::WaitConnected(subscriber, count) => {
                 let (seen, wanted) = (count.seen, count.wanted);
                 let core = &subscriber.get().receiver.core;
-                py.detach(|| core.too_few(seen, wanted, Waiter::Task))
+                py.detach(|| core.too_few_connections(seen, wanted, WaitKind::Task))
                     .into()
             }
         }

@@ -4,8 +4,8 @@
 //! is put back.
 
 use crate::error::Error;
-use crate::net::subscriber::{InLine, Look, Subscriber as Core, Waited};
-use crate::net::{RawMessage, Waiter};
+use crate::net::subscriber::{ReceiveWaiter, RecvOutcome, Subscriber as Core, TryRead};
+use crate::net::{RawMessage, WaitKind};
 use crate::py::asyncio::operation::Commit;
 use crate::py::convert::args::{self, Seconds};
 use crate::py::convert::objects;
@@ -39,11 +39,11 @@ pub(crate) enum TryRecv {
 }
 
 impl TryRecv {
-    fn of<T>(look: Look<'_, T>, make: impl FnOnce(T) -> PyResult<Py<PyAny>>) -> PyResult<Self> {
+    fn of<T>(look: TryRead<'_, T>, make: impl FnOnce(T) -> PyResult<Py<PyAny>>) -> PyResult<Self> {
         Ok(match look {
-            Look::Found(found) => Self::Received(make(found)?),
-            Look::Nothing(_) => Self::Empty,
-            Look::Occupied => Self::Occupied,
+            TryRead::Found(found) => Self::Received(make(found)?),
+            TryRead::Empty(_) => Self::Empty,
+            TryRead::Busy => Self::Occupied,
         })
     }
 }
@@ -80,10 +80,10 @@ impl Receiver {
         args::check_seconds("timeout", timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
         match self.core.try_read(waits, wants_topic, &read)? {
-            Look::Found(found) => Ok(Some(found)),
-            Look::Nothing(None) => Ok(None),
-            Look::Nothing(place) => self.wait(place, timeout, py, read, taken),
-            Look::Occupied => self.wait(None, timeout, py, read, taken),
+            TryRead::Found(found) => Ok(Some(found)),
+            TryRead::Empty(None) => Ok(None),
+            TryRead::Empty(place) => self.wait(place, timeout, py, read, taken),
+            TryRead::Busy => self.wait(None, timeout, py, read, taken),
         }
     }
 
@@ -92,7 +92,7 @@ impl Receiver {
     #[inline(never)]
     fn wait<T>(
         &self,
-        place: Option<InLine<'_>>,
+        place: Option<ReceiveWaiter<'_>>,
         timeout: Option<Seconds>,
         py: Python<'_>,
         read: impl Fn(&RawMessage) -> Option<T>,
@@ -100,8 +100,8 @@ impl Receiver {
     ) -> PyResult<Option<T>> {
         let deadline = args::deadline(timeout)?;
         match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
-            Waited::Message(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
-            Waited::TimedOut { taken: count } => {
+            RecvOutcome::Message(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
+            RecvOutcome::TimedOut { taken: count } => {
                 *taken = count;
                 Ok(None)
             }
@@ -127,26 +127,26 @@ impl Receiver {
                 .core
                 .try_read_many(count, waits, &mut found, &mut taken, made);
             match look {
-                Ok(Look::Found(AT_A_TIME)) if again => {
+                Ok(TryRead::Found(AT_A_TIME)) if again => {
                     if let Err(error) = py.check_signals() {
                         return Err(self.taken_back(py, taken, error));
                     }
                     py.detach(|| ());
                 }
                 // What was read is handed out; an error will show again.
-                Ok(Look::Found(_)) => return self.listed(py, found, taken),
+                Ok(TryRead::Found(_)) => return self.listed(py, found, taken),
                 _ if !found.is_empty() => return self.listed(py, found, taken),
-                Ok(Look::Nothing(None)) => return Err(self.timed_out(timeout, 0, false, py)),
-                Ok(Look::Nothing(place)) => break place,
-                Ok(Look::Occupied) => break None,
+                Ok(TryRead::Empty(None)) => return Err(self.timed_out(timeout, 0, false, py)),
+                Ok(TryRead::Empty(place)) => break place,
+                Ok(TryRead::Busy) => break None,
                 Err(error) => return Err(error.into()),
             }
         };
         let mut others = 0;
         let received = if waits {
             match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
-                Waited::Message(received) => Some(received),
-                Waited::TimedOut { taken } => {
+                RecvOutcome::Message(received) => Some(received),
+                RecvOutcome::TimedOut { taken } => {
                     others = taken;
                     None
                 }
@@ -303,12 +303,11 @@ impl Receiver {
             return Error::Timeout("no message is waiting".into()).into();
         }
         let by = if is_task {
-            Waiter::Task
+            WaitKind::Task
         } else {
-            Waiter::Thread(Duration::try_from_secs_f64(waited).unwrap_or(Duration::MAX))
+            WaitKind::Thread(Duration::try_from_secs_f64(waited).unwrap_or(Duration::MAX))
         };
-        let text = py.detach(|| self.core.nothing_came(taken, by));
-        Error::Timeout(text).into()
+        py.detach(|| self.core.no_message(taken, by)).into()
     }
 
     /// A message as an object, made where it stays: moved from call to call it would cost twice as
