@@ -137,7 +137,9 @@ def test_a_timeout_of_a_subscriber_without_subscriptions_says_so(publisher: Publ
 def test_a_timeout_names_another_consumer(pair: Pair) -> None:
     with pair.subscriber.watch():
         cause = cause_of_a_timeout(lambda: pair.subscriber.recv(timeout=0.1))
-        assert "another consumer (a watch, a listen, another thread or task) is waiting, too" in cause
+        assert (
+            "another consumer (a watch, a listen, another thread or task) is waiting, too" in cause
+        )
 
         def is_taken_by_the_watch() -> bool:
             reader = Background(pair.subscriber.recv, timeout=0.2)

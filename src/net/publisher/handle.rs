@@ -11,7 +11,7 @@ use crate::net::socket::shared_socket::{SharedSocket, SocketGuard};
 use crate::net::subscription::table::sum_by_prefix;
 use crate::net::subscription::tracker;
 use crate::net::zmq::frame::Payload;
-use crate::net::zmq::options::{self, ConnectionOptions, SocketOptions};
+use crate::net::zmq::options::{self, ConnectionOptions, OnFull, SocketOptions, MAX_INBOUND_BYTES};
 use crate::util::text::list_first;
 use crate::util::time::{Checkpoint, Deadline};
 use crate::wire::message::Framing;
@@ -21,39 +21,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The largest frame that a peer may send to a publisher: subscriptions are short.
-pub(crate) const MAX_INBOUND_BYTES: i64 = 8 * 1024;
-
 /// How many subscriptions are inspected for the text of an error; a publisher may have a million.
 const INSPECTED_SUBSCRIPTIONS: usize = 1_000;
 
 /// How long an event loop waits at most for the remaining subscriptions of a new peer.
 const MAX_TASK_SETTLE: Duration = Duration::from_millis(50);
-
-/// What a send does if a subscriber's queue is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFull {
-    /// That subscriber loses the message.
-    Drop,
-    /// The send waits for the slowest subscriber.
-    Block,
-    /// The send fails.
-    Raise,
-}
-
-impl OnFull {
-    /// The value that Python writes as this text.
-    pub fn parse(text: &str) -> Result<Self> {
-        match text {
-            "drop" => Ok(Self::Drop),
-            "block" => Ok(Self::Block),
-            "raise" => Ok(Self::Raise),
-            _ => Err(Error::Value(format!(
-                "invalid on_full={text:?}: expected \"drop\", \"block\" or \"raise\""
-            ))),
-        }
-    }
-}
 
 /// What a publisher is created with.
 #[derive(Debug, Clone)]

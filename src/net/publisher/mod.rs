@@ -9,5 +9,5 @@
 pub(crate) mod handle;
 pub(crate) mod state;
 
-pub(crate) use handle::MAX_INBOUND_BYTES;
-pub use handle::{Config, OnFull, Publisher, Stats};
+pub use crate::net::zmq::options::OnFull;
+pub use handle::{Config, Publisher, Stats};

@@ -6,9 +6,8 @@
 //! between.
 
 use crate::error::Result;
-use crate::net::publisher::OnFull;
 use crate::net::relay::backend::Backend;
-use crate::net::relay::config::{Capture, Captured};
+use crate::net::relay::capture::{Capture, Captured};
 use crate::net::relay::frontend::Frontend;
 use crate::net::runtime::process;
 use crate::net::socket::connections;
@@ -16,6 +15,7 @@ use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
 use crate::net::zmq::ffi::{self, uninterrupted};
 use crate::net::zmq::frame::{send_whole, Frame};
+use crate::net::zmq::options::OnFull;
 use crate::util::time::{unix_ns, SLICE};
 use crate::util::wakeup::Wakeup;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::net::connection::bind;
 use crate::net::connection::state::Peer;
-use crate::net::publisher::OnFull;
 use crate::net::relay::config::Config;
 use crate::net::relay::forwarder::Forwarder;
 use crate::net::relay::frontend::Frontend;
@@ -12,6 +11,7 @@ use crate::net::socket::connections;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::subscription::table::sum_by_prefix;
 use crate::net::subscription::tracker;
+use crate::net::zmq::options::OnFull;
 use crate::util::time::{unix_ns, Checkpoint, Deadline};
 use crate::util::wakeup::Wakeup;
 use crate::wire::message::Framing;

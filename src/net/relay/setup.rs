@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::net::connection::{bind, interfaces};
-use crate::net::publisher::{OnFull, MAX_INBOUND_BYTES};
 use crate::net::relay::backend::Backend;
 use crate::net::relay::config::Config;
 use crate::net::relay::forwarder::Forwarder;
@@ -10,7 +9,7 @@ use crate::net::relay::frontend::Frontend;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::zmq::ffi;
-use crate::net::zmq::options::{self, SocketOptions};
+use crate::net::zmq::options::{self, OnFull, SocketOptions, MAX_INBOUND_BYTES};
 use crate::util::thread;
 use crate::util::time::Checkpoint;
 use crate::util::wakeup::Wakeup;

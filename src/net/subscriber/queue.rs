@@ -280,7 +280,7 @@ impl ReceiveQueue {
         for loss in self.losses.take_warnings() {
             let Loss { sender, count, .. } = loss;
             let interrupted = socket.peers.interruptions > loss.interruptions;
-            socket.tell(Kind::Lost { count, interrupted }, &sender);
+            socket.tell(EventKind::Lost { count, interrupted }, &sender);
         }
     }
 

@@ -9,6 +9,7 @@
 //! every millisecond.
 
 use crate::net::subscription::table::SubscriptionTable;
+use crate::util::time::CoarseTick;
 use foldhash::fast::RandomState;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher};
@@ -199,49 +200,6 @@ fn first_bytes(parts: [&[u8]; 3]) -> [u8; MAX_LENGTH] {
         *to = from;
     }
     whole
-}
-
-/// The current tick of the system's coarse clock, which lasts 1 to 10 ms. Reading it takes a fifth of
-/// the time of an exact clock.
-#[cfg(target_os = "linux")]
-#[derive(Default)]
-struct CoarseTick {
-    seconds: libc::time_t,
-    nanoseconds: libc::c_long,
-}
-
-#[cfg(target_os = "linux")]
-impl CoarseTick {
-    /// Whether a new tick has begun since the last call.
-    #[inline]
-    fn advance(&mut self) -> bool {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: fills in the structure that is passed, from a clock that Linux always has.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
-        let is_new = (self.seconds, self.nanoseconds) != (now.tv_sec, now.tv_nsec);
-        (self.seconds, self.nanoseconds) = (now.tv_sec, now.tv_nsec);
-        is_new
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-#[derive(Default)]
-struct CoarseTick(Option<std::time::Instant>);
-
-#[cfg(not(target_os = "linux"))]
-impl CoarseTick {
-    /// Whether a new tick has begun since the last call.
-    fn advance(&mut self) -> bool {
-        const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
-        let is_new = self.0.is_none_or(|began| began.elapsed() >= MILLISECOND);
-        if is_new {
-            self.0 = Some(std::time::Instant::now());
-        }
-        is_new
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! read by the next call, or soon by the maintenance thread (`is_behind`). A peer that sends too many
 //! frames, or has too many subscriptions, is disconnected.
 
-use crate::net::runtime::event_queue::Kind;
+use crate::net::runtime::event_queue::EventKind;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
@@ -226,12 +226,18 @@ impl SubscriptionTracker {
         match SubscriptionMessage::of(message) {
             SubscriptionMessage::Subscribe(prefix) => {
                 if self.table.subscribe(source, prefix, pin) {
-                    report(socket, self.framing, source, prefix, Kind::Subscribed);
+                    report(socket, self.framing, source, prefix, EventKind::Subscribed);
                 }
             }
             SubscriptionMessage::Unsubscribe(prefix) => {
                 if self.table.unsubscribe(source, prefix, pin) {
-                    report(socket, self.framing, source, prefix, Kind::Unsubscribed);
+                    report(
+                        socket,
+                        self.framing,
+                        source,
+                        prefix,
+                        EventKind::Unsubscribed,
+                    );
                 }
             }
             SubscriptionMessage::Other => {}
@@ -337,7 +343,7 @@ fn report(
     framing: Framing,
     source: Option<Source>,
     prefix: &[u8],
-    kind: fn(Subscription) -> Kind,
+    kind: fn(Subscription) -> EventKind,
 ) {
     if let Some(address) = source.and_then(|source| socket.address_of(source.descriptor)) {
         socket.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);

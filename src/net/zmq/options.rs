@@ -1,10 +1,39 @@
 //! The settings every socket starts with.
 
+use crate::error::Error;
 use crate::net::zmq::ffi::{self, Errno};
 use std::time::Duration;
 
 /// The pause before the first attempt to connect again.
 pub(crate) const RECONNECT: Duration = Duration::from_millis(100);
+
+/// The largest frame that a peer may send to a publisher: subscriptions are short.
+pub(crate) const MAX_INBOUND_BYTES: i64 = 8 * 1024;
+
+/// What a send does if a subscriber's queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFull {
+    /// That subscriber loses the message.
+    Drop,
+    /// The send waits for the slowest subscriber.
+    Block,
+    /// The send fails.
+    Raise,
+}
+
+impl OnFull {
+    /// The value that Python writes as this text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "block" => Ok(Self::Block),
+            "raise" => Ok(Self::Raise),
+            _ => Err(Error::Value(format!(
+                "invalid on_full={text:?}: expected \"drop\", \"block\" or \"raise\""
+            ))),
+        }
+    }
+}
 
 /// How connections are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
