@@ -12,7 +12,7 @@ use crate::py::error::import;
 use crate::render::html;
 use crate::render::line::{self, Line, Timestamps};
 use crate::render::sanitize::sanitize;
-use crate::table::Builder;
+use crate::table::TableBuilder;
 use crate::transcript::Record;
 use crate::util::local_time;
 use crate::wire::message::{interpret, Framing, ParsedMessage};
@@ -181,7 +181,7 @@ impl Message {
     }
 
     /// Adds it to a table.
-    pub(crate) fn tabulate(&self, py: Python<'_>, table: &mut Builder) -> PyResult<()> {
+    pub(crate) fn tabulate(&self, py: Python<'_>, table: &mut TableBuilder) -> PyResult<()> {
         Ok(table.push(self.at_ns, self.meaning(py), self.payload(py))?)
     }
 

@@ -9,7 +9,7 @@ use crate::py::runtime::display::{data_frame, shown};
 use crate::py::transcript::reader::{read_transcript, TranscriptReader};
 use crate::py::transcript::writer::Transcript;
 use crate::render::sanitize::sanitize;
-use crate::table::{Bits, Builder, Column, Strings, Table, Values};
+use crate::table::{Bitmap, Column, Strings, Table, TableBuilder, Values};
 use chrono::{SecondsFormat, TimeZone, Utc};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -62,7 +62,7 @@ impl MessageTable {
     #[pyo3(signature = (source, *, json = false))]
     fn new(source: &Bound<'_, PyAny>, json: bool) -> PyResult<Self> {
         let py = source.py();
-        let mut builder = Builder::default();
+        let mut builder = TableBuilder::default();
         if let Ok(reader) = source.cast::<TranscriptReader>() {
             reader.get().drain_into(py, &mut builder)?;
         } else if let Some(path) = path_of(source)? {
@@ -144,9 +144,9 @@ impl MessageTable {
     fn _columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let mut columns = Vec::new();
         for column in &self.table.columns {
-            let valid = column.valid.as_ref();
+            let valid = column.validity.as_ref();
             let (kind, values) = match &column.values {
-                Values::Moment(values) => ("moment", array(py, values)?),
+                Values::Timestamp(values) => ("moment", array(py, values)?),
                 Values::Int(values) => ("int", array(py, values)?),
                 Values::UInt(values) => ("uint", array(py, values)?),
                 Values::Float(values) => ("float", array(py, values)?),
@@ -186,7 +186,7 @@ fn path_of(source: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
     is_path.then(|| source.extract()).transpose()
 }
 
-fn collect(source: &Bound<'_, PyAny>, builder: &mut Builder) -> PyResult<()> {
+fn collect(source: &Bound<'_, PyAny>, builder: &mut TableBuilder) -> PyResult<()> {
     let py = source.py();
     let wrong = |what: &str, object: &Bound<'_, PyAny>| {
         PyTypeError::new_err(format!("{what}, not {}", type_name(object)))
@@ -243,7 +243,12 @@ impl Plain for f64 {
 }
 
 /// A byte a row, 1 where the bit is as said.
-fn flags<'py>(py: Python<'py>, bits: &Bits, rows: usize, one: bool) -> PyResult<Bound<'py, PyAny>> {
+fn flags<'py>(
+    py: Python<'py>,
+    bits: &Bitmap,
+    rows: usize,
+    one: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let bytes: Vec<u8> = (0..rows)
         .map(|row| u8::from(bits.get(row) == one))
         .collect();
@@ -262,7 +267,7 @@ fn texts<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> 
 fn words<'py>(
     py: Python<'py>,
     values: &Strings,
-    valid: Option<&Bits>,
+    valid: Option<&Bitmap>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let list = objects::list::<PyAny>(py, Vec::new())?;
     let mut known: HashMap<&[u8], Bound<'py, PyString>> = HashMap::new();
@@ -295,11 +300,15 @@ fn bytes<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> 
 
 /// A value as text, cut at [`CELL_CHARS`].
 fn cell(column: &Column, row: usize) -> Option<String> {
-    if column.valid.as_ref().is_some_and(|valid| !valid.get(row)) {
+    if column
+        .validity
+        .as_ref()
+        .is_some_and(|valid| !valid.get(row))
+    {
         return None;
     }
     Some(match &column.values {
-        Values::Moment(values) => Utc
+        Values::Timestamp(values) => Utc
             .timestamp_nanos(values[row])
             .to_rfc3339_opts(SecondsFormat::Micros, true),
         Values::Int(values) => values[row].to_string(),

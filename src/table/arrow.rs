@@ -1,21 +1,21 @@
-//! A finished table, lent out through the Arrow C data interface: three structures in C that every
-//! library for tables reads (<https://arrow.apache.org/docs/format/CDataInterface.html>). Nothing is
-//! copied; the table lives until the last borrower has released its part.
+//! Exports a table through the Arrow C data interface, which table libraries read
+//! (<https://arrow.apache.org/docs/format/CDataInterface.html>). The export copies nothing: the table
+//! lives until the last borrower has released its part.
 //!
-//! Why by hand: exporting takes the three structures and their release callbacks, which the
-//! specification has frozen. The crate `arrow` would bring fifteen others for the same.
+//! The crate `arrow` is not used: it has fifteen dependencies, and the export needs only three
+//! structures and their release callbacks, which the specification does not change.
 //!
-//! Invariants: a structure's `private_data` is the box that its maker leaked, until `release` takes
-//! it back, once; buffers belong to the `Arc` in that box.
+//! Invariants: the `private_data` of a structure is a leaked box, and `release` takes the box back once.
+//! The buffers belong to the `Arc` in that box.
 
-use crate::table::column::{Bits, Column, Strings, Table, Values};
+use crate::table::column::{Bitmap, Column, Strings, Table, Values};
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::ptr;
 use std::sync::Arc;
 
 const NULLABLE: i64 = 2; // ARROW_FLAG_NULLABLE
 
-/// What the specification calls `struct ArrowSchema`: names and types.
+/// `struct ArrowSchema` of the specification: names and types.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Schema {
@@ -30,7 +30,7 @@ pub struct Schema {
     private_data: *mut c_void,
 }
 
-/// What the specification calls `struct ArrowArray`: values.
+/// `struct ArrowArray` of the specification: values.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Array {
@@ -46,8 +46,7 @@ pub struct Array {
     private_data: *mut c_void,
 }
 
-/// What the specification calls `struct ArrowArrayStream`: a schema, and arrays one after the other;
-/// here one.
+/// `struct ArrowArrayStream` of the specification: a schema and a sequence of arrays, here one array.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Stream {
@@ -58,28 +57,29 @@ pub struct Stream {
     private_data: *mut c_void,
 }
 
-// SAFETY: what they point to is in boxes that nothing else refers to, and in a table that never
-// changes; the specification lets another thread release them.
+// SAFETY: the pointers lead to boxes that have no other references, and to a table that never changes.
+// The specification allows any thread to release the structure.
 unsafe impl Send for Schema {}
 // SAFETY: as above.
 unsafe impl Send for Stream {}
 
-/// What a schema points to.
+/// The memory that a schema points to.
 struct SchemaOwner {
     name: CString,
     children: Vec<*mut Schema>,
 }
 
-/// What an array points to.
+/// The memory that an array points to.
 struct ArrayOwner {
     _table: Arc<Table>,
     buffers: Vec<*const c_void>,
     children: Vec<*mut Array>,
 }
 
-/// What a stream points to: the table, until it was handed out, and its schema's maker.
+/// The state of a stream.
 struct StreamOwner {
     table: Arc<Table>,
+    /// Whether the array was returned.
     done: bool,
 }
 
@@ -88,7 +88,11 @@ impl Schema {
     #[must_use]
     pub fn of(table: &Table) -> Self {
         let children = table.columns.iter().map(|column| {
-            let flags = if column.valid.is_some() { NULLABLE } else { 0 };
+            let flags = if column.validity.is_some() {
+                NULLABLE
+            } else {
+                0
+            };
             Self::new(format(&column.values), &column.name, flags, Vec::new())
         });
         Self::new(c"+s", "", 0, children.collect())
@@ -96,7 +100,7 @@ impl Schema {
 
     fn new(format: &'static CStr, name: &str, flags: i64, children: Vec<Self>) -> Self {
         let mut owner = Box::new(SchemaOwner {
-            // A name has no NUL; `Column` says so.
+            // The name of a column has no NUL.
             name: CString::new(name).unwrap_or_default(),
             children: children.into_iter().map(boxed).collect(),
         });
@@ -118,7 +122,7 @@ impl Array {
     fn of(table: &Arc<Table>) -> Self {
         let children = table.columns.iter();
         let children = children.map(|column| {
-            let nulls = column.valid.as_ref().map_or(0, Bits::zeros_count);
+            let nulls = column.validity.as_ref().map_or(0, Bitmap::count_zeros);
             Self::new(table, nulls, buffers(column), Vec::new())
         });
         Self::new(table, 0, vec![ptr::null()], children.collect())
@@ -149,8 +153,8 @@ impl Array {
         }
     }
 
-    /// What stands where there is no further array.
-    const fn none() -> Self {
+    /// Marks the end of a stream.
+    const fn end() -> Self {
         Self {
             length: 0,
             null_count: 0,
@@ -167,7 +171,7 @@ impl Array {
 }
 
 impl Stream {
-    /// The table, as one array.
+    /// A stream with the table as its only array.
     #[must_use]
     pub fn of(table: Arc<Table>) -> Self {
         let owner = Box::new(StreamOwner { table, done: false });
@@ -181,41 +185,41 @@ impl Stream {
     }
 }
 
-/// A type, in the specification's letters.
+/// The format string of a type.
 fn format(values: &Values) -> &'static CStr {
     match values {
-        Values::Moment(_) => c"tsn:UTC",
+        Values::Timestamp(_) => c"tsn:UTC",
         Values::Int(_) => c"l",
         Values::UInt(_) => c"L",
         Values::Float(_) => c"g",
         Values::Bool(_) => c"b",
-        // With offsets of 64 bits: nothing here limits how much there is.
+        // The variants with 64-bit offsets.
         Values::Text(_) => c"U",
         Values::Bytes(_) => c"Z",
     }
 }
 
 fn buffers(column: &Column) -> Vec<*const c_void> {
-    let valid = column.valid.as_ref().map_or(ptr::null(), |valid| {
-        // With no row there are no bits, and none are missing.
-        start(valid.bytes())
-    });
+    let validity = column
+        .validity
+        .as_ref()
+        .map_or(ptr::null(), |validity| pointer(validity.bytes()));
     match &column.values {
-        Values::Moment(values) | Values::Int(values) => vec![valid, start(values)],
-        Values::UInt(values) => vec![valid, start(values)],
-        Values::Float(values) => vec![valid, start(values)],
-        Values::Bool(values) => vec![valid, start(values.bytes())],
+        Values::Timestamp(values) | Values::Int(values) => vec![validity, pointer(values)],
+        Values::UInt(values) => vec![validity, pointer(values)],
+        Values::Float(values) => vec![validity, pointer(values)],
+        Values::Bool(values) => vec![validity, pointer(values.bytes())],
         Values::Text(Strings { offsets, bytes }) | Values::Bytes(Strings { offsets, bytes }) => {
-            vec![valid, start(offsets), start(bytes)]
+            vec![validity, pointer(offsets), pointer(bytes)]
         }
     }
 }
 
-/// Where they stand; also none of them stand somewhere.
-fn start<T>(values: &[T]) -> *const c_void {
-    static NOTHING: [u64; 8] = [0; 8];
+/// The address of a buffer; valid also for an empty one.
+fn pointer<T>(values: &[T]) -> *const c_void {
+    static EMPTY: [u64; 8] = [0; 8];
     if values.is_empty() {
-        return NOTHING.as_ptr().cast();
+        return EMPTY.as_ptr().cast();
     }
     values.as_ptr().cast()
 }
@@ -225,22 +229,22 @@ fn boxed<T>(value: T) -> *mut T {
 }
 
 fn size(count: usize) -> i64 {
-    // Memory ends long before an i64 does.
+    // No buffer is larger than an i64.
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Gives what was `boxed` back; each releases what it still has.
+/// Drops boxes of [`boxed`]. Each child that was not released is released.
 fn drop_boxes<T>(boxes: Vec<*mut T>) {
     for one in boxes {
-        // SAFETY: it comes from `boxed`, and its owner, which nobody has any more, was its only holder.
+        // SAFETY: the pointer comes from `boxed`, and only the owner, which is being dropped, had it.
         drop(unsafe { Box::from_raw(one) });
     }
 }
 
 unsafe extern "C" fn release_schema(schema: *mut Schema) {
-    // SAFETY: who calls has a schema of ours that was not released, as the specification demands.
+    // SAFETY: the specification requires a schema that was created here and not released.
     let schema = unsafe { &mut *schema };
-    // SAFETY: its maker leaked this box, and nobody took it back before.
+    // SAFETY: `private_data` is a leaked box until the release.
     let owner = unsafe { Box::from_raw(schema.private_data.cast::<SchemaOwner>()) };
     schema.release = None;
     schema.private_data = ptr::null_mut();
@@ -250,7 +254,7 @@ unsafe extern "C" fn release_schema(schema: *mut Schema) {
 unsafe extern "C" fn release_array(array: *mut Array) {
     // SAFETY: as in `release_schema`.
     let array = unsafe { &mut *array };
-    // SAFETY: as in `release_schema`. A child that was moved elsewhere is marked as released here.
+    // SAFETY: as in `release_schema`. A child that was moved out is marked as released.
     let owner = unsafe { Box::from_raw(array.private_data.cast::<ArrayOwner>()) };
     array.release = None;
     array.private_data = ptr::null_mut();
@@ -267,9 +271,9 @@ unsafe extern "C" fn release_stream(stream: *mut Stream) {
 }
 
 unsafe extern "C" fn get_schema(stream: *mut Stream, out: *mut Schema) -> c_int {
-    // SAFETY: a stream of ours that was not released; calls do not overlap.
+    // SAFETY: the stream was created here and not released; calls do not overlap.
     let owner = unsafe { &*(*stream).private_data.cast::<StreamOwner>() };
-    // SAFETY: the caller's memory for a schema, which holds none yet.
+    // SAFETY: the caller provides memory for a schema.
     unsafe { out.write(Schema::of(&owner.table)) };
     0
 }
@@ -278,27 +282,27 @@ unsafe extern "C" fn get_next(stream: *mut Stream, out: *mut Array) -> c_int {
     // SAFETY: as in `get_schema`.
     let owner = unsafe { &mut *(*stream).private_data.cast::<StreamOwner>() };
     let next = if owner.done {
-        Array::none()
+        Array::end()
     } else {
         Array::of(&owner.table)
     };
     owner.done = true;
-    // SAFETY: the caller's memory for an array, which holds none yet.
+    // SAFETY: the caller provides memory for an array.
     unsafe { out.write(next) };
     0
 }
 
 unsafe extern "C" fn get_last_error(_: *mut Stream) -> *const c_char {
-    // There are none.
+    // No call fails.
     ptr::null()
 }
 
-macro_rules! releases_what_it_has {
+macro_rules! release_on_drop {
     ($($structure:ty),*) => {$(
         impl Drop for $structure {
             fn drop(&mut self) {
                 if let Some(release) = self.release {
-                    // SAFETY: it was made here, and not released.
+                    // SAFETY: the structure was created here and not released.
                     unsafe { release(self) };
                 }
             }
@@ -306,18 +310,18 @@ macro_rules! releases_what_it_has {
     )*};
 }
 
-releases_what_it_has!(Schema, Array, Stream);
+release_on_drop!(Schema, Array, Stream);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::table::Builder;
+    use crate::table::builder::TableBuilder;
     use crate::wire::message::ParsedMessage;
     use std::mem::MaybeUninit;
 
     fn table(payloads: &[&[u8]]) -> Arc<Table> {
-        let mut builder = Builder::default();
+        let mut builder = TableBuilder::default();
         for payload in payloads {
             builder.push(7, &ParsedMessage::default(), payload).unwrap();
         }
@@ -326,43 +330,43 @@ mod tests {
 
     fn next(stream: &mut Stream) -> Array {
         let mut out = MaybeUninit::uninit();
-        // SAFETY: the stream is ours, and there is room for an array.
+        // SAFETY: the stream was not released, and the memory is that of an array.
         assert_eq!(
             unsafe { stream.get_next.unwrap()(stream, out.as_mut_ptr()) },
             0
         );
-        // SAFETY: it was just written.
+        // SAFETY: the call has written it.
         unsafe { out.assume_init() }
     }
 
     #[test]
-    fn a_table_lives_as_long_as_somebody_has_a_part_of_it() {
+    fn a_table_lives_until_its_last_part_is_released() {
         let table = table(&[b"{\"a\":1}", b"x"]);
         let alive = Arc::downgrade(&table);
         let columns = table.columns.len();
         let mut stream = Stream::of(table);
         let mut schema = MaybeUninit::uninit();
-        // SAFETY: the stream is ours, and there is room for a schema.
+        // SAFETY: the stream was not released, and the memory is that of a schema.
         let code = unsafe { stream.get_schema.unwrap()(&raw mut stream, schema.as_mut_ptr()) };
         assert_eq!(code, 0);
-        // SAFETY: it was just written.
+        // SAFETY: the call has written it.
         let schema = unsafe { schema.assume_init() };
         assert_eq!(schema.n_children, size(columns));
         let array = next(&mut stream);
         assert_eq!((array.length, array.n_children), (2, size(columns)));
         assert!(next(&mut stream).release.is_none());
         drop(stream);
-        // A borrower may take a column out and let go of the rest.
+        // A borrower may move a column out and release the rest.
         // SAFETY: the array has that many children.
         let child = unsafe { *array.children.add(columns - 1) };
-        // SAFETY: moved as the specification has it: copied, and marked as released.
+        // SAFETY: moved as the specification requires: copied, and marked as released.
         let column = unsafe { child.read() };
-        // SAFETY: it is still there.
+        // SAFETY: the array was not released.
         unsafe { (*child).release = None };
         drop(array);
         drop(schema);
         assert_eq!(column.null_count, 1);
-        // SAFETY: an Int column's second buffer has as many numbers as it has rows.
+        // SAFETY: the second buffer of an Int column has one number per row.
         let numbers = unsafe { *column.buffers.add(1) }.cast::<i64>();
         // SAFETY: as above.
         let first = unsafe { *numbers };
@@ -373,14 +377,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_table_has_buffers_too() {
+    fn the_buffers_of_an_empty_table_are_not_null() {
         let mut stream = Stream::of(table(&[]));
         let array = next(&mut stream);
         assert_eq!(array.length, 0);
         for index in 0..usize::try_from(array.n_children).unwrap() {
-            // SAFETY: within the children.
+            // SAFETY: the index is below the number of children.
             let child = unsafe { &**array.children.add(index) };
-            // SAFETY: each has a buffer of values after that of its bits.
+            // SAFETY: each column has a buffer of values after its validity buffer.
             let values = unsafe { *child.buffers.add(1) };
             assert!(!values.is_null());
         }

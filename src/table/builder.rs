@@ -1,50 +1,50 @@
-//! Messages in, columns out.
+//! Converts messages to a table.
 
 use crate::error::Result;
-use crate::table::column::{place, Bits, Column, StringBuilder, Strings, Table, Values};
+use crate::table::column::{to_index, Bitmap, Column, StringBuilder, Strings, Table, Values};
 use crate::table::json;
 use crate::wire::message::ParsedMessage;
 
-/// A table that is still growing.
+/// Collects messages.
 #[derive(Debug)]
-pub struct Builder {
+pub struct TableBuilder {
     received: Vec<i64>,
     sent: Vec<i64>,
     sequence: Vec<u64>,
-    /// Which messages have a stamp, and with it `sent`, `sequence` and `sender`.
-    stamped: Bits,
+    /// Which messages have a stamp, and so a value in `sent`, `sequence` and `sender`.
+    stamped: Bitmap,
     sender: StringBuilder,
     kind: StringBuilder,
-    has_kind: Bits,
+    has_kind: Bitmap,
     topic: StringBuilder,
-    has_topic: Bits,
+    has_topic: Bitmap,
     data: StringBuilder,
 }
 
-impl Default for Builder {
+impl Default for TableBuilder {
     fn default() -> Self {
         Self {
             received: Vec::new(),
             sent: Vec::new(),
             sequence: Vec::new(),
-            stamped: Bits::default(),
+            stamped: Bitmap::default(),
             sender: StringBuilder::with_rows(0),
             kind: StringBuilder::with_rows(0),
-            has_kind: Bits::default(),
+            has_kind: Bitmap::default(),
             topic: StringBuilder::with_rows(0),
-            has_topic: Bits::default(),
+            has_topic: Bitmap::default(),
             data: StringBuilder::with_rows(0),
         }
     }
 }
 
-impl Builder {
-    /// Adds a message: when it came, in nanoseconds since 1970-01-01 UTC, what its frames mean, and
-    /// its payload. An error where there is no memory for that; the table is as it was then.
-    pub fn push(&mut self, at_ns: i64, meaning: &ParsedMessage, payload: &[u8]) -> Result<()> {
+impl TableBuilder {
+    /// Adds a message. `received_ns` is in nanoseconds since 1970-01-01 UTC. If there is no memory for the
+    /// payload, this returns an error and adds nothing.
+    pub fn push(&mut self, received_ns: i64, parsed: &ParsedMessage, payload: &[u8]) -> Result<()> {
         self.data.reserve(payload.len())?;
-        self.received.push(at_ns);
-        let stamp = meaning.stamp.as_ref();
+        self.received.push(received_ns);
+        let stamp = parsed.stamp.as_ref();
         self.stamped.push(stamp.is_some());
         self.sent.push(stamp.map_or(0, |stamp| stamp.sent_ns));
         self.sequence.push(stamp.map_or(0, |stamp| stamp.seq));
@@ -53,30 +53,30 @@ impl Builder {
         let kind = stamp.and_then(|stamp| stamp.kind.as_deref());
         self.has_kind.push(kind.is_some());
         self.kind.push(kind.unwrap_or_default().as_bytes());
-        let topic = meaning.topic.as_deref();
+        let topic = parsed.topic.as_deref();
         self.has_topic.push(topic.is_some());
         self.topic.push(topic.unwrap_or_default().as_bytes());
         self.data.push(payload);
         Ok(())
     }
 
-    /// The table; with `unpack` also the columns of the JSON payloads.
+    /// Returns the table, with `unpack` also the columns of JSON payloads.
     pub fn finish(self, unpack: bool) -> Result<Table> {
         let rows = self.received.len();
         let data = self.data.finish();
         let text = decoded(&data)?;
-        let stamped = self.stamped.unless_all();
-        let column = |name: &str, valid, values| Column {
+        let stamped = self.stamped.into_validity();
+        let column = |name: &str, validity, values| Column {
             name: name.to_owned(),
-            valid,
+            validity,
             values,
         };
         let mut columns = vec![
-            column("received_at", None, Values::Moment(self.received)),
-            column("sent_at", stamped.clone(), Values::Moment(self.sent)),
+            column("received_at", None, Values::Timestamp(self.received)),
+            column("sent_at", stamped.clone(), Values::Timestamp(self.sent)),
             column(
                 "topic",
-                self.has_topic.unless_all(),
+                self.has_topic.into_validity(),
                 Values::Text(self.topic.finish()),
             ),
             column(
@@ -87,7 +87,7 @@ impl Builder {
             column("sequence", stamped, Values::UInt(self.sequence)),
             column(
                 "kind",
-                self.has_kind.unless_all(),
+                self.has_kind.into_validity(),
                 Values::Text(self.kind.finish()),
             ),
             column("text", None, Values::Text(text)),
@@ -100,12 +100,12 @@ impl Builder {
     }
 }
 
-/// Payloads as text, undecodable bytes replaced. Where there are none it is the same memory.
+/// Payloads as text, with undecodable bytes replaced. Shares the memory of `data` if all are UTF-8.
 fn decoded(data: &Strings) -> Result<Strings> {
     if let Ok(all) = std::str::from_utf8(&data.bytes) {
-        // No payload begins in the middle of a character that the one before it left unfinished.
-        let whole = |offset: &i64| all.is_char_boundary(place(*offset));
-        if data.offsets.iter().all(whole) {
+        // Two invalid payloads can form a valid character together.
+        let at_boundary = |offset: &i64| all.is_char_boundary(to_index(*offset));
+        if data.offsets.iter().all(at_boundary) {
             return Ok(data.clone());
         }
     }

@@ -1,29 +1,28 @@
-//! One column: its values, and which rows have one. Laid out in memory as Arrow wants it, so that
-//! lending it costs nothing.
+//! Columns in the memory layout of Arrow, so that the export copies nothing.
 
 use crate::error::{Error, Result};
 use std::sync::Arc;
 
-/// Stands for bytes that are no UTF-8.
+/// Replaces bytes that are not UTF-8.
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// Columns of one length, which never change.
+/// Columns of equal length. A table never changes.
 #[derive(Debug)]
 pub struct Table {
-    /// How many rows each column has.
+    /// The number of rows of each column.
     pub rows: usize,
-    /// The columns, in order; no two have the same name.
+    /// The columns, in order. Their names are unique.
     pub columns: Vec<Column>,
 }
 
 /// One column.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name; without NUL.
+    /// Its name, without NUL.
     pub name: String,
-    /// Which rows have a value; `None` where all have.
-    pub valid: Option<Bits>,
-    /// The values; where a row has none, something stands there nevertheless.
+    /// Which rows have a value; `None` if all have one.
+    pub validity: Option<Bitmap>,
+    /// The values. A row without a value has an arbitrary one here.
     pub values: Values,
 }
 
@@ -31,31 +30,31 @@ pub struct Column {
 #[derive(Debug)]
 pub enum Values {
     /// Nanoseconds since 1970-01-01 UTC.
-    Moment(Vec<i64>),
-    /// Whole numbers.
+    Timestamp(Vec<i64>),
+    /// Integers.
     Int(Vec<i64>),
-    /// Whole numbers from 0.
+    /// Integers that are not negative.
     UInt(Vec<u64>),
-    /// Numbers.
+    /// Floating-point numbers.
     Float(Vec<f64>),
-    /// Yes or no.
-    Bool(Bits),
+    /// True or false.
+    Bool(Bitmap),
     /// Text.
     Text(Strings),
     /// Bytes.
     Bytes(Strings),
 }
 
-/// Bits, eight a byte, the first one lowest.
+/// Bitmap, eight per byte, lowest bit first.
 #[derive(Debug, Default, Clone)]
-pub struct Bits {
+pub struct Bitmap {
     bytes: Vec<u8>,
     len: usize,
     ones: usize,
 }
 
-impl Bits {
-    /// So many zeros.
+impl Bitmap {
+    /// `len` zeros.
     #[must_use]
     pub fn zeros(len: usize) -> Self {
         Self {
@@ -76,61 +75,61 @@ impl Bits {
         }
     }
 
-    /// Makes the bit a one, which it was not.
+    /// Sets a bit that is zero to one.
     pub fn set(&mut self, index: usize) {
         self.bytes[index / 8] |= 1 << (index % 8);
         self.ones += 1;
     }
 
-    /// The bit.
+    /// Whether the bit is one.
     #[must_use]
     pub fn get(&self, index: usize) -> bool {
         self.bytes[index / 8] >> (index % 8) & 1 == 1
     }
 
-    /// How many zeros there are.
+    /// The number of zeros.
     #[must_use]
-    pub fn zeros_count(&self) -> usize {
+    pub fn count_zeros(&self) -> usize {
         self.len - self.ones
     }
 
-    /// The bytes that hold them.
+    /// The bits, eight per byte.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// As a column has it: `None` where all are ones.
+    /// The bitmap as [`Column::validity`]: `None` if all bits are ones.
     #[must_use]
-    pub fn unless_all(self) -> Option<Self> {
-        (self.zeros_count() > 0).then_some(self)
+    pub fn into_validity(self) -> Option<Self> {
+        (self.count_zeros() > 0).then_some(self)
     }
 }
 
-/// Strings one after the other. Two columns may share them.
+/// Strings in consecutive memory. Two columns may share it.
 #[derive(Debug, Clone)]
 pub struct Strings {
-    /// Where each begins, and where the last one ends.
+    /// Where each string begins, and where the last one ends.
     pub offsets: Arc<Vec<i64>>,
-    /// All of them.
+    /// The bytes of all strings.
     pub bytes: Arc<Vec<u8>>,
 }
 
 impl Strings {
-    /// How many there are.
+    /// The number of strings.
     #[must_use]
     pub fn count(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// One of them.
+    /// The string of a row.
     #[must_use]
     pub fn get(&self, index: usize) -> &[u8] {
-        &self.bytes[place(self.offsets[index])..place(self.offsets[index + 1])]
+        &self.bytes[to_index(self.offsets[index])..to_index(self.offsets[index + 1])]
     }
 }
 
-/// Strings that are still coming.
+/// Collects [`Strings`].
 #[derive(Debug)]
 pub(crate) struct StringBuilder {
     offsets: Vec<i64>,
@@ -152,12 +151,12 @@ impl StringBuilder {
         self.end();
     }
 
-    /// Makes room for so many bytes, where there is memory for them.
+    /// Reserves memory for further bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) -> Result<()> {
         self.bytes.try_reserve(bytes).map_err(|_| Error::NoMemory)
     }
 
-    /// The same with undecodable bytes replaced.
+    /// Appends a string, with undecodable bytes replaced.
     pub(crate) fn push_decoded(&mut self, string: &[u8]) -> Result<()> {
         for chunk in string.utf8_chunks() {
             self.reserve(chunk.valid().len() + REPLACEMENT.len())?;
@@ -170,14 +169,14 @@ impl StringBuilder {
         Ok(())
     }
 
-    /// Empty strings, until there are so many in all.
+    /// Appends empty strings up to `rows` strings.
     pub(crate) fn fill(&mut self, rows: usize) {
         let end = self.offsets[self.offsets.len() - 1];
         self.offsets.resize(rows + 1, end);
     }
 
     fn end(&mut self) {
-        // Memory ends long before an i64 does.
+        // No buffer is larger than an i64.
         #[allow(clippy::cast_possible_wrap)]
         self.offsets.push(self.bytes.len() as i64);
     }
@@ -190,7 +189,7 @@ impl StringBuilder {
     }
 }
 
-/// An offset, which was a `usize` before.
-pub(crate) fn place(offset: i64) -> usize {
+/// An offset as an index. It was converted from a `usize`.
+pub(crate) fn to_index(offset: i64) -> usize {
     usize::try_from(offset).unwrap_or_default()
 }

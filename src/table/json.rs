@@ -1,76 +1,79 @@
-//! JSON payloads taken apart: each key of an object becomes a column.
+//! Converts JSON payloads to columns, one for each key of their objects.
 //!
-//! What is no JSON gives nothing. A payload that is no object, and the members whose keys are one too
-//! many, stand in a column `json`. Read as Python's `json` reads: the last of two equal keys counts,
-//! `NaN` (here: nothing), `Infinity` and lone surrogates (here: U+FFFD) are let through.
+//! - A payload that is not JSON has no values.
+//! - A payload that is not an object is a value of the column `json`, as are the members beyond
+//!   [`MAX_KEYS`] keys.
+//! - As in Python's `json`, the last of two equal keys counts, and `NaN` (a missing value), `Infinity`
+//!   and lone surrogates (U+FFFD) are accepted.
 
 use crate::table::column::{Column, Strings};
-use crate::table::json_column::{Cells, LossyString};
+use crate::table::json_column::{JsonColumn, LossyString};
 use serde_core::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-/// So many keys have a column of their own: whoever sends a new key with each message must not fill
-/// the memory with empty columns.
-pub(crate) const MOST_KEYS: usize = 256;
-/// The column of what has no other; and, with a dot, what stands before a key whose name is taken.
+/// How many keys have their own column. Otherwise a sender with a new key in each message could fill the
+/// memory with empty columns.
+pub(crate) const MAX_KEYS: usize = 256;
+/// The column of all other values. With a dot, the prefix of a key whose name another column has.
 const REST: &str = "json";
 
-/// Appends the columns of what the payloads hold.
+/// Appends the columns of the JSON payloads.
 pub(crate) fn unpack(payloads: &Strings, columns: &mut Vec<Column>) {
-    let mut found = Found::default();
+    let mut json = JsonColumns::default();
     for row in 0..payloads.count() {
         if let Ok(text) = std::str::from_utf8(payloads.get(row)) {
-            found.take(row, text.strip_prefix('\u{feff}').unwrap_or(text));
+            json.add(row, text.strip_prefix('\u{feff}').unwrap_or(text));
         }
     }
     let rows = payloads.count();
-    let mut taken: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
-    taken.insert(REST.to_owned());
-    for (key, cells) in found.keys.into_iter().zip(found.cells) {
-        // Arrow's names end with a NUL.
+    let mut names: HashSet<String> = columns.iter().map(|column| column.name.clone()).collect();
+    names.insert(REST.to_owned());
+    for (key, column) in json.keys.into_iter().zip(json.columns) {
+        // In Arrow, a NUL ends a name.
         let mut name = key.replace('\0', "\u{fffd}");
-        while !taken.insert(name.clone()) {
+        while !names.insert(name.clone()) {
             name = format!("{REST}.{name}");
         }
-        columns.push(cells.column(name, rows));
+        columns.push(column.to_column(name, rows));
     }
-    if !found.rest.is_empty() {
-        columns.push(found.rest.column(REST.to_owned(), rows));
+    if !json.rest.is_empty() {
+        columns.push(json.rest.to_column(REST.to_owned(), rows));
     }
 }
 
-/// What the payloads held so far.
+/// The values of the payloads so far.
 #[derive(Default)]
-struct Found {
+struct JsonColumns {
     keys: Vec<String>,
-    /// Where in `keys` each one is.
-    places: HashMap<String, usize>,
-    cells: Vec<Cells>,
-    rest: Cells,
+    /// The index of each key in `keys` and `columns`.
+    indices: HashMap<String, usize>,
+    columns: Vec<JsonColumn>,
+    rest: JsonColumn,
 }
 
-impl Found {
-    fn take(&mut self, row: usize, text: &str) {
-        if self.try_take(row, text).is_none() && (text.contains("NaN") || text.contains("Inf")) {
-            let _ = self.try_take(row, &standard(text));
+impl JsonColumns {
+    /// Adds a payload.
+    fn add(&mut self, row: usize, text: &str) {
+        if self.try_add(row, text).is_none() && (text.contains("NaN") || text.contains("Inf")) {
+            let _ = self.try_add(row, &replace_python_numbers(text));
         }
     }
 
-    /// `None` where it is no JSON.
-    fn try_take(&mut self, row: usize, text: &str) -> Option<()> {
+    /// Returns `None` if the payload is not JSON.
+    fn try_add(&mut self, row: usize, text: &str) -> Option<()> {
         if !text.trim_ascii_start().starts_with('{') {
             let value: &RawValue = serde_json::from_str(text).ok()?;
             self.rest.push(row, value.get());
             return Some(());
         }
-        let Members(members) = serde_json::from_str(text).ok()?;
+        let ObjectMembers(members) = serde_json::from_str(text).ok()?;
         let mut rest = Vec::new();
-        for (number, (LossyString(key), value)) in members.into_iter().enumerate() {
-            match self.place(number, &key) {
-                Some(place) => self.cells[place].push(row, value.get()),
+        for (position, (LossyString(key), value)) in members.into_iter().enumerate() {
+            match self.index_of(position, &key) {
+                Some(index) => self.columns[index].push(row, value.get()),
                 None => rest.push((key, value.get())),
             }
         }
@@ -80,25 +83,26 @@ impl Found {
         Some(())
     }
 
-    /// Which column a key has. As a rule objects have the same keys in the same order.
-    fn place(&mut self, guess: usize, key: &str) -> Option<usize> {
-        if self.keys.get(guess).is_some_and(|known| known == key) {
-            return Some(guess);
+    /// The index of a key's column; `None` if there are too many keys. Objects usually have the same
+    /// keys in the same order, so `position` is tried first.
+    fn index_of(&mut self, position: usize, key: &str) -> Option<usize> {
+        if self.keys.get(position).is_some_and(|known| known == key) {
+            return Some(position);
         }
-        if let Some(place) = self.places.get(key) {
-            return Some(*place);
+        if let Some(index) = self.indices.get(key) {
+            return Some(*index);
         }
-        if self.keys.len() == MOST_KEYS {
+        if self.keys.len() == MAX_KEYS {
             return None;
         }
         self.keys.push(key.to_owned());
-        self.places.insert(key.to_owned(), self.cells.len());
-        self.cells.push(Cells::default());
-        Some(self.cells.len() - 1)
+        self.indices.insert(key.to_owned(), self.columns.len());
+        self.columns.push(JsonColumn::default());
+        Some(self.columns.len() - 1)
     }
 }
 
-/// Those members as an object once more.
+/// Members as the JSON of an object.
 fn object(members: &[(Cow<'_, str>, &str)]) -> String {
     let members = members.iter().map(|(key, value)| {
         let key = serde_json::Value::from(key.as_ref());
@@ -107,29 +111,32 @@ fn object(members: &[(Cow<'_, str>, &str)]) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
-/// What Python writes and JSON does not know, in JSON's words: `NaN` is nothing, and `Infinity` a
-/// number that is too large.
-fn standard(text: &str) -> String {
+/// Replaces Python's extensions of JSON: `NaN` with `null`, and `Infinity` with a number that overflows
+/// to it.
+fn replace_python_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let (known, word) = if let Some(after) = rest.strip_prefix("NaN") {
-            (after, "null")
+        let (token, after) = if let Some(after) = rest.strip_prefix("NaN") {
+            ("null", after)
         } else if let Some(after) = rest.strip_prefix("Infinity") {
-            (after, "1e999")
+            ("1e999", after)
         } else {
-            let length = if c == '"' { string(rest) } else { c.len_utf8() };
-            let (word, after) = rest.split_at(length);
-            (after, word)
+            let len = if c == '"' {
+                string_len(rest)
+            } else {
+                c.len_utf8()
+            };
+            rest.split_at(len)
         };
-        out.push_str(word);
-        rest = known;
+        out.push_str(token);
+        rest = after;
     }
     out
 }
 
-/// How long the string is with which this begins.
-fn string(text: &str) -> usize {
+/// The length of the JSON string at the start of `text`.
+fn string_len(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
@@ -143,13 +150,13 @@ fn string(text: &str) -> usize {
 }
 
 /// The members of an object, in order.
-struct Members<'a>(Vec<(LossyString<'a>, &'a RawValue)>);
+struct ObjectMembers<'a>(Vec<(LossyString<'a>, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Map;
         impl<'de> Visitor<'de> for Map {
-            type Value = Members<'de>;
+            type Value = ObjectMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -160,7 +167,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
         deserializer.deserialize_map(Map)

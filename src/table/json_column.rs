@@ -1,103 +1,106 @@
-//! What was found under one key of JSON objects, and the type that fits all of it.
+//! The column of one key of JSON objects, with the type that fits all of its values.
 //!
-//! | found, beside nothing and null | the column |
+//! | values, except missing ones and null | type of the column |
 //! |---|---|
 //! | `true`, `false` | Bool |
-//! | whole numbers that 64 bits hold, with or without a sign | Int, or else `UInt` |
-//! | numbers, if a float holds each whole one exactly | Float |
+//! | integers of 64 bits | Int, or `UInt` if a value requires it |
+//! | numbers, if a float represents each integer exactly | Float |
 //! | strings | Text |
-//! | anything else: larger numbers, arrays, objects, a mixture | Text: of each the JSON, as it came |
+//! | others: larger integers, arrays, objects, different types | Text, which is the JSON of each value |
 
-use crate::table::column::{Bits, Column, StringBuilder, Values};
+use crate::table::column::{Bitmap, Column, StringBuilder, Values};
 use serde_core::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What was found under one key: of each row the JSON.
+/// Collects the values of one key.
 #[derive(Default)]
-pub(crate) struct Cells {
-    /// The row, and where its JSON ends.
-    cells: Vec<(usize, usize)>,
+pub(crate) struct JsonColumn {
+    /// Each row with a value, and where its JSON ends.
+    rows: Vec<(usize, usize)>,
+    /// The JSON of all values.
     json: String,
 }
 
-impl Cells {
-    /// Whether nothing was found.
+impl JsonColumn {
+    /// Whether no row has a value.
     pub(crate) fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.rows.is_empty()
     }
 
-    /// Adds what a row has; of two, the last one counts.
+    /// Adds the value of a row. A second value of the same row replaces the first.
     pub(crate) fn push(&mut self, row: usize, json: &str) {
-        if let Some((last, _)) = self.cells.last() {
+        if let Some((last, _)) = self.rows.last() {
             if *last == row {
-                self.cells.pop();
+                self.rows.pop();
                 self.json
-                    .truncate(self.cells.last().map_or(0, |(_, end)| *end));
+                    .truncate(self.rows.last().map_or(0, |(_, end)| *end));
             }
         }
         self.json.push_str(json);
-        self.cells.push((row, self.json.len()));
+        self.rows.push((row, self.json.len()));
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut start = 0;
-        self.cells.iter().map(move |(row, end)| {
+        self.rows.iter().map(move |(row, end)| {
             let json = &self.json[start..*end];
             start = *end;
             (*row, json)
         })
     }
 
-    /// The column, of so many rows.
-    pub(crate) fn column(&self, name: String, rows: usize) -> Column {
-        let mut seen = TypeSummary::default();
+    /// Converts to a column with this number of rows.
+    pub(crate) fn to_column(&self, name: String, rows: usize) -> Column {
+        let mut types = TypeSummary::default();
         for (_, json) in self.iter() {
-            seen.look(Cell::read(json));
+            types.add(JsonValue::read(json));
         }
-        let mut valid = Bits::zeros(rows);
-        let values = match seen.kind() {
-            Kind::Bool => {
-                let mut values = Bits::zeros(rows);
-                self.each(&mut valid, |row, cell| {
-                    if matches!(cell, Cell::Bool(true)) {
+        let mut validity = Bitmap::zeros(rows);
+        let values = match types.column_type() {
+            ColumnType::Bool => {
+                let mut values = Bitmap::zeros(rows);
+                self.each(&mut validity, |row, value| {
+                    if matches!(value, JsonValue::Bool(true)) {
                         values.set(row);
                     }
                 });
                 Values::Bool(values)
             }
-            Kind::Int => {
+            ColumnType::Int => {
                 let mut values = vec![0; rows];
-                self.each(&mut valid, |row, cell| {
-                    if let Cell::Int(number) = cell {
+                self.each(&mut validity, |row, value| {
+                    if let JsonValue::Int(number) = value {
                         values[row] = number;
                     }
                 });
                 Values::Int(values)
             }
-            Kind::UInt => {
+            ColumnType::UInt => {
                 let mut values = vec![0; rows];
-                self.each(&mut valid, |row, cell| {
-                    values[row] = match cell {
-                        Cell::Int(number) => number.unsigned_abs(),
-                        Cell::UInt(number) => number,
+                self.each(&mut validity, |row, value| {
+                    values[row] = match value {
+                        JsonValue::Int(number) => number.unsigned_abs(),
+                        JsonValue::UInt(number) => number,
                         _ => 0,
                     }
                 });
                 Values::UInt(values)
             }
-            Kind::Float => {
+            ColumnType::Float => {
                 let mut values = vec![f64::NAN; rows];
-                self.each(&mut valid, |row, cell| values[row] = cell.float());
+                self.each(&mut validity, |row, value| values[row] = value.float());
                 Values::Float(values)
             }
-            kind @ (Kind::Text | Kind::Json) => {
+            column_type @ (ColumnType::Text | ColumnType::Json) => {
                 let mut values = StringBuilder::with_rows(rows);
-                self.each(&mut valid, |row, cell| {
+                self.each(&mut validity, |row, value| {
                     values.fill(row);
-                    match (kind, cell) {
-                        (Kind::Text, Cell::Text(json)) => values.push(unquoted(json).as_bytes()),
-                        (_, cell) => values.push(cell.json().as_bytes()),
+                    match (column_type, value) {
+                        (ColumnType::Text, JsonValue::Text(json)) => {
+                            values.push(unquoted(json).as_bytes())
+                        }
+                        (_, value) => values.push(value.json().as_bytes()),
                     }
                 });
                 values.fill(rows);
@@ -106,39 +109,39 @@ impl Cells {
         };
         Column {
             name,
-            valid: valid.unless_all(),
+            validity: validity.into_validity(),
             values,
         }
     }
 
-    /// Each cell that is something.
-    fn each(&self, valid: &mut Bits, mut put: impl FnMut(usize, Cell<'_>)) {
+    /// Marks each row with a value other than null as valid, and calls `store` with it.
+    fn each(&self, validity: &mut Bitmap, mut store: impl FnMut(usize, JsonValue<'_>)) {
         for (row, json) in self.iter() {
-            let cell = Cell::read(json);
-            if !matches!(cell, Cell::Null) {
-                valid.set(row);
-                put(row, cell);
+            let value = JsonValue::read(json);
+            if !matches!(value, JsonValue::Null) {
+                validity.set(row);
+                store(row, value);
             }
         }
     }
 }
 
-/// One piece of JSON.
+/// A JSON value.
 #[derive(Clone, Copy)]
-enum Cell<'a> {
+enum JsonValue<'a> {
     Null,
     Bool(bool),
     Int(i64),
-    /// A number that is too large for an Int.
+    /// An integer that is too large for an `i64`.
     UInt(u64),
     Float(f64, &'a str),
     /// A string, with its quotes.
     Text(&'a str),
-    /// An array, an object, or a whole number of more than 64 bits.
+    /// An array, an object, or an integer of more than 64 bits.
     Other(&'a str),
 }
 
-impl<'a> Cell<'a> {
+impl<'a> JsonValue<'a> {
     fn read(json: &'a str) -> Self {
         match json.as_bytes() {
             [b'n', ..] => Self::Null,
@@ -157,7 +160,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// As a float, which was found to be exact.
+    /// The number as a float.
     #[allow(clippy::cast_precision_loss)]
     fn float(self) -> f64 {
         match self {
@@ -168,7 +171,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Whether a float holds it exactly.
+    /// Whether a float represents the value exactly.
     #[allow(clippy::cast_possible_truncation)]
     fn is_exact(self) -> bool {
         match self {
@@ -181,7 +184,7 @@ impl<'a> Cell<'a> {
     fn json(self) -> Cow<'a, str> {
         match self {
             Self::Null => "null".into(),
-            Self::Bool(yes) => if yes { "true" } else { "false" }.into(),
+            Self::Bool(value) => if value { "true" } else { "false" }.into(),
             Self::Int(number) => number.to_string().into(),
             Self::UInt(number) => number.to_string().into(),
             Self::Float(_, json) | Self::Text(json) | Self::Other(json) => json.into(),
@@ -189,9 +192,9 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// What all the cells of a column are.
+/// Which types the values of a column have.
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools)] // each is one thing that was seen, or not
+#[allow(clippy::struct_excessive_bools)] // one for each type
 struct TypeSummary {
     bools: bool,
     ints: bool,
@@ -204,7 +207,7 @@ struct TypeSummary {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum ColumnType {
     Bool,
     Int,
     UInt,
@@ -214,49 +217,49 @@ enum Kind {
 }
 
 impl TypeSummary {
-    fn look(&mut self, cell: Cell<'_>) {
-        self.inexact |= !cell.is_exact();
-        match cell {
-            Cell::Null => {}
-            Cell::Bool(_) => self.bools = true,
-            Cell::Int(number) => {
+    fn add(&mut self, value: JsonValue<'_>) {
+        self.inexact |= !value.is_exact();
+        match value {
+            JsonValue::Null => {}
+            JsonValue::Bool(_) => self.bools = true,
+            JsonValue::Int(number) => {
                 self.ints = true;
                 self.negative |= number < 0;
             }
-            Cell::UInt(_) => self.large = true,
-            Cell::Float(..) => self.floats = true,
-            Cell::Text(_) => self.texts = true,
-            Cell::Other(_) => self.others = true,
+            JsonValue::UInt(_) => self.large = true,
+            JsonValue::Float(..) => self.floats = true,
+            JsonValue::Text(_) => self.texts = true,
+            JsonValue::Other(_) => self.others = true,
         }
     }
 
-    fn kind(&self) -> Kind {
+    fn column_type(&self) -> ColumnType {
         let numbers = self.ints || self.large || self.floats;
         match (self.bools, numbers, self.texts, self.others) {
-            (true, false, false, false) => Kind::Bool,
-            (false, false, _, false) => Kind::Text,
+            (true, false, false, false) => ColumnType::Bool,
+            (false, false, _, false) => ColumnType::Text,
             (false, true, false, false) => match (self.floats, self.large) {
-                (true, _) if !self.inexact => Kind::Float,
-                (false, false) => Kind::Int,
-                (false, true) if !self.negative => Kind::UInt,
-                _ => Kind::Json,
+                (true, _) if !self.inexact => ColumnType::Float,
+                (false, false) => ColumnType::Int,
+                (false, true) if !self.negative => ColumnType::UInt,
+                _ => ColumnType::Json,
             },
-            _ => Kind::Json,
+            _ => ColumnType::Json,
         }
     }
 }
 
-/// A JSON string's text.
+/// The text of a JSON string.
 fn unquoted(json: &str) -> Cow<'_, str> {
     let inside = json.get(1..json.len() - 1).unwrap_or_default();
     if !inside.contains('\\') {
         return inside.into();
     }
     serde_json::from_str::<LossyString<'_>>(json)
-        .map_or_else(|_| inside.into(), |LossyString(words)| words)
+        .map_or_else(|_| inside.into(), |LossyString(text)| text)
 }
 
-/// A string, in which a lone surrogate becomes U+FFFD.
+/// A string in which U+FFFD replaces lone surrogates.
 pub(crate) struct LossyString<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for LossyString<'de> {

@@ -1,15 +1,16 @@
-//! Messages as a table: a column for each thing that a message tells, and on request one for each
-//! key of the JSON objects that they hold.
+//! Messages as a table: one column for each attribute of a message, and on request one for each key of
+//! JSON payloads.
 //!
-//! | room | what stands in it |
+//! | file | contents |
 //! |---|---|
-//! | `column` | one column: its values, and which rows have one |
-//! | `builder` | messages in, columns out |
-//! | `json`, `cells` | JSON payloads taken apart, and the type that fits what was found |
-//! | [`arrow`] | the finished table, lent out through the Arrow C data interface |
+//! | `column` | columns: values, and which rows have one |
+//! | `builder` | messages to columns |
+//! | `json` | JSON payloads to columns |
+//! | `json_column` | the column of one key, with the type that fits its values |
+//! | [`arrow`] | export through the Arrow C data interface |
 //!
-//! Invariants: every column has as many rows as there were messages; a finished table never changes,
-//! so that whoever has a part of it on loan may read it from any thread.
+//! Invariants: every column has one row per message. A finished table never changes, so that borrowers
+//! can read it from any thread.
 
 pub mod arrow;
 mod builder;
@@ -17,8 +18,8 @@ mod column;
 mod json;
 mod json_column;
 
-pub use crate::table::builder::Builder;
-pub use crate::table::column::{Bits, Column, Strings, Table, Values};
+pub use crate::table::builder::TableBuilder;
+pub use crate::table::column::{Bitmap, Column, Strings, Table, Values};
 
 #[cfg(test)]
 mod tests;

@@ -1,28 +1,28 @@
 #![allow(clippy::unwrap_used)]
 
-use crate::table::json::MOST_KEYS;
+use crate::table::json::MAX_KEYS;
 use crate::table::*;
 use crate::wire::message::{interpret, Framing};
 use proptest::prelude::*;
 
 fn table<P: AsRef<[u8]>>(payloads: &[P]) -> Table {
-    let mut builder = Builder::default();
-    for (at, payload) in (0..).zip(payloads) {
+    let mut builder = TableBuilder::default();
+    for (received_ns, payload) in (0..).zip(payloads) {
         let frames = [payload.as_ref()];
-        let meaning = interpret(&frames, Framing::Raw, 0);
+        let parsed = interpret(&frames, Framing::Raw, 0);
         builder
-            .push(at, &meaning, meaning.payload(&frames))
+            .push(received_ns, &parsed, parsed.payload(&frames))
             .unwrap();
     }
     builder.finish(true).unwrap()
 }
 
-/// A column's type, and each of its values in words; `-` where a row has none.
+/// The type and the values of a column as text; `-` for a row without a value.
 fn shown(column: &Column) -> (&'static str, Vec<String>) {
     let rows = |value: &dyn Fn(usize) -> String, count: usize| {
         (0..count)
-            .map(|row| match &column.valid {
-                Some(valid) if !valid.get(row) => "-".to_owned(),
+            .map(|row| match &column.validity {
+                Some(validity) if !validity.get(row) => "-".to_owned(),
                 _ => value(row),
             })
             .collect()
@@ -32,7 +32,10 @@ fn shown(column: &Column) -> (&'static str, Vec<String>) {
         rows(&word, strings.count())
     };
     match &column.values {
-        Values::Moment(at) => ("moment", rows(&|row| at[row].to_string(), at.len())),
+        Values::Timestamp(times) => (
+            "timestamp",
+            rows(&|row| times[row].to_string(), times.len()),
+        ),
         Values::Int(ints) => ("int", rows(&|row| ints[row].to_string(), ints.len())),
         Values::UInt(ints) => ("uint", rows(&|row| ints[row].to_string(), ints.len())),
         Values::Float(floats) => ("float", rows(&|row| floats[row].to_string(), floats.len())),
@@ -45,7 +48,7 @@ fn shown(column: &Column) -> (&'static str, Vec<String>) {
     }
 }
 
-/// The columns that the payloads' JSON became: name, type, values.
+/// The columns of JSON payloads: name, type, values.
 fn unpacked<P: AsRef<[u8]>>(payloads: &[P]) -> Vec<(String, &'static str, String)> {
     table(payloads).columns[8..]
         .iter()
@@ -65,7 +68,7 @@ fn one<P: AsRef<[u8]>>(payloads: &[P]) -> (&'static str, String) {
 }
 
 #[test]
-fn a_column_has_the_type_that_fits_all_of_it() {
+fn a_column_has_the_type_that_fits_all_of_its_values() {
     for (values, expected) in [
         (["1", "-2", "null"], ("int", "1 -2 -")),
         (["1", "2.5", "1e3"], ("float", "1 2.5 1000")),
@@ -76,7 +79,7 @@ fn a_column_has_the_type_that_fits_all_of_it() {
             ["1", "18446744073709551615", "0"],
             ("uint", "1 18446744073709551615 0"),
         ),
-        // What no type holds without loss stays as it came.
+        // Values that no type represents without loss remain JSON.
         (
             ["-1", "18446744073709551615", "0"],
             ("text", "-1 18446744073709551615 0"),
@@ -117,7 +120,7 @@ fn a_column_has_the_type_that_fits_all_of_it() {
         let objects = values.map(|value| format!("{{\"a\": {value} }}"));
         let (kind, found) = one(&objects);
         assert_eq!((kind, found.as_str()), expected, "{values:?}");
-        // The same where the payload is no object.
+        // The same for payloads that are not objects.
         if !values.iter().any(|value| value.starts_with('{')) {
             let (kind, found) = one(&values);
             assert_eq!((kind, found.as_str()), expected, "{values:?}");
@@ -126,7 +129,7 @@ fn a_column_has_the_type_that_fits_all_of_it() {
 }
 
 #[test]
-fn rows_without_a_key_have_nothing_there() {
+fn rows_without_a_key_have_no_value() {
     let columns = unpacked(&[
         r#"{"a": 1, "b": "x"}"#,
         "Hello",
@@ -150,7 +153,7 @@ fn rows_without_a_key_have_nothing_there() {
 }
 
 #[test]
-fn names_that_are_taken_get_another() {
+fn a_key_with_the_name_of_another_column_is_renamed() {
     let columns = unpacked(&[
         r#"{"text":1,"json.text":2,"json":3,"":4,"a\u0000":5,"a\ufffd":6}"#,
         "7",
@@ -171,23 +174,23 @@ fn names_that_are_taken_get_another() {
 }
 
 #[test]
-fn keys_without_end_do_not_make_columns_without_end() {
-    let payloads: Vec<_> = (0..MOST_KEYS + 2)
+fn the_number_of_columns_is_limited() {
+    let payloads: Vec<_> = (0..MAX_KEYS + 2)
         .map(|key| format!("{{\"k{key}\":1,\"k0\":\"\\\"\"}}"))
         .collect();
     let columns = unpacked(&payloads);
-    assert_eq!(columns.len(), MOST_KEYS + 1);
+    assert_eq!(columns.len(), MAX_KEYS + 1);
     let (name, kind, values) = columns.last().unwrap();
     assert_eq!((name.as_str(), *kind), ("json", "text"));
     assert!(values.ends_with(" {\"k256\":1} {\"k257\":1}"), "{values}");
 }
 
 #[test]
-fn text_and_bytes_are_the_same_memory_where_they_can() {
+fn text_and_bytes_share_memory_if_all_payloads_are_utf_8() {
     for (payloads, shared) in [
         (vec!["a".as_bytes(), "é".as_bytes()], true),
         (vec![b"a".as_slice(), b"\xff"], false),
-        // Halves of a character are none, though together they are one.
+        // Each half of a character is invalid, though both together are valid.
         (vec![b"\xc3".as_slice(), b"\xa9"], false),
         (vec![], true),
     ] {
@@ -208,7 +211,7 @@ fn text_and_bytes_are_the_same_memory_where_they_can() {
 
 proptest! {
     #[test]
-    fn whatever_comes_every_column_has_every_row(
+    fn every_column_has_every_row_for_any_payloads(
         payloads in proptest::collection::vec(
             prop_oneof![
                 any::<Vec<u8>>(),
@@ -223,14 +226,14 @@ proptest! {
         for column in &table.columns {
             let (kind, values) = shown(column);
             prop_assert!(values.len() == table.rows || kind == "bool", "{}", column.name);
-            if let Some(valid) = &column.valid {
-                prop_assert_eq!(valid.bytes().len(), table.rows.div_ceil(8));
+            if let Some(validity) = &column.validity {
+                prop_assert_eq!(validity.bytes().len(), table.rows.div_ceil(8));
             }
         }
     }
 
     #[test]
-    fn numbers_come_back_as_they_were(numbers: Vec<(i64, f64)>) {
+    fn numbers_keep_their_values(numbers: Vec<(i64, f64)>) {
         let payloads: Vec<_> = numbers
             .iter()
             .map(|(int, float)| serde_json::json!({"i": int, "f": float}).to_string())

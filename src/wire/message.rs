@@ -1,38 +1,38 @@
-//! What the frames of one message mean: where its topic is, where its payload is, who sent it.
+//! The wire format of a message: its topic, payload and sender in its frames.
 //!
-//! This is where the wire format's table stands in code. Interpreting copies no payload, and never
-//! refuses: frames that fit no case are a topic-less message.
+//! Interpreting frames copies no payload and never fails: frames of an unknown layout are a message
+//! without a topic.
 
 use crate::error::{Error, Result};
 use crate::wire::stamp::{self, Stamp};
 use crate::wire::topic;
 
-/// How a message is laid out in frames.
+/// The layout of a message in frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// One frame, `topic:payload`.
     Plain,
     /// Two frames, topic and payload.
     Envelope,
-    /// As it comes; nothing is interpreted. For subscribers.
+    /// Frames are not interpreted. For subscribers.
     Raw,
 }
 
 impl Framing {
-    /// Reads `"plain"`, `"envelope"` or `"raw"`.
+    /// Parses `"plain"`, `"envelope"` or `"raw"`.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "plain" => Ok(Self::Plain),
             "envelope" => Ok(Self::Envelope),
             "raw" => Ok(Self::Raw),
             _ => Err(Error::Value(format!(
-                "framing is 'plain', 'envelope' or 'raw', not {}",
+                "invalid framing {}: expected 'plain', 'envelope' or 'raw'",
                 crate::wire::printable::quote(text)
             ))),
         }
     }
 
-    /// The word that [`Framing::parse`] reads.
+    /// The word that [`Framing::parse`] accepts.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,25 +43,25 @@ impl Framing {
     }
 }
 
-/// The parts of a message; its payload is `frames[frame][start..]`.
+/// The parts of a message. Its payload is `frames[frame][start..]`.
 ///
-/// The topic comes from the stamp or from the envelope. Where neither has one, the first frame is split
-/// only on request: it cannot be known whether `12:30 lunch` has a topic. The request is the length of
-/// the topic, which a subscriber determines when it receives the message.
+/// The topic is that of the stamp or of the envelope. If neither has one, the first frame is split only
+/// on request, because `12:30 lunch` may or may not have a topic. The request is the length of the
+/// topic, which a subscriber determines when it receives the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParsedMessage {
     /// The topic, if there is one.
     pub topic: Option<String>,
-    /// The index of the payload's frame.
+    /// The index of the frame with the payload.
     pub frame: usize,
-    /// Where in that frame the payload starts.
+    /// Where the payload starts in that frame.
     pub start: usize,
     /// The stamp, if the message is stamped.
     pub stamp: Option<Stamp>,
 }
 
 impl ParsedMessage {
-    /// The payload in the frames that were interpreted; empty if given fewer.
+    /// The payload. `frames` are the interpreted frames; with fewer frames the result may be empty.
     #[must_use]
     pub fn payload<'a, F: AsRef<[u8]>>(&self, frames: &'a [F]) -> &'a [u8] {
         frames
@@ -70,7 +70,7 @@ impl ParsedMessage {
             .unwrap_or_default()
     }
 
-    /// Whether it is presence, see [`stamp::is_presence`]; `frames` as in [`Self::payload`].
+    /// Whether the message is presence, see [`stamp::is_presence`]. `frames` is as in [`Self::payload`].
     #[must_use]
     pub fn is_presence<F: AsRef<[u8]>>(&self, frames: &[F]) -> bool {
         let kind = self.stamp.as_ref().and_then(|stamp| stamp.kind.as_deref());
@@ -78,10 +78,10 @@ impl ParsedMessage {
     }
 }
 
-/// Interprets `frames`. `topic_len` is the length of the topic that the first frame is known to start
-/// with (see [`ParsedMessage`]), or 0.
+/// Interprets `frames`. `topic_len` is the length of the topic at the start of the first frame (see
+/// [`ParsedMessage`]), or 0.
 ///
-/// `Plain` and `Envelope` are read alike: the number of frames shows which of the two the sender used.
+/// `Plain` and `Envelope` give the same result: the number of frames shows which one the sender used.
 #[must_use]
 pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) -> ParsedMessage {
     if framing == Framing::Raw {
@@ -99,24 +99,24 @@ pub fn interpret<F: AsRef<[u8]>>(frames: &[F], framing: Framing, topic_len: u8) 
         },
         [first, .., last] => {
             let first = first.as_ref();
-            let mut meaning =
+            let mut parsed =
                 stamped(first, last.as_ref(), frames.len()).unwrap_or_else(|| ParsedMessage {
                     topic: topic::is_topic(first).map(str::to_owned),
                     frame: 1,
                     ..ParsedMessage::default()
                 });
-            if let (None, Some(topic)) = (&meaning.topic, known_topic(first, topic_len)) {
-                meaning.topic = Some(topic.to_owned());
-                if meaning.frame == 0 {
-                    meaning.start = topic.len() + 1;
+            if let (None, Some(topic)) = (&parsed.topic, known_topic(first, topic_len)) {
+                parsed.topic = Some(topic.to_owned());
+                if parsed.frame == 0 {
+                    parsed.start = topic.len() + 1;
                 }
             }
-            meaning
+            parsed
         }
     }
 }
 
-/// The topic of this length that a frame starts with, if there is one.
+/// The topic of this length at the start of a frame, if it is a valid one.
 fn known_topic(frame: &[u8], topic_len: u8) -> Option<&str> {
     let end = usize::from(topic_len);
     if end == 0 || frame.get(end) != Some(&b':') {
@@ -125,8 +125,8 @@ fn known_topic(frame: &[u8], topic_len: u8) -> Option<&str> {
     topic::is_topic(&frame[..end])
 }
 
-/// The meaning of `count` frames from `first` to `last`, if `last` is a stamp that fits them. A
-/// stamp that does not is a frame like any other: somebody relays or publishes JSON.
+/// Interprets `count` frames from `first` to `last` if `last` is a stamp that matches them. A stamp that
+/// does not match is an ordinary frame, for example published JSON.
 fn stamped(first: &[u8], last: &[u8], count: usize) -> Option<ParsedMessage> {
     if count > 3 {
         return None;
@@ -156,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn presence_is_a_kind_without_text() {
+    fn presence_is_a_message_of_certain_kinds_without_text() {
         let stamped = |kind: Option<&str>, text: &str| {
             let stamp = Stamp {
                 kind: kind.map(str::to_owned),
@@ -167,7 +167,7 @@ mod tests {
         };
         for kind in crate::wire::stamp::PRESENCE {
             assert!(stamped(Some(kind), ""));
-            assert!(!stamped(Some(kind), "I am here"));
+            assert!(!stamped(Some(kind), "hello"));
         }
         assert!(!stamped(None, ""));
         assert!(!stamped(Some("action"), ""));
@@ -186,9 +186,9 @@ mod tests {
 
     /// Topic, payload and whether a stamp was found.
     fn read(frames: &[&[u8]], framing: Framing, topic_len: u8) -> (Option<String>, Vec<u8>, bool) {
-        let meaning = interpret(frames, framing, topic_len);
-        let payload = meaning.payload(frames).to_vec();
-        (meaning.topic, payload, meaning.stamp.is_some())
+        let parsed = interpret(frames, framing, topic_len);
+        let payload = parsed.payload(frames).to_vec();
+        (parsed.topic, payload, parsed.stamp.is_some())
     }
 
     fn expect(frames: &[&[u8]], topic: Option<&str>, payload: &[u8], stamped: bool) {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn one_frame_is_never_split_by_a_guess() {
+    fn one_frame_is_not_split_without_a_request() {
         let stamp_alone = stamp(None).encode();
         for frame in [
             &b"Hello"[..],
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_not_that_of_a_topic_is_ignored() {
+    fn a_topic_length_without_a_topic_is_ignored() {
         for (topic_len, frame) in [(4, &b"room1:Hi"[..]), (5, b"room1"), (7, b"my room:Hi")] {
             expect_split(topic_len, &[frame], None, frame, false);
         }
@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn of_several_frames_the_payload_is_not_split() {
+    fn the_payload_of_several_frames_is_not_split() {
         expect_split(5, &[b"room1:x", b"Hi"], Some("room1"), b"Hi", false);
         expect_split(1, &[b"room1", b"a:b"], Some("room1"), b"a:b", false);
     }
 
     #[test]
-    fn stamped_plain_goes_by_the_stamp() {
+    fn a_stamped_plain_frame_is_split_by_its_stamp() {
         let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
         expect(&[b"room1:Hi", &room], Some("room1"), b"Hi", true);
         expect(&[b"room1://x", &room], Some("room1"), b"//x", true);
@@ -264,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_named_envelope_has_three_frames() {
+    fn a_stamped_envelope_has_three_frames() {
         let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
         expect(&[b"room1", b"a:b", &room], Some("room1"), b"a:b", true);
         expect(&[b"", b"Hi", &none], None, b"Hi", true);
     }
 
     #[test]
-    fn a_stamp_that_does_not_fit_is_just_a_frame() {
+    fn a_stamp_that_does_not_match_is_an_ordinary_frame() {
         let (none, room) = (stamp(None).encode(), stamp(Some("room1")).encode());
         expect(&[b"room1", &room], Some("room1"), &room, false);
         expect(&[b"room10:Hi", &room], None, &room, false);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_multipart() {
+    fn multipart_messages_of_other_senders_are_interpreted() {
         expect(&[b"room1", b"a:b"], Some("room1"), b"a:b", false);
         expect(&[b"a b", b"Hi", b"x"], None, b"Hi", false);
         expect(&[b"room1:x", b"Hi"], None, b"Hi", false);
@@ -291,17 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn no_frames_mean_nothing() {
+    fn a_message_without_frames_is_empty() {
         for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
-            let meaning = interpret::<&[u8]>(&[], framing, 1);
-            assert_eq!(meaning, ParsedMessage::default());
-            assert_eq!(meaning.payload::<&[u8]>(&[]), b"");
+            let parsed = interpret::<&[u8]>(&[], framing, 1);
+            assert_eq!(parsed, ParsedMessage::default());
+            assert_eq!(parsed.payload::<&[u8]>(&[]), b"");
             assert_eq!(Framing::parse(framing.as_str()), Ok(framing));
         }
         let text = Framing::parse("fancy\x1b").unwrap_err().to_string();
         assert_eq!(
             text,
-            "framing is 'plain', 'envelope' or 'raw', not 'fancy\\x1b'"
+            "invalid framing 'fancy\\x1b': expected 'plain', 'envelope' or 'raw'"
         );
     }
 
@@ -316,24 +316,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_payload_always_lies_within_the_frames(
+        fn the_payload_is_always_within_the_frames(
             frames in proptest::collection::vec(any_frame(), 1..5), topic_len: u8,
         ) {
             for framing in [Framing::Plain, Framing::Envelope, Framing::Raw] {
-                let meaning = interpret(&frames, framing, topic_len);
-                prop_assert!(meaning.frame < frames.len());
-                prop_assert!(meaning.start <= frames[meaning.frame].len());
-                if let Some(topic) = &meaning.topic {
+                let parsed = interpret(&frames, framing, topic_len);
+                prop_assert!(parsed.frame < frames.len());
+                prop_assert!(parsed.start <= frames[parsed.frame].len());
+                if let Some(topic) = &parsed.topic {
                     prop_assert_eq!(topic::validate(topic), Ok(()));
                 }
-                if let Some(topic) = meaning.stamp.and_then(|stamp| stamp.topic) {
-                    prop_assert_eq!(Some(topic), meaning.topic);
+                if let Some(topic) = parsed.stamp.and_then(|stamp| stamp.topic) {
+                    prop_assert_eq!(Some(topic), parsed.topic);
                 }
             }
         }
 
         #[test]
-        fn what_a_named_publisher_sends_comes_back(
+        fn the_message_of_a_named_publisher_is_interpreted(
             topic in proptest::option::of("[a-z/]{1,9}"), payload: Vec<u8>,
         ) {
             let stamp = stamp(topic.as_deref());
@@ -344,10 +344,10 @@ mod tests {
                 vec![plain, stamp.encode()],
                 vec![envelope, payload.clone(), stamp.encode()],
             ] {
-                let meaning = interpret(&frames, Framing::Plain, 0);
-                prop_assert_eq!(meaning.payload(&frames), payload.as_slice());
-                prop_assert_eq!(&meaning.topic, &topic);
-                prop_assert_eq!(meaning.stamp.as_ref(), Some(&stamp));
+                let parsed = interpret(&frames, Framing::Plain, 0);
+                prop_assert_eq!(parsed.payload(&frames), payload.as_slice());
+                prop_assert_eq!(&parsed.topic, &topic);
+                prop_assert_eq!(parsed.stamp.as_ref(), Some(&stamp));
             }
         }
     }

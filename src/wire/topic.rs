@@ -1,5 +1,5 @@
-//! The topic grammar: 1 to 255 bytes of UTF-8, printable, with no `:` and no whitespace, and not
-//! begun like a JSON value. A plain frame is the topic, a `:`, and the payload.
+//! The topic grammar: 1 to 255 bytes of printable UTF-8 without `:` and whitespace. A topic does not
+//! begin like a JSON value. A plain frame is the topic, a `:`, and the payload.
 
 use crate::error::{Error, Result};
 use crate::wire::printable::{is_unprintable, quote};
@@ -7,20 +7,20 @@ use crate::wire::printable::{is_unprintable, quote};
 /// The longest topic, in bytes of UTF-8.
 pub const MAX_BYTES: usize = 255;
 
-/// How a JSON object, array or string begins. Without this rule `{"x":1}`, which `send_json` and
-/// pyzmq's own put on the wire without a topic, would be read as topic `{"x"` and text `1}`.
+/// How a JSON object, array or string begins. Without this rule, `{"x":1}` would be read as topic `{"x"`
+/// and text `1}`. `send_json`, also that of pyzmq, sends such frames without a topic.
 const JSON_STARTS: [char; 3] = ['{', '[', '"'];
 
-/// Refuses a topic that no peer could tell from its payload; the error says what to type instead.
+/// Rejects a topic that does not follow the grammar. The error contains a valid example.
 #[inline]
 pub fn validate(topic: &str) -> Result<()> {
     if is_plain(topic.as_bytes()) || is_topic(topic.as_bytes()).is_some() {
         return Ok(());
     }
-    refuse(topic)
+    Err(invalid(topic))
 }
 
-/// Whether it is a topic of ASCII, which most are: asked for every message.
+/// Whether this is a valid topic in ASCII. Fast, because it is called for every message.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let Some(first) = bytes.first() else {
@@ -32,45 +32,30 @@ fn is_plain(bytes: &[u8]) -> bool {
 }
 
 #[cold]
-fn refuse(topic: &str) -> Result<()> {
-    let refuse = |why: &str| {
-        let topic = quote(topic);
-        Err(Error::Value(format!(
-            "{topic} cannot be a topic: {why}, for example 'room1'"
-        )))
-    };
-    if topic.is_empty() {
-        return Err(Error::Value(
-            "a topic cannot be empty: type a word, for example 'room1', or give no topic at all"
-                .into(),
-        ));
-    }
-    if topic.contains(':') {
-        return refuse(
-            "':' ends the topic on the wire; use '/', '-' or '.' in its place, or type one word",
-        );
-    }
-    if topic.contains(char::is_whitespace) {
-        return refuse(
-            "it holds a space, tab or line break; use '-' or '_' in its place, or type one word",
-        );
-    }
-    if topic.contains(is_unprintable) {
-        return refuse("it holds a character that does not show; type letters, digits and signs");
-    }
-    if topic.starts_with(JSON_STARTS) {
-        return refuse("it begins like JSON, which is text; type letters, digits and signs");
-    }
-    if topic.len() > MAX_BYTES {
-        return refuse(&format!(
-            "it is {} bytes long and {MAX_BYTES} is the most; type something shorter",
+fn invalid(topic: &str) -> Error {
+    let reason = if topic.is_empty() {
+        "it is empty; use a word or omit the topic".into()
+    } else if topic.contains(':') {
+        "':' separates topic and payload; use '/', '-' or '.' instead".into()
+    } else if topic.contains(char::is_whitespace) {
+        "it contains a space, tab or line break; use '-' or '_' instead".into()
+    } else if topic.contains(is_unprintable) {
+        "it contains an unprintable character; use letters, digits and punctuation".into()
+    } else if topic.starts_with(JSON_STARTS) {
+        "it begins like JSON; begin it with a letter or digit".into()
+    } else {
+        format!(
+            "it is {} bytes long; expected at most {MAX_BYTES}",
             topic.len()
-        ));
-    }
-    Ok(())
+        )
+    };
+    let topic = quote(topic);
+    Error::Value(format!(
+        "invalid topic {topic}: {reason}, for example 'room1'"
+    ))
 }
 
-/// `bytes` as a topic, if they obey the grammar.
+/// Returns `bytes` as a topic if they follow the grammar.
 #[must_use]
 pub fn is_topic(bytes: &[u8]) -> Option<&str> {
     if bytes.is_empty() || bytes.len() > MAX_BYTES {
@@ -80,22 +65,22 @@ pub fn is_topic(bytes: &[u8]) -> Option<&str> {
     if topic.starts_with(JSON_STARTS) {
         return None;
     }
-    let obeys = if topic.is_ascii() {
+    let valid = if topic.is_ascii() {
         bytes.iter().all(|b| b.is_ascii_graphic() && *b != b':')
     } else {
         !topic.contains(|c: char| c == ':' || c.is_whitespace() || is_unprintable(c))
     };
-    obeys.then_some(topic)
+    valid.then_some(topic)
 }
 
-/// Splits a plain frame at its first `:` into topic and payload. Returns `None` where the frame does not
-/// begin with a topic and `:`, or where `//` follows, as in a URL.
+/// Splits a plain frame at its first `:` into topic and payload. Returns `None` if the frame does not
+/// begin with a topic and `:`, or if `//` follows, as in a URL.
 ///
-/// This is a guess: it finds the topic `12` in `12:30 lunch`. A message is split so only if its
-/// subscriber asked for that (`split_topics`).
+/// The result may be wrong: `12:30 lunch` has the topic `12`. Messages are split in this way only if the
+/// subscriber requests it (`split_topics`).
 #[must_use]
 pub fn split(frame: &[u8]) -> Option<(&str, &[u8])> {
-    // The longest topic and its `:`, so a long frame costs no more than a short one.
+    // The longest topic and its `:`: the cost does not depend on the length of the frame.
     let head = &frame[..frame.len().min(MAX_BYTES + 1)];
     let colon = head.iter().position(|byte| *byte == b':')?;
     let payload = &frame[colon + 1..];
@@ -109,14 +94,14 @@ pub fn split(frame: &[u8]) -> Option<(&str, &[u8])> {
 #[must_use]
 pub fn len_in(frame: &[u8], topic: &str) -> u8 {
     let rest = frame.strip_prefix(topic.as_bytes());
-    let begins = rest.is_some_and(|rest| rest.starts_with(b":"));
+    let has_topic = rest.is_some_and(|rest| rest.starts_with(b":"));
     u8::try_from(topic.len())
         .ok()
-        .filter(|_| begins)
+        .filter(|_| has_topic)
         .unwrap_or(0)
 }
 
-/// What a plain frame on `topic` starts with, and the prefix that a subscriber to it asks for: `room1:`.
+/// The start of a plain frame with this topic, which is also the prefix of a subscription to it: `room1:`.
 #[must_use]
 pub fn prefix(topic: &str) -> Vec<u8> {
     let mut prefix = Vec::with_capacity(topic.len() + 1);
@@ -131,12 +116,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn refusal(topic: &str) -> String {
+    fn error(topic: &str) -> String {
         validate(topic).unwrap_err().to_string()
     }
 
     #[test]
-    fn good_topics_pass() {
+    fn valid_topics_are_accepted() {
         let longest = "x".repeat(MAX_BYTES);
         for topic in ["room1", "a", "räum/été", "日本", "//", "a{", &longest] {
             assert_eq!(validate(topic), Ok(()), "{topic}");
@@ -145,24 +130,27 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_rule_is_named() {
+    fn an_error_contains_the_violated_rule() {
         for (topic, expected) in [
-            ("", "cannot be empty"),
-            ("a:b", "'a:b' cannot be a topic: ':' ends the topic"),
+            ("", "invalid topic '': it is empty"),
+            (
+                "a:b",
+                "invalid topic 'a:b': ':' separates topic and payload",
+            ),
             ("{room", "begins like JSON"),
-            ("my room", "holds a space"),
-            ("a\u{a0}b", "holds a space"),
+            ("my room", "contains a space"),
+            ("a\u{a0}b", "contains a space"),
             ("a\nb", "'a\\nb'"),
             (
                 "a\x1b[31m",
-                "'a\\x1b[31m' cannot be a topic: it holds a character that does not show",
+                "invalid topic 'a\\x1b[31m': it contains an unprintable character",
             ),
             ("a\0b", "'a\\x00b'"),
             ("\u{202e}a", "'\\u202ea'"),
-            ("\u{feff}a", "does not show"),
-            (&"é".repeat(128), "256 bytes long and 255 is the most"),
+            ("\u{feff}a", "unprintable"),
+            (&"é".repeat(128), "256 bytes long; expected at most 255"),
         ] {
-            let text = refusal(topic);
+            let text = error(topic);
             assert!(text.contains(expected), "{topic:?}: {text}");
             assert!(text.contains("'room1'"), "{text}");
             assert!(!text.contains(is_unprintable), "{text:?}");
@@ -194,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_colon_is_sought_in_the_first_256_bytes_alone() {
+    fn only_the_first_256_bytes_are_searched_for_the_colon() {
         let mut frame = vec![b'x'; MAX_BYTES];
         frame.extend_from_slice(b":y");
         assert_eq!(split(&frame).unwrap().0.len(), MAX_BYTES);
@@ -204,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_joined_splits_again(topic in "[^:\\s\\pC]{1,60}", payload: Vec<u8>) {
+        fn a_joined_frame_is_split_into_its_parts(topic in "[^:\\s\\pC]{1,60}", payload: Vec<u8>) {
             prop_assume!(validate(&topic).is_ok() && !payload.starts_with(b"//"));
             let mut frame = prefix(&topic);
             frame.extend_from_slice(&payload);
@@ -212,12 +200,12 @@ mod tests {
         }
 
         #[test]
-        fn a_sent_topic_and_a_received_one_obey_one_grammar(topic in "[\\PC\u{80}-\u{9f}\u{2028}: ]{0,90}") {
+        fn sent_and_received_topics_follow_the_same_grammar(topic in "[\\PC\u{80}-\u{9f}\u{2028}: ]{0,90}") {
             prop_assert_eq!(validate(&topic).is_ok(), is_topic(topic.as_bytes()).is_some());
         }
 
         #[test]
-        fn no_frame_panics(frame: Vec<u8>) {
+        fn splitting_any_frame_does_not_panic(frame: Vec<u8>) {
             if let Some((topic, payload)) = split(&frame) {
                 prop_assert_eq!(validate(topic), Ok(()));
                 prop_assert_eq!(topic.len() + 1 + payload.len(), frame.len());

@@ -59,7 +59,7 @@ impl Stamper {
         let seq = self.next.get(topic.unwrap_or_default()).copied();
         let sent_ns = unix_ns();
         self.encoder
-            .complete(&mut self.last_stamp, topic, seq.unwrap_or(0), sent_ns, kind);
+            .encode_into(&mut self.last_stamp, topic, seq.unwrap_or(0), sent_ns, kind);
         &self.last_stamp
     }
 

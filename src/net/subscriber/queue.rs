@@ -261,7 +261,7 @@ impl ReceiveQueue {
         self.bytes += size as u64;
         // A stamp is the last of several frames.
         if let Some(last) = message.rest.last() {
-            if let Some(stamp) = StampRef::of(last.bytes()) {
+            if let Some(stamp) = StampRef::decode(last.bytes()) {
                 if self.subscriptions.covers(stamp.topic.as_deref()) {
                     let presence = is_presence(&stamp, message);
                     let interruptions = socket.peers.interruptions;

@@ -7,7 +7,7 @@ use crate::py::convert::objects;
 use crate::py::message::Message;
 use crate::py::runtime::detach::detached_io;
 use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
-use crate::table::Builder;
+use crate::table::TableBuilder;
 use crate::transcript::{self, Entry};
 use crate::util::time::Checkpoint;
 use pyo3::prelude::*;
@@ -106,7 +106,7 @@ impl TranscriptReader {
     }
 
     /// Adds all messages that are there to a table. They are gone then, whatever comes of it.
-    pub(crate) fn drain_into(&self, py: Python<'_>, table: &mut Builder) -> PyResult<()> {
+    pub(crate) fn drain_into(&self, py: Python<'_>, table: &mut TableBuilder) -> PyResult<()> {
         let mut warnings = Vec::new();
         let outcome = detached_io(py, |checkpoint| {
             let mut state = self.hold(checkpoint)?;
@@ -135,7 +135,7 @@ impl TranscriptReader {
 
     /// The messages that are left, as an Arrow stream.
     pub(crate) fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        let mut builder = Builder::default();
+        let mut builder = TableBuilder::default();
         self.drain_into(py, &mut builder)?;
         let table = py.detach(|| builder.finish(false))?;
         arrow::stream(py, Arc::new(table))

@@ -1,14 +1,14 @@
-//! Addresses, as a person types them and as libzmq wants them.
+//! Addresses, as a person types them and as libzmq expects them.
 //!
-//! libzmq takes port 99999 for 34463 and `55x5` for 55, and a NUL never reaches it, so the parser is
-//! strict: what it lets through is well formed, and what it refuses it answers with what to type.
+//! libzmq reads port 99999 as 34463 and `55x5` as 55, and does not see what follows a NUL. So this parser
+//! accepts only well-formed addresses. Its errors contain a valid example.
 
 use crate::error::{Error, Result};
 use crate::wire::printable::quote;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The port of an address that names none.
+/// The port of an address without one.
 pub const DEFAULT_PORT: u16 = 5555;
 
 /// The longest path of a Unix socket: `sun_path` without its final NUL.
@@ -18,25 +18,25 @@ const MAX_PATH_BYTES: usize = if cfg!(any(target_os = "linux", target_os = "andr
     103
 };
 const MAX_INPROC_BYTES: usize = 256;
-/// libzmq connects to such names itself and expects a socket of a certain type: with another one at
-/// `inproc://zeromq.zap.01`, the next TCP connection aborts the process.
+/// libzmq itself connects to names with this prefix. If `inproc://zeromq.zap.01` has a socket of an
+/// unexpected type, the next TCP connection aborts the process.
 const RESERVED_INPROC: &str = "zeromq.";
 
-/// RFC 1035, section 2.3.4, without the length bytes.
+/// The longest name and the longest part of a name: RFC 1035, section 2.3.4, without the length bytes.
 const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
-/// What the address is for: `*` and port 0 make sense only where one binds.
+/// The use of an address: `*` and port 0 are valid only for binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Others come to this address.
+    /// Peers connect to this address.
     Bind,
-    /// We go to this address.
+    /// This socket connects to this address.
     Connect,
 }
 
 impl Role {
-    /// A host that works in this role, for the texts of errors.
+    /// A valid host for errors.
     const fn example(self) -> &'static str {
         match self {
             Self::Bind => "*",
@@ -48,7 +48,7 @@ impl Role {
 /// A TCP host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// All interfaces, for binding: `*`.
+    /// All network interfaces, for binding: `*`.
     Any,
     /// An IPv4 address.
     V4(Ipv4Addr),
@@ -59,12 +59,12 @@ pub enum Host {
         /// The interface that a link-local address belongs to, by name or number.
         zone: Option<String>,
     },
-    /// The name of a computer, or, for binding, of a network interface.
+    /// The name of a host, or, for binding, of a network interface.
     Name(String),
 }
 
 impl Host {
-    /// Whether this is "every interface", in any of its spellings.
+    /// Whether this means all interfaces, in any notation.
     pub(crate) fn is_wildcard(&self) -> bool {
         match self {
             Self::Any => true,
@@ -79,7 +79,7 @@ impl Host {
         }
     }
 
-    /// Whether only this host reaches it.
+    /// Whether the address is reachable only from this host.
     pub(crate) fn is_loopback(&self) -> bool {
         match self {
             Self::V4(address) => address.is_loopback(),
@@ -92,7 +92,7 @@ impl Host {
     }
 }
 
-/// Whether it is a name that means this host alone (RFC 6761, and Debian's names for IPv6).
+/// Whether the name means this host (RFC 6761, and Debian's names for IPv6).
 pub(crate) fn is_localhost(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("localhost")
@@ -101,7 +101,7 @@ pub(crate) fn is_localhost(name: &str) -> bool {
 }
 
 impl fmt::Display for Host {
-    /// Ready for a `:` and a port: an IPv6 address stands in brackets.
+    /// Writes the host as it precedes a `:` and a port: an IPv6 address has brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("*"),
@@ -122,30 +122,30 @@ impl fmt::Display for Host {
 /// A TCP port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Port {
-    /// This one, 1 to 65535.
+    /// A port from 1 to 65535.
     Number(u16),
-    /// Any that is free, for binding.
+    /// Any free port, for binding.
     Free,
 }
 
-/// An address. `Display` writes it as libzmq wants it.
+/// An address. `Display` writes it as libzmq expects it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// Another process, here or elsewhere.
+    /// A process on this host or another one.
     Tcp {
         /// The host.
         host: Host,
         /// The port.
         port: Port,
     },
-    /// A process on this computer, by the path of a Unix socket.
+    /// A process on this host, by the path of a Unix socket.
     Ipc(String),
-    /// This process, by a name of its own.
+    /// This process, by a name.
     Inproc(String),
 }
 
 impl Endpoint {
-    /// What a person types to get this address: `192.168.1.12:5555`.
+    /// The address as a person types it: `192.168.1.12:5555`.
     #[must_use]
     pub fn typed(&self) -> String {
         match self {
@@ -174,18 +174,18 @@ impl fmt::Display for Port {
     }
 }
 
-/// Reads an address; whitespace around it is no part of it. The error says what to type instead.
+/// Parses an address. Whitespace around it is ignored. The error contains a valid example.
 pub fn parse(text: &str, role: Role) -> Result<Endpoint> {
     let text = text.trim();
     if text.is_empty() {
         return refuse(format!(
-            "the address is empty: type a host, for example {}",
+            "invalid address '': it is empty; expected a host, for example {}",
             role.example()
         ));
     }
     if text.contains(char::is_control) {
         return refuse(format!(
-            "the address {} holds a control character: type it by hand, for example {}:{DEFAULT_PORT}",
+            "invalid address {}: it contains a control character; expected an address such as {}:{DEFAULT_PORT}",
             quote(text),
             role.example()
         ));
@@ -199,11 +199,11 @@ pub fn parse(text: &str, role: Role) -> Result<Endpoint> {
         "ipc" => ipc(rest, role),
         "inproc" => inproc(rest),
         _ => {
-            // What was typed, where it can be an address without its transport and path.
+            // The example is the given address, if it is valid without its transport and path.
             let address = rest.split('/').next().unwrap_or_default();
             let example = tcp(address, role).map(|endpoint| endpoint.to_string());
             refuse(format!(
-                "{} is not a transport that works here: use tcp://, ipc:// or inproc://, for example {}",
+                "invalid transport {}: expected tcp://, ipc:// or inproc://, for example {}",
                 quote(&format!("{transport}://")),
                 example.unwrap_or_else(|_| format!("tcp://{}:{DEFAULT_PORT}", role.example()))
             ))
@@ -215,8 +215,8 @@ fn refuse<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::Value(text.into()))
 }
 
-/// Refuses full-width forms, which keyboards for Chinese and Japanese type in place of ASCII. Paths
-/// and names within the process may hold them.
+/// Rejects full-width forms, which Chinese and Japanese input methods produce instead of ASCII. The path
+/// of an ipc address and the name of an inproc address may contain them.
 fn check_full_width(text: &str) -> Result<()> {
     let ascii = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
@@ -224,17 +224,17 @@ fn check_full_width(text: &str) -> Result<()> {
         '\u{3000}' => Some(' '),
         _ => None,
     };
-    let free = ["ipc", "inproc"].iter().any(|transport| {
+    let allowed = ["ipc", "inproc"].iter().any(|transport| {
         text.split_once("://")
             .is_some_and(|(typed, _)| typed.eq_ignore_ascii_case(transport))
     });
     let found = text.chars().find_map(|c| Some((c, ascii(c)?)));
-    let Some((wide, narrow)) = found.filter(|_| !free) else {
+    let Some((wide, narrow)) = found.filter(|_| !allowed) else {
         return Ok(());
     };
     let meant: String = text.chars().map(|c| ascii(c).unwrap_or(c)).collect();
     refuse(format!(
-        "{} holds the full-width character '{wide}': type the ASCII character '{narrow}' instead, for example {}",
+        "invalid address {}: it contains the full-width character '{wide}'; use the ASCII character '{narrow}', for example {}",
         quote(text),
         quote(&meant)
     ))
@@ -243,20 +243,22 @@ fn check_full_width(text: &str) -> Result<()> {
 fn ipc(path: &str, role: Role) -> Result<Endpoint> {
     if cfg!(windows) {
         return refuse(format!(
-            "ipc:// does not work on Windows: use TCP, for example 127.0.0.1:{DEFAULT_PORT}"
+            "ipc:// is not available on Windows: use TCP, for example 127.0.0.1:{DEFAULT_PORT}"
         ));
     }
     if path.is_empty() {
-        return refuse("the path after ipc:// is empty: type one, for example ipc:///tmp/room1");
+        return refuse(
+            "invalid address 'ipc://': it has no path; expected one, for example ipc:///tmp/room1",
+        );
     }
     if path == "*" && role == Role::Connect {
         return refuse(
-            "ipc://* is for binding only: type the path that the other side bound, for example ipc:///tmp/room1",
+            "invalid address 'ipc://*': it is for binding only; use the path that the peer has bound, for example ipc:///tmp/room1",
         );
     }
     if path.len() > MAX_PATH_BYTES {
         return refuse(format!(
-            "the path {} is {} bytes long and {MAX_PATH_BYTES} is the most for ipc://: type a shorter one, for example ipc:///tmp/room1",
+            "invalid ipc path {}: it is {} bytes long; expected at most {MAX_PATH_BYTES}, for example ipc:///tmp/room1",
             quote(path),
             path.len()
         ));
@@ -266,18 +268,20 @@ fn ipc(path: &str, role: Role) -> Result<Endpoint> {
 
 fn inproc(name: &str) -> Result<Endpoint> {
     if name.is_empty() {
-        return refuse("the name after inproc:// is empty: type one, for example inproc://room1");
+        return refuse(
+            "invalid address 'inproc://': it has no name; expected one, for example inproc://room1",
+        );
     }
     if name.len() > MAX_INPROC_BYTES {
         return refuse(format!(
-            "the name {} is {} bytes long and {MAX_INPROC_BYTES} is the most for inproc://: type a shorter one, for example inproc://room1",
+            "invalid inproc name {}: it is {} bytes long; expected at most {MAX_INPROC_BYTES}, for example inproc://room1",
             quote(name),
             name.len()
         ));
     }
     if name.starts_with(RESERVED_INPROC) {
         return refuse(format!(
-            "invalid name {} after inproc://: names that begin with '{RESERVED_INPROC}' are reserved for ZeroMQ; use another one, for example inproc://room1",
+            "invalid inproc name {}: names that begin with '{RESERVED_INPROC}' are reserved for ZeroMQ; use another one, for example inproc://room1",
             quote(name)
         ));
     }
@@ -287,7 +291,7 @@ fn inproc(name: &str) -> Result<Endpoint> {
 fn tcp(text: &str, role: Role) -> Result<Endpoint> {
     if text.contains(';') {
         return refuse(format!(
-            "{} holds a ';': give one address, without a source address, for example {}:{DEFAULT_PORT}",
+            "invalid address {}: it contains a ';'; expected one address without a source address, for example {}:{DEFAULT_PORT}",
             quote(text),
             role.example()
         ));
@@ -295,12 +299,12 @@ fn tcp(text: &str, role: Role) -> Result<Endpoint> {
     let (host, port) = split_port(text, role)?;
     if host.is_empty() {
         return refuse(format!(
-            "the host before the port is missing in {}: type one, for example {}:{DEFAULT_PORT}",
+            "invalid address {}: it has no host; expected one before the port, for example {}:{DEFAULT_PORT}",
             quote(text),
             role.example()
         ));
     }
-    // The port first: what stands before a bad port is seldom the trouble.
+    // The port is checked first, because an invalid port is the more frequent mistake.
     let port = match port {
         None => Port::Number(DEFAULT_PORT),
         Some(port) => parse_port(port, host, role)?,
@@ -308,19 +312,19 @@ fn tcp(text: &str, role: Role) -> Result<Endpoint> {
     let host = parse_host(host, role)?;
     if role == Role::Connect && host.is_wildcard() {
         return refuse(format!(
-            "{} means every interface of this computer, which is for binding only: type the other laptop's address, for example 192.168.1.12, or 127.0.0.1 for this computer",
+            "invalid address {}: it means all interfaces of this host and is for binding only; use the address of the peer, for example 192.168.1.12, or 127.0.0.1 for this host",
             quote(text)
         ));
     }
     Ok(Endpoint::Tcp { host, port })
 }
 
-/// Splits `host:port`, `[v6]:port` or a bare host; brackets stay with the host.
+/// Splits `host:port`, `[v6]:port` or a bare host. The host keeps its brackets.
 fn split_port(text: &str, role: Role) -> Result<(&str, Option<&str>)> {
     if text.starts_with('[') {
         let Some(end) = text.find(']') else {
             return refuse(format!(
-                "the '[' in {} is never closed: type ']' behind the address, for example [fe80::1]:{DEFAULT_PORT}",
+                "invalid address {}: ']' is missing; expected it after the IPv6 address, for example [fe80::1]:{DEFAULT_PORT}",
                 quote(text)
             ));
         };
@@ -329,9 +333,9 @@ fn split_port(text: &str, role: Role) -> Result<(&str, Option<&str>)> {
             Some(port) => Ok((host, Some(port))),
             None if rest.is_empty() => Ok((host, None)),
             None => refuse(format!(
-                "{} follows the ']' in {}: only a port may, for example [fe80::1]:{DEFAULT_PORT}",
-                quote(rest),
-                quote(text)
+                "invalid address {}: {} follows the ']'; expected only a port, for example [fe80::1]:{DEFAULT_PORT}",
+                quote(text),
+                quote(rest)
             )),
         };
     }
@@ -343,32 +347,32 @@ fn split_port(text: &str, role: Role) -> Result<(&str, Option<&str>)> {
     }
     if parse_v6(text).is_none() {
         return refuse(format!(
-            "{} has more than one ':': type one host and one port, for example {}:{DEFAULT_PORT}, and an IPv6 address with a port in brackets, for example [fe80::1]:{DEFAULT_PORT}",
+            "invalid address {}: it has more than one ':'; expected one host and one port, for example {}:{DEFAULT_PORT}, or an IPv6 address in brackets, for example [fe80::1]:{DEFAULT_PORT}",
             quote(text),
             role.example()
         ));
     }
-    // `fe80::1:5555` is one address to the standard, and two things to most who type it.
+    // By the standard, `fe80::1:5555` is an address. Most users mean an address and a port.
     if matches!(port.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.len() == 3 && rest.iter().all(u8::is_ascii_digit))
         && parse_v6(host).is_some()
     {
         return refuse(format!(
-            "{} can be read in two ways: use brackets, [{host}]:{port} for port {port}, or [{text}] for an address that ends in {port}",
+            "invalid address {}: it is ambiguous; use [{host}]:{port} for port {port}, or [{text}] for an address that ends in {port}",
             quote(text)
         ));
     }
     Ok((text, None))
 }
 
-/// `host` is for the example in the error alone.
+/// Parses a port. `host` is only for the example in the error.
 fn parse_port(text: &str, host: &str, role: Role) -> Result<Port> {
-    let advice = || {
+    let expected = || {
         let host = if parse_host(host, role).is_ok() {
             host
         } else {
             role.example()
         };
-        format!("use a number from 1 to 65535, for example {host}:{DEFAULT_PORT}")
+        format!("expected 1 to 65535, for example {host}:{DEFAULT_PORT}")
     };
     let free = matches!(text, "0" | "*");
     if free && role == Role::Bind {
@@ -376,41 +380,36 @@ fn parse_port(text: &str, host: &str, role: Role) -> Result<Port> {
     }
     if free {
         return refuse(format!(
-            "port {text} means any free port, which is for binding only: type the port that the other side shows, {}",
-            advice()
+            "invalid port '{text}': it means any free port and is for binding only; use the port that the peer has bound: {}",
+            expected()
         ));
     }
     if text.is_empty() {
         return refuse(format!(
-            "the port after the ':' is missing: {}, or leave the ':' away for port {DEFAULT_PORT}",
-            advice()
+            "invalid port '': {}; without the ':' the port is {DEFAULT_PORT}",
+            expected()
         ));
     }
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return refuse(format!("{} is not a port: {}", quote(text), advice()));
+        return refuse(format!("invalid port {}: {}", quote(text), expected()));
     }
     if text.starts_with('0') {
         return refuse(format!(
-            "port {} starts with a zero: {}",
+            "invalid port {}: it starts with a zero; {}",
             quote(text),
-            advice()
+            expected()
         ));
     }
     text.parse().map(Port::Number).or_else(|_| {
         refuse(format!(
-            "port {} is out of range: {}",
-            // All digits, so it needs no quotes unless it is absurdly long.
-            if text.len() > 9 {
-                quote(text)
-            } else {
-                text.to_owned()
-            },
-            advice()
+            "invalid port {}: it is out of range; {}",
+            quote(text),
+            expected()
         ))
     })
 }
 
-/// Reads a host; an IPv6 address may stand in brackets.
+/// Parses a host. An IPv6 address may have brackets.
 fn parse_host(text: &str, role: Role) -> Result<Host> {
     if text == "*" {
         return Ok(Host::Any);
@@ -420,7 +419,7 @@ fn parse_host(text: &str, role: Role) -> Result<Host> {
         return parse_v6(inner).map_or_else(
             || {
                 refuse(format!(
-                    "{} is not an IPv6 address: type one in the brackets, for example [fe80::1]:{DEFAULT_PORT}, and anything else without brackets",
+                    "invalid IPv6 address {}: expected one in the brackets, for example [fe80::1]:{DEFAULT_PORT}; write other hosts without brackets",
                     quote(inner)
                 ))
             },
@@ -431,10 +430,10 @@ fn parse_host(text: &str, role: Role) -> Result<Host> {
         return Ok(host);
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // What was typed, where it can be a port.
+        // The example has the number as its port, if it is a valid one.
         let port = text.parse().ok().filter(|port| *port > 0);
         return refuse(format!(
-            "{} is not a host: to name a port, type the host and a ':' before it, for example {}:{}",
+            "invalid host {}: write a host and a ':' before a port, for example {}:{}",
             quote(text),
             role.example(),
             port.unwrap_or(DEFAULT_PORT)
@@ -446,35 +445,35 @@ fn parse_host(text: &str, role: Role) -> Result<Host> {
     {
         return text.parse().map(Host::V4).or_else(|_| {
             refuse(format!(
-                "{} is not an IP address: type four numbers from 0 to 255, without leading zeros, for example 192.168.1.12",
+                "invalid IP address {}: expected four numbers from 0 to 255 without leading zeros, for example 192.168.1.12",
                 quote(text)
             ))
         });
     }
-    // The dot of a fully qualified name, which files of hosts do not have.
+    // The dot at the end of a fully qualified name, which hosts files do not contain.
     let name = match text.strip_suffix('.') {
         Some(name) if !name.is_empty() => name,
         _ => text,
     };
     check_name(name).map_or_else(
         || Ok(Host::Name(name.to_owned())),
-        |why| {
+        |reason| {
             refuse(format!(
-                "{} is not a host: {why}; type a name such as lab-pc, or an IP address such as 192.168.1.12",
+                "invalid host {}: {reason}; expected a name such as lab-pc, or an IP address such as 192.168.1.12",
                 quote(text)
             ))
         },
     )
 }
 
-/// An IPv6 address without brackets, with or without a zone.
+/// Parses an IPv6 address without brackets, with or without a zone.
 fn parse_v6(text: &str) -> Option<Host> {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
         None => (text, None),
     };
     let address = address.parse().ok()?;
-    // libzmq takes a zone that starts with a letter for a name, and reads any other with `atoi`.
+    // libzmq uses a zone that starts with a letter as a name, and reads others with `atoi`.
     let well_formed = |zone: &str| {
         zone.bytes().all(|byte| byte.is_ascii_digit())
             || zone.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -493,15 +492,15 @@ fn parse_v6(text: &str) -> Option<Host> {
     })
 }
 
-/// What is wrong with the name of a computer or an interface, if anything.
+/// The reason why this is not the name of a host or an interface; `None` for a valid name.
 fn check_name(name: &str) -> Option<&'static str> {
-    let stranger = |c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if let Some(c) = name.chars().find(|c| stranger(*c)) {
+    let invalid = |c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if let Some(c) = name.chars().find(|c| invalid(*c)) {
         return Some(match c {
-            c if c.is_whitespace() => "it holds a space",
-            '/' => "it holds a '/' (a path starts with ipc://)",
-            c if !c.is_ascii() => "it holds a letter that is not ASCII, so use its IP address",
-            _ => "a name is made of letters, digits, '-', '_' and '.'",
+            c if c.is_whitespace() => "it contains a space",
+            '/' => "it contains a '/' (a path starts with ipc://)",
+            c if !c.is_ascii() => "it contains a letter that is not ASCII (use the IP address)",
+            _ => "a name consists of letters, digits, '-', '_' and '.'",
         });
     }
     if name.len() > MAX_NAME_BYTES {

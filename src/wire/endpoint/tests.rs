@@ -1,4 +1,4 @@
-//! What the address parser accepts, what it refuses, and that its refusals teach.
+//! Valid and invalid addresses, and the errors of the invalid ones.
 
 use crate::wire::endpoint::*;
 use crate::wire::printable::is_unprintable;
@@ -11,7 +11,7 @@ fn shown(text: &str, role: Role) -> String {
     }
 }
 
-fn refusal(text: &str, role: Role) -> String {
+fn error_of(text: &str, role: Role) -> String {
     match parse(text, role) {
         Err(Error::Value(message)) => message,
         other => panic!("{text:?} as {role:?}: {other:?}"),
@@ -19,7 +19,7 @@ fn refusal(text: &str, role: Role) -> String {
 }
 
 #[test]
-fn what_a_person_types_becomes_what_libzmq_wants() {
+fn a_typed_address_becomes_an_endpoint_of_libzmq() {
     for (text, expected) in [
         ("192.168.1.12", "tcp://192.168.1.12:5555"),
         ("  192.168.1.12:6000\n", "tcp://192.168.1.12:6000"),
@@ -51,7 +51,7 @@ fn what_a_person_types_becomes_what_libzmq_wants() {
 }
 
 #[test]
-fn binding_knows_wildcards_and_free_ports() {
+fn binding_accepts_wildcards_and_free_ports() {
     for (text, expected, typed) in [
         ("*", "tcp://*:5555", "*:5555"),
         ("*:0", "tcp://*:*", "*:*"),
@@ -66,44 +66,44 @@ fn binding_knows_wildcards_and_free_ports() {
     }
 }
 
-/// What `Role::Connect` refuses, and two things that the refusal must say.
-const REFUSED: &[(&str, [&str; 2])] = &[
-    ("", ["the address is empty", "192.168.1.12"]),
-    (" \t", ["the address is empty", "192.168.1.12"]),
-    (
-        ":5555",
-        ["the host before the port is missing", "192.168.1.12:5555"],
-    ),
-    (
-        "tcp://",
-        ["the host before the port is missing", "192.168.1.12:5555"],
-    ),
-    (
-        "lab-pc:",
-        ["the port after the ':' is missing", "lab-pc:5555"],
-    ),
+/// Addresses that `Role::Connect` rejects, and two parts of each error.
+const INVALID: &[(&str, [&str; 2])] = &[
+    ("", ["it is empty", "192.168.1.12"]),
+    (" \t", ["it is empty", "192.168.1.12"]),
+    (":5555", ["it has no host", "192.168.1.12:5555"]),
+    ("tcp://", ["it has no host", "192.168.1.12:5555"]),
+    ("lab-pc:", ["invalid port ''", "lab-pc:5555"]),
     (
         "192.168.1.12:99999",
         [
-            "port 99999 is out of range: use a number from 1 to 65535",
+            "invalid port '99999': it is out of range; expected 1 to 65535",
             "192.168.1.12:5555",
         ],
     ),
-    ("x:65536", ["port 65536 is out of range", "x:5555"]),
+    ("x:65536", ["port '65536': it is out of range", "x:5555"]),
     ("x:18446744073709551617", ["is out of range", "x:5555"]),
-    ("x:55x5", ["'55x5' is not a port", "x:5555"]),
-    ("x:-1", ["'-1' is not a port", "1 to 65535"]),
-    ("x:+1", ["'+1' is not a port", "1 to 65535"]),
-    ("x:5555/", ["'5555/' is not a port", "x:5555"]),
-    ("x: 5555", ["' 5555' is not a port", "x:5555"]),
-    ("x:٥", ["is not a port", "x:5555"]),
-    ("a b:55x5", ["'55x5' is not a port", "192.168.1.12:5555"]),
+    (
+        "x:55x5",
+        ["invalid port '55x5': expected 1 to 65535", "x:5555"],
+    ),
+    ("x:-1", ["invalid port '-1'", "1 to 65535"]),
+    ("x:+1", ["invalid port '+1'", "1 to 65535"]),
+    ("x:5555/", ["invalid port '5555/'", "x:5555"]),
+    ("x: 5555", ["invalid port ' 5555'", "x:5555"]),
+    ("x:٥", ["invalid port", "x:5555"]),
+    (
+        "a b:55x5",
+        [
+            "invalid port '55x5': expected 1 to 65535",
+            "192.168.1.12:5555",
+        ],
+    ),
     ("x:05555", ["starts with a zero", "x:5555"]),
     ("x:0", ["is for binding only", "x:5555"]),
     ("x:*", ["is for binding only", "x:5555"]),
     (
         "5555",
-        ["type the host and a ':' before it", "192.168.1.12:5555"],
+        ["write a host and a ':' before a port", "192.168.1.12:5555"],
     ),
     (
         "192.168.1.300",
@@ -112,48 +112,42 @@ const REFUSED: &[(&str, [&str; 2])] = &[
     ("192.168.1", ["four numbers from 0 to 255", "192.168.1.12"]),
     ("192.168.01.1", ["without leading zeros", "192.168.1.12"]),
     ("192.168.1.12.", ["four numbers", "192.168.1.12"]),
-    ("*", ["type the other laptop's address", "127.0.0.1"]),
-    ("*:5555", ["type the other laptop's address", "127.0.0.1"]),
-    (
-        "0.0.0.0:5555",
-        ["type the other laptop's address", "127.0.0.1"],
-    ),
-    (
-        "[::]:5555",
-        ["type the other laptop's address", "127.0.0.1"],
-    ),
-    ("::", ["type the other laptop's address", "127.0.0.1"]),
+    ("*", ["use the address of the peer", "127.0.0.1"]),
+    ("*:5555", ["use the address of the peer", "127.0.0.1"]),
+    ("0.0.0.0:5555", ["use the address of the peer", "127.0.0.1"]),
+    ("[::]:5555", ["use the address of the peer", "127.0.0.1"]),
+    ("::", ["use the address of the peer", "127.0.0.1"]),
     (
         "[::ffff:0.0.0.0]",
-        ["type the other laptop's address", "127.0.0.1"],
+        ["use the address of the peer", "127.0.0.1"],
     ),
     (
         "x\0y",
-        ["'x\\x00y' holds a control character", "192.168.1.12:5555"],
+        [
+            "'x\\x00y': it contains a control character",
+            "192.168.1.12:5555",
+        ],
     ),
     ("inproc://a\nb", ["control character", "192.168.1.12:5555"]),
     (
         "http://x",
-        [
-            "'http://' is not a transport",
-            "tcp://, ipc:// or inproc://",
-        ],
+        ["invalid transport 'http://'", "tcp://, ipc:// or inproc://"],
     ),
     (
         "udp://x:1",
-        ["'udp://' is not a transport", "tcp://, ipc:// or inproc://"],
+        ["invalid transport 'udp://'", "tcp://, ipc:// or inproc://"],
     ),
     (
         "pgm://x:1",
-        ["'pgm://' is not a transport", "tcp://, ipc:// or inproc://"],
+        ["invalid transport 'pgm://'", "tcp://, ipc:// or inproc://"],
     ),
     (
         "://x",
-        ["'://' is not a transport", "tcp://, ipc:// or inproc://"],
+        ["invalid transport '://'", "tcp://, ipc:// or inproc://"],
     ),
     (
         "tcp://10.0.0.1:0;10.0.0.2:5555",
-        ["holds a ';'", "192.168.1.12:5555"],
+        ["contains a ';'", "192.168.1.12:5555"],
     ),
     ("a:1:2", ["more than one ':'", "[fe80::1]:5555"]),
     (
@@ -166,26 +160,23 @@ const REFUSED: &[(&str, [&str; 2])] = &[
     ("fe80::1:99999", ["more than one ':'", "in brackets"]),
     ("fe80::1%", ["more than one ':'", "in brackets"]),
     ("fe80::1%5x", ["more than one ':'", "in brackets"]),
-    ("[::1", ["never closed", "[fe80::1]:5555"]),
+    ("[::1", ["']' is missing", "[fe80::1]:5555"]),
     ("[::1]5555", ["'5555' follows the ']'", "[fe80::1]:5555"]),
-    (
-        "[::1]:",
-        ["the port after the ':' is missing", "[::1]:5555"],
-    ),
+    ("[::1]:", ["invalid port ''", "[::1]:5555"]),
     (
         "[lab-pc]:1",
-        ["'lab-pc' is not an IPv6 address", "without brackets"],
+        ["invalid IPv6 address 'lab-pc'", "without brackets"],
     ),
     (
         "[127.0.0.1]",
-        ["'127.0.0.1' is not an IPv6 address", "without brackets"],
+        ["invalid IPv6 address '127.0.0.1'", "without brackets"],
     ),
-    ("[]:1", ["'' is not an IPv6 address", "[fe80::1]:5555"]),
-    ("lab pc", ["it holds a space", "lab-pc"]),
+    ("[]:1", ["invalid IPv6 address ''", "[fe80::1]:5555"]),
+    ("lab pc", ["it contains a space", "lab-pc"]),
     ("/tmp/x", ["a path starts with ipc://", "lab-pc"]),
     (
         "räumlich.de",
-        ["not ASCII, so use its IP address", "192.168.1.12"],
+        ["not ASCII (use the IP address)", "192.168.1.12"],
     ),
     (
         "lab-pc：5555",
@@ -197,13 +188,10 @@ const REFUSED: &[(&str, [&str; 2])] = &[
     ),
     ("tcp：//x:1", ["full-width character '：'", "'tcp://x:1'"]),
     ("lab-pc..", ["is empty", "lab-pc"]),
-    ("me@host", ["made of letters, digits", "lab-pc"]),
+    ("me@host", ["consists of letters, digits", "lab-pc"]),
     ("a..b", ["is empty", "lab-pc"]),
     ("-c", ["starts or ends with '-'", "lab-pc"]),
-    (
-        "inproc://",
-        ["the name after inproc:// is empty", "inproc://room1"],
-    ),
+    ("inproc://", ["it has no name", "inproc://room1"]),
     (
         "inproc://zeromq.zap.01",
         ["reserved for ZeroMQ", "inproc://room1"],
@@ -211,51 +199,51 @@ const REFUSED: &[(&str, [&str; 2])] = &[
 ];
 
 #[test]
-fn each_refusal_says_what_to_type() {
-    for (text, parts) in REFUSED {
-        let message = refusal(text, Role::Connect);
+fn each_error_contains_problem_and_remedy() {
+    for (text, parts) in INVALID {
+        let message = error_of(text, Role::Connect);
         for part in parts {
             assert!(message.contains(part), "{text:?}: {message}");
         }
         assert!(!message.contains(is_unprintable), "{message:?}");
     }
-    assert!(refusal(":1", Role::Bind).contains("for example *:5555"));
-    assert!(refusal("*:99999", Role::Bind).contains("for example *:5555"));
+    assert!(error_of(":1", Role::Bind).contains("for example *:5555"));
+    assert!(error_of("*:99999", Role::Bind).contains("for example *:5555"));
 }
 
 #[test]
-fn lengths_are_bounded() {
+fn lengths_are_limited() {
     let label = "a".repeat(MAX_LABEL_BYTES);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert_eq!(longest.len(), MAX_NAME_BYTES);
     shown(&longest, Role::Connect);
-    assert!(refusal(&format!("{longest}a"), Role::Connect).contains("253"));
-    assert!(refusal(&format!("{label}a.b"), Role::Connect).contains("63"));
+    assert!(error_of(&format!("{longest}a"), Role::Connect).contains("253"));
+    assert!(error_of(&format!("{label}a.b"), Role::Connect).contains("63"));
 
     let name = "a".repeat(MAX_INPROC_BYTES);
     shown(&format!("inproc://{name}"), Role::Bind);
-    let message = refusal(&format!("inproc://{name}a"), Role::Bind);
-    assert!(message.contains("257 bytes long and 256 is the most"));
+    let message = error_of(&format!("inproc://{name}a"), Role::Bind);
+    assert!(message.contains("257 bytes long; expected at most 256"));
     assert!(message.len() < 250, "{message}");
 }
 
 #[cfg(unix)]
 #[test]
-fn ipc_takes_a_path_that_fits() {
+fn an_ipc_path_is_checked() {
     assert_eq!(shown("ipc:///tmp/a;b", Role::Connect), "ipc:///tmp/a;b");
     assert_eq!(shown("ipc:///dev/null/x", Role::Bind), "ipc:///dev/null/x");
     assert_eq!(shown("ipc://*", Role::Bind), "ipc://*");
-    assert!(refusal("ipc://*", Role::Connect).contains("for binding only"));
-    assert!(refusal("ipc://", Role::Bind).contains("ipc:///tmp/room1"));
+    assert!(error_of("ipc://*", Role::Connect).contains("for binding only"));
+    assert!(error_of("ipc://", Role::Bind).contains("ipc:///tmp/room1"));
     let path = "x".repeat(MAX_PATH_BYTES);
     shown(&format!("ipc://{path}"), Role::Bind);
-    assert!(refusal(&format!("ipc://{path}x"), Role::Bind).contains("bytes long"));
+    assert!(error_of(&format!("ipc://{path}x"), Role::Bind).contains("bytes long"));
 }
 
 #[cfg(windows)]
 #[test]
-fn ipc_is_refused() {
-    assert!(refusal("ipc://x", Role::Bind).contains("127.0.0.1:5555"));
+fn ipc_is_rejected() {
+    assert!(error_of("ipc://x", Role::Bind).contains("127.0.0.1:5555"));
 }
 
 fn any_host() -> impl Strategy<Value = Host> {
@@ -283,7 +271,7 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "(?s).{0,60}", near in "[\\[\\]:.%*;/ 0-9a-ftcpi-]{0,30}") {
+    fn parsing_any_text_does_not_panic(text in "(?s).{0,60}", near in "[\\[\\]:.%*;/ 0-9a-ftcpi-]{0,30}") {
         for role in [Role::Bind, Role::Connect] {
             for text in [&text, &near, &format!("tcp://{near}"), &format!("ipc://{text}")] {
                 match parse(text, role) {
@@ -299,7 +287,7 @@ proptest! {
     }
 
     #[test]
-    fn a_valid_address_comes_back_from_both_its_forms(endpoint in any_endpoint()) {
+    fn both_forms_of_an_address_are_parsed_to_the_same_endpoint(endpoint in any_endpoint()) {
         prop_assert_eq!(parse(&endpoint.to_string(), Role::Bind), Ok(endpoint.clone()));
         prop_assert_eq!(parse(&endpoint.typed(), Role::Bind), Ok(endpoint.clone()));
         match &endpoint {
@@ -315,11 +303,11 @@ proptest! {
     }
 
     #[test]
-    fn no_other_port_than_1_to_65535_connects(
+    fn only_ports_from_1_to_65535_are_accepted_for_connecting(
         port in prop_oneof!["[!-~]{0,7}", "[0-9]{1,7}", "[+-][0-9]{1,5}", "\\PC{1,5}"],
     ) {
         let parsed = parse(&format!("127.0.0.1:{port}"), Role::Connect);
-        // Trimming is for the whole text, so the port may end in whitespace.
+        // Whitespace after the address is ignored, so it may follow the port.
         let number = port.trim_end().parse::<u16>().ok().filter(|number| {
             *number > 0 && number.to_string() == port.trim_end()
         });

@@ -1,5 +1,7 @@
-//! The stamp: the last frame that a named publisher adds, one JSON object that says who sent the
-//! message, on which topic, as which number, when, and, where it is no ordinary one, of what kind.
+//! The stamp: the last frame of a named publisher's message.
+//!
+//! It is a JSON object with the sender, topic, sequence number and sending time of the message, and the
+//! kind of a message that is not ordinary.
 
 use crate::error::{Error, Result};
 use crate::wire::printable::{is_unprintable, quote};
@@ -14,81 +16,81 @@ pub const MAX_FROM_BYTES: usize = 255;
 pub const MAX_ID_BYTES: usize = 64;
 /// The longest kind, in bytes of UTF-8.
 pub const MAX_KIND_BYTES: usize = 32;
-/// What a chat says of itself, without text: that somebody came, is there, went.
+/// The kinds of presence: a member of a chat joins, is present, or leaves.
 pub const PRESENCE: [&str; 3] = ["come", "here", "go"];
-/// What somebody does, as in `alice waves`.
+/// The kind of a message whose text is an action of the sender, as in `alice waves`.
 pub const ACTION: &str = "action";
-/// Whether a message of this kind only reports that a member comes, is present or goes. A message
-/// with text is not presence, whatever its kind.
+
+/// A longer frame is not parsed. A stamp within the limits above is shorter, even if JSON escapes each
+/// byte as `\u0000`.
+pub const MAX_BYTES: usize = 4096;
+
+/// Whether a message of this kind only reports that a member joins, is present or leaves. A message with
+/// text is never presence.
 #[must_use]
 pub fn is_presence(kind: Option<&str>, has_text: bool) -> bool {
     kind.is_some_and(|kind| PRESENCE.contains(&kind)) && !has_text
 }
 
-/// A longer frame is not even parsed. What [`Stamp::encode`] makes within the limits above is
-/// shorter, even where JSON writes each byte as `\u0000`.
-pub const MAX_BYTES: usize = 4096;
-
-/// Who sent a message, and when.
+/// The sender of a message, its sequence number, and its sending time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// The publisher's name, as its user chose it: shown to people, proof of nothing.
+    /// The publisher's name, as its user chose it. It is not authenticated.
     pub from: String,
-    /// The publisher's instance, new at each start.
+    /// The id of the publisher's instance, a new one for each publisher.
     pub id: String,
     /// The message's topic.
     pub topic: Option<String>,
-    /// The message's number, from 0 for each instance and topic. Presence has the number of the next
-    /// message and does not advance it, so that it shows whether a message before it is missing.
+    /// The sequence number, from 0 for each instance and topic. Presence has the number of the next
+    /// message and does not advance it, so that it reveals a loss before it.
     pub seq: u64,
     /// The sending time in nanoseconds since 1970-01-01 UTC.
     pub sent_ns: i64,
-    /// What kind of message it is; `None` for an ordinary one.
+    /// The kind of the message; `None` for an ordinary one.
     pub kind: Option<String>,
 }
 
-/// A name is shown before every line and carried in every stamp.
+/// Rejects a name that a stamp cannot contain or that is unprintable.
 pub fn check_name(name: &str) -> Result<()> {
     let limit = MAX_FROM_BYTES;
     if name.trim().is_empty() || name.len() > limit || name.contains(is_unprintable) {
         return Err(Error::Value(format!(
-            "a publisher's name has 1 to {limit} bytes, not only spaces, and no characters that do \
-             not show: {name} does not fit",
+            "invalid name {name}: expected 1 to {limit} bytes of printable text, not only spaces, for \
+             example 'alice'",
             name = quote(name)
         )));
     }
     Ok(())
 }
 
-/// A kind is a word of ours, never a user's text.
+/// Rejects a kind that is not a word in lower case.
 pub fn check_kind(kind: &str) -> Result<()> {
     if kind.is_empty()
         || kind.len() > MAX_KIND_BYTES
         || !kind.bytes().all(|byte| byte.is_ascii_lowercase())
     {
         return Err(Error::Value(format!(
-            "a kind is a word of 1 to {MAX_KIND_BYTES} lower-case letters, not {}",
+            "invalid kind {}: expected 1 to {MAX_KIND_BYTES} lower-case letters",
             quote(kind)
         )));
     }
     Ok(())
 }
 
-/// What all stamps of one instance begin with.
+/// Encodes the stamps of one instance, which begin with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StampEncoder(Vec<u8>);
 
 impl StampEncoder {
-    /// Up to the topic.
+    /// Encodes the fields before the topic.
     #[must_use]
     pub fn new(from: &str, id: &str) -> Self {
-        let (from, id) = (json(from), json(id));
+        let (from, id) = (json_string(from), json_string(id));
         Self(format!(r#"{{"zmqchat":1,"from":{from},"id":{id},"topic":"#).into_bytes())
     }
 
-    /// Writes the whole frame, compact JSON with its keys in a fixed order, in place of what `frame`
-    /// held.
-    pub fn complete(
+    /// Replaces the content of `frame` with a stamp: compact JSON with its keys in a fixed order.
+    pub fn encode_into(
         &self,
         frame: &mut Vec<u8>,
         topic: Option<&str>,
@@ -100,9 +102,9 @@ impl StampEncoder {
         frame.extend_from_slice(&self.0);
         match topic {
             None => frame.extend_from_slice(b"null"),
-            // The grammar leaves two characters that JSON escapes.
+            // JSON escapes two of the characters that a topic may contain.
             Some(topic) if topic.contains(['"', '\\']) => {
-                frame.extend_from_slice(json(topic).as_bytes());
+                frame.extend_from_slice(json_string(topic).as_bytes());
             }
             Some(topic) => {
                 frame.push(b'"');
@@ -114,14 +116,14 @@ impl StampEncoder {
         let _ = match kind {
             None => write!(frame, r#","seq":{seq},"sent_ns":{sent_ns}}}"#),
             Some(kind) => {
-                let kind = json(kind);
+                let kind = json_string(kind);
                 write!(frame, r#","seq":{seq},"sent_ns":{sent_ns},"kind":{kind}}}"#)
             }
         };
     }
 }
 
-/// A stamp as it stands in its frame.
+/// A stamp that borrows the strings of its frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StampRef<'a> {
     /// As in [`Stamp`].
@@ -139,16 +141,16 @@ pub struct StampRef<'a> {
 }
 
 impl<'a> StampRef<'a> {
-    /// What [`Stamp::decode`] gives, without copies where the frame is as [`StampEncoder`] writes it.
+    /// Decodes a frame. Copies nothing if the frame is as [`StampEncoder`] writes it.
     #[must_use]
-    pub fn of(frame: &'a [u8]) -> Option<Self> {
+    pub fn decode(frame: &'a [u8]) -> Option<Self> {
         if frame.first() != Some(&b'{') || frame.len() > MAX_BYTES {
             return None;
         }
-        if let Some(known) = Self::as_written(frame) {
-            return known.obeys().then_some(known);
+        if let Some(stamp) = Self::decode_canonical(frame) {
+            return stamp.is_valid().then_some(stamp);
         }
-        let stamp = Stamp::parse(frame)?;
+        let stamp = Stamp::from_json(frame)?;
         Some(Self {
             from: stamp.from.into(),
             id: stamp.id.into(),
@@ -159,7 +161,7 @@ impl<'a> StampRef<'a> {
         })
     }
 
-    fn obeys(&self) -> bool {
+    fn is_valid(&self) -> bool {
         let topic = self.topic.as_deref().map(str::as_bytes);
         self.from.len() <= MAX_FROM_BYTES
             && self.id.len() <= MAX_ID_BYTES
@@ -170,23 +172,22 @@ impl<'a> StampRef<'a> {
             && topic.is_none_or(|topic| topic::is_topic(topic).is_some())
     }
 
-    /// Reads exactly what [`StampEncoder::complete`] writes of strings that need no escapes.
-    fn as_written(frame: &'a [u8]) -> Option<Self> {
+    /// Decodes a frame of [`StampEncoder::encode_into`] whose strings need no escapes.
+    fn decode_canonical(frame: &'a [u8]) -> Option<Self> {
         let rest = frame.strip_prefix(br#"{"zmqchat":1,"from":"#)?;
-        let (from, rest) = string(rest)?;
-        let (id, rest) = string(rest.strip_prefix(br#","id":"#)?)?;
+        let (from, rest) = split_string(rest)?;
+        let (id, rest) = split_string(rest.strip_prefix(br#","id":"#)?)?;
         let rest = rest.strip_prefix(br#","topic":"#)?;
         let (topic, rest) = match rest.strip_prefix(b"null") {
             Some(rest) => (None, rest),
-            None => string(rest).map(|(topic, rest)| (Some(topic), rest))?,
+            None => split_string(rest).map(|(topic, rest)| (Some(topic), rest))?,
         };
-        let (seq, rest) = digits(rest.strip_prefix(br#","seq":"#)?)?;
-        let (sent_ns, rest) = digits(rest.strip_prefix(br#","sent_ns":"#)?)?;
-        // Most messages are ordinary ones.
+        let (seq, rest) = split_number(rest.strip_prefix(br#","seq":"#)?)?;
+        let (sent_ns, rest) = split_number(rest.strip_prefix(br#","sent_ns":"#)?)?;
         let kind = if rest == b"}" {
             None
         } else {
-            let (kind, rest) = string(rest.strip_prefix(br#","kind":"#)?)?;
+            let (kind, rest) = split_string(rest.strip_prefix(br#","kind":"#)?)?;
             (rest == b"}").then_some(Some(kind))?
         };
         Some(Self {
@@ -200,8 +201,8 @@ impl<'a> StampRef<'a> {
     }
 }
 
-/// A JSON string without escapes or controls, and what follows it.
-fn string(bytes: &[u8]) -> Option<(&str, &[u8])> {
+/// A JSON string without escapes and control characters, and the bytes after it.
+fn split_string(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let bytes = bytes.strip_prefix(b"\"")?;
     let end = bytes
         .iter()
@@ -210,8 +211,8 @@ fn string(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest.strip_prefix(b"\"")?))
 }
 
-/// A whole number as JSON writes it, not negative, and what follows it.
-fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
+/// A non-negative JSON integer, and the bytes after it.
+fn split_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let end = bytes.iter().position(|byte| !byte.is_ascii_digit())?;
     let (number, rest) = bytes.split_at(end);
     if number.len() > 1 && number.starts_with(b"0") {
@@ -221,17 +222,17 @@ fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 impl Stamp {
-    /// Whether the text is what the sender does.
+    /// Whether the text is an action of the sender.
     #[must_use]
     pub fn is_action(&self) -> bool {
         self.kind.as_deref() == Some(ACTION)
     }
 
-    /// The frame: compact JSON, its keys in a fixed order.
+    /// Encodes the stamp as a frame: compact JSON with its keys in a fixed order.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut frame = Vec::new();
-        StampEncoder::new(&self.from, &self.id).complete(
+        StampEncoder::new(&self.from, &self.id).encode_into(
             &mut frame,
             self.topic.as_deref(),
             self.seq,
@@ -241,23 +242,23 @@ impl Stamp {
         frame
     }
 
-    /// The stamp in `frame`, or `None` where the frame is anything else. Unknown keys are ignored, so
-    /// that later versions can add some.
+    /// Decodes a frame. Returns `None` if it is not a valid stamp. Unknown keys are ignored, so that later
+    /// versions can add some.
     #[must_use]
     pub fn decode(frame: &[u8]) -> Option<Self> {
-        let glimpse = StampRef::of(frame)?;
+        let stamp = StampRef::decode(frame)?;
         Some(Self {
-            from: glimpse.from.into_owned(),
-            id: glimpse.id.into_owned(),
-            topic: glimpse.topic.map(Cow::into_owned),
-            seq: glimpse.seq,
-            sent_ns: glimpse.sent_ns,
-            kind: glimpse.kind.map(Cow::into_owned),
+            from: stamp.from.into_owned(),
+            id: stamp.id.into_owned(),
+            topic: stamp.topic.map(Cow::into_owned),
+            seq: stamp.seq,
+            sent_ns: stamp.sent_ns,
+            kind: stamp.kind.map(Cow::into_owned),
         })
     }
 
-    /// Any JSON.
-    fn parse(frame: &[u8]) -> Option<Self> {
+    /// Decodes JSON with any key order and whitespace.
+    fn from_json(frame: &[u8]) -> Option<Self> {
         let Ok(Value::Object(mut object)) = serde_json::from_slice(frame) else {
             return None;
         };
@@ -280,8 +281,8 @@ impl Stamp {
             Some(Value::String(kind)) if kind.len() <= MAX_KIND_BYTES => Some(kind),
             _ => return None,
         };
-        let mut text = |key, most| match object.remove(key)? {
-            Value::String(text) if text.len() <= most => Some(text),
+        let mut text = |key, max_bytes| match object.remove(key)? {
+            Value::String(text) if text.len() <= max_bytes => Some(text),
             _ => None,
         };
         Some(Self {
@@ -295,8 +296,8 @@ impl Stamp {
     }
 }
 
-/// `text` as a JSON string.
-fn json(text: &str) -> String {
+/// Encodes a JSON string.
+fn json_string(text: &str) -> String {
     serde_json::to_string(text).expect("every str is a JSON string")
 }
 
