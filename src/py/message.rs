@@ -5,7 +5,7 @@
 
 use crate::net::RawMessage;
 use crate::py::convert::args::type_name;
-use crate::py::convert::frame_bytes::Body;
+use crate::py::convert::frame_bytes::FrameBytes;
 use crate::py::convert::objects::{self, Text};
 use crate::py::convert::pybytes::{bytes, copy, text};
 use crate::py::error::import;
@@ -52,7 +52,7 @@ const PRETTY_CHARS: usize = 200;
 ///         this topic.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct Message {
-    first: Body,
+    first: FrameBytes,
     pub(crate) rest: Vec<Py<PyBytes>>,
     framing: Framing,
     /// The length of the topic that the first frame starts with; 0 where it is not split.
@@ -89,7 +89,7 @@ impl Message {
         }
         Some(Self {
             first: match shared {
-                Some(frame) => Body::shared(frame),
+                Some(frame) => FrameBytes::shared(frame),
                 None => copy(py, first)?.unbind().into(),
             },
             rest,

@@ -154,7 +154,7 @@ def test_bad_arguments_are_refused_before_anything_is_awaited(pair: Pair) -> Non
         publisher.await_for_subscribers(topic="room 1")
     with pytest.raises(TypeError, match="send_json"):
         publisher.asend({"a": 1})
-    with pytest.raises(TypeError, match="for a single one use send"):
+    with pytest.raises(TypeError, match="use send for a single one"):
         publisher.asend_many("text")
     with pytest.raises(ValueError, match="max_count"):
         subscriber.arecv_many(0)

@@ -226,7 +226,7 @@ def test_all_peers_together_stay_below_max_subscriptions() -> None:
 
 @pytest.mark.parametrize("make", [Publisher, Relay])
 def test_max_subscriptions_is_a_whole_number_of_at_least_0(make: Callable[..., object]) -> None:
-    with pytest.raises(ValueError, match="max_subscriptions is 0 or more, not -1"):
+    with pytest.raises(ValueError, match="invalid max_subscriptions -1: expected 0 or more"):
         make("127.0.0.1:0", max_subscriptions=-1)
 
 

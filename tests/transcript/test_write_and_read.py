@@ -200,8 +200,8 @@ def test_a_closed_transcript_says_so(tmp_path: Path) -> None:
     [
         ({"format": "xml"}, "invalid format 'xml': expected 'text' or 'jsonl'"),
         ({"sync": "never"}, "invalid sync 'never': expected 'os', 'line' or 'disk'"),
-        ({"max_bytes": 0}, "max_bytes is 1 or more, not 0"),
-        ({"keep": 0}, "keep is 1 or more, not 0"),
+        ({"max_bytes": 0}, "invalid max_bytes 0: expected 1 or more"),
+        ({"keep": 0}, "invalid keep 0: expected 1 or more"),
     ],
 )
 def test_a_bad_argument_is_refused(tmp_path: Path, arguments: dict[str, str], text: str) -> None:

@@ -1,8 +1,7 @@
-//! A message's first frame: the bytes, or what libzmq holds until somebody asks for them.
+//! A message's first frame: Python bytes, or libzmq's frame until the bytes are needed.
 //!
 //! A large frame owns its memory, unlike a small one, which may point into a connection's whole read
-//! buffer. It is shared, not copied: who only looks at the topic, or hands the message on, never
-//! pays for a copy.
+//! buffer. It is shared, not copied: reading the topic or forwarding the message costs no copy.
 
 use crate::net::SharedFrame;
 use crate::py::convert::pybytes;
@@ -10,52 +9,51 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::OnceLock;
 
-pub(crate) enum Body {
+pub(crate) enum FrameBytes {
     Bytes(Py<PyBytes>),
-    Frame(Box<Held>),
+    Shared(Box<Shared>),
 }
 
-/// What libzmq holds, and the bytes once somebody asked for them.
-pub(crate) struct Held {
+/// A frame of libzmq, and its bytes once they were needed.
+pub(crate) struct Shared {
     frame: SharedFrame,
     bytes: OnceLock<Py<PyBytes>>,
 }
 
-impl Body {
-    /// What libzmq holds.
+impl FrameBytes {
     #[cold]
     pub(crate) fn shared(frame: SharedFrame) -> Self {
-        Self::Frame(Box::new(Held {
+        Self::Shared(Box::new(Shared {
             frame,
             bytes: OnceLock::new(),
         }))
     }
 
-    /// The bytes where they are.
+    /// The bytes, without a copy.
     pub(crate) fn as_bytes<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
         match self {
             Self::Bytes(bytes) => bytes.as_bytes(py),
-            Self::Frame(held) => held.frame.bytes(),
+            Self::Shared(shared) => shared.frame.bytes(),
         }
     }
 
-    /// The bytes as an object, made when first asked for.
+    /// The bytes as an object, created by the first call.
     pub(crate) fn object(&self, py: Python<'_>) -> PyResult<&Py<PyBytes>> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
-            Self::Frame(held) => {
-                if let Some(bytes) = held.bytes.get() {
+            Self::Shared(shared) => {
+                if let Some(bytes) = shared.bytes.get() {
                     return Ok(bytes);
                 }
-                let made = pybytes::bytes(py, held.frame.bytes())?.unbind();
-                // Another thread may have been faster.
-                Ok(held.bytes.get_or_init(|| made))
+                let made = pybytes::bytes(py, shared.frame.bytes())?.unbind();
+                // Another thread may have created them meanwhile.
+                Ok(shared.bytes.get_or_init(|| made))
             }
         }
     }
 }
 
-impl From<Py<PyBytes>> for Body {
+impl From<Py<PyBytes>> for FrameBytes {
     fn from(bytes: Py<PyBytes>) -> Self {
         Self::Bytes(bytes)
     }

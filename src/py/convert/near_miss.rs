@@ -1,4 +1,4 @@
-//! Calls that are nearly right: the errors say what to type.
+//! Calls with a likely mistake: each error says what to type.
 
 use crate::py::convert::args::type_name;
 use crate::py::error::import;
@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
-/// Refuses a second argument without a name where only the first may have none.
+/// Refuses a second positional argument in a call that takes one.
 #[inline]
 pub(crate) fn unnamed(extra: Option<&Bound<'_, PyAny>>, call: &str, first: &str) -> PyResult<()> {
     match extra {
@@ -31,10 +31,10 @@ fn must_be_named(extra: &Bound<'_, PyAny>, call: &str, first: &str) -> PyErr {
     ))
 }
 
-/// What to type instead of a keyword that a constructor does not have.
+/// Unknown keywords of a constructor, and what to type instead.
 pub(crate) type Instead = [(&'static [&'static str], &'static str)];
 
-/// Refuses keywords that a constructor does not have.
+/// Refuses unknown keywords of a constructor.
 #[inline]
 pub(crate) fn unknown(
     class: &Bound<'_, PyType>,
@@ -63,7 +63,7 @@ fn not_a_keyword(class: &Bound<'_, PyType>, name: &Bound<'_, PyAny>, instead: &I
     PyTypeError::new_err(format!("{class} has no argument '{name}': {advice}"))
 }
 
-/// The argument with the most similar name, or all of them.
+/// The argument with the most similar name, or all arguments.
 fn similar(class: &Bound<'_, PyType>, name: &str) -> PyResult<String> {
     let py = class.py();
     let signature = class.getattr(intern!(py, "__text_signature__"))?;
@@ -106,12 +106,10 @@ pub(crate) fn not_a_topic(object: &Bound<'_, PyAny>) -> PyErr {
     let kind = type_name(object);
     let advice = match kind.as_str() {
         "bytes" | "bytearray" => "pass text without the b, as in \"room1\"",
-        "list" | "tuple" | "set" => "pass one topic a call, as in \"room1\"",
+        "list" | "tuple" | "set" => "pass one topic per call, as in \"room1\"",
         _ => "pass text, as in \"room1\"",
     };
-    PyTypeError::new_err(format!(
-        "a topic is a str, or None for none, not {kind}: {advice}"
-    ))
+    PyTypeError::new_err(format!("a topic is a str or None, not {kind}: {advice}"))
 }
 
 /// An address as an argument.

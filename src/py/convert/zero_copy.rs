@@ -1,9 +1,10 @@
-//! Large payloads that libzmq sends from where Python keeps them.
+//! Large payloads that libzmq sends from Python's memory, without a copy.
 //!
-//! libzmq's network thread says when it is done with one, and must not wait for the interpreter. It
-//! therefore puts the object on a list, which the next large send empties, or a thread of ours a
-//! moment later. Invariants: nobody waits for the interpreter while holding the list's lock; each
-//! process has a list of its own, because another thread may hold the lock when a process forks.
+//! libzmq's network thread returns the object after sending it, and must not wait for the
+//! interpreter. It therefore puts the object on a list. The next large send drops the objects on the
+//! list, or a separate thread does a moment later. Invariants: no thread waits for the interpreter
+//! while it holds the list's lock. Each process has its own list, because another thread may hold the
+//! lock when a process forks.
 
 use crate::net::{begin_detached_wait, fork_generation, DetachedWait, SharedBytes};
 use pyo3::prelude::*;
@@ -14,25 +15,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// Below this, copying is cheaper.
-pub(crate) const LEAST: usize = 64 * 1024;
+/// Smaller payloads are cheaper to copy.
+pub(crate) const MIN_BYTES: usize = 64 * 1024;
 
-/// How long the thread leaves the list to the next send.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long the thread waits for the next send to empty the list.
+const DELAY: Duration = Duration::from_millis(20);
 
-/// What libzmq is done with, in one process.
+/// The objects that libzmq has sent, in one process.
 struct Returned {
     generation: u64,
     list: Mutex<Vec<PyBackedBytes>>,
-    any: AtomicBool,
-    /// The thread that empties the list, once there is one.
-    keeper: Mutex<Option<Thread>>,
+    is_filled: AtomicBool,
+    /// The thread that empties the list, once it was started.
+    thread: Mutex<Option<Thread>>,
 }
 
 static CURRENT: AtomicPtr<Returned> = AtomicPtr::new(std::ptr::null_mut());
 
 impl Returned {
-    /// This process's list, made when first asked for. It is never freed: what is lent refers to it.
+    /// This process's list, created by the first call. It is never freed: lent payloads refer to it.
     fn of_this_process() -> &'static Self {
         let generation = fork_generation();
         let current = CURRENT.load(Ordering::Acquire);
@@ -45,14 +46,14 @@ impl Returned {
         let made = Box::into_raw(Box::new(Self {
             generation,
             list: Mutex::default(),
-            any: AtomicBool::new(false),
-            keeper: Mutex::default(),
+            is_filled: AtomicBool::new(false),
+            thread: Mutex::default(),
         }));
         match CURRENT.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: leaked just now.
             Ok(_) => unsafe { &*made },
             Err(first) => {
-                // SAFETY: nobody else has seen the one; another thread leaked the other.
+                // SAFETY: no other thread has seen `made`; another thread leaked `first`.
                 unsafe {
                     drop(Box::from_raw(made));
                     &*first
@@ -68,61 +69,60 @@ impl Returned {
     /// Takes an object from libzmq's thread.
     fn take(&self, bytes: PyBackedBytes) {
         self.list().push(bytes);
-        if !self.any.swap(true, Ordering::AcqRel) {
-            let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(thread) = &*keeper {
+        if !self.is_filled.swap(true, Ordering::AcqRel) {
+            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(thread) = &*thread {
                 thread.unpark();
             }
         }
     }
 
-    /// Lets go of what was returned. Only while attached to the interpreter.
-    fn close_nowait(&self) {
-        if self.any.swap(false, Ordering::AcqRel) {
+    /// Drops the returned objects. The caller is attached to the interpreter.
+    fn drop_returned(&self) {
+        if self.is_filled.swap(false, Ordering::AcqRel) {
             let returned = std::mem::take(&mut *self.list());
             drop(returned);
         }
     }
 
-    /// Starts the thread, once; `None` where there can be none.
-    fn start_keeper(&'static self) -> Option<()> {
-        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
-        if keeper.is_none() {
-            let thread = std::thread::Builder::new()
+    /// Starts the thread, once. `None` if the system starts no more threads.
+    fn start_thread(&'static self) -> Option<()> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            let handle = std::thread::Builder::new()
                 .name("zmqchat-bytes".into())
                 .spawn(|| {
                     crate::net::block_signals();
-                    self.keep();
+                    self.run();
                 })
                 .ok()?;
-            *keeper = Some(thread.thread().clone());
+            *thread = Some(handle.thread().clone());
         }
         Some(())
     }
 
-    /// Stays with the interpreter for good, and lets go of it while there is nothing to do. To come
-    /// anew each time takes a lock of the interpreter's, and CPython 3.11 waits for that forever in a
-    /// child that was forked in such a moment.
-    fn keep(&self) {
+    /// Attaches once, and detaches while there is nothing to do. Attaching anew each time takes a lock
+    /// of the interpreter, and CPython 3.11 waits for it forever in a child that was forked meanwhile.
+    fn run(&self) {
         let Ok(mut waiting) = begin_detached_wait() else {
             return;
         };
         Python::try_attach(|py| loop {
             waiting = py.detach(|| {
                 drop(waiting);
-                self.wait_for_any()
+                self.wait_until_filled()
             });
-            self.close_nowait();
+            self.drop_returned();
         });
     }
 
-    /// The end of the program waits for whoever holds what this gives, and gives it to nobody later:
-    /// after it there is no interpreter to come back to.
-    fn wait_for_any(&self) -> DetachedWait {
+    /// The end of the program waits until the result is dropped. Later calls never return, because
+    /// there is no interpreter to attach to any more.
+    fn wait_until_filled(&self) -> DetachedWait {
         loop {
             std::thread::park();
-            std::thread::sleep(PATIENCE);
-            if self.any.load(Ordering::Acquire) {
+            std::thread::sleep(DELAY);
+            if self.is_filled.load(Ordering::Acquire) {
                 match begin_detached_wait() {
                     Ok(waiting) => return waiting,
                     Err(_) => loop {
@@ -134,7 +134,7 @@ impl Returned {
     }
 }
 
-/// What libzmq holds while it sends.
+/// A payload that libzmq refers to while it sends.
 struct Lent {
     bytes: Option<PyBackedBytes>,
     returned: &'static Returned,
@@ -152,18 +152,18 @@ impl Drop for Lent {
             if self.returned.generation == fork_generation() {
                 self.returned.take(bytes);
             } else {
-                // The parent's, and with it whatever the lock protects.
+                // The object and the list belong to the parent process.
                 std::mem::forget(bytes);
             }
         }
     }
 }
 
-/// A lender of these bytes; `None` where they must be copied.
+/// These bytes for libzmq; `None` if they must be copied.
 pub(crate) fn lend(bytes: &Bound<'_, PyBytes>) -> Option<SharedBytes> {
     let returned = Returned::of_this_process();
-    returned.close_nowait();
-    returned.start_keeper()?;
+    returned.drop_returned();
+    returned.start_thread()?;
     Some(Arc::new(Lent {
         bytes: Some(PyBackedBytes::from(bytes.clone())),
         returned,

@@ -1,4 +1,4 @@
-//! What `send_many` sends: several payloads, with one topic for all of them or one for each.
+//! The payloads of `send_many`, with one topic for all of them or one topic each.
 
 use crate::py::convert::args::type_name;
 use crate::py::convert::near_miss::not_a_topic;
@@ -7,10 +7,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyMemoryView, PyString};
 
-/// Payloads, taken one by one as they are sent.
+/// Payloads, taken from their iterator one by one as they are sent.
 pub(crate) struct SendBatch {
     payloads: Py<PyIterator>,
-    /// One for each payload; None where `topic` is for all.
+    /// One topic for each payload; None if `topic` applies to all.
     topics: Option<Py<PyIterator>>,
 }
 
@@ -18,7 +18,7 @@ pub(crate) struct SendBatch {
 pub(crate) type Item<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyString>>);
 
 impl SendBatch {
-    /// Refuses what is a single payload, or a single topic, and lists of unlike length.
+    /// Refuses a single payload, a single topic, and lists of different length.
     pub(crate) fn new(
         payloads: &Bound<'_, PyAny>,
         topic: Option<&str>,
@@ -26,41 +26,43 @@ impl SendBatch {
     ) -> PyResult<Self> {
         if is_single(payloads) {
             return Err(PyTypeError::new_err(
-                "send_many takes a list of payloads; for a single one use send",
+                "payloads is a single payload, expected a list: use send for a single one",
             ));
         }
         let Some(topics) = topics else {
             return Ok(Self {
-                payloads: several(payloads)?,
+                payloads: iterator(payloads)?,
                 topics: None,
             });
         };
         if topic.is_some() {
             return Err(PyTypeError::new_err(
-                "pass one of the two: topic, which is for all payloads, or topics, one for each",
+                "both topic and topics are given: pass topic for all payloads, or topics with one for \
+                 each",
             ));
         }
         if is_single(topics) {
             return Err(PyTypeError::new_err(
-                "topics takes a list, one topic for each payload; for the same one pass topic",
+                "topics is a single topic, expected a list with one for each payload: pass topic for \
+                 the same one",
             ));
         }
-        // A generator has no length: whether it suits shows when it ends.
+        // A generator has no length: a difference is found at its end.
         if let (Ok(payloads), Ok(topics)) = (payloads.len(), topics.len()) {
             if payloads != topics {
                 return Err(PyValueError::new_err(format!(
-                    "{payloads} payloads and {topics} topics: each payload needs one topic, or None"
+                    "{payloads} payloads but {topics} topics: pass one topic, or None, for each payload"
                 )));
             }
         }
         Ok(Self {
-            payloads: several(payloads)?,
+            payloads: iterator(payloads)?,
             topics: Some(topics.try_iter()?.unbind()),
         })
     }
 
     /// The next payload; None after the last.
-    #[allow(clippy::inline_always)] // what it gives is large, and must not go through memory
+    #[allow(clippy::inline_always)] // the item is large and must not be written to memory
     #[inline(always)]
     pub(crate) fn next<'py>(&self, py: Python<'py>) -> Option<PyResult<Item<'py>>> {
         match (self.payloads.bind(py).clone().next(), &self.topics) {
@@ -72,7 +74,7 @@ impl SendBatch {
         }
     }
 
-    /// Whether each payload has a topic of its own, or none.
+    /// Whether each payload has its own topic, or None.
     pub(crate) fn has_topics(&self) -> bool {
         self.topics.is_some()
     }
@@ -83,7 +85,7 @@ impl SendBatch {
     }
 }
 
-/// What was found in both lists.
+/// The next item of both iterators.
 #[inline]
 fn with_topic<'py>(
     payload: Option<PyResult<Bound<'py, PyAny>>>,
@@ -91,8 +93,8 @@ fn with_topic<'py>(
 ) -> PyResult<Option<Item<'py>>> {
     match (payload.transpose()?, topic.transpose()?) {
         (None, None) => Ok(None),
-        (Some(_), None) => Err(unlike("topics")),
-        (None, Some(_)) => Err(unlike("payloads")),
+        (Some(_), None) => Err(different_length("topics")),
+        (None, Some(_)) => Err(different_length("payloads")),
         (Some(payload), Some(topic)) => match topic.cast_into::<PyString>() {
             Ok(topic) => Ok(Some((payload, Some(topic)))),
             Err(error) => match error.into_inner() {
@@ -104,23 +106,23 @@ fn with_topic<'py>(
 }
 
 #[cold]
-fn unlike(which: &str) -> PyErr {
+fn different_length(which: &str) -> PyErr {
     PyValueError::new_err(format!(
-        "{which} ended first: each payload needs one topic, or None; what came before was sent"
+        "{which} ended first: pass one topic, or None, for each payload; the payloads before were sent"
     ))
 }
 
-fn several(payloads: &Bound<'_, PyAny>) -> PyResult<Py<PyIterator>> {
+fn iterator(payloads: &Bound<'_, PyAny>) -> PyResult<Py<PyIterator>> {
     let Ok(payloads) = payloads.try_iter() else {
         return Err(PyTypeError::new_err(format!(
-            "send_many takes a list of payloads, not {}; for a single one use send",
+            "payloads is a list of payloads, not {}: use send for a single one",
             type_name(payloads)
         )));
     };
     Ok(payloads.unbind())
 }
 
-/// Whether it is one payload or topic, whose characters or bytes are not what was meant.
+/// Whether it is a single payload or topic: iterating over its characters or bytes is a mistake.
 fn is_single(object: &Bound<'_, PyAny>) -> bool {
     object.is_instance_of::<PyString>()
         || object.is_instance_of::<PyBytes>()

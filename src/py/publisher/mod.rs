@@ -31,49 +31,52 @@ use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a publisher binds when nothing else is said.
+/// The default of `bind`.
 const DEFAULT_BIND: &str = "*:5555";
 
-/// How long `send_many` keeps the interpreter: its own switch interval.
-const BREATH: Duration = Duration::from_millis(5);
+/// How long `send_many` stays attached to the interpreter: Python's own switch interval.
+const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Sends messages to all subscribers.
+/// Sends messages to all subscribers that want them.
 ///
-/// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language can receive from it. A
-/// message without a subscriber is lost, so wait for subscribers before the first one
-/// (`wait_for_subscribers`). Addresses are `*:5555`, `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`,
-/// `ipc:///tmp/chat` or `inproc://chat`. The default port is 5555; `*:0` takes a free one.
+/// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language receives from it. A
+/// message that no subscriber wants is dropped. Call `wait_for_subscribers` before the first one.
 ///
-/// Any threads may share it. Leaving its `with` block closes it. A forked child must make its own.
+/// Addresses look like `*:5555`, `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat` or
+/// `inproc://chat`. The default port is 5555, and `*:0` binds a free one.
+///
+/// Any thread may use it. Leaving its `with` block closes it. A forked child must create its own.
 ///
 /// Args:
-///     bind: Addresses to bind, one or several; None means `*:5555`, unless `connect` is given.
-///     connect: Addresses of subscribers that are bound, one or several.
-///     name: The sender's name: 1 to 255 bytes of printable text. It adds a stamp to each message:
-///         name, instance, sequence number for each topic, time. None sends no stamps, and peers
-///         that read with plain pyzmq see single-frame messages.
-///     framing: "plain" sends `topic:text` in one frame; "envelope" sends `[topic, payload]`.
-///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
-///         subscriber alone, "block" waits for the slowest, "raise" raises QueueFullError.
-///     high_water_mark: How many messages are queued for each subscriber; 0 means no limit.
-///     max_subscriptions: The limit of subscriptions for each peer, and for all peers together; 0 means
-///         no limit. Above it, the peer with the most is cut off, with a warning in the log.
+///     bind: Addresses to bind, one or several. None binds `*:5555`, unless `connect` is given.
+///     connect: Addresses of bound subscribers, one or several.
+///     name: The sender's name: 1 to 255 bytes of printable text. It adds a stamp to each message
+///         with name, instance id, sequence number per topic, and time. With None there is no
+///         stamp, and pyzmq subscribers receive single frames.
+///     framing: "plain" sends `topic:text` in one frame, "envelope" sends `[topic, payload]`.
+///     on_full: What to do when a subscriber's queue is full. "drop" drops the message for that
+///         subscriber alone, "block" waits for the slowest one, "raise" raises QueueFullError.
+///     high_water_mark: The maximum number of messages queued per subscriber. 0 means no limit.
+///     max_subscriptions: The maximum number of subscriptions per peer, and of all peers together.
+///         0 means no limit. Above it, the peer with the most is disconnected, with a warning.
 ///     max_message_bytes: The largest message that may be sent, in bytes.
-///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
+///     linger: Seconds to go on sending queued messages after the close. 0 drops them at once.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
-///         probes, and how many may stay unanswered before the connection counts as lost (whole
-///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
-///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
-///     batch_bytes: How many bytes the network's thread writes at a time. Messages of 1 KiB and more
-///         go faster in large batches; each connection owns a buffer of that size, which takes memory
-///         as far as it was ever filled.
-///     on_event: Called with an `Event` for each change of its connections, in a thread of its own, one
-///         event at a time; None calls nothing. Its exceptions, SystemExit too, are logged and end
-///         nothing. It is kept until `close`.
+///         probes, and the number of unanswered probes after which the connection is lost. Whole
+///         seconds, 1 or more. With None, the loss of a silent peer is not detected.
+///     reconnect_max: The longest interval between two attempts to connect, in seconds. The first
+///         one is 0.1.
+///     batch_bytes: The number of bytes that the network thread writes at a time. Large batches
+///         speed up messages of 1 KiB and more. Each connection has a buffer of this size, which
+///         occupies memory as far as it was ever filled.
+///     on_event: Called with an `Event` for each change of a connection, in a separate thread, one
+///         event at a time. None calls nothing. Its exceptions, including SystemExit, are logged.
+///         The publisher refers to it until `close`.
 ///
 /// Raises:
-///     ValueError: If an argument is invalid, such as port 99999; the text says what to type instead.
-///     ZmqChatError: If the address is in use, or is not this host's; the text names the user.
+///     ValueError: If an argument is invalid, such as port 99999. The error says what to type.
+///     ZmqChatError: If an address is in use, or does not belong to this host. The error names the
+///         process that uses it.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Publisher {
     sender: Sender,
@@ -82,7 +85,7 @@ pub(crate) struct Publisher {
     on_event: Callback,
 }
 
-/// What to type instead of names that other libraries use.
+/// What to type instead of the names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port"],
@@ -100,7 +103,7 @@ const INSTEAD: &Instead = &[
 ];
 
 impl Drop for Publisher {
-    /// Closing takes locks, and may wait for a moment.
+    /// Closing takes locks and may wait for a moment.
     fn drop(&mut self) {
         let core = &self.sender.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
@@ -112,7 +115,7 @@ impl Publisher {
     #[new]
     #[classmethod]
     #[pyo3(
-        signature = (bind = None, *others, connect = None, name = None, framing = "plain", on_full = "drop",
+        signature = (bind = None, *positional, connect = None, name = None, framing = "plain", on_full = "drop",
                      high_water_mark = Whole(10_000), max_subscriptions = Whole(20_000), max_message_bytes = Whole(67_108_864), linger = Seconds(1.0), keepalive = Some(KeepAlive::DEFAULT),
                      reconnect_max = Seconds(2.0), batch_bytes = Whole(262_144), on_event = None, **unknown),
         text_signature = "(bind=None, *, connect=(), name=None, framing='plain', on_full='drop', \
@@ -123,7 +126,7 @@ impl Publisher {
     fn new(
         class: &Bound<'_, PyType>,
         bind: Option<&Bound<'_, PyAny>>,
-        others: &Bound<'_, PyTuple>,
+        positional: &Bound<'_, PyTuple>,
         connect: Option<&Bound<'_, PyAny>>,
         name: Option<String>,
         framing: &str,
@@ -140,13 +143,13 @@ impl Publisher {
     ) -> PyResult<Self> {
         let py = class.py();
         near_miss::unknown(class, unknown, INSTEAD)?;
-        if !others.is_empty() {
+        if !positional.is_empty() {
             return Err(PyTypeError::new_err(
-                "only the address, with its port, is positional (several in a list); name the other \
-                 arguments, as in Publisher(\"*:5555\", name=\"alice\")",
+                "only the address is positional, with its port (several addresses as a list): pass the \
+                 other arguments by name, as in Publisher(\"*:5555\", name=\"alice\")",
             ));
         }
-        let connecting = args::connecting(keepalive, reconnect_max, batch_bytes)?;
+        let connecting = args::connection_options(keepalive, reconnect_max, batch_bytes)?;
         let connect =
             connect.map_or_else(|| Ok(Vec::new()), |connect| args::texts("connect", connect))?;
         let bind = match bind {
@@ -156,8 +159,8 @@ impl Publisher {
         };
         if bind.is_empty() && connect.is_empty() {
             return Err(Error::Value(
-                "a publisher needs somewhere to be: bind an address, for example \"*:5555\", or \
-                 connect to one"
+                "the publisher has no address: bind one, for example bind=\"*:5555\", or connect to \
+                 one, for example connect=\"192.168.1.12:5555\""
                     .into(),
             )
             .into());
@@ -178,7 +181,7 @@ impl Publisher {
         };
         let bound = config.bind.clone();
         let _cell = notebook_cell::making(py)?;
-        // Looking up a name to bind may take a while.
+        // Resolving a host name may take a while.
         let core = detached(py, |checkpoint| Core::new(config, checkpoint))
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
         Ok(Self {
@@ -189,24 +192,25 @@ impl Publisher {
         })
     }
 
-    /// Sends one message to whoever subscribes to it.
+    /// Sends one message to the subscribers of its topic.
     ///
-    /// With `on_full="drop"` it never waits; a subscriber whose queue is full loses the message.
-    /// With "block" it waits for room, and Ctrl+C ends the wait; the message was then not sent.
-    /// `bytes` of 64 KiB and more are not copied: they are kept alive until they are sent.
+    /// With `on_full="drop"` it never waits, and a subscriber whose queue is full loses the
+    /// message. With "block" it waits for queue space. Ctrl+C interrupts the wait, and the message
+    /// is not sent. `bytes` of 64 KiB and more are not copied, but kept alive until they are sent.
     ///
     /// Args:
-    ///     payload: What to send: str (as UTF-8), bytes, or any buffer, such as a NumPy array.
-    ///     topic: What the message is about: 1 to 255 bytes of UTF-8, printable, without `:` and
-    ///         whitespace. None sends it without a topic.
-    ///     timeout: Seconds to wait for room under "block"; None waits forever, 0 not at all.
+    ///     payload: What to send: str (as UTF-8), bytes, or a buffer such as a NumPy array.
+    ///     topic: The topic: 1 to 255 bytes of printable UTF-8 without `:` and whitespace. None
+    ///         sends the message without a topic.
+    ///     timeout: Seconds to wait for queue space under "block". None waits forever, 0 never
+    ///         waits.
     ///
     /// Raises:
     ///     ValueError: If the topic is invalid, the message exceeds `max_message_bytes`, or
     ///         `timeout` is negative.
-    ///     TypeError: If the payload is another kind of object, a number (of NumPy, too), or a buffer
-    ///         of Python objects or pointers.
-    ///     TimeoutError: If the queue stayed full, under "block".
+    ///     TypeError: If the payload is another kind of object, a number (also a NumPy number), or
+    ///         a buffer of Python objects or pointers.
+    ///     TimeoutError: If the queue stayed full for `timeout` seconds, under "block".
     ///     QueueFullError: If the queue is full, under "raise".
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
@@ -228,27 +232,29 @@ impl Publisher {
             .send(py, payload, topic, || args::deadline(timeout))
     }
 
-    /// Sends each of several payloads as a message of its own, in order.
+    /// Sends each of several payloads as a message, in order.
     ///
     /// Args:
-    ///     payloads: A list or any other iterable of str, bytes or buffers. A generator's items go
-    ///         out as they come.
-    ///     topic: The topic of all of them; None for none.
-    ///     topics: A topic for each of them instead, in a list or any other iterable of the same
-    ///         length, with None where there is none.
-    ///     timeout: Seconds for the whole call, under "block"; None waits forever, 0 not at all.
+    ///     payloads: A list or another iterable of str, bytes or buffers. The items of a generator
+    ///         are sent as they are produced.
+    ///     topic: The topic of all messages. None sends them without a topic.
+    ///     topics: Instead of `topic`: a list or another iterable with one topic for each payload,
+    ///         or None for no topic. Its length must be the same.
+    ///     timeout: Seconds for the whole call, under "block". None waits forever, 0 never waits.
     ///
     /// Returns:
-    ///     How many were sent.
+    ///     The number of messages sent.
     ///
     /// Raises:
     ///     ValueError: If a topic is invalid, a message exceeds `max_message_bytes`, `timeout` is
-    ///         negative, or there are not as many topics as payloads. Lists of unlike length are
-    ///         refused at once; with other iterables, what came before was sent.
-    ///     TypeError: If `payloads` is itself one payload, or an item is none; `topics` is itself one
-    ///         topic, or `topic` was passed as well.
-    ///     TimeoutError: If the queue stayed full, under "block"; the payloads before were sent.
-    ///     QueueFullError: If the queue is full, under "raise"; `.sent` is the number that was sent before.
+    ///         negative, or the number of topics differs. Lists of different length are refused
+    ///         before anything is sent. With other iterables, the messages before the error were
+    ///         sent.
+    ///     TypeError: If `payloads` is itself a payload, an item is not a payload, `topics` is
+    ///         itself a topic, or both `topic` and `topics` are given.
+    ///     TimeoutError: If the queue stayed full, under "block". The payloads before were sent.
+    ///     QueueFullError: If the queue is full, under "raise". Its `sent` is the number of
+    ///         messages sent before.
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
@@ -268,18 +274,21 @@ impl Publisher {
         let batch = SendBatch::new(payloads, topic, topics)?;
         let deadline = args::deadline(timeout)?;
         let mut sent = 0;
-        let mut breath = Instant::now();
+        let mut attached_since = Instant::now();
         while let Some(item) = batch.next(py) {
-            // An iterator without end must leave room for Ctrl+C and for other threads.
-            if sent % 64 == 63 && breath.elapsed() >= BREATH {
+            // An endless iterator must allow Ctrl+C and other threads.
+            if sent % 64 == 63 && attached_since.elapsed() >= SWITCH_INTERVAL {
                 py.check_signals()?;
-                // Long enough for another thread to take the interpreter: a mere yield wakes the
-                // waiting one too early, again and again.
+                // Long enough for another thread to attach. A mere yield wakes it too early.
                 py.detach(|| std::thread::sleep(Duration::from_micros(50)));
-                breath = Instant::now();
+                attached_since = Instant::now();
             }
-            let (payload, own) = item?;
-            let topic = own.as_ref().map(|own| own.to_str()).transpose()?.or(topic);
+            let (payload, own_topic) = item?;
+            let topic = own_topic
+                .as_ref()
+                .map(|own_topic| own_topic.to_str())
+                .transpose()?
+                .or(topic);
             self.sender
                 .send(py, &payload, topic, || Ok(deadline))
                 .map_err(|error| {
@@ -293,16 +302,17 @@ impl Publisher {
         Ok(sent)
     }
 
-    /// Sends an object as JSON; `Message.json` gives it back.
+    /// Sends an object as JSON, which `Message.json` parses.
     ///
     /// Args:
-    ///     obj: What `json.dumps` accepts; NaN and infinity are refused, since JSON has none.
-    ///     topic: The topic; None for none.
-    ///     timeout: As in `send`: seconds, None waits forever, 0 not at all.
+    ///     obj: Any object that `json.dumps` accepts, without NaN and infinity.
+    ///     topic: The topic, or None for no topic.
+    ///     timeout: Seconds to wait for queue space, as in `send`. None waits forever, 0 never
+    ///         waits.
     ///
     /// Raises:
-    ///     TypeError: If the object has no form in JSON.
-    ///     ValueError: If it holds NaN or infinity, or as in `send`.
+    ///     TypeError: If JSON cannot represent the object.
+    ///     ValueError: If the object holds NaN or infinity, or as in `send`.
     ///     TimeoutError: If the queue stayed full, under "block".
     ///     QueueFullError: If the queue is full, under "raise".
     ///     ClosedError: If the publisher is closed.
@@ -332,22 +342,23 @@ impl Publisher {
             .send(py, &text, topic, || args::deadline(timeout))
     }
 
-    /// Waits until enough subscribers are there, so that the first message is not lost.
+    /// Waits until enough subscribers are connected, so that the first message is not lost.
     ///
-    /// Counts connected peers, not subscriptions: one subscriber with three topics is one. (A peer
-    /// over `inproc://` names no connection; there, subscriptions are counted.) Ctrl+C ends the
-    /// wait, and `close` in another thread does.
+    /// It counts connected peers, not subscriptions: a subscriber with three topics counts once.
+    /// Over `inproc://`, where peers cannot be distinguished, it counts subscriptions. Ctrl+C
+    /// interrupts the wait, and so does `close` in another thread.
     ///
     /// Args:
-    ///     count: How many must be there.
-    ///     topic: Count those who hear this topic whole; None counts all who hear anything.
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     count: The number of subscribers to wait for.
+    ///     topic: Count the subscribers that receive every message of this topic. None counts all
+    ///         subscribers with any subscription.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
-    ///     How many there are, `count` or more.
+    ///     The number of subscribers, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: If fewer subscribed within `timeout`; the text says how many did.
+    ///     TimeoutError: If fewer subscribed within `timeout`. The error states the number.
     ///     ValueError: If the topic is invalid, or `count` or `timeout` is negative.
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
@@ -373,11 +384,10 @@ impl Publisher {
         })
     }
 
-    /// `send` for asyncio: waits for room, under `on_full="block"`, while other tasks run.
+    /// `send` for asyncio: waits for queue space, under `on_full="block"`, while other tasks run.
     ///
-    /// Without "block" it never waits, and `send` does as well. When it is cancelled, the message was
-    /// not sent. Where there is room it does not go round the loop, except every 5 ms, so that other
-    /// tasks get their turn.
+    /// Under "drop" and "raise" it never waits, and `send` does the same. A cancelled call has not
+    /// sent the message. While there is queue space, other tasks run only every 5 ms.
     #[pyo3(
         signature = (payload, unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, payload, *, topic=None, timeout=None)"
@@ -391,7 +401,7 @@ impl Publisher {
     ) -> PyResult<PublisherCoroutine> {
         near_miss::unnamed(unnamed, "asend", "payload")?;
         let topic = topic.map(|Topic(topic)| topic);
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         let pending = PendingSend {
             payload: Some(slf.get().sender.checked(payload, topic)?),
             topic: topic.map(Into::into),
@@ -404,8 +414,8 @@ impl Publisher {
 
     /// `send_many` for asyncio; see `asend`.
     ///
-    /// When it is cancelled, each payload that it took from `payloads` was sent, but for the last,
-    /// which waited for room.
+    /// A cancelled call has sent each payload that it took from `payloads`, except the last one,
+    /// which was waiting for queue space.
     #[pyo3(
         signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
         text_signature = "($self, payloads, *, topic=None, topics=None, timeout=None)"
@@ -420,7 +430,7 @@ impl Publisher {
     ) -> PyResult<PublisherCoroutine> {
         near_miss::unnamed(unnamed, "asend_many", "payloads")?;
         let topic = topic.map(|Topic(topic)| topic);
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         if let Some(topic) = topic {
             validate(topic)?;
         }
@@ -436,7 +446,7 @@ impl Publisher {
         Ok(PublisherCoroutine::new(operation, timeout))
     }
 
-    /// `wait_for_subscribers` for asyncio.
+    /// `wait_for_subscribers` for asyncio: waits while other tasks run.
     #[pyo3(
         signature = (count = Whole(1), unnamed = None, *, topic = None, timeout = None),
         text_signature = "($self, count=1, *, topic=None, timeout=None)"
@@ -451,7 +461,7 @@ impl Publisher {
         near_miss::unnamed(unnamed, "await_for_subscribers", "count")?;
         let topic = topic.map(|Topic(topic)| topic);
         let wanted = args::count("count", count, 0)?;
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         if let Some(topic) = topic {
             validate(topic)?;
         }
@@ -460,7 +470,7 @@ impl Publisher {
         Ok(PublisherCoroutine::new(operation, timeout))
     }
 
-    /// `close` for asyncio: closes it in a thread, because that may take a moment.
+    /// `close` for asyncio: runs it in a thread, because closing may take a moment.
     #[pyo3(signature = (linger = None))]
     fn aclose<'py>(slf: &Bound<'py, Self>, linger: Option<Seconds>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
@@ -479,7 +489,7 @@ impl Publisher {
         )
     }
 
-    /// How many connected peers subscribe to anything at this moment.
+    /// The number of connected peers with any subscription.
     #[getter]
     fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(py.detach(|| self.sender.core.subscriber_count())?)
@@ -490,8 +500,8 @@ impl Publisher {
         Ok(py.detach(|| self.sender.core.receivers(first_frame))?)
     }
 
-    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
-    /// everything) to count.
+    /// The subscriptions and their number of subscribers, as a dict. A key is a topic (str) or a
+    /// raw prefix (bytes; b"" receives everything).
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let topics = objects::dict(py)?;
@@ -508,8 +518,8 @@ impl Publisher {
         Ok(topics)
     }
 
-    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
-    /// `addresses` for other hosts. None if it only connects.
+    /// The first bound endpoint, for connections from this host, such as `tcp://127.0.0.1:5555`.
+    /// None if nothing is bound. See `addresses` for other hosts.
     #[getter]
     fn endpoint(&self) -> Option<String> {
         self.sender
@@ -519,27 +529,27 @@ impl Publisher {
             .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints, to which this host can connect.
+    /// All bound endpoints, for connections from this host.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
         let bound = self.sender.core.endpoints().iter();
         bound.map(|bound| connectable(bound)).collect()
     }
 
-    /// What another laptop can type to subscribe, best first, such as `192.168.1.12:5555`.
+    /// The addresses to type on another host to subscribe, best first, such as `192.168.1.12:5555`.
     #[getter]
     fn addresses(&self) -> Vec<String> {
         self.sender.core.addresses()
     }
 
-    /// Its connections as they stand: those it asked for, then those that came from subscribers.
+    /// The state of each connection: first those that it makes, then those that subscribers made.
     #[getter]
     fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
         let peers = py.detach(|| self.sender.core.peers())?;
         Ok(peers.into_iter().map(Peer::from).collect())
     }
 
-    /// What it has done so far.
+    /// What the publisher has done so far.
     ///
     /// Returns:
     ///     A snapshot: messages sent, their bytes, sends refused, seconds blocked, subscribers.
@@ -550,25 +560,27 @@ impl Publisher {
         Ok(py.detach(|| self.sender.core.stats())?.into())
     }
 
-    /// The name in its stamps; None if it does not stamp.
+    /// The name in its stamps, or None if it sends no stamps.
     #[getter]
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Whether it was closed.
+    /// Whether the publisher is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.sender.core.is_closed()
     }
 
-    /// Closes it, and returns when its port is free again. Closing twice changes nothing.
+    /// Closes the publisher. Its port is free again when this returns.
     ///
-    /// Unsent messages go on being sent in the background, for at most `linger` seconds, which the
-    /// end of the program waits for. A call that waits in another thread ends with ClosedError.
+    /// Queued messages are sent in the background for at most `linger` seconds. The program does
+    /// not end before that. A call that waits in another thread raises ClosedError. Closing twice
+    /// has no effect.
     ///
     /// Args:
-    ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
+    ///     linger: Seconds to go on sending queued messages. None uses the constructor's value, 0
+    ///         drops them.
     ///
     /// Raises:
     ///     ValueError: If `linger` is negative or infinite.
@@ -579,13 +591,13 @@ impl Publisher {
         Ok(py.detach(|| self.sender.core.close(Some(linger)))?)
     }
 
-    /// The publisher itself; leaving the `with` block closes it.
+    /// Returns the publisher; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
         slf.get().sender.core.check_open()?;
         Ok(slf)
     }
 
-    /// Closes it.
+    /// Closes the publisher.
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -594,20 +606,20 @@ impl Publisher {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
-        // What ends the block in a forked child must not be replaced by an error.
+        // In a forked child, the exception that ends the block must not be replaced.
         if self.sender.core.is_inherited() {
             return Ok(());
         }
         self.close(py, None)
     }
 
-    /// The publisher itself; leaving the `async with` block closes it.
+    /// Returns the publisher; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
-    /// Closes it.
+    /// Closes the publisher.
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         exc_type: &Bound<'py, PyAny>,
@@ -618,7 +630,7 @@ impl Publisher {
         Self::aclose(slf, None)
     }
 
-    /// For `_loops`: what tells a line when to look again.
+    /// Registers a queue of `_asyncio.py`, which is woken when another attempt may succeed.
     #[pyo3(signature = (line, *, messages))]
     fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let _ = messages;
@@ -628,8 +640,8 @@ impl Publisher {
         })?))
     }
 
-    /// Sends a message of this kind, None for an ordinary one, for `chat`; gives the stamp that it
-    /// went out with, if no other thread sends at the same time.
+    /// Sends a message with a kind in its stamp, or None for an ordinary message, for `chat`.
+    /// Returns its stamp, if no other thread sends at the same time.
     #[pyo3(signature = (payload, kind, *, topic))]
     fn _send_kind<'py>(
         &self,
@@ -641,7 +653,7 @@ impl Publisher {
         if let Some(kind) = kind {
             stamp::check_kind(kind)?;
             if self.name().is_none() {
-                let text = "only a publisher with a name says of what kind a message is";
+                let text = "the publisher sends no kind without a stamp: create it with a name";
                 return Err(Error::Value(text.into()).into());
             }
         }
@@ -740,10 +752,13 @@ impl Operation for PublisherOperation {
                         let Some(item) = batch.next(py) else {
                             break;
                         };
-                        let (payload, own) = item?;
+                        let (payload, own_topic) = item?;
                         if batch.has_topics() {
-                            let own = own.as_ref().map(|own| own.to_str()).transpose()?;
-                            pending.topic = own.map(Into::into);
+                            let own_topic = own_topic
+                                .as_ref()
+                                .map(|own_topic| own_topic.to_str())
+                                .transpose()?;
+                            pending.topic = own_topic.map(Into::into);
                         }
                         pending.payload = Some(sender.checked(&payload, pending.topic.as_deref())?);
                     }

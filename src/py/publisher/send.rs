@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::net::publisher::{OnFull, Publisher as Core};
 use crate::net::{self, Deadline, ReadinessCallback};
-use crate::py::convert::args::Payload;
+use crate::py::convert::payload::PayloadBytes;
 use crate::py::convert::zero_copy;
 use crate::py::runtime::detach::detached;
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The core, and the ways into it.
+/// Sends Python's objects through the core.
 pub(crate) struct Sender {
     pub(crate) core: Core,
 }
@@ -28,7 +28,7 @@ pub(crate) struct PendingSend {
 }
 
 impl Sender {
-    /// Sends one message: without letting go of the interpreter where nothing can block.
+    /// Sends one message, without detaching from the interpreter if nothing can block.
     pub(crate) fn send(
         &self,
         py: Python<'_>,
@@ -36,21 +36,21 @@ impl Sender {
         topic: Option<&str>,
         deadline: impl FnOnce() -> Result<Deadline>,
     ) -> PyResult<()> {
-        // What most send goes straight on: a `Payload` would go through memory.
+        // The shortest path for the usual payload: a `PayloadBytes` would be written to memory.
         if let Ok(text) = payload.cast::<PyString>() {
             let bytes = text.to_str()?.as_bytes();
             self.core.check(bytes, topic)?;
             return self.hand_over(py, bytes.into(), topic, deadline);
         }
-        let payload = Payload::new(payload)?;
+        let payload = PayloadBytes::new(payload)?;
         self.core.check(payload.bytes(), topic)?;
-        if let Some(bytes) = payload.worth_lending() {
+        if let Some(bytes) = payload.lendable() {
             return self.send_large(py, bytes, topic, deadline);
         }
         self.hand_over(py, payload.bytes().into(), topic, deadline)
     }
 
-    /// Apart, so that the way of most messages stays short.
+    /// Separate, so that the usual path stays short.
     #[cold]
     #[inline(never)]
     fn send_large(
@@ -85,7 +85,7 @@ impl Sender {
                 return Err(self.core.queue_full(0).into());
             }
             Some(Err(error)) => return Err(error.into()),
-            // The queue is full, or another thread is inside.
+            // The queue is full, or another thread uses the publisher.
             Some(Ok(false)) | None => {}
         }
         let deadline = deadline()?;
@@ -94,21 +94,21 @@ impl Sender {
         })
     }
 
-    /// A payload that can wait: checked, and nothing that may change.
+    /// A payload for a later send: checked, and an object that cannot change.
     pub(crate) fn checked(
         &self,
         object: &Bound<'_, PyAny>,
         topic: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
-        let payload = Payload::new(object)?;
+        let payload = PayloadBytes::new(object)?;
         self.core.check(payload.bytes(), topic)?;
         Ok(match payload {
-            Payload::Owned(bytes) => bytes.into_any().unbind(),
-            Payload::Text(_) | Payload::Bytes(_) => object.clone().unbind(),
+            PayloadBytes::Owned(bytes) => bytes.into_any().unbind(),
+            PayloadBytes::Text(_) | PayloadBytes::Bytes(_) => object.clone().unbind(),
         })
     }
 
-    /// Sends what a coroutine has, if there is room; where there is none, the watch is set.
+    /// Sends a coroutine's message if there is queue space. Otherwise it arms `readiness`.
     pub(crate) fn send_pending(
         &self,
         py: Python<'_>,
@@ -120,9 +120,9 @@ impl Sender {
             return Ok(true);
         };
         let topic = pending.topic.as_deref();
-        let payload = Payload::new(object.bind(py))?;
+        let payload = PayloadBytes::new(object.bind(py))?;
         let lender = payload
-            .worth_lending()
+            .lendable()
             .filter(|_| self.core.can_borrow(topic))
             .and_then(zero_copy::lend);
         let frame = net::Payload {
@@ -139,7 +139,7 @@ impl Sender {
                 self.core.count_refusal();
                 return Err(self.core.queue_full(pending.sent).into());
             }
-            // Another thread is inside, or the watch must be set.
+            // Another thread uses the publisher, or the readiness callback must be armed.
             _ => py.detach(|| self.core.send_or_arm(frame, topic, readiness, first))?,
         };
         if sent {
@@ -164,7 +164,7 @@ impl Sender {
         kind: Option<&str>,
         topic: &str,
     ) -> PyResult<Vec<u8>> {
-        let payload = Payload::new(payload)?;
+        let payload = PayloadBytes::new(payload)?;
         self.core.check(payload.bytes(), Some(topic))?;
         let message = net::Payload {
             bytes: payload.bytes(),

@@ -146,7 +146,7 @@ impl Relay {
     ) -> PyResult<Self> {
         let py = class.py();
         near_miss::unknown(class, unknown, INSTEAD)?;
-        let connecting = args::connecting(keepalive, reconnect_max, batch_bytes)?;
+        let connecting = args::connection_options(keepalive, reconnect_max, batch_bytes)?;
         for (bind, connect, text) in [
             (&frontend, &connect, "nothing comes in: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),
             (&backend, &publish_to, "nothing goes out: bind a backend, for example \"*:5555\", or publish_to somebody"),

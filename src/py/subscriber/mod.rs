@@ -157,7 +157,7 @@ impl Subscriber {
             split_topics,
             high_water_mark: args::high_water_mark(high_water_mark)?,
             max_message_bytes: args::count("max_message_bytes", max_message_bytes, 1)?,
-            connection: args::connecting(keepalive, reconnect_max, batch_bytes)?,
+            connection: args::connection_options(keepalive, reconnect_max, batch_bytes)?,
             event_owner: on_event.number(),
         };
         let bound = config.bind.clone();
@@ -308,7 +308,7 @@ impl Subscriber {
         timeout: Option<Seconds>,
     ) -> PyResult<SubscriberCoroutine> {
         let max_count = args::count("max_count", max_count, 1)?;
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         Ok(SubscriberCoroutine::new(
             SubscriberOperation::ReceiveMany(slf, max_count),
             timeout,
@@ -637,7 +637,7 @@ impl Subscriber {
         timeout: Option<Seconds>,
     ) -> PyResult<SubscriberCoroutine> {
         let wanted = args::count("count", count, 0)?;
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         let count = Count::of(wanted);
         Ok(SubscriberCoroutine::new(
             SubscriberOperation::WaitConnected(slf, count),
@@ -814,7 +814,7 @@ impl Subscriber {
         form: RecvAs,
         timeout: Option<Seconds>,
     ) -> PyResult<SubscriberCoroutine> {
-        let timeout = args::waits("timeout", timeout)?;
+        let timeout = args::timeout("timeout", timeout)?;
         Ok(SubscriberCoroutine::new(
             SubscriberOperation::Receive(slf, form),
             timeout,
