@@ -91,8 +91,8 @@ pub(crate) fn linger(value: Seconds) -> Result<Duration> {
         // libzmq counts milliseconds in an int.
         Some(linger) if linger.as_millis() <= i32::MAX as u128 => Ok(linger),
         _ => Err(Error::Value(
-            "infinite linger: a program could hang at exit. Pass the seconds that unsent messages may \
-             take, for example 5"
+            "invalid linger: an infinite linger can make a program hang at exit; pass the seconds that \
+             unsent messages may take, for example 5"
                 .into(),
         )),
     }
