@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple
 
 import pytest
 
-from tests.helpers import parallel
+from tests.helpers import commands, parallel
 from tests.helpers.scripts import Finished, RunPython, Script, StartPython
 from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber
@@ -90,6 +90,13 @@ def free_port() -> Callable[[], int]:
                 return port
 
     return find
+
+
+@pytest.fixture
+def short_silence() -> Iterator[None]:
+    """Report a missing peer after 0.3 s instead of 3 s (see helpers/commands.py)."""
+    with commands.short_silence():
+        yield
 
 
 @pytest.fixture

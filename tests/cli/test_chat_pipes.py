@@ -114,6 +114,7 @@ def test_a_pipe_without_peers_warns_and_ends_with_its_input() -> None:
     )
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], int]) -> None:
     port = free_port()
     with start("chat", "--name", "alice", "--via", f"127.0.0.1:{port}") as alice:
@@ -127,6 +128,7 @@ def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], i
         assert alice.finish() == (0, "", "")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_a_relay_whose_frontend_is_unreachable_is_reported(free_port: Callable[[], int]) -> None:
     with Publisher("127.0.0.1:0", linger=0) as half, chat("bob") as bob:
         speak = f"127.0.0.1:{free_port()}"

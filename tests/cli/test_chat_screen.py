@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from tests.helpers.chats import HEARTBEAT, chat, texts
-from tests.helpers.raw_peers import pyzmq
+from tests.helpers.raw_peers import pyzmq_socket
 from tests.helpers.screen import Screen
 from tests.helpers.stamps import stamping_publisher
 from tests.helpers.terminal import CTRL_C, CTRL_D
@@ -219,7 +219,7 @@ def test_a_plain_line_has_its_name_once() -> None:
     words = ("--plain", "--bind", "127.0.0.1:0", "--timestamps", "none")
     with Screen("chat", "--name", "alice", *words, NO_COLOR="1") as alice:
         address = address_of(alice)
-        with pyzmq(zmq.SUB) as (reader, _):
+        with pyzmq_socket(zmq.SUB) as (reader, _):
             reader.connect(f"tcp://{address}")
             reader.subscribe("lobby:")
             while not reader.poll(200):

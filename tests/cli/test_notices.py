@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.commands import printed_address, running_sub, start, subscriber_to, zmqchat
+from tests.helpers.commands import printed_address, running_sub, start, subscriber_to
 from tests.helpers.stamps import stamping_publisher
 from tests.helpers.terminal import CTRL_D, in_terminal, with_libedit
 from tests.helpers.timeouts import TIMEOUT
@@ -47,8 +47,9 @@ def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
         assert sub.finish() == (130, "", "")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_sub_with_somebody_there_says_nothing(publisher: Publisher) -> None:
-    with running_sub(publisher, "-W", "3.5") as sub:
+    with running_sub(publisher, "-W", "1.2") as sub:
         assert sub.finish() == (0, "", "")
 
 
@@ -103,10 +104,13 @@ def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publish
     assert sub.text.splitlines()[-1].startswith("received 0, bytes 0")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_notices_are_dim_where_there_is_colour() -> None:
-    finished = zmqchat("sub", "127.0.0.1:1", "-W", "4", "--color", "always")
-    line = finished.stderr.decode()
-    assert re.fullmatch(r"\x1b\[2mnobody at 127\.0\.0\.1:1: refused\. .*\x1b\[0m\n", line)
+    with start("sub", "127.0.0.1:1", "--color", "always") as sub:
+        notice = sub.notice()
+        assert re.fullmatch(r"\x1b\[2mnobody at 127\.0\.0\.1:1: refused\. .*\x1b\[0m", notice)
+        sub.process.send_signal(signal.SIGINT)
+        assert sub.finish() == (130, "", "")
 
 
 # ---- pub
@@ -222,6 +226,7 @@ def test_no_subscription_can_drive_the_terminal() -> None:
         assert len(notice) < 120
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with start("pub", "--connect", address, "--wait", "9", "-v") as pub:
@@ -232,6 +237,7 @@ def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
         assert pub.notice().startswith(f"lost the connection to {address}; ")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_the_prompt_of_pub_shows_why_it_is_not_connected(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with in_terminal("pub", "--connect", address, NO_COLOR="1") as pub:

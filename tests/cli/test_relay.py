@@ -134,6 +134,7 @@ def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
         tmux("kill-server")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
     upstream = f"127.0.0.1:{free_port()}"
     with start("relay", *HERE, "--connect", upstream) as relay:

@@ -107,6 +107,7 @@ def test_the_error_of_an_address_shows_it_as_it_would_work(address: str, instead
     assert finished.stderr.decode().endswith(f"for example {instead}\n")
 
 
+@pytest.mark.usefixtures("short_silence")
 def test_a_topic_typed_as_a_host_is_answered_with_the_option() -> None:
     with start("sub", "127.0.0.1:1", "room1") as sub:
         notices = {sub.notice(), sub.notice()}

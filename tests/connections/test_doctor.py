@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 import zmqchat_rs
-from tests.helpers.raw_peers import PROBE_TIMEOUT, SIGNATURE, resolves, says, server
+from tests.helpers.raw_peers import PROBE_TIMEOUT, SIGNATURE, resolve_lab_pc, sends, tcp_server
 from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Check, Publisher, Report, Subscriber
 from zmqchat_rs.diagnostics import doctor as doctor_module
@@ -455,7 +455,7 @@ def test_each_address_of_a_name_has_a_line(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(publisher.addresses[0].rpartition(":")[2])
-    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1"])
+    resolve_lab_pc(monkeypatch, ["127.0.0.8", "127.0.0.1"])
     report = doctor(f"lab-pc:{port}")
     assert report.ok
     lines = {check.title: check for check in report.checks}
@@ -467,7 +467,7 @@ def test_each_address_of_a_name_has_a_line(
 
 
 def test_an_old_peer_fails_the_handshake() -> None:
-    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
+    with tcp_server(sends(SIGNATURE + b"\x01\x01\0\0")) as address:
         report = doctor(address)
     assert not report.ok
     assert (

@@ -13,16 +13,16 @@ import zmq
 from tests.helpers.raw_peers import (
     PROBE_TIMEOUT,
     SIGNATURE,
+    checked_probe,
     closes_after,
     error,
     greeting,
-    hear,
-    look,
-    pyzmq,
+    pyzmq_socket,
     ready,
-    resolves,
-    says,
-    server,
+    receive,
+    resolve_lab_pc,
+    sends,
+    tcp_server,
     wait_until_closed,
 )
 from tests.helpers.timeouts import TIMEOUT, wait_until
@@ -34,7 +34,7 @@ from zmqchat_rs.probe import SUBSCRIPTION
 
 def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
     port = int(publisher.addresses[0].rpartition(":")[2])
-    found = look(publisher.addresses[0])
+    found = checked_probe(publisher.addresses[0])
     assert found.ok
     assert (found.host, found.port, found.addresses) == ("127.0.0.1", port, ("127.0.0.1",))
     assert (found.version, found.mechanism, found.socket_type) == ("3.1", "NULL", "XPUB")
@@ -50,7 +50,7 @@ def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publ
     with Subscriber(publisher.endpoint, topics=["room1"]) as subscriber:
         publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
         for _ in range(20):
-            assert look(publisher.endpoint).ok
+            assert checked_probe(publisher.endpoint).ok
         wait_until(lambda: publisher.subscriber_count == 1)
         publisher.send("Hello", topic="room1")
         assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
@@ -58,18 +58,18 @@ def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publ
 
 @pytest.mark.parametrize(("kind", "name"), [(zmq.PUB, "PUB"), (zmq.XPUB, "XPUB")])
 def test_pyzmq_s_publishers_are_found_to_be_ones(kind: int, name: str) -> None:
-    with pyzmq(kind) as (_, address):
-        found = look(address)
+    with pyzmq_socket(kind) as (_, address):
+        found = checked_probe(address)
     assert (found.reason, found.socket_type, found.subscribed) == ("ok", name, True)
     assert found.round_trip_seconds is not None
 
 
 def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
-    with pyzmq(zmq.XPUB, rcvtimeo=int(TIMEOUT * 1000)) as (theirs, address):
-        without = look(address, subscribe=False)
+    with pyzmq_socket(zmq.XPUB, rcvtimeo=int(TIMEOUT * 1000)) as (theirs, address):
+        without = checked_probe(address, subscribe=False)
         assert (without.reason, without.subscribed) == ("ok", None)
         assert without.round_trip_seconds is not None
-        assert look(address).subscribed is True
+        assert checked_probe(address).subscribed is True
         assert theirs.recv() == b"\x01" + SUBSCRIPTION
         assert theirs.recv() == b"\x00" + SUBSCRIPTION
         assert not theirs.poll(0)
@@ -84,15 +84,15 @@ def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
 def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
     data: bytes, version: str, kind: str
 ) -> None:
-    with server(says(data)) as address:
-        found = look(address)
+    with tcp_server(sends(data)) as address:
+        found = checked_probe(address)
     assert (found.reason, found.version, found.socket_type) == ("ok", version, kind)
     assert (found.subscribed, found.round_trip_seconds) == (None, None)
 
 
 def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
-    with server(says(greeting() + ready())) as address:
-        found = look(address, PROBE_TIMEOUT)
+    with tcp_server(sends(greeting() + ready())) as address:
+        found = checked_probe(address, PROBE_TIMEOUT)
     assert (found.reason, found.socket_type) == ("ok", "XPUB")
     assert (found.subscribed, found.round_trip_seconds) == (None, None)
 
@@ -100,12 +100,12 @@ def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
 def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(greeting(b"\x03\x00"))
-        hear(connection, len(greeting() + ready(b"SUB")))
+        receive(connection, len(greeting() + ready(b"SUB")))
         connection.sendall(ready())
         wait_until_closed(connection)
 
-    with server(talk) as address:
-        assert look(address).ok
+    with tcp_server(talk) as address:
+        assert checked_probe(address).ok
 
 
 def test_an_ipv6_address_needs_no_brackets_in_what_is_found() -> None:
@@ -114,7 +114,7 @@ def test_an_ipv6_address_needs_no_brackets_in_what_is_found() -> None:
     except OSError as trouble:
         pytest.skip(f"this machine speaks no IPv6: {trouble}")
     with publisher:
-        found = look(str(publisher.endpoint))
+        found = checked_probe(str(publisher.endpoint))
     assert found.ok
     assert (found.host, found.addresses) == ("::1", ("::1",))
     assert found.address.startswith("[::1]:")
@@ -136,7 +136,7 @@ def test_of_a_name_s_addresses_the_one_that_a_subscriber_takes_comes_first(
         return both(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", no_literal)
-    found = look(f"lab-pc:{port}")
+    found = checked_probe(f"lab-pc:{port}")
     assert found.ok
     assert found.addresses == ("127.0.0.1", "2001:db8::1")
 
@@ -145,8 +145,8 @@ def test_each_address_of_a_name_is_tried_until_one_works(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(publisher.addresses[0].rpartition(":")[2])
-    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
-    found = look(f"lab-pc:{port}")
+    resolve_lab_pc(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    found = checked_probe(f"lab-pc:{port}")
     assert found.ok
     assert found.addresses == ("127.0.0.8", "127.0.0.1", "127.0.0.9")
     assert found.tried == "127.0.0.1"
@@ -156,9 +156,9 @@ def test_each_address_of_a_name_is_tried_until_one_works(
 def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    resolves(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
-    with server(says(SIGNATURE + b"\x01\x01\0\0")) as address:
-        found = look(f"lab-pc:{address.rpartition(':')[2]}")
+    resolve_lab_pc(monkeypatch, ["127.0.0.8", "127.0.0.1", "127.0.0.9"])
+    with tcp_server(sends(SIGNATURE + b"\x01\x01\0\0")) as address:
+        found = checked_probe(f"lab-pc:{address.rpartition(':')[2]}")
     assert (found.reason, found.tried) == ("handshake failed", "127.0.0.1")
     assert found.others == ("127.0.0.8: refused", "127.0.0.9: refused")
 
@@ -170,8 +170,8 @@ def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
     "name", ["SUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER", "PAIR"]
 )
 def test_another_socket_type_is_not_a_publisher(name: str) -> None:
-    with pyzmq(getattr(zmq, name)) as (_, address):
-        found = look(address)
+    with pyzmq_socket(getattr(zmq, name)) as (_, address):
+        found = checked_probe(address)
     assert (found.reason, found.stage) == ("not a publisher", "socket type")
     assert found.socket_type == name
     assert f"a {name} socket" in found.advice
@@ -179,7 +179,7 @@ def test_another_socket_type_is_not_a_publisher(name: str) -> None:
 
 def test_a_subscriber_that_is_bound_is_not_a_publisher() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
-        found = look(subscriber.addresses[0])
+        found = checked_probe(subscriber.addresses[0])
     assert (found.reason, found.socket_type) == ("not a publisher", "SUB")
     assert "subscribes like this one" in found.advice
 
@@ -192,8 +192,8 @@ def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
             pytest.skip("this pyzmq has no CURVE")
         public, secret = zmq.curve_keypair()
         options = {"curve_server": True, "curve_publickey": public, "curve_secretkey": secret}
-    with pyzmq(zmq.PUB, **options) as (_, address):
-        found = look(address)
+    with pyzmq_socket(zmq.PUB, **options) as (_, address):
+        found = checked_probe(address)
     assert (found.reason, found.stage, found.mechanism) == ("mechanism", "security", mechanism)
     assert mechanism in found.advice
 
@@ -212,24 +212,24 @@ def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
     ],
 )
 def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str) -> None:
-    with server(says(data)) as address:
-        found = look(address)
+    with tcp_server(sends(data)) as address:
+        found = checked_probe(address)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
     assert says_so in found.advice
 
 
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
 def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
-    with server(says(data)) as address:
-        found = look(address, PROBE_TIMEOUT)
+    with tcp_server(sends(data)) as address:
+        found = checked_probe(address, PROBE_TIMEOUT)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
     assert "Ctrl+Z" in found.advice
 
 
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
 def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
-    with server(closes_after(data, 11)) as address:
-        found = look(address)
+    with tcp_server(closes_after(data, 11)) as address:
+        found = checked_probe(address)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
 
 
@@ -248,8 +248,8 @@ def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
     ],
 )
 def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: str) -> None:
-    with server(says(data)) as address:
-        found = look(address)
+    with tcp_server(sends(data)) as address:
+        found = checked_probe(address)
     assert (found.reason, found.stage) == ("handshake failed", stage)
     assert why in found.advice
 
@@ -265,9 +265,9 @@ def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: st
 @pytest.mark.parametrize("ending", ["it falls silent", "it hangs up"])
 def test_a_handshake_that_stops_half_way_has_failed(data: bytes, stage: str, ending: str) -> None:
     silent = ending == "it falls silent"
-    talk = says(data) if silent else closes_after(data, 64 if stage == "handshake" else 11)
-    with server(talk) as address:
-        found = look(address, PROBE_TIMEOUT if silent else TIMEOUT)
+    talk = sends(data) if silent else closes_after(data, 64 if stage == "handshake" else 11)
+    with tcp_server(talk) as address:
+        found = checked_probe(address, PROBE_TIMEOUT if silent else TIMEOUT)
     assert (found.reason, found.stage) == ("handshake failed", stage)
     assert ending in found.advice
 
@@ -279,8 +279,8 @@ def test_a_peer_that_hangs_up_at_the_subscription_did_not_take_it() -> None:
         while b"SUBSCRIBE" not in seen:
             seen += connection.recv(65536)
 
-    with server(talk) as address:
-        found = look(address)
+    with tcp_server(talk) as address:
+        found = checked_probe(address)
     assert (found.reason, found.stage) == ("handshake failed", "subscription")
     assert found.subscribed is False
 
@@ -297,8 +297,8 @@ def test_of_endless_talk_only_so_much_is_read(opening: bytes) -> None:
             connection.sendall(frames)
             sent += len(frames)
 
-    with server(talk) as address:
-        found = look(address)
+    with tcp_server(talk) as address:
+        found = checked_probe(address)
     assert found.round_trip_seconds is None
     # What is under way in the buffers of both sides; in that time it could be gigabytes.
     assert sent < 64 * 2**20
@@ -318,6 +318,6 @@ def test_no_stream_of_bytes_raises_anything() -> None:
         connection.shutdown(socket.SHUT_WR)
         wait_until_closed(connection)
 
-    with server(talk) as address:
-        seen = {look(address).reason for _ in range(300)}
+    with tcp_server(talk) as address:
+        seen = {checked_probe(address).reason for _ in range(300)}
     assert {"not ZeroMQ", "handshake failed"} <= seen

@@ -15,7 +15,7 @@ from typing import Any, Callable
 import pytest
 import zmq
 
-from tests.helpers.raw_peers import PROBE_TIMEOUT, look, pyzmq, says, server
+from tests.helpers.raw_peers import PROBE_TIMEOUT, checked_probe, pyzmq_socket, sends, tcp_server
 from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher
 from zmqchat_rs.diagnostics import tcp
@@ -29,7 +29,7 @@ LINUX = sys.platform.startswith("linux")
 
 def test_a_port_where_nobody_listens_refuses(free_port: Callable[[], int]) -> None:
     port = free_port()
-    found = look(f"127.0.0.1:{port}")
+    found = checked_probe(f"127.0.0.1:{port}")
     assert (found.reason, found.stage) == ("refused", "connect")
     assert str(port) in found.advice
     assert "zmqchat pub" in found.advice
@@ -47,12 +47,12 @@ def test_a_connection_to_itself_is_a_refusal(free_port: Callable[[], int]) -> No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "socket", Same)
-        found = look(f"127.0.0.1:{port}")
+        found = checked_probe(f"127.0.0.1:{port}")
     assert found.reason == "refused"
 
 
 def test_a_name_that_does_not_exist_is_not_found() -> None:
-    found = look("nobody.invalid:6000")
+    found = checked_probe("nobody.invalid:6000")
     assert (found.reason, found.stage) == ("name not found", "name")
     assert found.addresses == ()
     assert "'nobody.invalid'" in found.advice
@@ -68,7 +68,7 @@ def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) 
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    found = look("lab-pc", PROBE_TIMEOUT)
+    found = checked_probe("lab-pc", PROBE_TIMEOUT)
     end.set()
     assert (found.reason, found.stage) == ("name not found", "name")
     assert "no name server answers" in found.advice.lower()
@@ -83,7 +83,7 @@ def test_a_host_from_which_nothing_comes_back_is_filtered() -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.settimeout(0)
             waiting.connect_ex(address)
-        found = look(f"127.0.0.1:{address[1]}", PROBE_TIMEOUT)
+        found = checked_probe(f"127.0.0.1:{address[1]}", PROBE_TIMEOUT)
     assert (found.reason, found.stage) == ("filtered", "connect")
     assert "firewall" in found.advice
     assert str(address[1]) in found.advice
@@ -107,7 +107,7 @@ def test_what_keeps_tcp_from_connecting_is_told_apart(
     trouble: OSError, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connecting_raises(trouble, monkeypatch)
-    found = look("192.0.2.1:6000")
+    found = checked_probe("192.0.2.1:6000")
     assert (found.reason, found.stage) == (reason, "connect")
     assert "192.0.2.1" in found.advice
 
@@ -131,8 +131,8 @@ def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
     )
     monkeypatch.setattr(tcp, "_NEIGHBOURS", str(table))
     connecting_raises(socket.timeout("timed out"), monkeypatch)
-    assert look("192.0.2.8").reason == "filtered"
-    assert look("192.0.2.9").reason == "unreachable"
+    assert checked_probe("192.0.2.8").reason == "filtered"
+    assert checked_probe("192.0.2.9").reason == "unreachable"
 
 
 # ---- ipc, inproc, and what can never work
@@ -143,28 +143,28 @@ def test_ipc_is_looked_at_like_tcp(tmp_path: Path) -> None:
     path = tmp_path / "s"
     if len(str(path)) > 100:
         pytest.skip("the folder for temporary files has too long a name for a socket")
-    assert look(f"ipc://{path}").reason == "name not found"
+    assert checked_probe(f"ipc://{path}").reason == "name not found"
     with Publisher(f"ipc://{path}"):
-        found = look(f"ipc://{path}")
+        found = checked_probe(f"ipc://{path}")
         assert (found.reason, found.socket_type, found.subscribed) == ("ok", "XPUB", True)
         assert (found.host, found.port, found.addresses) == (str(path), 0, ())
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(tmp_path / "old"))
-    assert look(f"ipc://{tmp_path / 'old'}").reason == "refused"
-    assert look(f"ipc://{tmp_path}").reason == "refused"
+    assert checked_probe(f"ipc://{tmp_path / 'old'}").reason == "refused"
+    assert checked_probe(f"ipc://{tmp_path}").reason == "refused"
 
 
 @pytest.mark.skipif(not LINUX, reason="only Linux has abstract names")
 def test_ipc_has_abstract_names() -> None:
     address = f"ipc://@zmqchat-test-{os.getpid()}"
-    assert look(address).reason == "refused"
+    assert checked_probe(address).reason == "refused"
     with Publisher(address):
-        assert look(address).ok
+        assert checked_probe(address).ok
 
 
 def test_inproc_cannot_be_looked_at() -> None:
     with Publisher("inproc://room"):
-        found = look("inproc://room")
+        found = checked_probe("inproc://room")
     assert (found.reason, found.stage) == ("not checked", "address")
     assert "same process" in found.advice
 
@@ -186,15 +186,15 @@ def test_looking_leaves_no_descriptor_open(publisher: Publisher) -> None:
     def open_descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    with server(says(b"hello")) as server_address, pyzmq(zmq.PULL) as (_, pull):
+    with tcp_server(sends(b"hello")) as server_address, pyzmq_socket(zmq.PULL) as (_, pull):
         addresses = [publisher.addresses[0], server_address, pull, "127.0.0.1:1"]
         # Other threads close their side of a connection a little later.
         for address in addresses:
-            look(address)
+            checked_probe(address)
         before = open_descriptors()
         for _ in range(25):
             for address in addresses:
-                look(address)
+                checked_probe(address)
         wait_until(lambda: open_descriptors() <= before, "the descriptors to be closed")
 
 
@@ -203,6 +203,6 @@ def test_when_no_descriptor_is_left_that_is_what_is_told(monkeypatch: pytest.Mon
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(socket, "socket", none_left)
-    found = look("127.0.0.1")
+    found = checked_probe("127.0.0.1")
     assert found.reason == "not checked"
     assert "Too many open files" in found.advice

@@ -12,9 +12,13 @@ import threading
 from typing import IO, Any, Iterator, Sequence
 
 from tests.helpers.timeouts import TIMEOUT
-from zmqchat_rs import Publisher, Subscriber
+from zmqchat_rs import Publisher, Subscriber, _core
 
-#: How `zmqchat` is started. The fixture `short_silence` replaces it.
+#: After how many seconds a missing peer is reported: in programs, and under `short_silence`.
+SILENCE = 3.0
+SHORT_SILENCE = 0.3
+
+#: How `zmqchat` is started.
 COMMAND = [sys.executable, "-m", "zmqchat_rs"]
 
 _COLOR_VARIABLES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHON_COLORS")
@@ -25,13 +29,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def command_with_silence(seconds: float) -> list[str]:
-    """How `zmqchat` is started when it is to report a missing peer after so many seconds."""
+@contextlib.contextmanager
+def short_silence() -> Iterator[None]:
+    """Report a missing peer after 0.3 s instead of 3 s, here and in `zmqchat` started meanwhile."""
+    global COMMAND  # noqa: PLW0603 - each test process runs one test at a time
     script = (
         "import sys; from zmqchat_rs import __main__, _core; "
-        f"_core._set_silence({seconds}); sys.exit(__main__.main())"
+        f"_core._set_silence({SHORT_SILENCE}); sys.exit(__main__.main())"
     )
-    return [sys.executable, "-c", script]
+    usual, COMMAND = COMMAND, [sys.executable, "-c", script]
+    _core._set_silence(SHORT_SILENCE)
+    try:
+        yield
+    finally:
+        _core._set_silence(SILENCE)
+        COMMAND = usual
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What may sit at an address: a server that talks as a test wants, or a pyzmq socket."""
+"""What may be at an address: a TCP server that sends what a test wants, or a pyzmq socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zmqchat_rs.probe import Probe, probe
 if TYPE_CHECKING:
     import pytest
 
-#: Seconds for a look that waits in vain, after the other side did its part.
+#: The timeout of a probe that gets no answer, in seconds, after the peer did its part.
 PROBE_TIMEOUT = 1.0
 REASONS = {
     *("ok", "name not found", "refused", "filtered", "unreachable", "not ZeroMQ"),
@@ -40,52 +40,53 @@ def error(text: bytes) -> bytes:
 
 
 def wait_until_closed(connection: socket.socket) -> None:
+    """Read until the peer closes the connection."""
     with contextlib.suppress(OSError):
         while connection.recv(65536):
             pass
 
 
-def says(data: bytes) -> Callable[[socket.socket], None]:
-    """Talk like this, whatever one hears, and wait for the other side to hang up."""
-
-    def talk(connection: socket.socket) -> None:
-        connection.sendall(data)
-        wait_until_closed(connection)
-
-    return talk
-
-
-def hear(connection: socket.socket, count: int) -> None:
-    """Wait for so many bytes, or for the other side to hang up."""
+def receive(connection: socket.socket, count: int) -> None:
+    """Read this number of bytes, or until the peer closes the connection."""
     while count > 0:
-        heard = len(connection.recv(count))
-        count -= heard or count
+        received = len(connection.recv(count))
+        count -= received or count
 
 
 def handshake(connection: socket.socket, kind: bytes) -> None:
-    """Shake hands; who speaks before it heard the other side out breaks the protocol."""
+    """Send greeting and READY; then read the peer's, without which sending breaks the protocol."""
     connection.settimeout(TIMEOUT)
     connection.sendall(greeting() + ready(kind))
-    hear(connection, 64 + 1)
-    hear(connection, connection.recv(1)[0])
+    receive(connection, 64 + 1)
+    receive(connection, connection.recv(1)[0])
+
+
+def sends(data: bytes) -> Callable[[socket.socket], None]:
+    """Send this at once, and wait until the peer closes the connection."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(data)
+        wait_until_closed(connection)
+
+    return serve
 
 
 def closes_after(data: bytes, count: int) -> Callable[[socket.socket], None]:
-    """Talk like this, and hang up once so many bytes came."""
+    """Send this at once, and close the connection after this number of bytes was received."""
 
-    def talk(connection: socket.socket) -> None:
+    def serve(connection: socket.socket) -> None:
         connection.sendall(data)
-        hear(connection, count)
+        receive(connection, count)
 
-    return talk
+    return serve
 
 
 @contextlib.contextmanager
-def server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A TCP server that talks like this to each who comes, and its address."""
+def tcp_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A TCP server that calls `serve` for each connection, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def serve() -> None:
+        def accept() -> None:
             while True:
                 connection, _ = listener.accept()
                 with connection:
@@ -93,10 +94,10 @@ def server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
                     if closing.is_set():
                         return
                     with contextlib.suppress(OSError):
-                        talk(connection)
+                        serve(connection)
 
         closing = threading.Event()
-        thread = threading.Thread(target=serve, daemon=True)
+        thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         port = listener.getsockname()[1]
         try:
@@ -108,17 +109,18 @@ def server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def pyzmq(kind: int, **options: Any) -> Iterator[tuple[zmq.Socket[bytes], str]]:
-    with zmq.Context() as context, context.socket(kind) as theirs:
-        theirs.linger = 0
+def pyzmq_socket(kind: int, **options: Any) -> Iterator[tuple[zmq.Socket[bytes], str]]:
+    """A pyzmq socket that is bound to a free port, and its address."""
+    with zmq.Context() as context, context.socket(kind) as bound:
+        bound.linger = 0
         for name, value in options.items():
-            setattr(theirs, name, value)
-        port = theirs.bind_to_random_port("tcp://127.0.0.1")
-        yield theirs, f"127.0.0.1:{port}"
+            setattr(bound, name, value)
+        port = bound.bind_to_random_port("tcp://127.0.0.1")
+        yield bound, f"127.0.0.1:{port}"
 
 
-def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
-    """Give the name `lab-pc` these addresses."""
+def resolve_lab_pc(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    """Let the host name `lab-pc` have these addresses."""
     genuine = socket.getaddrinfo
 
     def several(host: str, port: int, family: int = 0, kind: int = 0, **kwargs: Any) -> Any:
@@ -131,8 +133,8 @@ def resolves(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", several)
 
 
-def look(address: str, timeout: float = TIMEOUT, **options: Any) -> Probe:
-    """Look, and hold what is true of every look."""
+def checked_probe(address: str, timeout: float = TIMEOUT, **options: Any) -> Probe:
+    """Probe an address, and check what is true of every result."""
     found = probe(address, timeout=timeout, **options)
     assert found.reason in REASONS
     assert found.ok is (found.reason == "ok")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import zmq
 
-from tests.helpers.raw_peers import pyzmq
+from tests.helpers.raw_peers import pyzmq_socket
 from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class StampingPublisher:
 @contextlib.contextmanager
 def stamping_publisher() -> Iterator[StampingPublisher]:
     """One that listens on a free port."""
-    with pyzmq(zmq.XPUB) as (sock, address):
+    with pyzmq_socket(zmq.XPUB) as (sock, address):
         yield StampingPublisher(sock, address)
 
 
