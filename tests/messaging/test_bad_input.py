@@ -313,8 +313,8 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda pair: pair.publisher.close(linger=2**2000), "infinite linger"),
     (lambda pair: pair.subscriber.recv_many(-(2**64), timeout=0), "of that size"),
     (lambda _: Message([b""], received_at=datetime(9999, 1, 1, tzinfo=timezone.utc)), "1678"),
-    (lambda _: Publisher("127.0.0.1:0", keepalive=(1, 2)), "invalid keepalive: .*number of probes"),  # type: ignore[arg-type]
-    (lambda _: Subscriber("127.0.0.1", keepalive=(1, 2, 0)), "invalid keepalive: .*number of probes"),
+    (lambda _: Publisher("127.0.0.1:0", keepalive=(1, 2)), "keepalive: .*number of probes"),  # type: ignore[arg-type]
+    (lambda _: Subscriber("127.0.0.1", keepalive=(1, 2, 0)), "keepalive: .*number of probes"),
     (lambda _: Transcript(""), "at least one character"),
     (lambda _: Transcript("a\0b"), "no NUL"),
     (lambda _: read_transcript(""), "at least one character"),
