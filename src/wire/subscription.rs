@@ -48,6 +48,15 @@ impl Subscription {
         )
     }
 
+    /// The prefix of the first frame that libzmq subscribes to.
+    pub(crate) fn wire_prefix(&self, framing: Framing) -> Vec<u8> {
+        match self {
+            Self::Prefix(prefix) => prefix.clone(),
+            Self::Topic(topic) if framing == Framing::Envelope => topic.as_bytes().to_vec(),
+            Self::Topic(topic) => topic::prefix(topic),
+        }
+    }
+
     /// The arguments of a constructor; `None` subscribes to everything until the first `subscribe`.
     pub(crate) fn all(
         topics: Option<&[String]>,

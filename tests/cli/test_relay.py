@@ -202,8 +202,8 @@ def test_the_usual_ports_need_not_be_typed() -> None:
     ("words", "code", "text"),
     [
         (("--frontend", "*:99999"), 2, "99999"),
-        (("--frontend", "*:7000", "--backend", "*:7000"), 2, "ports of their own"),
-        (("--backend", "127.0.0.1:7003", "--connect", "127.0.0.1:7003"), 2, "round for ever"),
+        (("--frontend", "*:7000", "--backend", "*:7000"), 2, "have the same port"),
+        (("--backend", "127.0.0.1:7003", "--connect", "127.0.0.1:7003"), 2, "forwarded forever"),
         (("--on-full", "raise"), 2, "invalid choice"),
         (("--last-value", "many"), 2, "no count"),
         (("--log", "/nowhere/at/all"), 1, "/nowhere/at/all"),

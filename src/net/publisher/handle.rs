@@ -325,8 +325,6 @@ impl Publisher {
     /// The error for subscribers that did not connect in time: `seen` of `count` did.
     #[must_use]
     pub fn too_few_subscribers(&self, seen: usize, count: usize, topic: Option<&str>) -> Error {
-        let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
-        let plural = if count == 1 { "" } else { "s" };
         let subscribed = match topic {
             Some(_) if seen == 0 => self.describe_subscriptions(),
             _ => String::new(),
@@ -339,15 +337,9 @@ impl Publisher {
                 self.connections().join(", ")
             )
         } else {
-            format!(
-                "check that subscribers connect to one of these addresses, and that no firewall \
-                 blocks them: {}",
-                self.addresses().join(", ")
-            )
+            tracker::check_addresses(&self.addresses())
         };
-        Error::Timeout(format!(
-            "{seen} of {count} subscriber{plural}{what} connected within the timeout; {hint}"
-        ))
+        tracker::too_few_subscribers(seen, count, topic, &hint)
     }
 
     /// Some of the subscriptions of all peers, for an error.
@@ -479,12 +471,9 @@ impl Publisher {
 
     /// The first bytes of every message of a topic.
     fn first_bytes(&self, topic: Option<&str>) -> Result<Option<Vec<u8>>> {
-        let Some(topic) = topic else { return Ok(None) };
-        topic::validate(topic)?;
-        Ok(Some(match self.framing {
-            Framing::Envelope => topic.as_bytes().to_vec(),
-            _ => topic::prefix(topic),
-        }))
+        topic
+            .map(|topic| Ok(Subscription::topic(topic)?.wire_prefix(self.framing)))
+            .transpose()
     }
 }
 

@@ -1,10 +1,11 @@
-//! A relay's backend: an XPUB, to which subscribers come.
+//! A relay's backend: an XPUB socket, which sends to subscribers.
 //!
-//! With a cache, libzmq lets us say who hears what (`ZMQ_XPUB_MANUAL`): a notice names a
-//! subscriber, and what is set until the next notice concerns that one alone. So does one message
-//! under `ZMQ_XPUB_MANUAL_LAST_VALUE`: the first one sent, and no second. Who subscribes to several
-//! topics at once (a prefix) can therefore be given one message that others must not get again; but
-//! all those that nobody else hears.
+//! With a cache, libzmq lets the relay set the subscriptions of each subscriber (`ZMQ_XPUB_MANUAL`). A
+//! subscription message selects a subscriber, and the subscriptions that are set until the next message
+//! are this subscriber's. With `ZMQ_XPUB_MANUAL_LAST_VALUE` the first message that is sent goes to this
+//! subscriber alone, and no second one. A subscriber of several topics at once (a prefix) can therefore
+//! be sent one message that other subscribers must not receive again, and all messages that no other
+//! subscriber receives.
 
 use crate::net::connection::disconnect_reason;
 use crate::net::relay::last_value_cache::{Frames, LastValueCache};
@@ -22,29 +23,29 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Between two warnings of a subscriber that is too slow.
-const QUIET: Duration = Duration::from_secs(5);
+/// The time between two warnings about full subscribers.
+const WARNING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a relay keeps beside its backend.
 pub(crate) struct Backend {
-    wake: Arc<Wakeup>,
-    pub(crate) audience: SubscriptionTracker,
-    pub(crate) late: Option<LastValueReplay>,
-    /// How often a full subscriber lost a message, at least.
+    wakeup: Arc<Wakeup>,
+    pub(crate) subscribers: SubscriptionTracker,
+    pub(crate) replay: Option<LastValueReplay>,
+    /// How many messages were lost by at least one full subscriber.
     pub(crate) overflows: u64,
-    untold: u64,
-    told: Option<Instant>,
+    unreported: u64,
+    last_warning: Option<Instant>,
 }
 
 impl SocketHandler for Backend {
     const NAME: &'static str = "Relay";
 
-    fn process_monitor(&mut self, live: &mut OpenSocket, run_commands: bool) -> bool {
-        self.warn(live, QUIET);
+    fn process_monitor(&mut self, socket: &mut OpenSocket, run_commands: bool) -> bool {
+        self.warn(socket, WARNING_INTERVAL);
         if run_commands {
-            self.read_notices(live)
+            self.read_subscriptions(socket)
         } else {
-            self.audience.read_monitor(live)
+            self.subscribers.read_monitor(socket)
         }
     }
 
@@ -53,100 +54,103 @@ impl SocketHandler for Backend {
     }
 
     fn is_behind(&self) -> bool {
-        self.audience.is_behind()
+        self.subscribers.is_behind()
     }
 
     fn has_pending_warning(&self) -> bool {
-        self.untold > 0
+        self.unreported > 0
     }
 
     fn attendant(&self) -> Option<&Wakeup> {
-        Some(&self.wake)
+        Some(&self.wakeup)
     }
 
-    fn on_close(&mut self, live: &mut OpenSocket) {
-        self.warn(live, Duration::ZERO);
+    fn on_close(&mut self, socket: &mut OpenSocket) {
+        self.warn(socket, Duration::ZERO);
     }
 }
 
 impl Backend {
-    /// One that keeps the latest messages of so many topics.
-    pub(crate) fn new(wake: Arc<Wakeup>, cached_topics: usize, max_subscriptions: usize) -> Self {
+    /// A backend that keeps the latest messages of `cached_topics` topics; 0 keeps none.
+    pub(crate) fn new(wakeup: Arc<Wakeup>, cached_topics: usize, max_subscriptions: usize) -> Self {
         Self {
-            wake,
-            audience: SubscriptionTracker::new(
+            wakeup,
+            subscribers: SubscriptionTracker::new(
                 Framing::Plain,
                 SubscriptionTable::with_totals(),
                 TopicPrefilter::everything(),
                 cached_topics > 0,
                 max_subscriptions,
             ),
-            late: (cached_topics > 0).then(|| LastValueReplay {
+            replay: (cached_topics > 0).then(|| LastValueReplay {
                 cache: LastValueCache::new(cached_topics),
-                fresh: HashSet::new(),
+                unapplied: HashSet::new(),
                 skipped: 0,
             }),
             overflows: 0,
-            untold: 0,
-            told: None,
+            unreported: 0,
+            last_warning: None,
         }
     }
 
-    /// Takes in who came and went, and gives those who come late what they missed.
-    pub(crate) fn read_notices(&mut self, live: &mut OpenSocket) -> bool {
-        let Some(late) = &mut self.late else {
-            return self.audience.read(live, |_, _, _| {});
+    /// Reads the subscriptions and the connections of peers, and sends new subscribers the latest
+    /// messages. Returns whether an event was reported.
+    pub(crate) fn read_subscriptions(&mut self, socket: &mut OpenSocket) -> bool {
+        let Some(replay) = &mut self.replay else {
+            return self.subscribers.read(socket, |_, _, _| {});
         };
-        let reported = self.audience.read(live, |live, ledger, notice| {
-            late.admit(live, ledger, notice);
+        let reported = self.subscribers.read(socket, |socket, table, message| {
+            replay.admit(socket, table, message);
         });
-        if self.audience.is_up_to_date() {
-            late.fresh.clear();
+        if self.subscribers.is_up_to_date() {
+            replay.unapplied.clear();
         }
         reported
     }
 
-    /// A full subscriber is about to lose a message.
-    pub(crate) fn overflowed(&mut self, live: &OpenSocket) {
+    /// Counts a message that a full subscriber is about to lose.
+    pub(crate) fn count_overflow(&mut self, socket: &OpenSocket) {
         self.overflows += 1;
-        self.untold += 1;
-        self.warn(live, QUIET);
+        self.unreported += 1;
+        self.warn(socket, WARNING_INTERVAL);
     }
 
-    fn warn(&mut self, live: &OpenSocket, quiet: Duration) {
-        if self.untold > 0 && self.told.is_none_or(|told| told.elapsed() >= quiet) {
-            live.tell(EventKind::Overflow(self.untold), "");
-            self.untold = 0;
-            self.told = Some(Instant::now());
+    fn warn(&mut self, socket: &OpenSocket, interval: Duration) {
+        let is_due = |last: Instant| last.elapsed() >= interval;
+        if self.unreported > 0 && self.last_warning.is_none_or(is_due) {
+            socket.tell(EventKind::Overflow(self.unreported), "");
+            self.unreported = 0;
+            self.last_warning = Some(Instant::now());
         }
     }
 }
 
-/// For those who come late.
+/// Sends new subscribers the latest message of each of their topics.
 pub(crate) struct LastValueReplay {
     pub(crate) cache: LastValueCache,
-    /// Subscriptions that libzmq knows and the books do not yet.
-    fresh: HashSet<Vec<u8>>,
-    /// Messages that a newcomer did not get: others would have got them again, or its queue was full.
+    /// Subscriptions that are set at libzmq, and not in the subscription table yet.
+    unapplied: HashSet<Vec<u8>>,
+    /// Messages that a new subscriber was not sent: others would have received them again, or its queue
+    /// was full.
     pub(crate) skipped: u64,
 }
 
 impl LastValueReplay {
-    /// Sets at libzmq what the notice asks for, and sends a newcomer the latest messages.
-    fn admit(&mut self, live: &mut OpenSocket, ledger: &SubscriptionTable, notice: &Frame) {
-        match SubscriptionMessage::of(notice) {
+    /// Sets the subscription of a message at libzmq, and sends a new subscriber the latest messages.
+    fn admit(&mut self, socket: &mut OpenSocket, table: &SubscriptionTable, message: &Frame) {
+        match SubscriptionMessage::of(message) {
             SubscriptionMessage::Subscribe(prefix) => {
-                // Fails for nothing but a socket that is closed, whose end follows.
-                let _ = live.socket.set_subscribe(prefix);
-                let source = notice.source();
-                if !source.is_some_and(|peer| ledger.contains(peer, prefix)) {
-                    let missed = self.cache.matching(prefix);
-                    self.replay(live, ledger, missed, source);
+                // Fails only if the socket is closed, which the next call reports.
+                let _ = socket.socket.set_subscribe(prefix);
+                let source = message.source();
+                if !source.is_some_and(|peer| table.contains(peer, prefix)) {
+                    let latest = self.cache.matching(prefix);
+                    self.replay(socket, table, latest, source);
                 }
-                self.fresh.insert(prefix.to_vec());
+                self.unapplied.insert(prefix.to_vec());
             }
             SubscriptionMessage::Unsubscribe(prefix) => {
-                let _ = live.socket.set_unsubscribe(prefix);
+                let _ = socket.socket.set_unsubscribe(prefix);
             }
             SubscriptionMessage::Other => {}
         }
@@ -154,62 +158,66 @@ impl LastValueReplay {
 
     fn replay(
         &mut self,
-        live: &mut OpenSocket,
-        ledger: &SubscriptionTable,
-        mut missed: Vec<Frames>,
+        socket: &mut OpenSocket,
+        table: &SubscriptionTable,
+        mut latest: Vec<Frames>,
         source: Option<Source>,
     ) {
-        let is_heard = |frames: &Frames| self.is_heard(ledger, &frames[0]);
-        let shared = missed.iter().filter(|frames| is_heard(frames)).count();
-        // Of those that others hear, the latest.
-        let mut superfluous = shared.saturating_sub(1);
-        self.skipped += superfluous as u64;
-        if superfluous > 0 {
-            missed.retain(|frames| {
-                let heard = superfluous > 0 && self.is_heard(ledger, &frames[0]);
-                superfluous -= usize::from(heard);
-                !heard
+        let is_shared = |frames: &Frames| self.has_other_receiver(table, &frames[0]);
+        let shared = latest.iter().filter(|frames| is_shared(frames)).count();
+        // Of the messages that others receive, too, only the newest can be sent.
+        let mut excess = shared.saturating_sub(1);
+        self.skipped += excess as u64;
+        if excess > 0 {
+            latest.retain(|frames| {
+                let is_excess = excess > 0 && self.has_other_receiver(table, &frames[0]);
+                excess -= usize::from(is_excess);
+                !is_excess
             });
         }
-        for frames in missed {
-            let sent = if self.is_heard(ledger, &frames[0]) {
-                send_to_newcomer(live, &frames, source)
+        for frames in latest {
+            let sent = if self.has_other_receiver(table, &frames[0]) {
+                send_to_new_subscriber(socket, &frames, source)
             } else {
-                send(live, &frames)
+                send(socket, &frames)
             };
             self.skipped += u64::from(!sent);
         }
     }
 
-    /// Whether somebody else hears a message that begins so.
-    fn is_heard(&self, ledger: &SubscriptionTable, first: &[u8]) -> bool {
-        ledger.has_receiver(first) || self.fresh.iter().any(|prefix| first.starts_with(prefix))
+    /// Whether another subscriber receives messages that begin with `first_frame`.
+    fn has_other_receiver(&self, table: &SubscriptionTable, first_frame: &[u8]) -> bool {
+        let mut unapplied = self.unapplied.iter();
+        table.has_receiver(first_frame) || unapplied.any(|prefix| first_frame.starts_with(prefix))
     }
 }
 
-/// Sends to whoever sent the last notice, and to nobody else. Where libzmq takes in the departure of
-/// anybody just before, it has forgotten whom that is, and all who hear it get it again: a newcomer
-/// without the latest message would be worse off than others with two of the same.
-fn send_to_newcomer(live: &mut OpenSocket, frames: &Frames, source: Option<Source>) -> bool {
+/// Sends a message to the peer of the last subscription message alone. If libzmq processes a
+/// disconnection just before, it forgets that peer, and all subscribers of the topic receive the message
+/// again. That is better than a new subscriber without the latest message.
+fn send_to_new_subscriber(
+    socket: &mut OpenSocket,
+    frames: &Frames,
+    source: Option<Source>,
+) -> bool {
     if !source.is_none_or(|source| disconnect_reason::is_connected(source.descriptor)) {
-        // It has left already.
         return false;
     }
-    let socket = &mut live.socket;
-    let sent = ffi::set_int(socket, ffi::XPUB_MANUAL_LAST_VALUE, 1).is_ok() && send(live, frames);
-    // The one option switches both off.
-    let socket = &mut live.socket;
-    let _ = ffi::set_int(socket, ffi::XPUB_MANUAL_LAST_VALUE, 0)
-        .and_then(|()| ffi::set_int(socket, ffi::XPUB_MANUAL, 1));
+    let raw = &mut socket.socket;
+    let sent = ffi::set_int(raw, ffi::XPUB_MANUAL_LAST_VALUE, 1).is_ok() && send(socket, frames);
+    // Clearing this option clears `XPUB_MANUAL`, too.
+    let raw = &mut socket.socket;
+    let _ = ffi::set_int(raw, ffi::XPUB_MANUAL_LAST_VALUE, 0)
+        .and_then(|()| ffi::set_int(raw, ffi::XPUB_MANUAL, 1));
     sent
 }
 
-/// Sends a whole message, or nothing of it where the queue is full.
-fn send(live: &mut OpenSocket, frames: &Frames) -> bool {
+/// Sends a message; returns `false`, with nothing sent, if the queue is full.
+fn send(socket: &mut OpenSocket, frames: &Frames) -> bool {
     for (index, bytes) in frames.iter().enumerate() {
         let more = index + 1 < frames.len();
         let sent = Frame::concat(&[bytes])
-            .and_then(|mut frame| send_whole(&mut live.socket, &mut frame, more, index > 0));
+            .and_then(|mut frame| send_whole(&mut socket.socket, &mut frame, more, index > 0));
         if !matches!(sent, Ok(true)) {
             return false;
         }

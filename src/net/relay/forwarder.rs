@@ -1,9 +1,9 @@
-//! The thread that passes messages on.
+//! The thread that forwards messages from the frontend to the backend.
 //!
-//! Invariants: it locks the frontend first, then the backend, and both for one batch at a time; it
-//! waits holding neither. libzmq's descriptors tell of commands, not of messages, and any call may
-//! run commands: so the last thing before a wait is a look at both sockets, and nothing is done in
-//! between.
+//! Invariants: the thread locks the frontend first, then the backend, and both for one batch at a time.
+//! It holds neither lock while it waits. libzmq's descriptors signal commands, not messages, and any call
+//! may run commands. So the last thing before a wait is a check of both sockets, and nothing is done
+//! between the check and the wait.
 
 use crate::error::Result;
 use crate::net::relay::backend::Backend;
@@ -23,49 +23,50 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
-/// How much is passed on with the locks held.
+/// The most that is forwarded while the locks are held.
 const BATCH_MESSAGES: usize = 1_000;
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// How long the thread stays away from the locks when others want them.
-const COURTESY: Duration = Duration::from_micros(50);
+/// How long the thread releases the locks if another thread requests one.
+const LOCK_RELEASE: Duration = Duration::from_micros(50);
 
-/// Both sides, and whoever wants to look at them.
+/// Both sockets of a relay, and the state of the thread between them.
 pub(crate) struct Forwarder {
     pub(crate) frontend: Arc<SharedSocket<Frontend>>,
     pub(crate) backend: Arc<SharedSocket<Backend>>,
-    pub(crate) wake: Arc<Wakeup>,
-    pub(crate) on_full: OnFull,
-    pub(crate) capture: Option<Arc<dyn Capture>>,
-    /// Upstream is asked for everything, whatever subscribers want.
-    pub(crate) hears_all: bool,
-    callers: AtomicUsize,
+    wakeup: Arc<Wakeup>,
+    on_full: OnFull,
+    capture: Option<Arc<dyn Capture>>,
+    /// The frontend subscribes to everything upstream, whatever the subscribers want.
+    subscribes_to_all: bool,
+    lock_requests: AtomicUsize,
 }
 
-/// While it lives, the thread leaves the locks to its owner: a mutex is not fair by itself.
-pub(crate) struct Caller<'a>(&'a AtomicUsize);
+/// A request for the locks: while it exists, the thread releases them between two batches. A mutex by
+/// itself is not fair.
+pub(crate) struct LockRequest<'a>(&'a AtomicUsize);
 
-impl Drop for Caller<'_> {
+impl Drop for LockRequest<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// What comes next.
-enum Next {
-    /// There is more to do.
-    More,
-    /// Nothing, until one of these is readable, or the time is over.
+/// What the thread does after a batch.
+enum NextStep {
+    /// Forward the next batch.
+    Continue,
+    /// Wait until one of these descriptors is readable, or for this time.
     Wait([RawFd; 2], Option<Duration>),
 }
 
 /// What became of one message.
-enum Passed {
-    /// It went, with so many bytes.
-    On(usize),
-    /// There was none.
-    Nothing,
-    /// A subscriber is full, and it waits.
+enum Outcome {
+    /// It was forwarded. Its size in bytes.
+    Forwarded(usize),
+    /// There was no message.
+    Empty,
+    /// It waits for a full subscriber.
     Held,
 }
 
@@ -73,46 +74,46 @@ impl Forwarder {
     pub(crate) fn new(
         frontend: Arc<SharedSocket<Frontend>>,
         backend: Arc<SharedSocket<Backend>>,
-        wake: Arc<Wakeup>,
+        wakeup: Arc<Wakeup>,
         on_full: OnFull,
         capture: Option<Arc<dyn Capture>>,
-        hears_all: bool,
+        subscribes_to_all: bool,
     ) -> Self {
         Self {
             frontend,
             backend,
-            wake,
+            wakeup,
             on_full,
             capture,
-            hears_all,
-            callers: AtomicUsize::new(0),
+            subscribes_to_all,
+            lock_requests: AtomicUsize::new(0),
         }
     }
 
-    /// Announces somebody who wants a lock for a moment.
-    pub(crate) fn call(&self) -> Caller<'_> {
-        self.callers.fetch_add(1, Ordering::AcqRel);
-        Caller(&self.callers)
+    /// Requests the locks for the lifetime of the returned value.
+    pub(crate) fn request_locks(&self) -> LockRequest<'_> {
+        self.lock_requests.fetch_add(1, Ordering::AcqRel);
+        LockRequest(&self.lock_requests)
     }
 
-    /// Passes messages on until a side is closed.
+    /// Forwards messages until a socket is closed.
     pub(crate) fn run(&self) {
         let mut descriptors = Vec::with_capacity(3);
-        let mut looked = Instant::now();
+        let mut maintained = Instant::now();
         let mut captured = Vec::new();
         loop {
-            if self.callers.load(Ordering::Acquire) > 0 || process::ended() {
-                std::thread::sleep(COURTESY);
+            if self.lock_requests.load(Ordering::Acquire) > 0 || process::ended() {
+                std::thread::sleep(LOCK_RELEASE);
             }
-            let step = self.step(&mut looked, &mut captured);
+            let step = self.forward_batch(&mut maintained, &mut captured);
             if let (Some(capture), false) = (&self.capture, captured.is_empty()) {
                 capture.take(std::mem::take(&mut captured));
             }
-            let (sockets, patience) = match step {
-                Ok(Next::More) => continue,
-                Ok(Next::Wait(sockets, patience)) => (sockets, patience),
+            let (sockets, timeout) = match step {
+                Ok(NextStep::Continue) => continue,
+                Ok(NextStep::Wait(sockets, timeout)) => (sockets, timeout),
                 Err(_) if self.frontend.is_closed() || self.backend.is_closed() => return,
-                // No memory, perhaps; it may be better soon.
+                // E.g. for want of memory, which may be free again soon.
                 Err(_) => {
                     std::thread::sleep(SLICE);
                     continue;
@@ -120,113 +121,116 @@ impl Forwarder {
             };
             descriptors.clear();
             descriptors.extend(sockets);
-            descriptors.extend(self.wake.descriptor());
-            // Without a wake-up of its own, it looks at regular times.
-            let patience = match (patience, self.wake.descriptor()) {
+            descriptors.extend(self.wakeup.descriptor());
+            // Without a wake-up of its own, the thread polls at regular intervals.
+            let milliseconds = match (timeout, self.wakeup.descriptor()) {
                 (None, Some(_)) => -1,
-                (patience, _) => patience
-                    .unwrap_or(SLICE)
-                    .as_millis()
-                    .try_into()
-                    .unwrap_or(1),
+                (timeout, _) => timeout.unwrap_or(SLICE).as_millis().try_into().unwrap_or(1),
             };
-            if ffi::poll(&descriptors, patience).is_err() {
+            if ffi::poll(&descriptors, milliseconds).is_err() {
                 std::thread::sleep(SLICE);
             }
-            self.wake.clear();
+            self.wakeup.clear();
         }
     }
 
-    /// One batch with the locks held.
-    fn step(&self, looked: &mut Instant, captured: &mut Vec<Captured>) -> Result<Next> {
-        let mut front = self.frontend.enter()?;
-        let mut back = self.backend.enter()?;
-        front.only_took();
-        back.only_took();
-        let (from, intake) = front.parts()?;
-        let (to, outlet) = back.parts()?;
-        outlet.read_notices(to);
-        if looked.elapsed() >= SLICE {
-            // The housekeeping thread finds both busy, as long as there is much to do.
-            *looked = Instant::now();
-            outlet.process_monitor(to, false);
-            intake.process_monitor(from, false);
-            connections::reconnect_abandoned(to, outlet);
-            connections::reconnect_abandoned(from, intake);
+    /// Forwards one batch while it holds the locks.
+    fn forward_batch(
+        &self,
+        maintained: &mut Instant,
+        captured: &mut Vec<Captured>,
+    ) -> Result<NextStep> {
+        let mut entered_frontend = self.frontend.enter()?;
+        let mut entered_backend = self.backend.enter()?;
+        entered_frontend.only_took();
+        entered_backend.only_took();
+        let (from, frontend) = entered_frontend.parts()?;
+        let (to, backend) = entered_backend.parts()?;
+        backend.read_subscriptions(to);
+        if maintained.elapsed() >= SLICE {
+            // Under load, the maintenance thread finds both sockets locked.
+            *maintained = Instant::now();
+            backend.process_monitor(to, false);
+            frontend.process_monitor(from, false);
+            connections::reconnect_abandoned(to, backend);
+            connections::reconnect_abandoned(from, frontend);
         }
-        let turned = outlet.audience.table.take_changed();
-        if !self.hears_all {
-            for prefix in turned {
-                intake.changes.add(prefix);
+        let changed = backend.subscribers.table.take_changed();
+        if !self.subscribes_to_all {
+            for prefix in changed {
+                frontend.changes.add(prefix);
             }
-            if intake.changes.are_waiting() {
-                let ledger = &outlet.audience.table;
-                intake.follow(from, |prefix| ledger.is_subscribed(prefix));
+            if frontend.changes.are_pending() {
+                let table = &backend.subscribers.table;
+                frontend.send_changes(from, |prefix| table.is_subscribed(prefix));
             }
         }
         let (mut bytes, mut held, mut more) = (0, false, true);
-        if !intake.paused {
+        if !frontend.paused {
             let at_ns = self.capture.as_ref().map(|_| unix_ns());
             for _ in 0..BATCH_MESSAGES {
-                match self.pass(from, intake, to, outlet)? {
-                    Passed::On(size) => {
-                        intake.messages += 1;
-                        intake.bytes += size as u64;
+                match self.forward(from, frontend, to, backend)? {
+                    Outcome::Forwarded(size) => {
+                        frontend.messages += 1;
+                        frontend.bytes += size as u64;
                         bytes += size;
-                        if let Some(late) = &mut outlet.late {
-                            late.cache.put(&intake.copies);
+                        if let Some(replay) = &mut backend.replay {
+                            replay.cache.put(&frontend.copies);
                         }
                         if let Some(at_ns) = at_ns {
-                            let frames = std::mem::take(&mut intake.copies);
+                            let frames = std::mem::take(&mut frontend.copies);
                             captured.push(Captured { frames, at_ns });
                         }
                     }
-                    Passed::Nothing => more = false,
-                    Passed::Held => held = true,
+                    Outcome::Empty => more = false,
+                    Outcome::Held => held = true,
                 }
                 if held || !more || bytes >= BATCH_BYTES {
                     break;
                 }
             }
             if !held && more {
-                return Ok(Next::More);
+                return Ok(NextStep::Continue);
             }
         }
-        // In this order: nothing is done with the frontend that could run the backend's commands.
-        let arrived = from.run_commands();
-        let noticed = to.run_commands();
-        if noticed || outlet.audience.is_behind() || (arrived && !intake.paused && !held) {
-            return Ok(Next::More);
+        // In this order: no call on the frontend follows that could run the backend's commands.
+        let has_message = from.run_commands();
+        let has_subscription = to.run_commands();
+        if has_subscription
+            || backend.subscribers.is_behind()
+            || (has_message && !frontend.paused && !held)
+        {
+            return Ok(NextStep::Continue);
         }
         let sockets = [from.descriptor, to.descriptor];
-        // XPUB cannot tell when there is room (zeromq's dist_t always says so): its descriptor tells
-        // of acknowledgements, which may have come before.
-        let waits = held || intake.changes.are_waiting();
-        Ok(Next::Wait(sockets, waits.then_some(SLICE)))
+        // An XPUB does not signal when a queue is free again (zeromq's dist_t always reports that it
+        // is). Its descriptor signals acknowledgements, which may have arrived before.
+        let polls = held || frontend.changes.are_pending();
+        Ok(NextStep::Wait(sockets, polls.then_some(SLICE)))
     }
 
-    /// Passes one message on, frame by frame.
-    fn pass(
+    /// Forwards one message, frame by frame.
+    fn forward(
         &self,
         from: &mut OpenSocket,
-        intake: &mut Frontend,
+        frontend: &mut Frontend,
         to: &mut OpenSocket,
-        outlet: &mut Backend,
-    ) -> Result<Passed> {
-        let keeps = self.capture.is_some() || outlet.late.is_some();
+        backend: &mut Backend,
+    ) -> Result<Outcome> {
+        let needs_copies = self.capture.is_some() || backend.replay.is_some();
         let Frontend {
             held,
             frame,
             copies,
             ..
-        } = intake;
+        } = frontend;
         let mut length = if let Some(first) = held.take() {
             *frame = first;
             frame.bytes().len()
         } else {
             match uninterrupted(|| frame.receive(&mut from.socket)) {
                 Ok(length) => length,
-                Err(errno) if errno.would_block() => return Ok(Passed::Nothing),
+                Err(errno) if errno.would_block() => return Ok(Outcome::Empty),
                 Err(errno) => return Err(errno.during("cannot receive a message")),
             }
         };
@@ -236,18 +240,18 @@ impl Forwarder {
         let mut lossy = false;
         loop {
             let more = frame.more();
-            if keeps {
+            if needs_copies {
                 copies.push(frame.bytes().to_vec());
             }
             let sent = send_whole(&mut to.socket, frame, more, begun)
-                .map_err(|errno| errno.during("cannot pass a message on"))?;
+                .map_err(|errno| errno.during("cannot forward a message"))?;
             if !sent {
                 if self.on_full == OnFull::Block {
                     *held = Some(std::mem::replace(frame, Frame::empty()));
-                    return Ok(Passed::Held);
+                    return Ok(Outcome::Held);
                 }
-                // Whoever is full loses it, and libzmq leaves them out until they have room again.
-                outlet.overflowed(to);
+                // Full subscribers lose the message. libzmq excludes them until their queues are free.
+                backend.count_overflow(to);
                 let _ = ffi::set_int(&mut to.socket, ffi::XPUB_NODROP, 0);
                 lossy = true;
                 let _ = send_whole(&mut to.socket, frame, more, begun);
@@ -257,13 +261,13 @@ impl Forwarder {
             if !more {
                 break;
             }
-            // libzmq hands over the frames of a message only when it has them all.
+            // libzmq hands over a message only when it has all its frames.
             length = uninterrupted(|| frame.receive(&mut from.socket))
                 .map_err(|errno| errno.during("cannot receive the rest of a message"))?;
         }
         if lossy {
             let _ = ffi::set_int(&mut to.socket, ffi::XPUB_NODROP, 1);
         }
-        Ok(Passed::On(size))
+        Ok(Outcome::Forwarded(size))
     }
 }

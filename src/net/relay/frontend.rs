@@ -1,4 +1,4 @@
-//! A relay's frontend: an XSUB, to which publishers come.
+//! A relay's frontend: an XSUB socket, which receives from publishers.
 
 use crate::net::relay::last_value_cache::Frames;
 use crate::net::relay::subscription_changes::SubscriptionChanges;
@@ -12,33 +12,33 @@ use std::time::Instant;
 
 /// What a relay keeps beside its frontend.
 pub(crate) struct Frontend {
-    /// Wakes the thread that passes messages on.
-    pub(crate) wake: Arc<Wakeup>,
-    /// Messages stay where they are.
+    /// Wakes the forwarder.
+    pub(crate) wakeup: Arc<Wakeup>,
+    /// Messages are not forwarded.
     pub(crate) paused: bool,
-    /// The beginning of a message that a full subscriber holds up; the rest is unread.
+    /// The first frame of a message that waits for a full subscriber; the others are unread.
     pub(crate) held: Option<Frame>,
-    /// Where messages are received into.
+    /// The buffer that frames are received into.
     pub(crate) frame: Frame,
-    /// What upstream was asked for.
-    pub(crate) asked: HashSet<Arc<[u8]>>,
-    /// What of that is to change.
+    /// The prefixes that are subscribed to upstream.
+    pub(crate) subscribed: HashSet<Arc<[u8]>>,
+    /// Changes to them that have not been sent yet.
     pub(crate) changes: SubscriptionChanges,
-    /// Messages passed on, and the bytes of all their frames.
+    /// Messages that were forwarded, and the bytes of all their frames.
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-    /// Copies of the frames of a message on its way, where somebody wants them.
+    /// Copies of the frames of the current message, for the cache or a capture.
     pub(crate) copies: Frames,
 }
 
 impl SocketHandler for Frontend {
     const NAME: &'static str = "Relay";
 
-    fn process_monitor(&mut self, live: &mut OpenSocket, run_commands: bool) -> bool {
+    fn process_monitor(&mut self, socket: &mut OpenSocket, run_commands: bool) -> bool {
         if run_commands {
-            live.run_commands();
+            socket.run_commands();
         }
-        live.read_happenings(|_| {})
+        socket.read_happenings(|_| {})
     }
 
     fn has_left(&self) -> bool {
@@ -46,18 +46,18 @@ impl SocketHandler for Frontend {
     }
 
     fn attendant(&self) -> Option<&Wakeup> {
-        Some(&self.wake)
+        Some(&self.wakeup)
     }
 }
 
 impl Frontend {
-    pub(crate) fn new(wake: Arc<Wakeup>) -> Self {
+    pub(crate) fn new(wakeup: Arc<Wakeup>) -> Self {
         Self {
-            wake,
+            wakeup,
             paused: false,
             held: None,
             frame: Frame::empty(),
-            asked: HashSet::new(),
+            subscribed: HashSet::new(),
             changes: SubscriptionChanges::default(),
             messages: 0,
             bytes: 0,
@@ -65,26 +65,36 @@ impl Frontend {
         }
     }
 
-    /// Asks upstream for what `is_wanted`, and takes back what no longer is, as far as the rate allows.
-    pub(crate) fn follow(&mut self, live: &mut OpenSocket, is_wanted: impl Fn(&[u8]) -> bool) {
+    /// Sends the changes of subscriptions upstream, as far as their rate allows. `is_wanted`: whether a
+    /// subscriber has this prefix.
+    pub(crate) fn send_changes(
+        &mut self,
+        socket: &mut OpenSocket,
+        is_wanted: impl Fn(&[u8]) -> bool,
+    ) {
         let mut changes = std::mem::take(&mut self.changes);
-        changes.pass_on(Instant::now(), self.asked.len(), |prefix| {
-            self.ask(live, prefix, is_wanted(prefix))
+        changes.send(Instant::now(), self.subscribed.len(), |prefix| {
+            self.set_subscribed(socket, prefix, is_wanted(prefix))
         });
         self.changes = changes;
     }
 
-    /// Asks upstream for this, or takes it back; false when nothing changes.
-    pub(crate) fn ask(&mut self, live: &mut OpenSocket, prefix: &Arc<[u8]>, wanted: bool) -> bool {
-        let changes = if wanted {
-            self.asked.insert(Arc::clone(prefix))
+    /// Subscribes or unsubscribes upstream; returns whether that was a change.
+    pub(crate) fn set_subscribed(
+        &mut self,
+        socket: &mut OpenSocket,
+        prefix: &Arc<[u8]>,
+        subscribed: bool,
+    ) -> bool {
+        let is_change = if subscribed {
+            self.subscribed.insert(Arc::clone(prefix))
         } else {
-            self.asked.remove(prefix)
+            self.subscribed.remove(prefix)
         };
-        if changes {
-            // An XSUB whose queue has no limit refuses none.
-            let _ = Frame::send_parts(&mut live.socket, &[&[u8::from(wanted)], prefix]);
+        if is_change {
+            // The send queue has no limit, so that this does not fail.
+            let _ = Frame::send_parts(&mut socket.socket, &[&[u8::from(subscribed)], prefix]);
         }
-        changes
+        is_change
     }
 }

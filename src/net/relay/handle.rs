@@ -16,59 +16,62 @@ use crate::util::time::{unix_ns, Checkpoint, Deadline};
 use crate::util::wakeup::Wakeup;
 use crate::wire::message::Framing;
 use crate::wire::subscription::Subscription;
-use crate::wire::topic;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a relay has done so far.
+/// What a relay has forwarded so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
-    /// Messages passed on.
+    /// Messages that were forwarded.
     pub messages: u64,
     /// The bytes of all their frames.
     pub bytes: u64,
-    /// How often a subscriber's queue was full, and it lost a message at least.
+    /// Messages that at least one subscriber lost, because its queue was full.
     pub overflows: u64,
-    /// Connections that messages come from.
+    /// Connections of the frontend.
     pub publishers: usize,
-    /// Peers that subscribe to anything now.
+    /// Peers that have a subscription now.
     pub subscribers: usize,
-    /// Topics of which the latest message is kept.
+    /// Topics whose latest message is kept.
     pub cached: usize,
-    /// Latest messages that newcomers did not get: others would have got them again, or their queue
-    /// was full.
+    /// Latest messages that a new subscriber was not sent: others would have received them again, or its
+    /// queue was full.
     pub replays_skipped: u64,
-    /// Whether messages wait.
+    /// Whether it is paused.
     pub paused: bool,
-    /// When it was made, in Unix nanoseconds.
+    /// When it was created, in Unix nanoseconds.
     pub since_ns: i64,
 }
 
-/// What a user holds; any threads may share it.
+/// A relay; threads may share it.
 pub struct Relay {
-    hub: Arc<Forwarder>,
+    forwarder: Arc<Forwarder>,
     frontend: Vec<String>,
     backend: Vec<String>,
     since_ns: i64,
 }
 
 impl Relay {
-    /// Binds and connects, and begins to pass messages on.
+    /// Binds, connects, and starts to forward messages.
     pub fn new(config: &Config, checkpoint: Checkpoint<'_>) -> Result<Self> {
         if config.on_full == OnFull::Raise {
             return Err(Error::Value(
-                "a relay's on_full is \"drop\" or \"block\": there is nobody to raise an error for"
+                "invalid on_full=\"raise\" of a relay: expected \"drop\" or \"block\", as no call could \
+                 raise the error"
                     .into(),
             ));
         }
         bind::check(&config.frontend, &config.connect)?;
         bind::check(&config.backend, &config.publish_to)?;
         check_apart(&config.frontend, &config.backend)?;
-        let wake = Arc::new(Wakeup::new());
-        let hears_all = config.cached_topics > 0 || config.capture.is_some();
-        let frontend = open_frontend(config, &wake, hears_all, checkpoint)?;
-        let bound = |owner: &SharedSocket<Frontend>| {
-            owner.enter()?.parts().map(|(live, _)| live.bound.clone())
+        let wakeup = Arc::new(Wakeup::new());
+        let subscribes_to_all = config.cached_topics > 0 || config.capture.is_some();
+        let frontend = open_frontend(config, &wakeup, subscribes_to_all, checkpoint)?;
+        let bound = |shared: &SharedSocket<Frontend>| {
+            shared
+                .enter()?
+                .parts()
+                .map(|(socket, _)| socket.bound.clone())
         };
         let finish = |checkpoint: Checkpoint<'_>| {
             let frontend_endpoints = bound(&frontend)?;
@@ -79,7 +82,7 @@ impl Relay {
                 "frontend",
             )?;
             connections::connect_all(&frontend, &config.connect)?;
-            let backend = open_backend(config, &wake, checkpoint)?;
+            let backend = open_backend(config, &wakeup, checkpoint)?;
             let backend_endpoints = backend.enter()?.parts()?.0.bound.clone();
             let outcome = check_no_loop(&config.connect, &backend_endpoints, "connect", "backend")
                 .and_then(|()| connections::connect_all(&backend, &config.publish_to));
@@ -87,17 +90,17 @@ impl Relay {
                 backend.close(None)?;
                 return Err(error);
             }
-            let hub = Arc::new(Forwarder::new(
+            let forwarder = Arc::new(Forwarder::new(
                 Arc::clone(&frontend),
                 backend,
-                Arc::clone(&wake),
+                Arc::clone(&wakeup),
                 config.on_full,
                 config.capture.clone(),
-                hears_all,
+                subscribes_to_all,
             ));
-            start(&hub)?;
+            start(&forwarder)?;
             Ok(Self {
-                hub,
+                forwarder,
                 frontend: frontend_endpoints,
                 backend: backend_endpoints,
                 since_ns: unix_ns(),
@@ -110,108 +113,113 @@ impl Relay {
         outcome
     }
 
-    /// Lets messages wait; no further one is passed on when this returns.
+    /// Pauses: when this returns, no further message is forwarded.
     pub fn pause(&self) -> Result<()> {
         self.set_paused(true)
     }
 
-    /// Goes on passing messages on.
+    /// Forwards messages again.
     pub fn resume(&self) -> Result<()> {
         self.set_paused(false)
     }
 
-    /// Whether messages wait.
+    /// Whether it is paused.
     pub fn is_paused(&self) -> Result<bool> {
-        let _caller = self.hub.call();
-        let mut entered = self.hub.frontend.enter()?;
-        let (_, intake) = entered.parts()?;
-        Ok(intake.paused)
+        let _request = self.forwarder.request_locks();
+        let mut entered = self.forwarder.frontend.enter()?;
+        let (_, frontend) = entered.parts()?;
+        Ok(frontend.paused)
     }
 
     fn set_paused(&self, paused: bool) -> Result<()> {
-        let _caller = self.hub.call();
-        let mut entered = self.hub.frontend.enter()?;
-        let (_, intake) = entered.parts()?;
-        intake.paused = paused;
+        let _request = self.forwarder.request_locks();
+        let mut entered = self.forwarder.frontend.enter()?;
+        let (_, frontend) = entered.parts()?;
+        frontend.paused = paused;
         Ok(())
     }
 
-    /// What it has done so far.
+    /// What was forwarded so far.
     pub fn stats(&self) -> Result<Stats> {
-        let _caller = self.hub.call();
-        let (messages, bytes, publishers, paused) = self.hub.frontend.look_at(|live, intake| {
-            (
-                intake.messages,
-                intake.bytes,
-                live.connected(),
-                intake.paused,
-            )
-        })?;
-        self.hub.backend.look_at(|_, outlet| {
-            let late = outlet.late.as_ref();
+        let _request = self.forwarder.request_locks();
+        let (messages, bytes, publishers, paused) =
+            self.forwarder.frontend.look_at(|socket, frontend| {
+                (
+                    frontend.messages,
+                    frontend.bytes,
+                    socket.connected(),
+                    frontend.paused,
+                )
+            })?;
+        self.forwarder.backend.look_at(|_, backend| {
+            let replay = backend.replay.as_ref();
             Stats {
                 messages,
                 bytes,
-                overflows: outlet.overflows,
+                overflows: backend.overflows,
                 publishers,
-                subscribers: outlet.audience.table.count(None),
-                cached: late.map_or(0, |late| late.cache.len()),
-                replays_skipped: late.map_or(0, |late| late.skipped),
+                subscribers: backend.subscribers.table.count(None),
+                cached: replay.map_or(0, |replay| replay.cache.len()),
+                replays_skipped: replay.map_or(0, |replay| replay.skipped),
                 paused,
                 since_ns: self.since_ns,
             }
         })
     }
 
-    /// How many peers subscribe to anything.
+    /// How many peers have a subscription.
     pub fn subscriber_count(&self) -> Result<usize> {
-        let _caller = self.hub.call();
-        let backend = &self.hub.backend;
-        backend.look_at(|_, outlet| outlet.audience.table.count(None))
+        let _request = self.forwarder.request_locks();
+        let backend = &self.forwarder.backend;
+        backend.look_at(|_, backend| backend.subscribers.table.count(None))
     }
 
-    /// Each subscription that peers have, and how many have it.
+    /// Each subscription of the peers, and how many peers have it.
     pub fn topics(&self) -> Result<Vec<(Subscription, usize)>> {
-        let _caller = self.hub.call();
-        let backend = &self.hub.backend;
-        let prefixes = backend.look_at(|_, outlet| outlet.audience.table.prefixes())?;
+        let _request = self.forwarder.request_locks();
+        let backend = &self.forwarder.backend;
+        let prefixes = backend.look_at(|_, backend| backend.subscribers.table.prefixes())?;
         Ok(sum_by_prefix(prefixes)
             .into_iter()
             .map(|(prefix, count)| (Subscription::from_wire(&prefix, Framing::Plain), count))
             .collect())
     }
 
-    /// The connections that messages come from, those asked for first.
+    /// The connections of the frontend: configured ones first.
     pub fn publishers(&self) -> Result<Vec<Peer>> {
-        let _caller = self.hub.call();
-        self.hub.frontend.look_at(|live, _| live.all_peers())
+        let _request = self.forwarder.request_locks();
+        self.forwarder
+            .frontend
+            .look_at(|socket, _| socket.all_peers())
     }
 
-    /// The connections that messages go to, those asked for first.
+    /// The connections of the backend: configured ones first.
     pub fn subscribers(&self) -> Result<Vec<Peer>> {
-        let _caller = self.hub.call();
-        self.hub.backend.look_at(|live, _| live.all_peers())
+        let _request = self.forwarder.request_locks();
+        self.forwarder
+            .backend
+            .look_at(|socket, _| socket.all_peers())
     }
 
-    /// Waits until so many connections that messages come from stand; how many there are then.
+    /// Waits until `count` connections of the frontend are established; returns how many are.
     pub fn wait_connected(
         &self,
         count: usize,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
-        let frontend = &self.hub.frontend;
+        let frontend = &self.forwarder.frontend;
         let seen = frontend.wait_connected(count, deadline, checkpoint)?;
         if seen < count {
             return Err(Error::Timeout(format!(
                 "{seen} of {count} connections established within the timeout; check address, port \
-                 and firewall (see peers)"
+                 and firewall (see publishers)"
             )));
         }
         Ok(seen)
     }
 
-    /// Waits until `count` peers hear `topic` (`None`: anything at all); how many there are then.
+    /// Waits until `count` peers subscribe to `topic` (`None`: to anything); returns how many do.
     pub fn wait_for_subscribers(
         &self,
         count: usize,
@@ -219,52 +227,44 @@ impl Relay {
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
     ) -> Result<usize> {
-        let start = match topic {
-            Some(topic) => {
-                topic::validate(topic)?;
-                Some(topic::prefix(topic))
-            }
-            None => None,
-        };
+        let first_bytes = topic
+            .map(|topic| Ok::<_, Error>(Subscription::topic(topic)?.wire_prefix(Framing::Plain)))
+            .transpose()?;
         let mut seen = 0;
         let found = self
-            .hub
+            .forwarder
             .backend
-            .wait(deadline, checkpoint, |live, outlet| {
-                outlet.read_notices(live);
-                seen = outlet.audience.table.count(start.as_deref());
+            .wait(deadline, checkpoint, |socket, backend| {
+                backend.read_subscriptions(socket);
+                seen = backend.subscribers.table.count(first_bytes.as_deref());
                 Ok((seen >= count).then_some(seen))
             })?;
         let found = found.ok_or_else(|| {
-            let what = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
-            Error::Timeout(format!(
-                "{seen} of {count} subscribers{what} connected within the timeout; check that they use one of these \
-                 addresses, and that no firewall is in the way: {}",
-                self.backend_addresses().join(", ")
-            ))
+            let hint = tracker::check_addresses(&self.backend_addresses());
+            tracker::too_few_subscribers(seen, count, topic, &hint)
         })?;
-        self.hub
+        self.forwarder
             .backend
-            .settle(tracker::MAX_SETTLE, |live, outlet| {
-                outlet.read_notices(live);
-                outlet.audience.is_quiet()
+            .settle(tracker::MAX_SETTLE, |socket, backend| {
+                backend.read_subscriptions(socket);
+                backend.subscribers.is_quiet()
             })?;
         Ok(found)
     }
 
-    /// Where publishers come, as libzmq writes it.
+    /// The addresses the frontend is bound to, as libzmq writes them.
     #[must_use]
     pub fn frontend(&self) -> &[String] {
         &self.frontend
     }
 
-    /// Where subscribers come, as libzmq writes it.
+    /// The addresses the backend is bound to, as libzmq writes them.
     #[must_use]
     pub fn backend(&self) -> &[String] {
         &self.backend
     }
 
-    /// What a publisher elsewhere can type.
+    /// The addresses at which publishers on other hosts can connect.
     #[must_use]
     pub fn frontend_addresses(&self) -> Vec<String> {
         let bound = self.frontend.iter();
@@ -273,7 +273,7 @@ impl Relay {
             .collect()
     }
 
-    /// What a subscriber elsewhere can type.
+    /// The addresses at which subscribers on other hosts can connect.
     #[must_use]
     pub fn backend_addresses(&self) -> Vec<String> {
         let bound = self.backend.iter();
@@ -282,35 +282,35 @@ impl Relay {
             .collect()
     }
 
-    /// Whether it can be used: it is open, and not another process's.
+    /// Returns an error unless it is open, in the process that created it.
     pub fn check_open(&self) -> Result<()> {
-        self.hub.frontend.check_open()
+        self.forwarder.frontend.check_open()
     }
 
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.hub.frontend.is_closed()
+        self.forwarder.frontend.is_closed()
     }
 
-    /// Closes without waiting for anything, as its user lets go of it.
+    /// Closes without waiting.
     pub fn close_nowait(&self) {
-        let _caller = self.hub.call();
-        self.hub.frontend.close_nowait();
-        self.hub.backend.close_nowait();
+        let _request = self.forwarder.request_locks();
+        self.forwarder.frontend.close_nowait();
+        self.forwarder.backend.close_nowait();
     }
 
     /// Whether a forked child inherited it from its parent: then there is nothing to close.
     #[must_use]
     pub fn is_inherited(&self) -> bool {
-        self.hub.frontend.is_inherited()
+        self.forwarder.frontend.is_inherited()
     }
 
-    /// Closes; `None` lingers as the constructor was told.
+    /// Closes; `linger` replaces the configured time.
     pub fn close(&self, linger: Option<Duration>) -> Result<()> {
-        let _caller = self.hub.call();
-        self.hub.frontend.close(None)?;
-        self.hub.backend.close(linger)
+        let _request = self.forwarder.request_locks();
+        self.forwarder.frontend.close(None)?;
+        self.forwarder.backend.close(linger)
     }
 }
 

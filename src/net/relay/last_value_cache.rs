@@ -1,7 +1,7 @@
-//! The latest message of each topic, for those who come late; pure.
+//! The latest message of each topic, for new subscribers; pure.
 //!
-//! Invariant: it holds at most so many topics and so many bytes; what was published longest ago
-//! makes room.
+//! Invariant: the cache holds a limited number of topics and bytes. The topic whose latest message is the
+//! oldest is removed first.
 
 use crate::wire::message::{interpret, Framing, ParsedMessage};
 use crate::wire::topic;
@@ -11,26 +11,26 @@ use std::sync::Arc;
 /// All frames of a message.
 pub(crate) type Frames = Vec<Vec<u8>>;
 
-/// What all messages of the cache may take together, in bytes.
+/// The most bytes that all messages of the cache have together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 struct Latest {
     frames: Frames,
-    /// When it came, counted in messages.
-    turn: u64,
+    /// The number of this message among all that were put into the cache.
+    number: u64,
 }
 
-/// The cache.
+/// The latest message of each topic.
 pub(crate) struct LastValueCache {
-    most: usize,
+    max_topics: usize,
     topics: HashMap<Arc<str>, Latest>,
-    /// The topics, the one published longest ago first.
+    /// The topics by the number of their latest message: the oldest first.
     order: BTreeMap<u64, Arc<str>>,
-    turn: u64,
+    last_number: u64,
     bytes: usize,
 }
 
-/// The topic of the stamp or the envelope, or what precedes the first `:`.
+/// The topic of the stamp or the envelope, or the text before the first `:`.
 fn topic_of(frames: &[Vec<u8>]) -> Option<String> {
     let ParsedMessage { topic, frame, .. } = interpret(frames, Framing::Plain, 0);
     if topic.is_some() || frame > 0 {
@@ -45,33 +45,33 @@ fn size(frames: &Frames) -> usize {
 }
 
 impl LastValueCache {
-    /// One of at most so many topics.
-    pub(crate) fn new(most: usize) -> Self {
+    /// A cache of at most `max_topics` topics.
+    pub(crate) fn new(max_topics: usize) -> Self {
         Self {
-            most,
+            max_topics,
             topics: HashMap::new(),
             order: BTreeMap::new(),
-            turn: 0,
+            last_number: 0,
             bytes: 0,
         }
     }
 
-    /// How many topics it holds.
+    /// The number of topics.
     pub(crate) fn len(&self) -> usize {
         self.topics.len()
     }
 
-    /// Keeps a message in place of its topic's last one. One without a topic is not kept.
+    /// Keeps a message in place of its topic's previous one. A message without a topic is not kept.
     ///
-    /// The topic is the one that a subscriber can ask for. The cache only matches it: subscribers
-    /// receive the frames unchanged, and split them by their own subscriptions.
+    /// The topic is the one that a subscriber can subscribe to. It is only compared: subscribers receive
+    /// the frames unchanged, and split them by their own subscriptions.
     pub(crate) fn put(&mut self, frames: &[Vec<u8>]) {
         let Some(topic) = topic_of(frames) else {
             return;
         };
         let topic = match self.topics.remove_entry(topic.as_str()) {
             Some((known, old)) => {
-                self.order.remove(&old.turn);
+                self.order.remove(&old.number);
                 self.bytes -= size(&old.frames);
                 known
             }
@@ -79,11 +79,11 @@ impl LastValueCache {
         };
         let frames = frames.to_vec();
         self.bytes += size(&frames);
-        self.turn += 1;
-        self.order.insert(self.turn, Arc::clone(&topic));
-        let turn = self.turn;
-        self.topics.insert(topic, Latest { frames, turn });
-        while self.topics.len() > self.most || self.bytes > MAX_BYTES {
+        self.last_number += 1;
+        let number = self.last_number;
+        self.order.insert(number, Arc::clone(&topic));
+        self.topics.insert(topic, Latest { frames, number });
+        while self.topics.len() > self.max_topics || self.bytes > MAX_BYTES {
             let Some((_, oldest)) = self.order.pop_first() else {
                 break;
             };
@@ -93,12 +93,12 @@ impl LastValueCache {
         }
     }
 
-    /// The messages that a subscription to `prefix` hears, the one published longest ago first.
+    /// The messages that a subscription to `prefix` matches, the oldest first.
     pub(crate) fn matching(&self, prefix: &[u8]) -> Vec<Frames> {
-        let begins = |latest: &&Latest| latest.frames[0].starts_with(prefix);
-        // A topic and its colon begin nothing else.
+        let matches = |latest: &&Latest| latest.frames[0].starts_with(prefix);
+        // The prefix of exactly one topic matches no other.
         if let Some(topic) = prefix.strip_suffix(b":").and_then(topic::is_topic) {
-            let latest = self.topics.get(topic).filter(begins);
+            let latest = self.topics.get(topic).filter(matches);
             return latest
                 .map(|latest| latest.frames.clone())
                 .into_iter()
@@ -107,7 +107,7 @@ impl LastValueCache {
         let topics = self.order.values();
         let latest = topics.filter_map(|topic| self.topics.get(topic));
         latest
-            .filter(begins)
+            .filter(matches)
             .map(|latest| latest.frames.clone())
             .collect()
     }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_of_each_topic_is_kept() {
+    fn the_latest_message_of_each_topic_is_kept() {
         let mut cache = LastValueCache::new(10);
         for text in ["a:1", "ab:1", "a:2", "no topic", "http://x"] {
             cache.put(&message(text));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_without_a_topic_leaves_it_to_the_frame() {
+    fn with_a_stamp_without_a_topic_the_frame_has_the_topic() {
         let stamp = br#"{"zmqchat":1,"from":"alice","id":"9f3c","topic":null,"seq":0,"sent_ns":1}"#;
         let mut cache = LastValueCache::new(10);
         cache.put(&[b"room1:Hello".to_vec(), stamp.to_vec()]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_heard_by_whom_zeromq_would_send_it() {
+    fn an_envelope_matches_a_prefix_as_in_zeromq() {
         let mut cache = LastValueCache::new(10);
         cache.put(&[b"a".to_vec(), b"text".to_vec()]);
         assert_eq!(cache.matching(b"a").len(), 1);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_published_longest_ago_makes_room() {
+    fn the_topic_with_the_oldest_message_is_removed_first() {
         let mut cache = LastValueCache::new(2);
         for text in ["a:1", "b:1", "a:2", "c:1"] {
             cache.put(&message(text));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_too() {
+    fn the_number_of_bytes_is_limited() {
         let mut cache = LastValueCache::new(100);
         for topic in ["a", "b", "c"] {
             cache.put(&[format!("{topic}:").into_bytes(), vec![0; 30_000_000]]);
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(
             cache.len(),
             0,
-            "no topic in frame 0, as the colon does not belong to it"
+            "a first frame with a colon is not the topic of an envelope"
         );
         for topic in ["a", "b", "c"] {
             cache.put(&[topic.as_bytes().to_vec(), vec![0; 30_000_000]]);

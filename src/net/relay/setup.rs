@@ -1,4 +1,4 @@
-//! How a relay comes to stand: its sockets, its thread, and what it refuses.
+//! Sets a relay up: opens its sockets, starts its thread, and refuses configurations that cannot work.
 
 use crate::error::{Error, Result};
 use crate::net::connection::{bind, interfaces};
@@ -20,39 +20,39 @@ use std::time::Duration;
 
 pub(crate) fn open_frontend(
     config: &Config,
-    wake: &Arc<Wakeup>,
-    hears_all: bool,
+    wakeup: &Arc<Wakeup>,
+    subscribes_to_all: bool,
     checkpoint: Checkpoint<'_>,
 ) -> Result<Arc<SharedSocket<Frontend>>> {
     let limit = config.max_message_bytes.max(stamp::MAX_BYTES);
-    let mut live = OpenSocket::open(
+    let mut socket = OpenSocket::open(
         zmq::XSUB,
         &SocketOptions {
             high_water_mark: config.high_water_mark,
             max_inbound_bytes: i64::try_from(limit).unwrap_or(i64::MAX),
-            // Nothing leaves it but subscriptions.
+            // The frontend sends nothing but subscriptions.
             linger: Duration::ZERO,
             connecting: config.connection.clone(),
             tell: config.event_owner,
         },
     )?;
-    live.side = "frontend";
-    options::apply_subscriber(&mut live.socket, &config.connection)
+    socket.side = "frontend";
+    options::apply_subscriber(&mut socket.socket, &config.connection)
         .map_err(|errno| errno.during("cannot set up a relay"))?;
-    let mut intake = Frontend::new(Arc::clone(wake));
-    if hears_all {
-        intake.ask(&mut live, &Arc::from(&b""[..]), true);
+    let mut handler = Frontend::new(Arc::clone(wakeup));
+    if subscribes_to_all {
+        handler.set_subscribed(&mut socket, &Arc::from(&b""[..]), true);
     }
-    let live = bind::bind_all(live, &config.frontend, checkpoint)?;
-    SharedSocket::new(live, intake)
+    let socket = bind::bind_all(socket, &config.frontend, checkpoint)?;
+    SharedSocket::new(socket, handler)
 }
 
 pub(crate) fn open_backend(
     config: &Config,
-    wake: &Arc<Wakeup>,
+    wakeup: &Arc<Wakeup>,
     checkpoint: Checkpoint<'_>,
 ) -> Result<Arc<SharedSocket<Backend>>> {
-    let mut live = OpenSocket::open(
+    let mut socket = OpenSocket::open(
         zmq::XPUB,
         &SocketOptions {
             high_water_mark: config.high_water_mark,
@@ -62,38 +62,38 @@ pub(crate) fn open_backend(
             tell: config.event_owner,
         },
     )?;
-    live.side = "backend";
+    socket.side = "backend";
     let keeps_all = config.on_full == OnFull::Block;
     let connects = !config.publish_to.is_empty();
-    options::apply_publisher(&mut live.socket, keeps_all, connects, &config.connection)
-        // Where messages may be lost, too: that a queue is full is otherwise told by nobody.
-        .and_then(|()| ffi::set_int(&mut live.socket, ffi::XPUB_NODROP, 1))
+    options::apply_publisher(&mut socket.socket, keeps_all, connects, &config.connection)
+        // Under `Drop`, too: otherwise libzmq does not report that a queue is full.
+        .and_then(|()| ffi::set_int(&mut socket.socket, ffi::XPUB_NODROP, 1))
         .and_then(|()| {
             let manual = i32::from(config.cached_topics > 0);
-            ffi::set_int(&mut live.socket, ffi::XPUB_MANUAL, manual)
+            ffi::set_int(&mut socket.socket, ffi::XPUB_MANUAL, manual)
         })
         .map_err(|errno| errno.during("cannot set up a relay"))?;
-    let live = bind::bind_all(live, &config.backend, checkpoint)?;
+    let socket = bind::bind_all(socket, &config.backend, checkpoint)?;
     SharedSocket::new(
-        live,
+        socket,
         Backend::new(
-            Arc::clone(wake),
+            Arc::clone(wakeup),
             config.cached_topics,
             config.max_subscriptions,
         ),
     )
 }
 
-pub(crate) fn start(hub: &Arc<Forwarder>) -> Result<()> {
-    let running = Arc::clone(hub);
+pub(crate) fn start(forwarder: &Arc<Forwarder>) -> Result<()> {
+    let running = Arc::clone(forwarder);
     let started = thread::spawn("zmqchat-relay", move || running.run());
     started.map(drop).map_err(|error| {
-        let _ = hub.backend.close(Some(Duration::ZERO));
+        let _ = forwarder.backend.close(Some(Duration::ZERO));
         Error::no_thread("for the relay", &error)
     })
 }
 
-/// Refuses a frontend and a backend at the same port.
+/// Refuses a frontend and a backend with the same port.
 pub(crate) fn check_apart(frontend: &[String], backend: &[String]) -> Result<()> {
     for one in frontend {
         for other in backend {
@@ -110,8 +110,8 @@ pub(crate) fn check_apart(frontend: &[String], backend: &[String]) -> Result<()>
             );
             if !free && bind::same_port(&first.to_string(), &second.to_string()) {
                 return Err(Error::Value(format!(
-                    "publishers ({one}) and subscribers ({other}) need ports of their own: for \
-                     example frontend=\"*:5556\", backend=\"*:5555\""
+                    "frontend={one:?} and backend={other:?} have the same port: expected two \
+                     different ones, e.g. frontend=\"*:5556\", backend=\"*:5555\""
                 )));
             }
         }
@@ -119,15 +119,15 @@ pub(crate) fn check_apart(frontend: &[String], backend: &[String]) -> Result<()>
     Ok(())
 }
 
-/// Refuses to connect a relay to itself, where each message would go round for ever.
+/// Refuses to connect a relay to itself: each message would be forwarded forever.
 pub(crate) fn check_no_loop(
     connect: &[String],
     bound: &[String],
     what: &str,
     side: &str,
 ) -> Result<()> {
-    for text in connect {
-        let wanted = endpoint::parse(text, Role::Connect)?;
+    for address in connect {
+        let wanted = endpoint::parse(address, Role::Connect)?;
         let is_here = match &wanted {
             Endpoint::Tcp {
                 host: Host::V4(address),
@@ -153,8 +153,8 @@ pub(crate) fn check_no_loop(
         let wanted = wanted.to_string();
         if is_here && bound.iter().any(|bound| bind::same_port(bound, &wanted)) {
             return Err(Error::Value(format!(
-                "{what}={text:?} is this relay's own {side}: its messages would go round for ever; \
-                 connect to another relay, or to a publisher"
+                "{what}={address:?} is this relay's own {side}: each message would be forwarded \
+                 forever; connect to another relay, or to a publisher"
             )));
         }
     }

@@ -56,23 +56,12 @@ impl SubscriptionSet {
         Ok(())
     }
 
-    /// The prefix of the first frame that libzmq subscribes to.
-    fn wire_prefix(&self, subscription: &Subscription) -> Vec<u8> {
-        match subscription {
-            Subscription::Prefix(prefix) => prefix.clone(),
-            Subscription::Topic(topic) if self.framing == Framing::Envelope => {
-                topic.as_bytes().to_vec()
-            }
-            Subscription::Topic(topic) => topic::prefix(topic),
-        }
-    }
-
     pub(crate) fn add(
         &mut self,
         socket: &mut zmq::Socket,
         subscription: Subscription,
     ) -> std::result::Result<(), Errno> {
-        let prefix = self.wire_prefix(&subscription);
+        let prefix = subscription.wire_prefix(self.framing);
         let new = match &subscription {
             Subscription::Topic(topic) => !self.topics.contains(topic),
             Subscription::Prefix(prefix) => !self.prefixes.contains(prefix),
@@ -101,7 +90,7 @@ impl SubscriptionSet {
         self.recent.clear();
         if removed {
             if !self.has_equivalent(subscription) {
-                socket.set_unsubscribe(&self.wire_prefix(subscription))?;
+                socket.set_unsubscribe(&subscription.wire_prefix(self.framing))?;
             }
         } else if *subscription == Subscription::Prefix(Vec::new()) {
             return self.end_everything(socket);
@@ -113,7 +102,9 @@ impl SubscriptionSet {
     /// added at libzmq once: libzmq would forward each addition, but only the last removal.
     fn has_equivalent(&self, subscription: &Subscription) -> bool {
         match subscription {
-            Subscription::Topic(_) => self.prefixes.contains(&self.wire_prefix(subscription)),
+            Subscription::Topic(_) => self
+                .prefixes
+                .contains(&subscription.wire_prefix(self.framing)),
             Subscription::Prefix(prefix) => {
                 let topic = match self.framing {
                     Framing::Envelope => Some(&prefix[..]),
@@ -215,7 +206,7 @@ impl SubscriptionSet {
         let Some(topic) = topic else {
             return self.prefixes.contains(&b""[..]);
         };
-        let prefix = self.wire_prefix(&Subscription::Topic(topic.to_owned()));
+        let prefix = Subscription::Topic(topic.to_owned()).wire_prefix(self.framing);
         self.topics.contains(topic) || self.prefixes.iter().any(|one| prefix.starts_with(one))
     }
 

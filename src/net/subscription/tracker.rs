@@ -5,6 +5,7 @@
 //! read by the next call, or soon by the maintenance thread (`is_behind`). A peer that sends too many
 //! frames, or has too many subscriptions, is disconnected.
 
+use crate::error::Error;
 use crate::net::runtime::event_queue::EventKind;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::subscription::prefilter::TopicPrefilter;
@@ -348,6 +349,28 @@ fn report(
     if let Some(address) = source.and_then(|source| socket.address_of(source.descriptor)) {
         socket.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
     }
+}
+
+/// The error for subscribers that did not connect in time: `seen` of `count` did.
+pub(crate) fn too_few_subscribers(
+    seen: usize,
+    count: usize,
+    topic: Option<&str>,
+    hint: &str,
+) -> Error {
+    let of_topic = topic.map_or(String::new(), |topic| format!(" of topic '{topic}'"));
+    let plural = if count == 1 { "" } else { "s" };
+    Error::Timeout(format!(
+        "{seen} of {count} subscriber{plural}{of_topic} connected within the timeout; {hint}"
+    ))
+}
+
+/// What to check if subscribers do not connect to these addresses.
+pub(crate) fn check_addresses(addresses: &[String]) -> String {
+    format!(
+        "check that subscribers connect to one of these addresses, and that no firewall blocks them: {}",
+        addresses.join(", ")
+    )
 }
 
 #[cfg(test)]
