@@ -33,45 +33,45 @@ use std::sync::{Arc, OnceLock};
 /// How many characters of a text a notebook's `Out` shows.
 const PRETTY_CHARS: usize = 200;
 
-/// One received message; immutable.
+/// A received message; immutable.
 ///
-/// Returned by `Subscriber.recv` and similar calls. `str(message)` is the first frame's text, topic
-/// included, as pyzmq's `recv_string` returns it. A message may be shared between threads and pickled.
-/// Two messages are equal if their frames and topics are equal; times do not count.
+/// `Subscriber.recv` and similar calls return it. `str(message)` is the text of the first frame,
+/// including the topic, as pyzmq's `recv_string` returns it. Any thread may use it, and it can be
+/// pickled. Two messages are equal if their frames and topics are equal; times do not count.
 ///
 /// Args:
 ///     frames: The frames as on the wire, at least one.
 ///     framing: How to read them: "plain", "envelope" or "raw" (see `Subscriber`).
-///     topic: The topic of the message; None for that of the stamp or the envelope, if any. A single
-///         frame is split only if it starts with this topic and `:`.
-///     received_at: When they arrived; None for now. A naive datetime is taken as local time.
+///     topic: The topic of the message. None takes that of the stamp or the envelope, if any. A
+///         single frame is split only if it starts with this topic and `:`.
+///     received_at: The time of receipt. None means now. A naive datetime is local time.
 ///
 /// Raises:
-///     TypeError: If `frames` holds an item that is not bytes, or `received_at` is not a datetime.
-///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not have
-///         this topic.
+///     TypeError: If an item of `frames` is not bytes, or `received_at` is not a datetime.
+///     ValueError: If there are no frames, `framing` is none of the three, or the frames do not
+///         have this topic.
 #[pyclass(frozen, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct Message {
     first: FrameBytes,
     pub(crate) rest: Vec<Py<PyBytes>>,
     framing: Framing,
-    /// The length of the topic that the first frame starts with; 0 where it is not split.
+    /// The length of the topic at the start of the first frame; 0 if the frame is not split.
     topic_len: u8,
     at_ns: i64,
-    /// In a box: most messages are read in one way alone, and a small object is made faster.
-    meaning: OnceLock<Box<ParsedMessage>>,
-    /// Where its subscriber counts texts in which bytes were replaced.
+    /// Boxed: most messages are read in one way only, and a small object is created faster.
+    parsed: OnceLock<Box<ParsedMessage>>,
+    /// The subscriber's counter of texts in which bytes were replaced.
     undecodable: Option<Arc<AtomicU64>>,
-    /// Whether this one was counted.
+    /// Whether this message was counted there.
     counted: AtomicBool,
-    /// Where it came from, if that was asked for.
+    /// The sender's address, if it was requested.
     pub(crate) address: Option<Box<str>>,
 }
 
 impl Message {
-    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive; a
-    /// first frame above `share_above` bytes owns its memory, and need not be copied. None where there
-    /// is no memory for a copy.
+    /// Copies the bytes out of libzmq's buffers, so that a kept message keeps nothing else alive. A
+    /// first frame above `share_above` bytes owns its memory and is not copied. None if there is no
+    /// memory for a copy.
     pub(crate) fn from_received(
         py: Python<'_>,
         received: &RawMessage,
@@ -96,14 +96,14 @@ impl Message {
             framing,
             topic_len: received.topic_len,
             at_ns: received.at_ns,
-            meaning: OnceLock::new(),
+            parsed: OnceLock::new(),
             undecodable: Some(Arc::clone(undecodable)),
             counted: AtomicBool::new(false),
             address: None,
         })
     }
 
-    /// One of these frames, the first of which is split at this length.
+    /// A message of these frames. The first one is split after `topic_len` bytes.
     pub(crate) fn new(
         frames: Vec<Py<PyBytes>>,
         framing: Framing,
@@ -120,7 +120,7 @@ impl Message {
             framing,
             topic_len,
             at_ns,
-            meaning: OnceLock::new(),
+            parsed: OnceLock::new(),
             undecodable: None,
             counted: AtomicBool::new(false),
             address: None,
@@ -133,8 +133,8 @@ impl Message {
             .collect()
     }
 
-    pub(crate) fn meaning(&self, py: Python<'_>) -> &ParsedMessage {
-        self.meaning.get_or_init(|| {
+    pub(crate) fn parsed(&self, py: Python<'_>) -> &ParsedMessage {
+        self.parsed.get_or_init(|| {
             Box::new(if self.rest.is_empty() {
                 let frame = self.first.as_bytes(py);
                 interpret(&[frame], self.framing, self.topic_len)
@@ -145,44 +145,44 @@ impl Message {
     }
 
     pub(crate) fn payload<'a>(&'a self, py: Python<'a>) -> &'a [u8] {
-        let meaning = self.meaning(py);
-        let frame = match meaning.frame.checked_sub(1) {
+        let parsed = self.parsed(py);
+        let frame = match parsed.frame.checked_sub(1) {
             None => self.first.as_bytes(py),
             Some(index) => self.rest[index].as_bytes(py),
         };
-        &frame[meaning.start..]
+        &frame[parsed.start..]
     }
 
     pub(crate) fn stamp(&self, py: Python<'_>) -> Option<&Stamp> {
-        self.meaning(py).stamp.as_ref()
+        self.parsed(py).stamp.as_ref()
     }
 
     fn topic(&self, py: Python<'_>) -> Option<&str> {
-        self.meaning(py).topic.as_deref()
+        self.parsed(py).topic.as_deref()
     }
 
     fn sender(&self, py: Python<'_>) -> Option<&str> {
         Some(self.stamp(py)?.from.as_str())
     }
 
-    /// What a transcript keeps of it.
+    /// What a transcript writes.
     pub(crate) fn record<'a>(&'a self, py: Python<'a>) -> Record<'a> {
         Record {
             frames: self.bytes(py),
             framing: self.framing,
-            parsed: self.meaning(py),
+            parsed: self.parsed(py),
             received_ns: self.at_ns,
         }
     }
 
-    /// When it came, in nanoseconds since 1970-01-01 UTC.
+    /// The time of receipt, in nanoseconds since 1970-01-01 UTC.
     pub(crate) fn at_ns(&self) -> i64 {
         self.at_ns
     }
 
-    /// Adds it to a table.
+    /// Adds the message to a table.
     pub(crate) fn tabulate(&self, py: Python<'_>, table: &mut TableBuilder) -> PyResult<()> {
-        Ok(table.push(self.at_ns, self.meaning(py), self.payload(py))?)
+        Ok(table.push(self.at_ns, self.parsed(py), self.payload(py))?)
     }
 
     pub(crate) fn at(&self) -> DateTime<FixedOffset> {
@@ -218,7 +218,7 @@ impl Message {
         self.stamp(py)?.kind.as_deref()
     }
 
-    /// What a line says of it.
+    /// The parts of the message's line.
     fn line<'a>(
         &'a self,
         py: Python<'a>,
@@ -226,13 +226,13 @@ impl Message {
         previous: Option<&Self>,
         text: &'a str,
     ) -> Line<'a> {
-        let meaning = self.meaning(py);
-        let stamp = meaning.stamp.as_ref();
+        let parsed = self.parsed(py);
+        let stamp = parsed.stamp.as_ref();
         let stamped = stamp.map(|stamp| stamp.from.as_str());
         Line {
             at: self.at(),
             previous: previous.map(Self::at),
-            topic: meaning.topic.as_deref(),
+            topic: parsed.topic.as_deref(),
             sender: sender.or(stamped),
             color_of: stamped,
             action: stamp.is_some_and(Stamp::is_action),
@@ -248,7 +248,7 @@ impl Message {
         previous: Option<&Self>,
     ) -> String {
         let payload = self.payload(py);
-        // Of a huge payload only what is shown is decoded.
+        // Only the shown part of a large payload is decoded.
         let text = if payload.len() <= html::SHOWN_BYTES {
             self.lossy_text(py)
         } else {
@@ -259,23 +259,23 @@ impl Message {
     }
 }
 
-/// A `received_at`, in seconds since 1970 UTC.
+/// `received_at` in seconds since 1970 UTC.
 fn timestamp(at: &Bound<'_, PyAny>) -> PyResult<f64> {
-    // By its method: PyO3 panics where it cannot import `datetime`, as when a program ends.
+    // Through its method: PyO3 panics if it cannot import `datetime`, as at the end of a program.
     if !at.hasattr(intern!(at.py(), "timestamp"))? {
         return Err(PyTypeError::new_err(format!(
-            "received_at is a datetime, such as datetime.now(timezone.utc), or None for now; not {}",
+            "received_at is a datetime or None, not {}: pass one such as datetime.now(timezone.utc)",
             type_name(at)
         )));
     }
-    // A naive one near the first or the last year has no local time.
+    // A naive datetime near the first or the last year has no local time.
     at.call_method0(intern!(at.py(), "timestamp"))
         .map_err(|_| out_of_range())?
         .extract()
 }
 
 fn out_of_range() -> PyErr {
-    PyValueError::new_err("received_at is a time between the years 1678 and 2261")
+    PyValueError::new_err("received_at is out of range: expected a time between 1678 and 2261")
 }
 
 #[pymethods]
@@ -298,7 +298,7 @@ impl Message {
             None => Local::now().timestamp_nanos_opt().unwrap_or(0),
             Some(at) => {
                 let seconds = timestamp(at)?;
-                // Python's times have microseconds; the float has no more.
+                // Python's times have microseconds.
                 #[allow(clippy::cast_possible_truncation)]
                 let microseconds = (seconds * 1e6).round() as i64;
                 microseconds.checked_mul(1_000).ok_or_else(out_of_range)?
@@ -307,41 +307,43 @@ impl Message {
         restore(py, frames, framing, at_ns, topic)
     }
 
-    /// The topic, or None where none is certain.
+    /// The topic, or None if none is certain.
     ///
-    /// It is the topic of the stamp, or the first of several frames if that is a valid topic. Otherwise
-    /// it is the exact topic of the subscriber (`topics=[...]`) with which, and `:`, the first frame
-    /// starts. Other frames are not split, so that `12:30 lunch` stays whole, unless the subscriber was
-    /// created with `split_topics=True`.
+    /// It is the topic of the stamp, or the first of several frames if that is a valid topic.
+    /// Otherwise it is the subscriber's exact topic (`topics=[...]`) with which, and `:`, the first
+    /// frame starts. Other frames are not split, so that `12:30 lunch` stays whole, unless the
+    /// subscriber was created with `split_topics=True`.
     #[getter(topic)]
     fn topic_text(&self, py: Python<'_>) -> Option<Text<&str>> {
         self.topic(py).map(Text)
     }
 
-    /// The payload as text: without the topic, or the whole frame where `topic` is None. Undecodable bytes are replaced by U+FFFD.
+    /// The payload as text, without the topic. If `topic` is None, it is the whole frame.
+    /// Undecodable bytes become U+FFFD.
     #[getter]
     fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        let (text, whole) = text(py, self.payload(py))?;
-        if !whole {
+        let (text, is_valid) = text(py, self.payload(py))?;
+        if !is_valid {
             self.count_undecodable();
         }
         Ok(text)
     }
 
-    /// The payload's bytes, unchanged: without the topic, or the whole frame where `topic` is None.
+    /// The payload's bytes, unchanged, without the topic. If `topic` is None, it is the whole
+    /// frame.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let payload = self.payload(py);
-        if payload.len() == self.first.as_bytes(py).len() && self.meaning(py).frame == 0 {
+        if payload.len() == self.first.as_bytes(py).len() && self.parsed(py).frame == 0 {
             return Ok(self.first.object(py)?.bind(py).clone());
         }
         bytes(py, payload)
     }
 
-    /// The payload's bytes, like `data`, where they are: a read-only memoryview, made without a copy.
+    /// The payload's bytes as a read-only memoryview, without a copy.
     ///
-    /// For large payloads: `numpy.frombuffer(message.view, dtype="float32")` costs the same whatever
-    /// the size. It keeps the message's memory as long as it lives.
+    /// For large payloads: `numpy.frombuffer(message.view, dtype="float32")` costs the same for any
+    /// size. The view keeps the message alive.
     #[getter]
     fn view<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyMemoryView>> {
         let message = slf.clone().unbind();
@@ -349,13 +351,13 @@ impl Message {
         PyMemoryView::from(payload.as_any())
     }
 
-    /// The first frame as it came: what pyzmq's `recv` would have given.
+    /// The first frame, unchanged, as pyzmq's `recv` returns it.
     #[getter]
     fn raw(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
         Ok(self.first.object(py)?.clone_ref(py))
     }
 
-    /// All frames as they came: what pyzmq's `recv_multipart` would have given, as a tuple.
+    /// All frames, unchanged, as a tuple. pyzmq's `recv_multipart` returns them as a list.
     #[getter]
     fn frames<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let first = self.first.object(py)?;
@@ -363,58 +365,60 @@ impl Message {
         objects::tuple(py, frames.map(|frame| frame.clone_ref(py)).collect())
     }
 
-    /// When it was taken from the network's queue: an aware datetime in local time.
+    /// The time at which it was taken from the network queue: an aware datetime in local time.
     #[getter]
     fn received_at(&self) -> DateTime<FixedOffset> {
         self.at()
     }
 
-    /// The name of the publisher, from its stamp; None where there is no stamp.
+    /// The name of the publisher, from the stamp. None without a stamp.
     #[getter(sender)]
     fn sender_text(&self, py: Python<'_>) -> Option<Text<&str>> {
         self.sender(py).map(Text)
     }
 
-    /// The publisher's instance id, from its stamp; a restarted publisher has another one.
+    /// The publisher's instance id, from the stamp. A restarted publisher has another one. None
+    /// without a stamp.
     #[getter]
     fn instance(&self, py: Python<'_>) -> Option<Text<&str>> {
         Some(Text(self.stamp(py)?.id.as_str()))
     }
 
-    /// When it was sent, by the sender's clock, from its stamp: an aware datetime in local time.
+    /// The time at which it was sent, by the sender's clock, from the stamp: an aware datetime in
+    /// local time. None without a stamp.
     #[getter]
     fn sent_at(&self, py: Python<'_>) -> Option<DateTime<FixedOffset>> {
         Some(local_time::at(self.stamp(py)?.sent_ns))
     }
 
-    /// Its number, from 0, within its instance and topic, from the stamp. A `Chat`'s presence does not
-    /// count: it has the number of the chat's next message.
+    /// The sequence number, from 0, per instance and topic, from the stamp. None without a stamp. A
+    /// `Chat`'s presence is not counted: it has the number of the chat's next message.
     #[getter]
     fn sequence(&self, py: Python<'_>) -> Option<u64> {
         Some(self.stamp(py)?.seq)
     }
 
-    /// Seconds from sending to receiving, from the stamp; None where there is no stamp. As right as
-    /// the two clocks agree.
+    /// Seconds from sending to receiving, from the stamp. None without a stamp. It is as accurate
+    /// as the two clocks agree.
     #[getter]
     fn delay(&self, py: Python<'_>) -> Option<f64> {
-        // Differences of times are far below 2^52 ns.
+        // Differences of times are far below 2^52 ns, so that the float is exact.
         #[allow(clippy::cast_precision_loss)]
         let nanoseconds = self.at_ns.saturating_sub(self.stamp(py)?.sent_ns) as f64;
         Some(nanoseconds / 1e9)
     }
 
-    /// What kind of message its stamp says it is; None for an ordinary one.
+    /// The kind of message, from the stamp. None for an ordinary message.
     ///
     /// "come", "here" and "go" are a `Chat`'s presence, without text, which `Subscriber.listen`
-    /// leaves out; "action" is what somebody does ("waves"). Others may come to be.
+    /// skips. "action" describes an action of the sender ("waves"). Later versions may add kinds.
     #[getter]
     fn kind(&self, py: Python<'_>) -> Option<Text<&str>> {
         self.kind_of_stamp(py).map(Text)
     }
 
-    /// The IP address that it came from, which is a relay's where there is one. Known of what a
-    /// `Chat` received over TCP; None elsewhere.
+    /// The IP address of the sender, or of the relay that forwarded it. Known for messages that a
+    /// `Chat` received over TCP, otherwise None.
     #[getter]
     fn address(&self) -> Option<Text<&str>> {
         self.address.as_deref().map(Text)
@@ -423,10 +427,10 @@ impl Message {
     /// The payload parsed as JSON.
     ///
     /// Returns:
-    ///     What the payload holds: dict, list, str, int, float, bool or None.
+    ///     The parsed object: dict, list, str, int, float, bool or None.
     ///
     /// Raises:
-    ///     ValueError: If the payload is not JSON (`json.JSONDecodeError`), or not UTF-8.
+    ///     ValueError: If the payload is not JSON (`json.JSONDecodeError`) or not UTF-8.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let json = import(py, intern!(py, "json"))?;
         let parsed = json.call_method1(intern!(py, "loads"), (bytes(py, self.payload(py))?,));
@@ -436,20 +440,20 @@ impl Message {
         })
     }
 
-    /// One finished line, such as `[12:03:11] room1 alice: Hello`, without the newline at its end.
+    /// The message as one line, such as `[12:03:11] room1 alice: Hello`, without a newline.
     ///
-    /// Control characters, bidirectional overrides and line breaks of whoever sent it are shown
-    /// escaped, so that nobody drives your terminal or forges a second line.
+    /// Control characters, bidirectional overrides and line breaks in the message are escaped. A
+    /// sender can neither control your terminal nor forge a second line.
     ///
     /// Args:
-    ///     color: Whether to add ANSI colours; a topic or a name has the same colour everywhere.
+    ///     color: Whether to add ANSI colours. A topic or name has the same colour everywhere.
     ///     timestamps: "time" of day, "iso" (date, microseconds, zone), "delta" (seconds since
     ///         `previous`), or "none".
-    ///     previous: The message of the line before, for "delta"; None shows `+0.000`.
-    ///     sender: Whom to name as the sender, for example "?" where nobody is known; None names
-    ///         the stamp's, whose colour it has in any case.
-    ///     width: The columns of a terminal: longer lines are wrapped at words, and indented under
-    ///         the text; None leaves the line in one piece.
+    ///     previous: The message of the line before, for "delta". None shows `+0.000`.
+    ///     sender: The sender's name to show, for example "?" for an unknown one. None shows the
+    ///         name in the stamp. The colour is always that of the name in the stamp.
+    ///     width: The number of columns of a terminal. Longer lines are wrapped at words and
+    ///         indented under the text. None does not wrap.
     ///
     /// Returns:
     ///     The line.
@@ -467,7 +471,7 @@ impl Message {
         width: Option<usize>,
     ) -> PyResult<Text<String>> {
         let timestamps = Timestamps::parse(timestamps)?;
-        // The text, escaped, in the line, and wrapped.
+        // The text, its escaped form, the line, and the wrapped line.
         objects::check_memory(self.payload(py).len().saturating_mul(4))?;
         let text = self.lossy_text(py);
         let line = self.line(py, sender, previous.map(Bound::get), &text);
@@ -523,12 +527,12 @@ impl Message {
         (restore, arguments).into_pyobject(py)
     }
 
-    /// How a notebook shows it: one line, as `render` has it, in HTML.
+    /// The line of `render` as HTML, for notebooks.
     fn _repr_html_(&self, py: Python<'_>) -> Text<String> {
         Text(html::block(&[self.html(py, true, Timestamps::Time, None)]))
     }
 
-    /// How IPython shows it as text: its `repr`, in which a long text is cut.
+    /// The `repr` with long text cut, for IPython.
     fn _repr_pretty_(
         slf: &Bound<'_, Self>,
         p: &Bound<'_, PyAny>,
@@ -540,7 +544,7 @@ impl Message {
         let shown = if payload.len() <= 4 * PRETTY_CHARS {
             slf.repr()?.to_string()
         } else {
-            let topic = slf.get().meaning(py).topic.as_deref();
+            let topic = slf.get().parsed(py).topic.as_deref();
             let topic = topic.map_or(String::new(), |topic| {
                 format!("topic='{}' ", sanitize(topic))
             });
@@ -556,7 +560,7 @@ impl Message {
         Ok(())
     }
 
-    /// `render` as a line of HTML, which belongs into `_html_block`.
+    /// `render` as a line of HTML, for `_html_block`.
     #[pyo3(signature = (*, color, timestamps, previous))]
     fn _html_line(
         &self,
@@ -574,14 +578,15 @@ impl Message {
         )))
     }
 
-    /// Whether it is a chat's presence, which no listener shows.
+    /// Whether it is a chat's presence, which is not shown.
     #[getter]
     fn _is_presence(&self, py: Python<'_>) -> bool {
         let kind = self.kind_of_stamp(py);
         kind.is_some() && stamp::is_presence(kind, !self.payload(py).is_empty())
     }
 
-    /// What `json` and `unpack_array` advise where the payload may begin with a topic; otherwise None.
+    /// The advice of `json` and `unpack_array` if the payload may start with a topic; otherwise
+    /// None.
     #[pyo3(name = "_unsplit_advice")]
     fn unsplit_advice(&self, py: Python<'_>) -> Option<String> {
         if self.topic(py).is_some() || self.framing == Framing::Raw {
@@ -596,8 +601,8 @@ impl Message {
     }
 }
 
-/// What a memoryview looks at. Apart from `Message`, which is no buffer itself: `send(message)` would
-/// take it for one, and leave its topic behind.
+/// The object that a memoryview shows. It is separate from `Message`: if a message were a buffer,
+/// `send(message)` would accept it and drop its topic.
 #[pyclass(frozen, name = "_Payload", module = "zmqchat_rs")]
 pub(crate) struct PayloadBuffer {
     message: Py<Message>,
@@ -605,7 +610,7 @@ pub(crate) struct PayloadBuffer {
 
 #[pymethods]
 impl PayloadBuffer {
-    /// Python's buffer protocol can only be spoken in its own terms; this is all of it that is here.
+    /// Python's buffer protocol, which is unsafe.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         buffer: *mut ffi::Py_buffer,
@@ -627,7 +632,7 @@ impl PayloadBuffer {
     }
 }
 
-/// The same error of `json.loads`, with advice after its text.
+/// The same error of `json.loads`, with advice before its text.
 fn advised(json: &Bound<'_, PyModule>, error: &PyErr, advice: &str) -> Option<PyErr> {
     let py = json.py();
     let class = json.getattr(intern!(py, "JSONDecodeError")).ok()?;
@@ -639,7 +644,7 @@ fn advised(json: &Bound<'_, PyModule>, error: &PyErr, advice: &str) -> Option<Py
     Some(PyErr::from_value(advised))
 }
 
-/// Makes a pickled message anew.
+/// Restores a pickled message.
 #[pyfunction]
 #[pyo3(signature = (frames, framing, at_ns, topic = None))]
 pub(crate) fn _restore_message(
@@ -652,7 +657,7 @@ pub(crate) fn _restore_message(
     restore(py, frames, framing, at_ns, topic)
 }
 
-/// A message that has this topic; None for that of the stamp or the envelope.
+/// A message that has this topic. None takes that of the stamp or the envelope.
 fn restore(
     py: Python<'_>,
     frames: Vec<Py<PyBytes>>,
@@ -689,7 +694,7 @@ fn restore(
     )))
 }
 
-/// Lines of HTML as one element that may stand anywhere.
+/// Lines of HTML as one element that can be placed anywhere.
 #[pyfunction]
 pub(crate) fn _html_block(lines: Vec<String>) -> String {
     html::block(&lines)

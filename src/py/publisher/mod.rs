@@ -65,7 +65,7 @@ const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 ///         probes, and the number of unanswered probes after which the connection is lost. Whole
 ///         seconds, 1 or more. With None, the loss of a silent peer is not detected.
 ///     reconnect_max: The longest interval between two attempts to connect, in seconds. The first
-///         one is 0.1.
+///         interval is 0.1.
 ///     batch_bytes: The number of bytes that the network thread writes at a time. Large batches
 ///         speed up messages of 1 KiB and more. Each connection has a buffer of this size, which
 ///         occupies memory as far as it was ever filled.

@@ -1,6 +1,6 @@
-//! How messages get onto the screen many at a time: the fast way of `Subscriber.listen`.
+//! Prints many messages at a time, for `Subscriber.listen`.
 //!
-//! Invariant: what the stream did not take is put back, unless a log has it.
+//! Invariant: messages that the stream did not take are queued again, unless they are in a log.
 
 use crate::error::Error;
 use crate::net::Frame;
@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::iter;
 use std::sync::atomic::Ordering;
 
-/// How messages are shown, and where they are kept.
+/// How messages are shown, and the log that they are written to.
 pub(crate) struct Display<'a> {
     pub(crate) receiver: &'a Receiver,
     pub(crate) color: bool,
@@ -78,7 +78,7 @@ impl Display<'_> {
                     log.line_format().push_line(&mut logged, &record);
                 }
             }
-            // Presence alone is nothing to show: there may be more behind it.
+            // A batch of presence alone shows nothing: continue with the next one.
             if let Some(last) = last {
                 break (taken, last);
             }
@@ -113,7 +113,7 @@ impl Display<'_> {
     }
 }
 
-/// Writes text, escaping what the stream's encoding has no character for.
+/// Writes text, escaping characters that the stream's encoding does not have.
 fn write(stream: &Bound<'_, PyAny>, text: &Bound<'_, PyString>) -> PyResult<()> {
     let py = stream.py();
     let Err(error) = stream.call_method1(intern!(py, "write"), (text,)) else {

@@ -35,52 +35,55 @@ use std::time::Duration;
 /// Receives messages of publishers.
 ///
 /// On the wire it is a plain ZeroMQ subscriber: it receives from any PUB or XPUB socket in any
-/// language. Addresses are `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat` or
-/// `inproc://chat`. The default port is 5555. The publisher may start later: connections are made and
-/// restored automatically.
+/// language. Addresses look like `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat` or
+/// `inproc://chat`. The default port is 5555. The publisher may start later: the subscriber
+/// connects and reconnects automatically.
 ///
-/// Any threads may share it; each message is delivered to one of them. Iterating over it waits for
-/// messages until it is closed. Leaving its `with` block closes it. A forked child must make its own.
+/// Any thread may use it; each message is delivered to one of them. Iterating over it waits for
+/// messages until it is closed. Leaving its `with` block closes it. A forked child must create its
+/// own.
 ///
 /// Args:
 ///     connect: Addresses of publishers, one or several.
 ///     bind: Addresses to bind for publishers that connect, one or several.
-///     topics: Exact topics to receive, one or several (`room1` does not receive `room10`). A message
-///         that starts with one of them and `:` has this topic, by the subscriptions at the moment of
-///         the receive. None receives everything until the first `subscribe` narrows it; `()`
+///     topics: Exact topics to receive, one or several (`room1` does not receive `room10`). A
+///         message that starts with one of them and `:` has this topic. The subscriptions at the
+///         moment of the receive decide. None receives everything until the first `subscribe`. `()`
 ///         receives nothing yet.
 ///     prefixes: Raw prefixes to receive, str or bytes, one or several: ZeroMQ's own filter.
-///     framing: How to read messages: "plain" reads `topic:text`; "envelope" also subscribes to
-///         topics that are a frame of their own; "raw" splits nothing.
-///     split_topics: Whether a message without a stamp that starts with none of `topics` is split at
-///         its first `:`, if the text before it is a valid topic. This is a guess: `12:30 lunch`
-///         then has the topic `12`. With False, such a message has no topic, and its text is whole.
-///     high_water_mark: How many messages are queued for each publisher; 0 means no limit. Further
-///         messages are lost, or wait at the publisher, as its `on_full` says.
-///     max_message_bytes: A publisher that sends a larger frame is cut off, and reconnected to.
-///         Less than 4096 counts as 4096, which stamps and the handshake need.
+///     framing: How to read messages. "plain" reads `topic:text`. "envelope" also subscribes to
+///         topics that are a separate frame. "raw" splits nothing.
+///     split_topics: Whether to split other messages without a stamp at their first `:`, if the
+///         text before it is a valid topic. This is a guess: `12:30 lunch` then has the topic `12`.
+///         With False, a message that starts with none of `topics` has no topic, and its text is
+///         the whole frame.
+///     high_water_mark: The maximum number of messages queued per publisher. 0 means no limit.
+///         Further messages are lost or wait at the publisher, depending on its `on_full`.
+///     max_message_bytes: A publisher that sends a larger frame is disconnected, then reconnected.
+///         The minimum is 4096, which stamps and the handshake need.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
-///         probes, and how many may stay unanswered before the connection counts as lost (whole
-///         seconds, 1 or more); None turns it off, and the loss of a silent peer goes unnoticed.
-///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
-///     batch_bytes: How many bytes the network's thread reads at a time. Messages of 1 KiB and more
-///         go faster in large batches; each connection owns a buffer of that size.
-///     on_event: Called with an `Event` for each change of its connections, in a thread of its own, one
-///         event at a time; None calls nothing. Its exceptions, SystemExit too, are logged and end
-///         nothing. It is kept until `close`.
+///         probes, and the number of unanswered probes after which the connection is lost. Whole
+///         seconds, 1 or more. With None, the loss of a silent peer is not detected.
+///     reconnect_max: The longest interval between two attempts to connect, in seconds. The first
+///         interval is 0.1.
+///     batch_bytes: The number of bytes that the network thread reads at a time. Large batches
+///         speed up messages of 1 KiB and more. Each connection has a buffer of this size.
+///     on_event: Called with an `Event` for each change of a connection, in a separate thread, one
+///         event at a time. None calls nothing. Its exceptions, including SystemExit, are logged.
+///         The subscriber refers to it until `close`.
 ///
 /// Raises:
-///     ValueError: If an argument is invalid, such as port 99999; the text says what to type instead.
-///     ZmqChatError: If an address to bind is in use, or is not this host's.
+///     ValueError: If an argument is invalid, such as port 99999. The error says what to type.
+///     ZmqChatError: If an address to bind is in use, or does not belong to this host.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Subscriber {
     receiver: Receiver,
     on_event: Callback,
-    /// Steps of iteration, to look for signals now and then.
+    /// Counts the steps of iteration, to check for signals at intervals.
     steps: AtomicU32,
 }
 
-/// What to type instead of names that other libraries use.
+/// What to type instead of the names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port", "host", "address", "addr", "ip", "url", "endpoint"],
@@ -90,13 +93,13 @@ const INSTEAD: &Instead = &[
     (&["prefix"], "use prefixes=[b\"room\"]"),
     (
         &["timeout"],
-        "each call that waits has its own, as in sub.recv(timeout=5)",
+        "each call that waits has its own timeout, as in sub.recv(timeout=5)",
     ),
     (&["hwm", "sndhwm", "rcvhwm"], "use high_water_mark=10000"),
 ];
 
 impl Drop for Subscriber {
-    /// Closing takes locks, and may wait for a moment.
+    /// Closing takes locks and may wait for a moment.
     fn drop(&mut self) {
         let core = &self.receiver.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
@@ -108,7 +111,7 @@ impl Subscriber {
     #[new]
     #[classmethod]
     #[pyo3(
-        signature = (connect = None, *others, bind = None, topics = None, prefixes = None,
+        signature = (connect = None, *positional, bind = None, topics = None, prefixes = None,
                      framing = "plain", split_topics = false, high_water_mark = Whole(10_000), max_message_bytes = Whole(67_108_864),
                      keepalive = Some(KeepAlive::DEFAULT), reconnect_max = Seconds(2.0), batch_bytes = Whole(131_072), on_event = None, **unknown),
         text_signature = "(connect=(), *, bind=(), topics=None, prefixes=(), framing='plain', \
@@ -120,7 +123,7 @@ impl Subscriber {
     fn new(
         class: &Bound<'_, PyType>,
         connect: Option<&Bound<'_, PyAny>>,
-        others: &Bound<'_, PyTuple>,
+        positional: &Bound<'_, PyTuple>,
         bind: Option<&Bound<'_, PyAny>>,
         topics: Option<&Bound<'_, PyAny>>,
         prefixes: Option<&Bound<'_, PyAny>>,
@@ -136,10 +139,10 @@ impl Subscriber {
     ) -> PyResult<Self> {
         let py = class.py();
         near_miss::unknown(class, unknown, INSTEAD)?;
-        if !others.is_empty() {
+        if !positional.is_empty() {
             return Err(PyTypeError::new_err(
-                "only the address is positional (several in a list); name the other arguments, as in \
-                 Subscriber(\"192.168.1.12\", topics=[\"room1\"])",
+                "only the address is positional (several addresses as a list): pass the other \
+                 arguments by name, as in Subscriber(\"192.168.1.12\", topics=[\"room1\"])",
             ));
         }
         let several = |what, object: Option<&Bound<'_, PyAny>>| {
@@ -173,32 +176,33 @@ impl Subscriber {
 
     /// Waits for the next message.
     ///
-    /// Ctrl+C ends the wait with the signal handler's own exception; a message that came meanwhile is
-    /// the next one. `close` in another thread ends it with ClosedError.
+    /// Ctrl+C interrupts the wait with the exception of the signal handler. A message that arrives
+    /// meanwhile is returned by the next call. `close` in another thread ends the wait with
+    /// ClosedError.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The message.
     ///
     /// Raises:
-    ///     TimeoutError: If none arrived within `timeout`.
+    ///     TimeoutError: If no message arrived within `timeout`.
     ///     ValueError: If `timeout` is negative.
     ///     ClosedError: If the subscriber is closed.
     #[pyo3(signature = (timeout = None))]
     fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<Message>> {
         self.receiver.expect(timeout, true, py, |received| {
-            self.receiver.made(py, received)
+            self.receiver.create(py, received)
         })
     }
 
-    /// Waits for the next message and gives the text of its first frame, topic included.
+    /// Waits for the next message and returns the text of its first frame, including the topic.
     ///
-    /// That is what pyzmq's `recv_string` gives, except that undecodable bytes become U+FFFD.
+    /// This is what pyzmq's `recv_string` returns, except that undecodable bytes become U+FFFD.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The text.
@@ -213,10 +217,10 @@ impl Subscriber {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let (text, whole) = self.receiver.expect(timeout, false, py, |received| {
+        let (text, is_valid) = self.receiver.expect(timeout, false, py, |received| {
             pybytes::decode(py, received.first.bytes())
         })?;
-        if !whole {
+        if !is_valid {
             self.receiver
                 .core
                 .undecodable()
@@ -225,10 +229,11 @@ impl Subscriber {
         Ok(text)
     }
 
-    /// Waits for the next message and gives its first frame, topic included: pyzmq's `recv`.
+    /// Waits for the next message and returns its first frame, including the topic, like pyzmq's
+    /// `recv`.
     ///
     /// Args:
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The bytes.
@@ -248,17 +253,17 @@ impl Subscriber {
         })
     }
 
-    /// Waits for one message, then takes along what is there already.
+    /// Waits for one message, then returns it with the messages that are queued already.
     ///
     /// Args:
-    ///     max_count: How many at most, 1 or more.
-    ///     timeout: Seconds to wait for the first; None waits forever, 0 checks once.
+    ///     max_count: The maximum number of messages, 1 or more.
+    ///     timeout: Seconds to wait for the first message. None waits forever, 0 checks once.
     ///
     /// Returns:
-    ///     1 to `max_count` messages, in order.
+    ///     A list of 1 to `max_count` messages, in order.
     ///
     /// Raises:
-    ///     TimeoutError: If none arrived within `timeout`.
+    ///     TimeoutError: If no message arrived within `timeout`.
     ///     ValueError: If `max_count` is 0, or `timeout` is negative.
     ///     ClosedError: If the subscriber is closed.
     #[pyo3(
@@ -277,9 +282,9 @@ impl Subscriber {
 
     /// `recv` for asyncio: waits for the next message while other tasks run.
     ///
-    /// Several tasks and loops may wait; each message goes to one of them. When it is cancelled, you get
-    /// the message, or it is still queued: nothing is lost. Where messages are queued already it
-    /// does not go round the loop, except every 5 ms, so that other tasks get their turn.
+    /// Tasks of several event loops may wait; each message is delivered to one of them. If a call
+    /// is cancelled, you have the message, or it is still queued: no message is lost. While
+    /// messages are queued, other tasks run only every 5 ms.
     #[pyo3(signature = (timeout = None))]
     fn arecv(slf: Py<Self>, timeout: Option<Seconds>) -> PyResult<SubscriberCoroutine> {
         Self::receive(slf, RecvAs::Message, timeout)
@@ -297,7 +302,7 @@ impl Subscriber {
         Self::receive(slf, RecvAs::Bytes, timeout)
     }
 
-    /// `recv_many` for asyncio; see `arecv`. Cancelled, it has taken no message.
+    /// `recv_many` for asyncio; see `arecv`. A cancelled call has taken no message.
     #[pyo3(
         signature = (max_count = Whole(256), *, timeout = None),
         text_signature = "($self, max_count=256, *, timeout=None)"
@@ -320,8 +325,8 @@ impl Subscriber {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
-        // A loop in C, such as `list(sub)`, looks for signals nowhere else. Two threads may count
-        // one step together, which does no harm.
+        // A loop in C, such as `list(sub)`, checks for signals only here. Two threads may count one
+        // step together, which is harmless.
         let step = self.steps.load(Ordering::Relaxed).wrapping_add(1);
         self.steps.store(step, Ordering::Relaxed);
         if step % 256 == 0 {
@@ -329,7 +334,7 @@ impl Subscriber {
         }
         match self
             .receiver
-            .next(None, py, |received| self.receiver.made(py, received))
+            .next(None, py, |received| self.receiver.create(py, received))
         {
             Err(error) if self.receiver.core.is_closed() && is::<ClosedError>(py, &error) => {
                 Ok(None)
@@ -338,22 +343,22 @@ impl Subscriber {
         }
     }
 
-    /// Prints messages as they come, until Ctrl+C, which it takes as the end.
+    /// Prints messages as they arrive, until Ctrl+C.
     ///
-    /// Prints through `sys.stdout` as it is at that moment. Exceptions of other signal handlers
-    /// pass. A `close` in another thread is the end, too.
+    /// Ctrl+C and a `close` in another thread end the call normally. Exceptions of other signal
+    /// handlers are raised. It prints through `sys.stdout` as it is at that moment.
     ///
     /// Args:
-    ///     count: How many messages to print at most; None for no limit, 0 prints none.
-    ///     timeout: Seconds for the whole call; None for no limit, 0 prints what is there.
-    ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and the stream decide), "always" or "never";
+    ///     count: The maximum number of messages to print. None means no limit, 0 prints none.
+    ///     timeout: Seconds for the whole call. None means no limit, 0 prints the queued messages.
+    ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and the stream decide), "always" or "never".
     ///         True and False mean the last two.
     ///     timestamps: "time", "iso", "delta" or "none"; see `Message.render`.
-    ///     log: Where to keep the messages, too: a `Transcript`, which stays open, or the path of
-    ///         one; None for nowhere. A log that fails is a warning, and messages go on.
+    ///     log: A `Transcript`, which stays open, or the path of one, to write the messages to.
+    ///         None writes none. If writing fails, a warning is logged, and printing continues.
     ///
     /// Returns:
-    ///     How many messages were printed.
+    ///     The number of messages printed.
     ///
     /// Raises:
     ///     ValueError: If an argument is none of its choices.
@@ -386,7 +391,7 @@ impl Subscriber {
         kwargs.set_item(intern!(py, "color"), color)?;
         kwargs.set_item(intern!(py, "timestamps"), timestamps)?;
         kwargs.set_item(intern!(py, "log"), log)?;
-        // Python prints: `sys.stdout` may be a notebook's cell.
+        // Python prints, because `sys.stdout` may be a notebook's cell.
         import(py, intern!(py, "zmqchat_rs.display.sinks"))?.call_method(
             intern!(py, "listen"),
             (slf,),
@@ -394,29 +399,28 @@ impl Subscriber {
         )
     }
 
-    /// Shows messages as they come, in the background, and returns at once.
+    /// Shows messages as they arrive, in the background, and returns at once.
     ///
-    /// In a notebook they appear below the cell that called it, the newest in sight, and stay there
-    /// whatever other cells do; the display changes at most 10 times a second. In a terminal they
-    /// are printed, above the prompt where there is one. The subscriber goes on to be watched until
-    /// `ReadinessCallback.stop`, until it is closed, or until something takes over: the same cell when it is run
-    /// again, or another `watch` of the same subscriber. The stop button ends the cell that runs,
-    /// and no watch.
+    /// In a notebook they appear below the calling cell, with the newest in view, and they stay
+    /// there when other cells run. The display is updated at most 10 times a second. In a terminal
+    /// they are printed, above the prompt if there is one.
     ///
-    /// What it takes, `recv` and other readers of the subscriber do not get: each message goes to
-    /// one of them.
+    /// It ends with `Watch.stop`, when the subscriber is closed, when the same cell runs again, or
+    /// with another `watch` of the same subscriber. The stop button interrupts the running cell and
+    /// does not end it. Messages that it receives are not delivered to `recv` and other readers.
     ///
     /// Args:
-    ///     max_rows: How many messages a notebook shows, the newest ones.
-    ///     keep: How many `ReadinessCallback.messages` holds, the newest ones; 0 for none, None for all.
-    ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and a terminal decide), "always" or "never";
+    ///     max_rows: The number of messages that a notebook shows, the newest ones.
+    ///     keep: The number of messages in `Watch.messages`, the newest ones. 0 keeps none, None
+    ///         all.
+    ///     color: "auto" (NO_COLOR, FORCE_COLOR, TERM and a terminal decide), "always" or "never".
     ///         True and False mean the last two.
     ///     timestamps: "time", "iso", "delta" or "none"; see `Message.render`.
-    ///     log: Where to keep the messages, too: a `Transcript`, which stays open, or the path of
-    ///         one; None for nowhere. A log that fails is a warning, and messages go on.
+    ///     log: A `Transcript`, which stays open, or the path of one, to write the messages to.
+    ///         None writes none. If writing fails, a warning is logged, and the display continues.
     ///
     /// Returns:
-    ///     The `ReadinessCallback`, which stops it, and has the messages. Its `with` block stops it at the end.
+    ///     The `Watch`, which has the messages. Leaving its `with` block stops it.
     ///
     /// Raises:
     ///     ValueError: If an argument is none of its choices.
@@ -452,14 +456,15 @@ impl Subscriber {
         )
     }
 
-    /// Hears one more topic, from now on; nothing changes when it is heard already.
+    /// Adds a subscription, from now on. An existing one changes nothing.
     ///
-    /// The first call on a subscriber that hears everything by default (`topics=None`) narrows it
-    /// to this. Messages that were queued and are no longer wanted are not handed out.
+    /// The first call on a subscriber that receives everything by default (`topics=None`) replaces
+    /// that default. Queued messages that no longer match are not delivered.
     ///
     /// Args:
-    ///     topic: An exact topic; None if `prefix` is given.
-    ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic; "" is everything.
+    ///     topic: An exact topic. None if `prefix` is given.
+    ///     prefix: A raw prefix of the first frame, str or bytes, instead of a topic. "" receives
+    ///         everything.
     ///
     /// Raises:
     ///     ValueError: If the topic is invalid.
@@ -477,14 +482,14 @@ impl Subscriber {
         Ok(py.detach(|| self.receiver.core.subscribe(subscription))?)
     }
 
-    /// Hears a topic no longer, from now on; nothing changes when it is not heard.
+    /// Removes a subscription, from now on. A missing one changes nothing.
     ///
-    /// Messages of it that were queued are not handed out any more. Taking away the last
-    /// subscription leaves nothing to hear.
+    /// Queued messages that no longer match are not delivered. Without any subscription, nothing is
+    /// received.
     ///
     /// Args:
-    ///     topic: An exact topic; None if `prefix` is given.
-    ///     prefix: A raw prefix, str or bytes, as it was given to `subscribe`.
+    ///     topic: An exact topic. None if `prefix` is given.
+    ///     prefix: A raw prefix, str or bytes, as it was passed to `subscribe`.
     ///
     /// Raises:
     ///     ValueError: If the topic is invalid.
@@ -502,7 +507,7 @@ impl Subscriber {
         Ok(py.detach(|| self.receiver.core.unsubscribe(&subscription))?)
     }
 
-    /// What it hears: exact topics as str, raw prefixes as bytes (b"" is everything).
+    /// The subscriptions: exact topics as str, raw prefixes as bytes (b"" receives everything).
     #[getter]
     pub(crate) fn subscriptions(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let all = py.detach(|| self.receiver.core.subscriptions())?;
@@ -518,39 +523,42 @@ impl Subscriber {
             .collect()
     }
 
-    /// Hears one more publisher; nothing changes when it is connected to this address already.
+    /// Connects to one more publisher. An existing connection to this address changes nothing.
     ///
-    /// Returns at once: the publisher need not be there yet. A name is looked up in the background,
-    /// and again when its connection stays away for 5 seconds; one that leads to an address which
-    /// is connected already shares that connection, so that no message comes twice.
+    /// It returns at once: the publisher need not be running yet. A host name is resolved in the
+    /// background, and again after each 5 seconds without a connection. Two names of one address
+    /// share a connection, so that no message is delivered twice.
     ///
     /// Args:
-    ///     address: Where it listens, as in the constructor.
+    ///     address: The publisher's address, as in the constructor.
     ///
     /// Raises:
-    ///     ValueError: If the address is invalid; the text says what to type instead.
+    ///     ValueError: If the address is invalid. The error says what to type.
     ///     ClosedError: If the subscriber is closed.
     fn connect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
         let AddressText(address) = address;
         Ok(py.detach(|| self.receiver.core.connect(address))?)
     }
 
-    /// Hears a publisher no longer. What came from it before may still be handed out. A connection
-    /// that another name shares stays.
+    /// Disconnects from a publisher.
+    ///
+    /// Messages that arrived before may still be delivered. A connection that another name shares
+    /// stays.
     ///
     /// Args:
-    ///     address: The address as it was given to `connect` or the constructor.
+    ///     address: The address as it was passed to `connect` or the constructor.
     ///
     /// Raises:
-    ///     ValueError: If it is not connected to this address; the text lists its addresses.
+    ///     ValueError: If the subscriber has no connection to this address. The error lists its
+    ///         addresses.
     ///     ClosedError: If the subscriber is closed.
     fn disconnect(&self, py: Python<'_>, address: AddressText<'_>) -> PyResult<()> {
         let AddressText(address) = address;
         Ok(py.detach(|| self.receiver.core.disconnect(address))?)
     }
 
-    /// The first bound endpoint, to which this host can connect, such as `tcp://127.0.0.1:5555`; see
-    /// `addresses` for other hosts. None if it only connects.
+    /// The first bound endpoint, for connections from this host, such as `tcp://127.0.0.1:5555`.
+    /// None if nothing is bound. See `addresses` for other hosts.
     #[getter]
     fn endpoint(&self) -> Option<String> {
         self.receiver
@@ -560,40 +568,41 @@ impl Subscriber {
             .map(|bound| connectable(bound))
     }
 
-    /// All bound endpoints, to which this host can connect.
+    /// All bound endpoints, for connections from this host.
     #[getter]
     fn endpoints(&self) -> Vec<String> {
         let bound = self.receiver.core.endpoints().iter();
         bound.map(|bound| connectable(bound)).collect()
     }
 
-    /// What a publisher on another laptop can type to connect; empty if it is not bound.
+    /// The addresses to type for a publisher on another host, best first; empty if nothing is
+    /// bound.
     #[getter]
     fn addresses(&self) -> Vec<String> {
         self.receiver.core.addresses()
     }
 
-    /// The state of its connections: those that it makes, then those that publishers made.
+    /// The state of each connection: first those that it makes, then those that publishers made.
     #[getter]
     fn peers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
         let peers = py.detach(|| self.receiver.core.peers())?;
         Ok(peers.into_iter().map(Peer::from).collect())
     }
 
-    /// Waits until connections are established, ZeroMQ's handshake included.
+    /// Waits until connections are established, including ZeroMQ's handshake.
     ///
-    /// The publisher may not know the subscriptions yet: only `Publisher.wait_for_subscribers` waits
-    /// for that. Two names of one address share a connection, which counts once.
+    /// The publisher may not have the subscriptions yet: `Publisher.wait_for_subscribers` waits for
+    /// them. Two names of one address share a connection, which counts once.
     ///
     /// Args:
     ///     count: The number of connections to wait for.
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
     ///     The number of connections, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: If fewer connected within `timeout`; the text names the reasons.
+    ///     TimeoutError: If fewer were established within `timeout`. The error names the reasons.
     ///     ValueError: If `count` or `timeout` is negative.
     ///     ClosedError: If the subscriber is closed.
     #[pyo3(
@@ -615,10 +624,10 @@ impl Subscriber {
         })
     }
 
-    /// What it has seen so far.
+    /// What the subscriber has received so far.
     ///
     /// Returns:
-    ///     A snapshot: messages received, bytes, lost, duplicates, undecodable, backlog.
+    ///     A snapshot: messages received, their bytes, lost, duplicates, undecodable, backlog.
     ///
     /// Raises:
     ///     ClosedError: If the subscriber is closed.
@@ -626,7 +635,7 @@ impl Subscriber {
         Ok(py.detach(|| self.receiver.core.stats())?.into())
     }
 
-    /// `wait_connected` for asyncio.
+    /// `wait_connected` for asyncio: waits while other tasks run.
     #[pyo3(
         signature = (count = Whole(1), *, timeout = None),
         text_signature = "($self, count=1, *, timeout=None)"
@@ -645,33 +654,34 @@ impl Subscriber {
         ))
     }
 
-    /// `close` for asyncio: closes it in a thread, because that may take a moment.
+    /// `close` for asyncio: runs it in a thread, because closing may take a moment.
     fn aclose<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "close"), (slf,))
     }
 
-    /// Whether it was closed.
+    /// Whether the subscriber is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.receiver.core.is_closed()
     }
 
-    /// Closes it; queued messages are dropped. Closing twice changes nothing.
+    /// Closes the subscriber and drops queued messages.
     ///
-    /// A call that waits in another thread ends with ClosedError, and a loop over it ends.
+    /// A call that waits in another thread raises ClosedError, and a loop over the subscriber ends.
+    /// Closing twice has no effect.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.on_event.forget();
         Ok(py.detach(|| self.receiver.core.close())?)
     }
 
-    /// The subscriber itself; leaving the `with` block closes it.
+    /// Returns the subscriber; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
         slf.get().receiver.core.check_open()?;
         Ok(slf)
     }
 
-    /// Closes it.
+    /// Closes the subscriber.
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -680,14 +690,14 @@ impl Subscriber {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
-        // What ends the block in a forked child must not be replaced by an error.
+        // In a forked child, the exception that ends the block must not be replaced.
         if self.receiver.core.is_inherited() {
             return Ok(());
         }
         self.close(py)
     }
 
-    /// The subscriber itself: `async for` gives its messages until somebody closes it.
+    /// Returns the subscriber: `async for` yields its messages until it is closed.
     fn __aiter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
@@ -697,13 +707,13 @@ impl Subscriber {
         SubscriberCoroutine::new(SubscriberOperation::Receive(slf, RecvAs::Next), None)
     }
 
-    /// The subscriber itself; leaving the `async with` block closes it.
+    /// Returns the subscriber; leaving the `async with` block closes it.
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(intern!(py, "enter"), (slf,))
     }
 
-    /// Closes it.
+    /// Closes the subscriber.
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         exc_type: &Bound<'py, PyAny>,
@@ -714,7 +724,7 @@ impl Subscriber {
         Self::aclose(slf)
     }
 
-    /// For `_loops`: what tells a line when to look again.
+    /// Registers a queue of `_asyncio.py`, which is woken when another attempt may succeed.
     #[pyo3(signature = (line, *, messages))]
     fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let interest = if messages {
@@ -728,18 +738,18 @@ impl Subscriber {
         })?))
     }
 
-    /// That it is connected to nobody is no news, for `chat`.
+    /// Logs no warning while no publisher is connected, for `chat`.
     fn _suppress_idle_warning(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| self.receiver.core.suppress_idle_warning())?)
     }
 
-    /// Counts no loss of this instance, for `chat`: its own, which a relay sends back.
+    /// Counts no loss of messages of this instance, for `chat`: its own, which a relay sends back.
     fn _ignore_sender(&self, py: Python<'_>, instance: String) -> PyResult<()> {
         Ok(py.detach(|| self.receiver.core.ignore_sender(instance))?)
     }
 
-    /// Why no message arrived, and what to do, for `zmqchat sub` and `ReadinessCallback.wait`, the only consumers
-    /// that they know of, after a wait of so many seconds.
+    /// Why no message arrived within this number of seconds, and what to do. For `zmqchat sub` and
+    /// `Watch.wait`, which know that they are the only consumers.
     fn _timeout_cause(&self, py: Python<'_>, waited: f64) -> String {
         let waited = Duration::try_from_secs_f64(waited).unwrap_or(Duration::ZERO);
         py.detach(|| {
@@ -749,15 +759,15 @@ impl Subscriber {
         })
     }
 
-    /// `recv` for `_listening`: None when none came in time, so that no handler's TimeoutError is
-    /// taken for that.
+    /// `recv` for `display/sinks.py`: returns None on a timeout, so that it cannot be confused with
+    /// a TimeoutError of a signal handler.
     #[pyo3(signature = (timeout))]
     fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Py<Message>>> {
         self.receiver
-            .next(timeout, py, |received| self.receiver.made(py, received))
+            .next(timeout, py, |received| self.receiver.create(py, received))
     }
 
-    /// `_next` for `chat`: the message also tells from which address it came.
+    /// `_next` for `chat`: the message also has the address of its sender.
     #[pyo3(signature = (timeout))]
     fn _next_from(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.receiver.next(timeout, py, |received| {
@@ -766,12 +776,12 @@ impl Subscriber {
         })
     }
 
-    /// Writes the lines of what is waiting, at most so many messages, to a stream, in one call: either
-    /// all of them are written, or what it raises is raised, and all of them are waiting again. A log
-    /// gets them first; what it has does not come again.
+    /// Writes the lines of at most `most` queued messages to a stream, in one call, and appends
+    /// them to a log first. Returns the number of messages, the last one, and why the log failed.
     ///
-    /// No Python code runs between the stream's return and ours, so that a signal's handler finds
-    /// them either waiting or shown. A chat's presence is passed over. Gives how many there were, the last one, and why the log failed.
+    /// If the stream fails, its exception is raised, and the messages are queued again, unless they
+    /// are in the log. No Python code runs between the stream's return and this method's, so that a
+    /// signal handler finds each message either queued or shown. A chat's presence is skipped.
     #[pyo3(signature = (stream, *, most, color, timestamps, width, previous, log))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn _write_lines(
@@ -803,8 +813,9 @@ impl Subscriber {
             at.extend(self.receiver.core.connections());
             at.join(" ")
         });
-        let hears = objects::list(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
-        Ok(format!("<Subscriber {at} subscriptions={hears}>"))
+        let subscriptions =
+            objects::list(py, self.subscriptions(py).unwrap_or_default())?.repr()?;
+        Ok(format!("<Subscriber {at} subscriptions={subscriptions}>"))
     }
 }
 
@@ -871,7 +882,7 @@ impl Operation for SubscriberOperation {
             match subscriber.get().receiver.try_recv(py, *form)? {
                 TryRecv::Received(object) => return Ok(Some(Poll::Done(object))),
                 TryRecv::Empty => return Ok(None),
-                TryRecv::Occupied => {}
+                TryRecv::Busy => {}
             }
         }
         self.attempt(py, None, true, &mut || Ok(()))

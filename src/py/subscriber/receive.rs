@@ -1,7 +1,7 @@
-//! How a message gets from the core to Python: at once where one is there, else after a wait.
+//! How a message gets from the core to Python: at once if one is queued, otherwise after a wait.
 //!
-//! Invariant: what could not be handed out, for want of memory or because a signal's handler raised,
-//! is put back.
+//! Invariant: a message that cannot be delivered, because there is no memory or a signal handler
+//! raised, is queued again.
 
 use crate::error::Error;
 use crate::net::subscriber::{ReceiveWaiter, RecvOutcome, Subscriber as Core, TryRead};
@@ -17,8 +17,8 @@ use pyo3::types::{PyList, PyString};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// So many messages are read before other threads may have the interpreter.
-const AT_A_TIME: usize = 1_024;
+/// How many messages are read before other threads may attach to the interpreter.
+const BATCH: usize = 1_024;
 
 /// What a message is received as.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,28 +35,31 @@ pub(crate) enum TryRecv {
     Received(Py<PyAny>),
     Empty,
     /// Another thread uses the subscriber.
-    Occupied,
+    Busy,
 }
 
 impl TryRecv {
-    fn of<T>(look: TryRead<'_, T>, make: impl FnOnce(T) -> PyResult<Py<PyAny>>) -> PyResult<Self> {
-        Ok(match look {
+    fn of<T>(
+        attempt: TryRead<'_, T>,
+        make: impl FnOnce(T) -> PyResult<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(match attempt {
             TryRead::Found(found) => Self::Received(make(found)?),
             TryRead::Empty(_) => Self::Empty,
-            TryRead::Busy => Self::Occupied,
+            TryRead::Busy => Self::Busy,
         })
     }
 }
 
-/// The core, and the ways out of it.
+/// Receives Python objects through the core.
 pub(crate) struct Receiver {
     pub(crate) core: Core,
 }
 
 impl Receiver {
-    /// Reads the next message: what is there at once, without letting go of the interpreter; None
-    /// on a timeout. `read` gives None where there is no memory for a copy, and makes
-    /// nothing that Python's garbage collector could run code for.
+    /// Reads the next message, without detaching from the interpreter if one is queued. None on a
+    /// timeout. `read` returns None if there is no memory for a copy, and creates no object that
+    /// could start Python's garbage collector.
     #[inline]
     pub(crate) fn next<T>(
         &self,
@@ -67,7 +70,7 @@ impl Receiver {
         self.next_or_count(timeout, true, py, read, &mut 0)
     }
 
-    /// The same; on a timeout `taken` counts the messages that other consumers took meanwhile.
+    /// Like `next`; on a timeout `taken` is the number of messages that other consumers took.
     #[inline]
     fn next_or_count<T>(
         &self,
@@ -82,24 +85,26 @@ impl Receiver {
         match self.core.try_read(waits, wants_topic, &read)? {
             TryRead::Found(found) => Ok(Some(found)),
             TryRead::Empty(None) => Ok(None),
-            TryRead::Empty(place) => self.wait(place, timeout, py, read, taken),
+            TryRead::Empty(waiter) => self.wait(waiter, timeout, py, read, taken),
             TryRead::Busy => self.wait(None, timeout, py, read, taken),
         }
     }
 
-    /// Apart, so that the quick way stays short.
+    /// Separate, so that the usual path stays short.
     #[cold]
     #[inline(never)]
     fn wait<T>(
         &self,
-        place: Option<ReceiveWaiter<'_>>,
+        waiter: Option<ReceiveWaiter<'_>>,
         timeout: Option<Seconds>,
         py: Python<'_>,
         read: impl Fn(&RawMessage) -> Option<T>,
         taken: &mut u64,
     ) -> PyResult<Option<T>> {
         let deadline = args::deadline(timeout)?;
-        match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
+        match detached(py, |checkpoint| {
+            self.core.recv(waiter, deadline, checkpoint)
+        })? {
             RecvOutcome::Message(received) => Ok(self.hand_out(py, vec![received], read)?.pop()),
             RecvOutcome::TimedOut { taken: count } => {
                 *taken = count;
@@ -108,7 +113,7 @@ impl Receiver {
         }
     }
 
-    /// Reads what is there, up to `max_count` messages, or waits for the first.
+    /// Reads the queued messages, up to `max_count`, or waits for the first.
     pub(crate) fn many<'py>(
         &self,
         py: Python<'py>,
@@ -117,56 +122,58 @@ impl Receiver {
     ) -> PyResult<Bound<'py, PyList>> {
         let deadline = args::deadline(timeout)?;
         let waits = !matches!(timeout, Some(Seconds(0.0)));
-        let made = |received: &RawMessage| self.made(py, received);
+        let create = |received: &RawMessage| self.create(py, received);
         let (mut found, mut taken) = (Vec::new(), Vec::new());
-        let place = loop {
+        let waiter = loop {
             let wanted = max_count - found.len();
             let waits = waits && found.is_empty();
-            let (count, again) = (wanted.min(AT_A_TIME), wanted > AT_A_TIME);
-            let look = self
+            let (count, again) = (wanted.min(BATCH), wanted > BATCH);
+            let attempt = self
                 .core
-                .try_read_many(count, waits, &mut found, &mut taken, made);
-            match look {
-                Ok(TryRead::Found(AT_A_TIME)) if again => {
+                .try_read_many(count, waits, &mut found, &mut taken, create);
+            match attempt {
+                Ok(TryRead::Found(BATCH)) if again => {
                     if let Err(error) = py.check_signals() {
-                        return Err(self.taken_back(py, taken, error));
+                        return Err(self.put_back(py, taken, error));
                     }
                     py.detach(|| ());
                 }
-                // What was read is handed out; an error will show again.
+                // Messages that were read are delivered; the next call raises the error again.
                 Ok(TryRead::Found(_)) => return self.listed(py, found, taken),
                 _ if !found.is_empty() => return self.listed(py, found, taken),
                 Ok(TryRead::Empty(None)) => return Err(self.timed_out(timeout, 0, false, py)),
-                Ok(TryRead::Empty(place)) => break place,
+                Ok(TryRead::Empty(waiter)) => break waiter,
                 Ok(TryRead::Busy) => break None,
                 Err(error) => return Err(error.into()),
             }
         };
-        let mut others = 0;
+        let mut taken_by_others = 0;
         let received = if waits {
-            match detached(py, |checkpoint| self.core.recv(place, deadline, checkpoint))? {
+            match detached(py, |checkpoint| {
+                self.core.recv(waiter, deadline, checkpoint)
+            })? {
                 RecvOutcome::Message(received) => Some(received),
                 RecvOutcome::TimedOut { taken } => {
-                    others = taken;
+                    taken_by_others = taken;
                     None
                 }
             }
         } else {
-            // Another thread was inside.
+            // Another thread used the subscriber.
             py.detach(|| self.core.take(1))?.pop()
         };
-        taken.push(received.ok_or_else(|| self.timed_out(timeout, others, false, py))?);
-        // Once the first is here nothing may lose it: an object closed meanwhile gives no more.
+        taken.push(received.ok_or_else(|| self.timed_out(timeout, taken_by_others, false, py))?);
+        // The first message must not be lost, even if the subscriber was closed meanwhile.
         let more = py.detach(|| self.core.take(max_count - 1));
         taken.extend(more.unwrap_or_default());
-        found.extend(taken.iter().map_while(made));
+        found.extend(taken.iter().map_while(create));
         if found.len() < taken.len() {
-            return Err(self.taken_back(py, taken, Error::NoMemory.into()));
+            return Err(self.put_back(py, taken, Error::NoMemory.into()));
         }
         self.listed(py, found, taken)
     }
 
-    /// A list of what was read. A signal is looked at last of all, as in `hand_out`.
+    /// A list of the messages that were read. Signals are checked last, as in `hand_out`.
     fn listed<'py>(
         &self,
         py: Python<'py>,
@@ -174,11 +181,11 @@ impl Receiver {
         taken: Vec<RawMessage>,
     ) -> PyResult<Bound<'py, PyList>> {
         let list = objects::list(py, found).and_then(|list| py.check_signals().map(|()| list));
-        list.map_err(|error| self.taken_back(py, taken, error))
+        list.map_err(|error| self.put_back(py, taken, error))
     }
 
-    /// Puts back what cannot be handed out.
-    fn taken_back(&self, py: Python<'_>, taken: Vec<RawMessage>, error: PyErr) -> PyErr {
+    /// Queues messages again that cannot be delivered.
+    fn put_back(&self, py: Python<'_>, taken: Vec<RawMessage>, error: PyErr) -> PyErr {
         py.detach(|| self.core.put_back(taken));
         error
     }
@@ -199,9 +206,8 @@ impl Receiver {
         }
     }
 
-    /// Reads messages that were taken, or puts all of them back. A signal that came with them is
-    /// looked at here, last of all: what its handler raises would otherwise come up when the caller
-    /// has them already, and they would be gone.
+    /// Reads messages that were taken, or queues all of them again. Signals are checked last: if a
+    /// handler raised after this returned, the messages would be lost.
     pub(crate) fn hand_out<T>(
         &self,
         py: Python<'_>,
@@ -217,34 +223,34 @@ impl Receiver {
         };
         match outcome {
             Ok(()) => Ok(found),
-            Err(error) => Err(self.taken_back(py, taken, error)),
+            Err(error) => Err(self.put_back(py, taken, error)),
         }
     }
 
-    /// The next message for a coroutine, if one is there and no other thread is inside.
+    /// The next message for a coroutine, if one is queued and no other thread uses the subscriber.
     #[inline]
     pub(crate) fn try_recv(&self, py: Python<'_>, form: RecvAs) -> PyResult<TryRecv> {
         Ok(match form {
             RecvAs::Message | RecvAs::Next => {
-                let look = self
+                let attempt = self
                     .core
-                    .try_read(false, true, |received| self.made(py, received))?;
-                TryRecv::of(look, |message| Ok(message.into_any()))?
+                    .try_read(false, true, |received| self.create(py, received))?;
+                TryRecv::of(attempt, |message| Ok(message.into_any()))?
             }
             RecvAs::Text => {
                 let read = |received: &RawMessage| pybytes::decode(py, received.first.bytes());
-                let look = self.core.try_read(false, false, read)?;
-                TryRecv::of(look, |text| Ok(self.counted(text)))?
+                let attempt = self.core.try_read(false, false, read)?;
+                TryRecv::of(attempt, |text| Ok(self.counted_text(text)))?
             }
             RecvAs::Bytes => {
                 let read = |received: &RawMessage| pybytes::copy(py, received.first.bytes());
-                let look = self.core.try_read(false, false, read)?;
-                TryRecv::of(look, |bytes| Ok(bytes.into_any().unbind()))?
+                let attempt = self.core.try_read(false, false, read)?;
+                TryRecv::of(attempt, |bytes| Ok(bytes.into_any().unbind()))?
             }
         })
     }
 
-    /// Messages that were taken, for a coroutine; all of them are put back where that fails.
+    /// Messages that were taken, for a coroutine. All of them are queued again if that fails.
     pub(crate) fn hand_to_task(
         &self,
         py: Python<'_>,
@@ -261,13 +267,16 @@ impl Receiver {
         }
         match form {
             RecvAs::Message | RecvAs::Next => {
-                let found = self.hand_out(py, taken, |received| self.made(py, received))?;
+                let found = self.hand_out(py, taken, |received| self.create(py, received))?;
                 Ok(found.into_iter().map(Py::into_any).collect())
             }
             RecvAs::Text => {
                 let read = |received: &RawMessage| pybytes::decode(py, received.first.bytes());
                 let found = self.hand_out(py, taken, read)?;
-                Ok(found.into_iter().map(|text| self.counted(text)).collect())
+                Ok(found
+                    .into_iter()
+                    .map(|text| self.counted_text(text))
+                    .collect())
             }
             RecvAs::Bytes => {
                 let read = |received: &RawMessage| pybytes::copy(py, received.first.bytes());
@@ -280,16 +289,16 @@ impl Receiver {
         }
     }
 
-    /// A text, counted if bytes in it were replaced.
-    fn counted(&self, (text, whole): (Bound<'_, PyString>, bool)) -> Py<PyAny> {
-        if !whole {
+    /// The text as an object. It is counted if bytes were replaced.
+    fn counted_text(&self, (text, is_valid): (Bound<'_, PyString>, bool)) -> Py<PyAny> {
+        if !is_valid {
             self.core.undecodable().fetch_add(1, Ordering::Relaxed);
         }
         text.into_any().unbind()
     }
 
-    /// The error of a timeout, for a thread or a task of an event loop. `taken` counts the messages
-    /// that another consumer took meanwhile.
+    /// The error of a timeout, for a thread or a task of an event loop. `taken` is the number of
+    /// messages that other consumers took meanwhile.
     #[cold]
     pub(crate) fn timed_out(
         &self,
@@ -300,7 +309,7 @@ impl Receiver {
     ) -> PyErr {
         let waited = timeout.map_or(0.0, |Seconds(seconds)| seconds);
         if timeout.is_some() && waited == 0.0 {
-            return Error::Timeout("no message is waiting".into()).into();
+            return Error::Timeout("no message is queued".into()).into();
         }
         let by = if is_task {
             WaitKind::Task
@@ -310,10 +319,10 @@ impl Receiver {
         py.detach(|| self.core.no_message(taken, by)).into()
     }
 
-    /// A message as an object, made where it stays: moved from call to call it would cost twice as
-    /// much. The garbage collector does not look after messages, so that none sets it off.
+    /// A message as an object, created in waiter: moving it from call to call would double its cost.
+    /// Messages are not tracked by the garbage collector, so that creating one never starts it.
     #[inline]
-    pub(crate) fn made(&self, py: Python<'_>, received: &RawMessage) -> Option<Py<Message>> {
+    pub(crate) fn create(&self, py: Python<'_>, received: &RawMessage) -> Option<Py<Message>> {
         Py::new(py, self.message(py, received)?).ok()
     }
 
