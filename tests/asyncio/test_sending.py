@@ -130,7 +130,7 @@ def test_asend_many_gives_each_payload_its_own_topic(pair: Pair) -> None:
     async def main() -> None:
         sent = await pair.publisher.asend_many(["one", "two", "three"], topics=["a", None, "b"])
         assert sent == 3
-        with pytest.raises(ValueError, match="1 payloads and 2 topics"):
+        with pytest.raises(ValueError, match="1 payloads but 2 topics"):
             await pair.publisher.asend_many(["one"], topics=["a", "b"])
 
     asyncio.run(main())
