@@ -50,10 +50,10 @@ def stamping_publisher() -> Iterator[StampingPublisher]:
         yield StampingPublisher(sock, address)
 
 
-def hear(
+def deliver(
     alice: StampingPublisher, subscriber: Subscriber, *seqs: int, **options: Any
 ) -> tuple[int, int]:
-    """Let alice send these numbers; what was lost and what came twice, as counted so far."""
+    """Send these sequence numbers, receive them, and return the lost and duplicate messages so far."""
     alice.send(*seqs, **options)
     for _ in seqs:
         subscriber.recv(timeout=TIMEOUT)

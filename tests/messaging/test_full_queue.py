@@ -1,4 +1,4 @@
-"""A subscriber that is too slow: the publisher drops, blocks or raises, as it was asked to."""
+"""A subscriber that is too slow: the publisher drops, blocks or raises, as configured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Meet = Callable[..., "tuple[Publisher, Subscriber]"]
 
 @pytest.fixture
 def meet() -> Iterator[Meet]:
-    """A function that makes a publisher and a connected subscriber with one high-water mark."""
+    """A function that creates a publisher and a connected subscriber with one high-water mark."""
     opened: list[Any] = []
 
     def make(on_full: Any, mark: int) -> tuple[Publisher, Subscriber]:
@@ -40,7 +40,7 @@ def meet() -> Iterator[Meet]:
 
 
 class Numbers:
-    """Sends numbered messages until it is told to stop, from a thread of its own."""
+    """Sends numbered messages from a thread of its own until it is stopped."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -64,7 +64,7 @@ class Numbers:
         return self._sending.done
 
     def result(self) -> int:
-        """How many went out, once it stopped."""
+        """The number of sent messages, after the thread stopped."""
         self._sending.result()
         return self.sent
 
@@ -81,7 +81,7 @@ def number_in(data: bytes) -> int:
 
 
 def fill(publisher: Publisher) -> int:
-    """Send numbered messages until the queue is full; how many that took."""
+    """Send numbered messages until the queue is full, and return their number."""
     sent = 0
     while True:
         try:
@@ -92,23 +92,23 @@ def fill(publisher: Publisher) -> int:
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_block_waits_for_the_slowest_and_loses_nothing(meet: Meet, mark: int) -> None:
+def test_block_waits_for_the_slowest_subscriber_and_loses_nothing(meet: Meet, mark: int) -> None:
     publisher, subscriber = meet("block", mark)
     numbers = Numbers(publisher)
     numbers.until_blocked()
-    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(200)]
+    received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(200)]
     numbers.stop()
 
     def all_heard() -> bool:
-        heard.extend(map(number_in, what_is_there(subscriber)))
-        return numbers.stopped and len(heard) == numbers.sent
+        received.extend(map(number_in, what_is_there(subscriber)))
+        return numbers.stopped and len(received) == numbers.sent
 
     wait_until(all_heard, "all that was sent")
-    assert heard == list(range(numbers.result()))
+    assert received == list(range(numbers.result()))
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_a_blocked_send_goes_on_within_its_time(meet: Meet, mark: int) -> None:
+def test_a_blocked_send_continues_within_its_timeout(meet: Meet, mark: int) -> None:
     publisher, subscriber = meet("block", mark)
     sent = 0
     while True:
@@ -120,13 +120,13 @@ def test_a_blocked_send_goes_on_within_its_time(meet: Meet, mark: int) -> None:
     with pytest.raises(TimeoutError):
         publisher.send(FILLER, timeout=0)
     last = Background(publisher.send, b"%d the end" % sent, timeout=TIMEOUT)
-    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent + 1)]
+    received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent + 1)]
     last.result()
-    assert heard == list(range(sent + 1))
+    assert received == list(range(sent + 1))
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_raise_tells_that_a_message_was_not_sent(meet: Meet, mark: int) -> None:
+def test_raise_reports_that_a_message_was_not_sent(meet: Meet, mark: int) -> None:
     publisher, subscriber = meet("raise", mark)
     sent = fill(publisher)
     assert sent >= mark
@@ -136,14 +136,14 @@ def test_raise_tells_that_a_message_was_not_sent(meet: Meet, mark: int) -> None:
             sent += 1
     assert caught.value.errno == errno.EAGAIN
     assert caught.value.sent == 0
-    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent)]
-    assert heard == list(range(sent))
+    received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(sent)]
+    assert received == list(range(sent))
     publisher.send("there is room again")
     assert subscriber.recv_text(timeout=TIMEOUT) == "there is room again"
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_send_many_tells_how_many_were_sent(meet: Meet, mark: int) -> None:
+def test_the_error_of_send_many_has_the_number_of_sent_messages(meet: Meet, mark: int) -> None:
     publisher, subscriber = meet("raise", mark)
     endless = iter(lambda: FILLER, None)
     with pytest.raises(QueueFullError) as caught:
@@ -151,8 +151,8 @@ def test_send_many_tells_how_many_were_sent(meet: Meet, mark: int) -> None:
     error = caught.value
     assert error.errno == errno.EAGAIN
     assert error.sent >= mark
-    heard = [subscriber.recv_bytes(timeout=TIMEOUT) for _ in range(error.sent)]
-    assert heard == [FILLER] * error.sent
+    received = [subscriber.recv_bytes(timeout=TIMEOUT) for _ in range(error.sent)]
+    assert received == [FILLER] * error.sent
     publisher.send("the end")
     assert subscriber.recv_text(timeout=TIMEOUT) == "the end"
 
@@ -163,22 +163,22 @@ def test_drop_never_waits_and_keeps_the_order_of_what_arrives(meet: Meet, mark: 
     total = mark * 2 + 2_500
     for number in range(total):
         publisher.send(b"%d " % number + FILLER, timeout=0)
-    heard: list[int] = []
+    received: list[int] = []
 
-    def heard_anew() -> bool:
-        # After all that it is still a subscriber.
+    def received_again() -> bool:
+        # It is still subscribed.
         publisher.send(b"%d back" % total)
-        heard.extend(map(number_in, what_is_there(slow)))
-        return total in heard
+        received.extend(map(number_in, what_is_there(slow)))
+        return total in received
 
-    wait_until(heard_anew, "a message after those that were dropped")
-    before = [number for number in heard if number < total]
+    wait_until(received_again, "a message after those that were dropped")
+    before = [number for number in received if number < total]
     assert before == sorted(set(before))
     assert 0 < len(before) < total
 
 
 @pytest.mark.parametrize("mark", [1, 2, 10, 100, 1000])
-def test_drop_spares_the_quick_subscriber(meet: Meet, mark: int) -> None:
+def test_drop_loses_no_message_of_a_fast_subscriber(meet: Meet, mark: int) -> None:
     publisher, slow = meet("drop", mark)
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, high_water_mark=mark) as quick:
@@ -191,22 +191,22 @@ def test_drop_spares_the_quick_subscriber(meet: Meet, mark: int) -> None:
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block", "raise"])
-def test_without_a_mark_nothing_is_ever_full(meet: Meet, on_full: str) -> None:
+def test_without_a_mark_no_queue_is_full(meet: Meet, on_full: str) -> None:
     publisher, subscriber = meet(on_full, 0)
     for number in range(2_500):
         publisher.send(b"%d " % number + FILLER, timeout=0)
-    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(2_500)]
-    assert heard == list(range(2_500))
+    received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(2_500)]
+    assert received == list(range(2_500))
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block", "raise"])
-def test_without_subscribers_nothing_is_ever_full(on_full: Any) -> None:
+def test_without_subscribers_no_queue_is_full(on_full: Any) -> None:
     with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1) as lonely:
         for _ in range(1_000):
             lonely.send(FILLER, timeout=0)
 
 
-def test_a_blocked_send_goes_on_when_the_slow_subscriber_leaves(meet: Meet) -> None:
+def test_a_blocked_send_continues_when_the_slow_subscriber_disconnects(meet: Meet) -> None:
     publisher, subscriber = meet("block", 2)
     numbers = Numbers(publisher)
     numbers.until_blocked()
@@ -242,7 +242,7 @@ def test_other_threads_may_use_a_publisher_that_is_blocked(meet: Meet) -> None:
     publisher.close()
 
 
-def test_a_publisher_that_connects_does_not_wait_for_the_dead() -> None:
+def test_a_publisher_that_connects_does_not_wait_for_a_closed_subscriber() -> None:
     with Subscriber(bind="127.0.0.1:0", high_water_mark=1) as subscriber:
         assert subscriber.endpoint is not None
         publisher = Publisher(
@@ -253,17 +253,17 @@ def test_a_publisher_that_connects_does_not_wait_for_the_dead() -> None:
         wait_until(lambda: publisher.subscriber_count == 0, "the departure")
 
         def never_full() -> bool:
-            # The departure is known a moment before the queue is gone.
+            # The disconnection is known a moment before the queue is removed.
             with contextlib.suppress(QueueFullError):
-                return publisher.send_many(["nobody hears this"] * 1_000) == 1_000
+                return publisher.send_many(["no subscriber"] * 1_000) == 1_000
             return False
 
-        wait_until(never_full, "the end of the queue of somebody who left")
+        wait_until(never_full, "the end of a disconnected peer's queue")
 
 
 def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None:
-    # Far more than the network's own buffers hold: the rest waits at the publisher, which sends
-    # into a window that stays closed.
+    # Far more than the buffers of the network hold: the rest is queued at the publisher, whose
+    # TCP window stays closed.
     count = 1_500
     with Publisher("127.0.0.1:0", high_water_mark=count, linger=0) as publisher:
         assert publisher.endpoint is not None
@@ -273,31 +273,31 @@ def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None
                 publisher.send(b"%d " % number + FILLER)
             time.sleep(PAUSE)
             assert publisher.subscriber_count == 1
-            heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(count)]
-    assert heard == list(range(count))
+            received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(count)]
+    assert received == list(range(count))
 
 
 def test_a_full_subscriber_may_pause_and_loses_nothing(meet: Meet) -> None:
     publisher, subscriber = meet("block", 10)
     numbers = Numbers(publisher)
     numbers.until_blocked()
-    # The pause is the subject: nothing that looks after dead connections may take it for one.
+    # The pause is the subject: no check for dead connections may end the connection.
     time.sleep(PAUSE)
     assert publisher.subscriber_count == 1
-    heard = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(3_000)]
-    assert heard == list(range(3_000))
+    received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(3_000)]
+    assert received == list(range(3_000))
     publisher.close()
     with pytest.raises(ZmqChatError, match="closed"):
         numbers.result()
 
 
 @pytest.mark.parametrize("mark", [-1, 2**31, 2**70])
-def test_a_mark_that_makes_no_sense_is_refused(mark: int) -> None:
+def test_an_invalid_mark_is_refused(mark: int) -> None:
     for make in (Publisher, Subscriber):
         with pytest.raises((ValueError, OverflowError), match="high_water_mark"):
             make("127.0.0.1:1", high_water_mark=mark)
 
 
-def test_a_policy_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match=r"drop.*block.*raise"):
         Publisher("127.0.0.1:0", on_full="ignore")  # type: ignore[arg-type]

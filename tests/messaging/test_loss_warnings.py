@@ -1,4 +1,4 @@
-"""What was lost is told in the log, and does not flood it."""
+"""Lost messages are logged, at a limited rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.stamps import hear, stamping_publisher
+from tests.helpers.stamps import deliver, stamping_publisher
 from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import ClosedError, Subscriber
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython
 
 
-def test_loss_is_logged_and_the_log_is_not_flooded(caplog: pytest.LogCaptureFixture) -> None:
+def test_loss_is_logged_at_a_limited_rate(caplog: pytest.LogCaptureFixture) -> None:
     def told() -> list[logging.LogRecord]:
-        # What the test before this one lost may be told only now.
+        # The losses of an earlier test may be logged only now.
         return [record for record in caplog.records if " of bert lost: " in record.getMessage()]
 
     bert = {"from": "bert"}
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
-        hear(alice, subscriber, 0, 10, **bert)
+        deliver(alice, subscriber, 0, 10, **bert)
         wait_until(told)
         began = time.monotonic()
         alice.send(*range(20, 2000, 10), **bert)
@@ -44,7 +44,7 @@ def test_loss_is_logged_and_the_log_is_not_flooded(caplog: pytest.LogCaptureFixt
     assert second.startswith(f"{9 * len(range(20, 2000, 10))} messages of bert lost: ")
 
 
-def test_a_script_that_configured_nothing_sees_its_losses(run_python: RunPython) -> None:
+def test_a_script_without_logging_configuration_prints_its_losses(run_python: RunPython) -> None:
     script = """
 import sys
 from zmqchat_rs import Subscriber
@@ -78,7 +78,7 @@ def test_the_losses_of_several_publishers_are_logged_for_each(
         relay.wait()
         # The first loss is logged at once, the others together when the subscriber closes.
         for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
-            hear(relay, subscriber, *seqs, id=name, **{"from": name})
+            deliver(relay, subscriber, *seqs, id=name, **{"from": name})
     text = " lost: read too slowly, or a connection between the publisher and a relay"
     for loss in ("1 message of anna", "3 messages of anna", "2 messages of berta"):
         wait_until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023

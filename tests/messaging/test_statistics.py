@@ -1,4 +1,4 @@
-"""Where did my message go? `stats()` counts what was sent, came, was lost, and came twice."""
+"""`stats()` counts sent, received, lost and duplicate messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import pytest
 
-from tests.helpers.stamps import hear, stamp, stamping_publisher
+from tests.helpers.stamps import deliver, stamp, stamping_publisher
 from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import ClosedError, Message, Publisher, QueueFullError, Subscriber
 
@@ -26,7 +26,7 @@ def alice() -> Iterator[Publisher]:
         yield publisher
 
 
-# ---- a publisher's
+# ---- publisher
 
 
 def test_a_publisher_counts_what_it_sends(publisher: Publisher) -> None:
@@ -41,7 +41,7 @@ def test_a_publisher_counts_what_it_sends(publisher: Publisher) -> None:
     assert repr(stats).startswith("<PublisherStats sent=5 bytes=18 refused=0")
 
 
-def test_a_message_that_never_went_out_is_not_counted(publisher: Publisher) -> None:
+def test_a_message_that_was_not_sent_is_not_counted(publisher: Publisher) -> None:
     for payload, topic in (("Hello", "two words"), (object(), None)):
         with pytest.raises((ValueError, TypeError)):
             publisher.send(payload, topic=topic)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_statistics_count_the_subscribers(pair: Pair) -> None:
 
 def test_refused_sends_are_counted() -> None:
     blob = b"x" * 100_000
-    with nobody_reads("raise") as publisher:
+    with unread_publisher("raise") as publisher:
         with pytest.raises(QueueFullError):
             publisher.send_many(itertools.repeat(blob))
         first = publisher.stats()
@@ -67,7 +67,7 @@ def test_refused_sends_are_counted() -> None:
 
 
 @contextlib.contextmanager
-def nobody_reads(on_full: Literal["block", "raise"]) -> Iterator[Publisher]:
+def unread_publisher(on_full: Literal["block", "raise"]) -> Iterator[Publisher]:
     """A publisher whose one subscriber reads nothing."""
     with contextlib.ExitStack() as stack:
         publisher = Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0)
@@ -82,9 +82,9 @@ def send_for_ever(publisher: Publisher, blob: bytes, timeout: float | None = Non
         publisher.send(blob, timeout=timeout)
 
 
-def test_the_time_that_sends_wait_for_room_is_counted() -> None:
+def test_the_time_that_sends_wait_for_a_full_queue_is_counted() -> None:
     blob = b"x" * 100_000
-    with nobody_reads("block") as publisher:
+    with unread_publisher("block") as publisher:
         with pytest.raises(TimeoutError):
             send_for_ever(publisher, blob, timeout=0.2)
         stats = publisher.stats()
@@ -92,10 +92,10 @@ def test_the_time_that_sends_wait_for_room_is_counted() -> None:
     assert 0.2 <= stats.blocked_seconds < TIMEOUT
 
 
-# ---- a subscriber's
+# ---- subscriber
 
 
-def test_a_subscriber_counts_what_comes(pair: Pair) -> None:
+def test_a_subscriber_counts_what_it_receives(pair: Pair) -> None:
     for payload, topic in (("Grüße", None), (b"\x00", "room1")):
         pair.publisher.send(payload, topic=topic)
         pair.subscriber.recv(timeout=TIMEOUT)
@@ -105,7 +105,7 @@ def test_a_subscriber_counts_what_comes(pair: Pair) -> None:
     assert repr(stats).startswith("<SubscriberStats received=2 bytes=14 lost=0")
 
 
-def test_the_backlog_is_what_was_taken_and_not_handed_out(pair: Pair) -> None:
+def test_the_backlog_is_the_number_of_messages_taken_and_not_handed_out(pair: Pair) -> None:
     pair.publisher.send_many([str(number) for number in range(50)])
     wait_until(lambda: pair.publisher.stats().sent == 50)
     left = 50
@@ -137,45 +137,45 @@ def test_statistics_are_a_snapshot(pair: Pair) -> None:
         theirs.received = 1  # type: ignore[misc]
 
 
-def test_what_is_closed_has_no_statistics(pair: Pair) -> None:
+def test_statistics_after_close_raise_closed_error(pair: Pair) -> None:
     for each in pair:
         each.close()
         with pytest.raises(ClosedError):
             each.stats()
 
 
-# ---- lost, and twice
+# ---- loss and duplicates
 
 
-def test_a_gap_is_counted_once_a_later_message_comes() -> None:
+def test_a_gap_is_counted_when_a_later_message_arrives() -> None:
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
-        # Whoever comes late has lost nothing.
-        assert hear(alice, subscriber, 7) == (0, 0)
-        assert hear(alice, subscriber, 8, 11) == (2, 0)
-        assert hear(alice, subscriber, 12, 13) == (2, 0)
-        assert hear(alice, subscriber, 20) == (8, 0)
+        # A subscriber that connects late has lost no message.
+        assert deliver(alice, subscriber, 7) == (0, 0)
+        assert deliver(alice, subscriber, 8, 11) == (2, 0)
+        assert deliver(alice, subscriber, 12, 13) == (2, 0)
+        assert deliver(alice, subscriber, 20) == (8, 0)
 
 
-def test_what_comes_again_or_late_is_a_duplicate_and_is_handed_out() -> None:
+def test_a_repeated_or_late_message_is_a_duplicate_and_is_handed_out() -> None:
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
-        assert hear(alice, subscriber, 0, 1, 1) == (0, 1)
-        assert hear(alice, subscriber, 0) == (0, 2)
-        assert hear(alice, subscriber, 2) == (0, 2)
+        assert deliver(alice, subscriber, 0, 1, 1) == (0, 1)
+        assert deliver(alice, subscriber, 0) == (0, 2)
+        assert deliver(alice, subscriber, 2) == (0, 2)
 
 
-def test_instances_and_topics_are_counted_apart() -> None:
+def test_instances_and_topics_are_counted_separately() -> None:
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
-        assert hear(alice, subscriber, 0, topic="room1") == (0, 0)
-        assert hear(alice, subscriber, 5, topic="room2") == (0, 0)
-        assert hear(alice, subscriber, 9, id="2", topic="room1") == (0, 0)
-        assert hear(alice, subscriber, 3) == (0, 0)
-        assert hear(alice, subscriber, 2, topic="room1") == (1, 0)
-        assert hear(alice, subscriber, 8, topic="room2") == (3, 0)
-        assert hear(alice, subscriber, 10, id="2", topic="room1") == (3, 0)
-        assert hear(alice, subscriber, 5) == (4, 0)
+        assert deliver(alice, subscriber, 0, topic="room1") == (0, 0)
+        assert deliver(alice, subscriber, 5, topic="room2") == (0, 0)
+        assert deliver(alice, subscriber, 9, id="2", topic="room1") == (0, 0)
+        assert deliver(alice, subscriber, 3) == (0, 0)
+        assert deliver(alice, subscriber, 2, topic="room1") == (1, 0)
+        assert deliver(alice, subscriber, 8, topic="room2") == (3, 0)
+        assert deliver(alice, subscriber, 10, id="2", topic="room1") == (3, 0)
+        assert deliver(alice, subscriber, 5) == (4, 0)
 
 
 @pytest.mark.parametrize("wanted", [{"topics": ["room1"]}, {"prefixes": "room1:Hello 7"}])
@@ -193,7 +193,7 @@ def test_a_filter_never_looks_like_loss(alice: Publisher, wanted: dict[str, Any]
     assert (stats.lost, stats.duplicates) == (0, 0)
 
 
-def test_subscribing_anew_is_a_new_start(alice: Publisher) -> None:
+def test_after_a_new_subscription_earlier_messages_are_not_lost(alice: Publisher) -> None:
     with Subscriber(alice.addresses, topics=["room1", "room2"]) as subscriber:
 
         def exchange() -> None:
@@ -213,7 +213,7 @@ def test_subscribing_anew_is_a_new_start(alice: Publisher) -> None:
         assert (subscriber.stats().lost, subscriber.stats().received) == (0, 6)
 
 
-def test_a_named_publisher_that_starts_again_has_lost_nothing() -> None:
+def test_a_restart_of_a_named_publisher_is_not_a_loss() -> None:
     with Publisher("127.0.0.1:0", name="alice") as publisher:
         address = publisher.addresses[0]
         subscriber = Subscriber(address)
@@ -230,7 +230,7 @@ def say(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
         assert subscriber.recv(timeout=TIMEOUT).sequence == number
 
 
-def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
+def test_messages_that_a_full_queue_drops_are_counted_as_lost() -> None:
     count = 3000
     with contextlib.ExitStack() as stack:
         publisher = Publisher("127.0.0.1:0", name="alice", high_water_mark=5, linger=0)
@@ -243,7 +243,7 @@ def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
             while True:
                 last = subscriber.recv(timeout=0.3).sequence or 0
         before = subscriber.stats()
-        # What is lost at the end shows once something comes after it.
+        # A loss at the end is detected when a later message arrives.
         assert before.lost + before.received == last + 1 < count
         publisher.send("after the flood")
         assert subscriber.recv(timeout=TIMEOUT).sequence == count
@@ -251,7 +251,7 @@ def test_what_a_full_queue_drops_is_counted_as_lost() -> None:
     assert stats.lost + stats.received == count + 1
 
 
-def test_two_connections_to_one_publisher_bring_duplicates() -> None:
+def test_two_connections_to_one_publisher_deliver_duplicates() -> None:
     with Publisher("*:0", name="alice") as publisher:
         assert publisher.endpoint is not None
         port = publisher.endpoint.rpartition(":")[2]
@@ -264,7 +264,7 @@ def test_two_connections_to_one_publisher_bring_duplicates() -> None:
     assert (stats.received, stats.lost, stats.duplicates) == (4, 0, 2)
 
 
-def test_publishers_without_a_name_count_nothing(pair: Pair) -> None:
+def test_messages_of_publishers_without_a_name_are_not_counted_as_lost(pair: Pair) -> None:
     for _ in range(3):
         pair.publisher.send("Hello")
         message = pair.subscriber.recv(timeout=TIMEOUT)
@@ -293,7 +293,7 @@ def test_publishers_without_a_name_count_nothing(pair: Pair) -> None:
         stamp(5, sent_ns=2**63),
     ],
 )
-def test_what_is_no_stamp_is_just_a_frame(frame: bytes) -> None:
+def test_a_frame_that_is_not_a_stamp_belongs_to_the_payload(frame: bytes) -> None:
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         alice.send(1)
@@ -306,19 +306,19 @@ def test_what_is_no_stamp_is_just_a_frame(frame: bytes) -> None:
     assert (stats.received, stats.lost, stats.duplicates) == (3, 0, 0)
 
 
-def test_no_forged_number_breaks_the_count() -> None:
+def test_a_forged_sequence_number_does_not_distort_the_count() -> None:
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         most = 2**64 - 1
-        # A gap that long is of unknown size, and adds nothing.
-        assert hear(alice, subscriber, 0, most, most, 0) == (0, 1)
-        assert hear(alice, subscriber, 0, most, id="2")[0] == 0
+        # A gap that large has an unknown size, and adds nothing.
+        assert deliver(alice, subscriber, 0, most, most, 0) == (0, 1)
+        assert deliver(alice, subscriber, 0, most, id="2")[0] == 0
 
 
 # ---- delay
 
 
-def test_the_delay_is_from_the_sending_to_the_receiving(alice: Publisher) -> None:
+def test_the_delay_is_the_time_from_sending_to_receiving(alice: Publisher) -> None:
     with Subscriber(alice.addresses) as subscriber:
         alice.wait_for_subscribers(timeout=TIMEOUT)
         alice.send("Hello")
@@ -330,7 +330,7 @@ def test_the_delay_is_from_the_sending_to_the_receiving(alice: Publisher) -> Non
     assert message.delay == pytest.approx(between, abs=2e-6)
 
 
-def test_a_clock_that_is_ahead_makes_a_negative_delay() -> None:
+def test_a_senders_clock_that_is_ahead_gives_a_negative_delay() -> None:
     ahead = stamp(0, sent_ns=time.time_ns() + 3_600_000_000_000)
     delay = Message([b"Hello", ahead]).delay
     assert delay is not None

@@ -1,4 +1,4 @@
-"""Who is there: the publisher counts peers, sees them come, and sees them go, however they go."""
+"""The publisher counts its subscribers, however they connect and disconnect."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_the_wait_of_a_relay_returns_when_all_subscriptions_of_a_peer_are_known(
             assert len(relay.topics) == len(MANY)
 
 
-def test_nobody_is_nought(publisher: Publisher) -> None:
+def test_without_subscribers_the_count_is_0(publisher: Publisher) -> None:
     assert publisher.subscriber_count == 0
     assert publisher.topics == {}
     with pytest.raises(TimeoutError):
         publisher.wait_for_subscribers(1, timeout=0)
 
 
-def test_a_subscriber_with_three_topics_is_one(publisher: Publisher) -> None:
+def test_a_subscriber_with_three_topics_counts_once(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a", "b", "c"], prefixes=["a"]):
         wait_until(lambda: publisher.topics == {"a": 1, "b": 1, "c": 1, b"a": 1})
         assert publisher.subscriber_count == 1
@@ -84,7 +84,9 @@ def test_a_subscriber_with_three_topics_is_one(publisher: Publisher) -> None:
             publisher.wait_for_subscribers(2, timeout=0.05)
 
 
-def test_a_subscriber_that_leaves_one_topic_of_two_is_still_there(publisher: Publisher) -> None:
+def test_a_subscriber_that_unsubscribes_from_one_topic_of_two_still_counts(
+    publisher: Publisher,
+) -> None:
     with Subscriber(where(publisher), topics=["a", "b"]) as subscriber:
         wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
         subscriber.unsubscribe("a")
@@ -97,7 +99,7 @@ def test_a_subscriber_that_leaves_one_topic_of_two_is_still_there(publisher: Pub
         assert publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT) == 1
 
 
-def test_the_wait_counts_those_whose_subscriptions_match(publisher: Publisher) -> None:
+def test_the_wait_counts_subscribers_whose_subscriptions_match(publisher: Publisher) -> None:
     everything = Subscriber(where(publisher))
     room1 = Subscriber(where(publisher), topics=["room1"])
     rooms = Subscriber(where(publisher), topics=(), prefixes=["room"])
@@ -113,7 +115,7 @@ def test_the_wait_counts_those_whose_subscriptions_match(publisher: Publisher) -
             publisher.wait_for_subscribers(5, topic="room1", timeout=0.05)
 
 
-def test_two_subscribers_to_one_topic_are_two(publisher: Publisher) -> None:
+def test_two_subscribers_to_one_topic_count_twice(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a"]), Subscriber(where(publisher), topics=["a"]):
         assert publisher.wait_for_subscribers(2, topic="a", timeout=TIMEOUT) == 2
         wait_until(lambda: publisher.topics == {"a": 2})
@@ -121,7 +123,7 @@ def test_two_subscribers_to_one_topic_are_two(publisher: Publisher) -> None:
     wait_until(lambda: publisher.topics == {})
 
 
-def test_a_connection_that_subscribes_to_nothing_is_no_subscriber(publisher: Publisher) -> None:
+def test_a_connection_without_subscriptions_does_not_count(publisher: Publisher) -> None:
     port = int(where(publisher).rpartition(":")[2])
     silent = Subscriber(where(publisher), topics=())
     stranger = socket.create_connection(("127.0.0.1", port))
@@ -130,7 +132,7 @@ def test_a_connection_that_subscribes_to_nothing_is_no_subscriber(publisher: Pub
         assert publisher.subscriber_count == 1
 
 
-def test_whoever_closes_is_gone(publisher: Publisher) -> None:
+def test_a_closed_subscriber_does_not_count(publisher: Publisher) -> None:
     subscribers = [Subscriber(where(publisher), topics=["a", "b"]) for _ in range(5)]
     publisher.wait_for_subscribers(5, timeout=TIMEOUT)
     for left, subscriber in zip((4, 3, 2, 1, 0), subscribers):
@@ -139,7 +141,9 @@ def test_whoever_closes_is_gone(publisher: Publisher) -> None:
     wait_until(lambda: publisher.topics == {})
 
 
-def test_whoever_is_killed_is_gone(start_python: StartPython, publisher: Publisher) -> None:
+def test_a_killed_subscriber_does_not_count(
+    start_python: StartPython, publisher: Publisher
+) -> None:
     peers = [start_python(PEER, where(publisher), "a:", "b:") for _ in range(3)]
     publisher.wait_for_subscribers(3, timeout=TIMEOUT)
     for left, peer in zip((2, 1, 0), peers):
@@ -148,12 +152,12 @@ def test_whoever_is_killed_is_gone(start_python: StartPython, publisher: Publish
     wait_until(lambda: publisher.topics == {})
 
 
-def test_the_count_is_right_after_a_crowd_came_and_went(publisher: Publisher) -> None:
+def test_the_count_is_right_after_many_connected_and_disconnected(publisher: Publisher) -> None:
     chance = random.Random(5)
     present: list[Subscriber] = []
     for _ in range(300):
         if present and chance.random() < 0.5:
-            # Their descriptors are handed out again at once, to whoever comes next.
+            # The system reuses their descriptors at once, for the next connections.
             present.pop(chance.randrange(len(present))).close()
         else:
             topics = chance.sample(["a", "b", "c"], chance.randint(1, 3))
@@ -170,7 +174,7 @@ def test_the_count_is_right_after_a_crowd_came_and_went(publisher: Publisher) ->
     wait_until(lambda: publisher.topics == {})
 
 
-def test_the_count_is_right_after_visits_of_a_moment(publisher: Publisher) -> None:
+def test_the_count_is_right_after_brief_connections(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["stays"]):
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         for number in range(100):
@@ -185,7 +189,7 @@ def test_the_count_is_right_after_visits_of_a_moment(publisher: Publisher) -> No
     wait_until(lambda: publisher.subscriber_count == 0)
 
 
-def test_a_wait_counts_afresh_after_departures(publisher: Publisher) -> None:
+def test_a_wait_does_not_count_disconnected_subscribers(publisher: Publisher) -> None:
     for _ in range(10):
         with Subscriber(where(publisher)) as subscriber:
             publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -195,7 +199,9 @@ def test_a_wait_counts_afresh_after_departures(publisher: Publisher) -> None:
                 publisher.wait_for_subscribers(1, timeout=0)
 
 
-def test_a_subscriber_that_disconnects_is_gone_and_comes_back(publisher: Publisher) -> None:
+def test_a_subscriber_that_disconnects_and_connects_again_counts_again(
+    publisher: Publisher,
+) -> None:
     with Subscriber(where(publisher), topics=["a"]) as subscriber:
         for _ in range(5):
             publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
@@ -219,7 +225,7 @@ def test_inproc_counts_subscriptions() -> None:
         assert publisher.topics == {}
 
 
-def test_a_subscriber_that_binds_and_that_nobody_reads_is_heard_of() -> None:
+def test_a_subscriber_that_binds_and_does_not_receive_counts() -> None:
     with Subscriber(bind="127.0.0.1:0", topics=["a"]) as subscriber:
         assert subscriber.endpoint is not None
         for _ in range(3):
@@ -229,7 +235,7 @@ def test_a_subscriber_that_binds_and_that_nobody_reads_is_heard_of() -> None:
                 assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
-def test_a_change_of_topics_reaches_the_publisher_though_nobody_reads(publisher: Publisher) -> None:
+def test_a_change_of_topics_reaches_the_publisher_without_a_receive(publisher: Publisher) -> None:
     with Subscriber(where(publisher), topics=["a"]) as subscriber:
         publisher.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         subscriber.subscribe("b")
@@ -248,7 +254,7 @@ def test_a_publisher_that_restarts_is_subscribed_to_again(free_port: Callable[[]
                 assert subscriber.recv(timeout=TIMEOUT).text == str(number)
 
 
-def test_topics_changed_while_nobody_publishes_count_at_the_restart(
+def test_topics_changed_without_a_publisher_count_after_its_restart(
     free_port: Callable[[], int],
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -261,7 +267,7 @@ def test_topics_changed_while_nobody_publishes_count_at_the_restart(
             wait_until(lambda: publisher.topics == {"b": 1, "c": 1})
 
 
-def test_a_publisher_that_binds_twice_counts_peers_of_both_places() -> None:
+def test_a_publisher_that_binds_twice_counts_the_peers_of_both_addresses() -> None:
     with Publisher(["127.0.0.1:0", "127.0.0.1:0"]) as publisher:
         one, two = publisher.endpoints
         with Subscriber(one, topics=["a"]), Subscriber(two, topics=["a"]):
@@ -276,7 +282,7 @@ def test_a_subscriber_connected_to_two_publishers_counts_at_each() -> None:
             assert publisher.wait_for_subscribers(1, timeout=TIMEOUT) == 1
 
 
-def test_somebody_who_waits_is_told_at_once_when_the_last_one_comes(publisher: Publisher) -> None:
+def test_a_wait_returns_at_once_when_the_last_subscriber_connects(publisher: Publisher) -> None:
     waiter = Background(publisher.wait_for_subscribers, 3, topic="a")
     subscribers = [Subscriber(where(publisher), topics=["a"]) for _ in range(2)]
     wait_until(lambda: publisher.subscriber_count == 2)
@@ -288,22 +294,26 @@ def test_somebody_who_waits_is_told_at_once_when_the_last_one_comes(publisher: P
         subscriber.close()
 
 
-def test_notices_do_not_pile_up_while_the_publisher_only_sends(publisher: Publisher) -> None:
+def test_subscription_messages_do_not_accumulate_while_the_publisher_only_sends(
+    publisher: Publisher,
+) -> None:
     with Subscriber(where(publisher), topics=["stays"]) as subscriber:
         publisher.wait_for_subscribers(1, topic="stays", timeout=TIMEOUT)
         for number in range(500):
             subscriber.subscribe("comes")
             subscriber.unsubscribe("comes")
             publisher.send(str(number), topic="stays")
-        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(500)]
-        assert heard == [str(number) for number in range(500)]
+        received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(500)]
+        assert received == [str(number) for number in range(500)]
         wait_until(lambda: publisher.topics == {"stays": 1})
 
 
-def test_who_stays_stays_in_the_books_while_thousands_come_and_go(publisher: Publisher) -> None:
+def test_a_connected_subscriber_counts_while_thousands_connect_and_disconnect(
+    publisher: Publisher,
+) -> None:
     with Subscriber(where(publisher), topics=["guests"]):
         publisher.wait_for_subscribers(1, topic="guests", timeout=TIMEOUT)
-        # Their descriptors are used again at once, and libzmq does not say who left.
+        # Their descriptors are reused at once, and libzmq does not report which peer disconnected.
         for number in range(5_000):
             topics = ["guests", f"t{number % 200}"] if number % 5 else None
             with Subscriber(where(publisher), topics=topics) as guest:
@@ -313,7 +323,9 @@ def test_who_stays_stays_in_the_books_while_thousands_come_and_go(publisher: Pub
         assert publisher.subscriber_count == 1
 
 
-def test_a_connection_taken_back_amid_its_making_leaves_nothing(publisher: Publisher) -> None:
+def test_a_connection_that_is_removed_while_it_is_established_does_not_count(
+    publisher: Publisher,
+) -> None:
     with Subscriber() as subscriber:
         for _ in range(3_000):
             subscriber.connect(where(publisher))
@@ -328,7 +340,7 @@ def test_a_connection_taken_back_amid_its_making_leaves_nothing(publisher: Publi
 
 @contextlib.contextmanager
 def raw_subscriber(publisher: Publisher) -> Iterator[socket.socket]:
-    """A connection that sends subscriptions as it likes, like other implementations do."""
+    """A connection that may repeat subscriptions, as other implementations do."""
     address = ("127.0.0.1", int(where(publisher).rpartition(":")[2]))
     with socket.create_connection(address) as connection:
         handshake(connection, b"SUB")
@@ -351,7 +363,7 @@ def test_a_topic_subscribed_to_twice_ends_with_one_unsubscription(publisher: Pub
             publisher.wait_for_subscribers(1, topic="twice", timeout=0)
 
 
-def test_an_inproc_subscriber_is_not_counted_after_it_left() -> None:
+def test_an_inproc_subscriber_does_not_count_after_its_close() -> None:
     with Publisher(["127.0.0.1:0", "inproc://counts"]) as publisher:
         with raw_subscriber(publisher):
             wait_until(lambda: len(publisher.peers) == 1)
@@ -405,7 +417,7 @@ def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publi
 
 
 def until_topic(connection: socket.socket, last: str) -> list[str]:
-    """The topics of all messages that arrive, up to and without the last one."""
+    """The topics of all messages that arrive before the last one."""
     found: list[str] = []
     while True:
         head = connection.recv(2, socket.MSG_WAITALL)

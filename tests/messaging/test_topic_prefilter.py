@@ -1,4 +1,4 @@
-"""What nobody wants is not even handed to libzmq; what anybody may want always is."""
+"""A message without a subscriber is not passed to libzmq; every other message is delivered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqchat_rs import Publisher, Subscriber
 TOPICS = [f"topic{number}" for number in range(1_000)]
 
 
-def test_what_nobody_hears_counts_as_sent(publisher: Publisher) -> None:
+def test_messages_without_a_subscriber_count_as_sent(publisher: Publisher) -> None:
     for topic in (None, "room1"):
         publisher.send("Hello", topic=topic)
     assert publisher.send_many(["one", b"two"], topics=["room1", None]) == 2
@@ -23,7 +23,7 @@ def test_what_nobody_hears_counts_as_sent(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("send", ["send", "send_many"])
-def test_each_of_many_topics_reaches_those_who_want_it(publisher: Publisher, send: str) -> None:
+def test_each_of_many_topics_reaches_its_subscribers(publisher: Publisher, send: str) -> None:
     with Subscriber(str(publisher.endpoint), topics=[*TOPICS[::10], "the-end"]) as some:
         publisher.wait_for_subscribers(topic="the-end", timeout=TIMEOUT)
         if send == "send":
@@ -32,12 +32,12 @@ def test_each_of_many_topics_reaches_those_who_want_it(publisher: Publisher, sen
         else:
             publisher.send_many(["x"] * len(TOPICS), topics=TOPICS)
         publisher.send("x", topic="the-end")
-        heard = [some.recv(timeout=TIMEOUT).topic for _ in range(101)]
-    assert heard == [*TOPICS[::10], "the-end"]
+        received = [some.recv(timeout=TIMEOUT).topic for _ in range(101)]
+    assert received == [*TOPICS[::10], "the-end"]
 
 
 @pytest.mark.parametrize("prefix", [b"", b"r", b"room1:He", b"room1:" + b"x" * 100])
-def test_a_bare_prefix_is_heard_wherever_it_ends(publisher: Publisher, prefix: bytes) -> None:
+def test_a_prefix_matches_wherever_it_ends(publisher: Publisher, prefix: bytes) -> None:
     context = zmq.Context()
     with context.socket(zmq.SUB) as peer:
         peer.linger, peer.rcvtimeo = 0, int(TIMEOUT * 1_000)
@@ -55,13 +55,13 @@ def test_a_bare_prefix_is_heard_wherever_it_ends(publisher: Publisher, prefix: b
     context.term()
 
 
-def test_an_envelope_is_heard_by_its_topic() -> None:
+def test_an_envelope_is_delivered_by_its_topic() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher, Subscriber(
         str(publisher.endpoint), framing="envelope", topics=["room1"]
     ) as subscriber:
         publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
-        publisher.send("nobody's", topic="room2")
-        publisher.send("nobody's")
+        publisher.send("no subscriber", topic="room2")
+        publisher.send("no subscriber")
         publisher.send("Hello", topic="room1")
         assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
@@ -76,10 +76,10 @@ def _inproc() -> str:
 
 @pytest.mark.parametrize("address", [_tcp, _inproc])
 @pytest.mark.parametrize("others", [(), ("busy",)])
-def test_who_comes_while_nothing_is_heard_is_soon_heard_of(
+def test_a_new_subscriber_is_soon_known_while_no_message_is_delivered(
     address: Callable[[], str], others: tuple[str, ...]
 ) -> None:
-    """Nobody waits for anything, so that sending alone has to take notice."""
+    """Without a call that waits, so that sending alone reads the subscriptions."""
     stop = threading.Event()
     with Publisher(address(), linger=0) as publisher, Subscriber(
         str(publisher.endpoint), topics=others
@@ -103,7 +103,7 @@ def test_who_comes_while_nothing_is_heard_is_soon_heard_of(
             assert busy.recv(timeout=TIMEOUT).topic == "busy"
 
 
-def test_who_left_and_came_back_is_heard_of(publisher: Publisher) -> None:
+def test_a_subscriber_that_reconnects_receives_again(publisher: Publisher) -> None:
     with Subscriber(str(publisher.endpoint), topics=[]) as subscriber:
         for _ in range(3):
             subscriber.subscribe("room1")
@@ -112,4 +112,4 @@ def test_who_left_and_came_back_is_heard_of(publisher: Publisher) -> None:
             assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
             subscriber.unsubscribe("room1")
             wait_until(lambda: not publisher.topics, "the departure")
-            publisher.send("nobody's", topic="room1")
+            publisher.send("no subscriber", topic="room1")

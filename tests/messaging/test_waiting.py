@@ -1,4 +1,4 @@
-"""Whatever waits can be ended: by a time-out, by a message, by a close in another thread."""
+"""Every wait ends with a message, a timeout, or a close in another thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_receive_times_out(pair: Pair, receive: Callable[[Subscriber, Any], ob
 
 
 @pytest.mark.parametrize("receive", RECEIVES)
-def test_a_time_out_that_makes_no_sense_is_refused(
+def test_an_invalid_timeout_is_refused(
     pair: Pair, receive: Callable[[Subscriber, Any], object]
 ) -> None:
     for timeout in (-1, -0.001, math.nan):
@@ -46,7 +46,7 @@ def test_a_time_out_that_makes_no_sense_is_refused(
 
 
 @pytest.mark.parametrize("receive", RECEIVES)
-def test_a_time_out_of_ages_is_as_good_as_none(
+def test_a_timeout_beyond_the_range_of_the_clock_waits_forever(
     pair: Pair, receive: Callable[[Subscriber, Any], object]
 ) -> None:
     for timeout in (1e9, 1e18, 1e300):
@@ -55,10 +55,10 @@ def test_a_time_out_of_ages_is_as_good_as_none(
         assert pair.publisher.wait_for_subscribers(1, timeout=timeout) == 1
 
 
-def test_a_time_out_of_nought_takes_what_is_there(pair: Pair) -> None:
+def test_a_timeout_of_0_returns_a_queued_message(pair: Pair) -> None:
     pair.publisher.send_many(["first", "second"])
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "first"
-    # Both went out in one call; the second may still be on its way, and then 0 says so at once.
+    # Both were sent in one call. While the second is under way, a timeout of 0 ends at once.
     try:
         assert pair.subscriber.recv_text(timeout=0) == "second"
     except TimeoutError:
@@ -66,7 +66,7 @@ def test_a_time_out_of_nought_takes_what_is_there(pair: Pair) -> None:
 
 
 def cause_of_a_timeout(receive: Callable[[], object]) -> str:
-    """Give the text of a receive's TimeoutError after what all of them begin with."""
+    """Return the text of a receive's TimeoutError without its common beginning."""
     with pytest.raises(TimeoutError) as caught:
         receive()
     begin, _, cause = str(caught.value).partition("timeout: ")
@@ -102,7 +102,7 @@ def test_a_timeout_names_a_port_that_does_not_speak_zeromq() -> None:
     )
 
 
-def test_a_timeout_names_connections_that_were_never_asked_for() -> None:
+def test_a_timeout_without_configured_connections_names_the_remedy() -> None:
     with Subscriber() as subscriber:
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
         assert cause.startswith("this subscriber is not connected to an address; ")
@@ -128,7 +128,7 @@ def test_a_timeout_while_connected_names_the_topics(publisher: Publisher) -> Non
         assert cause == f"connected to {address}, but no message was published"
 
 
-def test_a_timeout_of_a_subscriber_without_subscriptions_says_so(publisher: Publisher) -> None:
+def test_a_timeout_without_subscriptions_names_the_remedy(publisher: Publisher) -> None:
     with Subscriber(publisher.addresses[0], topics=[]) as subscriber:
         cause = cause_of_a_timeout(lambda: subscriber.recv(timeout=0.1))
         assert cause.startswith('this subscriber has no subscriptions; call subscribe("room1")')
@@ -148,7 +148,7 @@ def test_a_timeout_names_another_consumer(pair: Pair) -> None:
                 reader.result()
             except TimeoutError as error:
                 return "another thread or task) received 1 message during the wait" in str(error)
-            return False  # this one was the reader's
+            return False  # the reader received this one
 
         wait_until(is_taken_by_the_watch)
 
@@ -167,7 +167,7 @@ def test_a_timeout_in_asyncio_names_the_cause(pair: Pair, free_port: Callable[[]
     assert text.endswith("but no message was published")
 
 
-def test_the_wait_for_subscribers_says_how_many_came_and_how_many_were_hoped_for(
+def test_the_timeout_of_a_wait_for_subscribers_names_both_counts(
     publisher: Publisher,
 ) -> None:
     with pytest.raises(TimeoutError, match=r"0.*3|3.*0"):
@@ -215,21 +215,21 @@ def test_close_from_another_thread_ends_a_wait_for_subscribers(publisher: Publis
         waiter.result()
 
 
-def test_a_loop_over_what_somebody_closed_is_over_whenever_it_began(pair: Pair) -> None:
+def test_a_loop_over_a_closed_subscriber_ends(pair: Pair) -> None:
     loop = iter(pair.subscriber)
     pair.subscriber.close()
     assert next(loop, "over") == "over"
-    # A thread may come to its loop a moment after another one's close.
+    # A thread may begin its loop just after a close in another thread.
     assert list(pair.subscriber) == []
 
 
 def test_the_body_of_a_loop_may_close_its_subscriber(pair: Pair) -> None:
     pair.publisher.send_many(["a", "b"])
-    heard = []
+    received = []
     for message in pair.subscriber:
-        heard.append(message.text)
+        received.append(message.text)
         pair.subscriber.close()
-    assert heard == ["a"]
+    assert received == ["a"]
 
 
 def test_two_readers_share_what_arrives(pair: Pair) -> None:
@@ -240,7 +240,7 @@ def test_two_readers_share_what_arrives(pair: Pair) -> None:
     assert sorted(reader.result() for reader in readers) == ["a", "b"]
 
 
-def test_a_look_for_messages_is_quick_while_another_thread_waits(pair: Pair) -> None:
+def test_a_receive_with_timeout_0_is_quick_while_another_thread_waits(pair: Pair) -> None:
     reader = Background(pair.subscriber.recv_text)
     reader.wait_until_blocked()
     with pytest.raises(TimeoutError):
@@ -270,7 +270,7 @@ def test_other_threads_run_while_some_wait(pair: Pair) -> None:
             waiter.result()
 
 
-def test_signals_are_the_main_threads_business(pair: Pair) -> None:
+def test_signal_handlers_run_in_the_main_thread(pair: Pair) -> None:
     reader = Background(pair.subscriber.recv_text)
     reader.wait_until_blocked()
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""A relay's capture: all that passes is kept; a bad disk stops nothing; what is missing counts."""
+"""A relay's capture: every forwarded message is written; a bad disk does not stop the relay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def relay_here(capture: Any, **options: Any) -> Relay:
 
 
 def publish(relay: Relay, count: int, **options: Any) -> None:
-    """Publish numbers that nobody listens to, and wait until the relay has them."""
+    """Publish numbers without a subscriber, and wait until the relay has received them."""
     before = relay.stats().messages
     with Publisher(connect=str(relay.frontend), linger=TIMEOUT, **options) as publisher:
         publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
@@ -47,7 +47,7 @@ def publish(relay: Relay, count: int, **options: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["class.log", "class.jsonl"])
-def test_all_messages_are_kept_though_nobody_listens(tmp_path: Path, name: str) -> None:
+def test_messages_without_a_subscriber_are_captured(tmp_path: Path, name: str) -> None:
     with relay_here(tmp_path / name) as relay:
         publish(relay, 1_000, name="ann")
         relay.close(linger=TIMEOUT)
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_opened_is_refused_at_once(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told_once_counted_and_stops_nothing(
+def test_a_full_disk_is_reported_once_counted_and_does_not_stop_the_relay(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: list[Event] = []
@@ -115,7 +115,7 @@ def test_a_full_disk_is_told_once_counted_and_stops_nothing(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with little room."""
+    """A small file system."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "small", str(tmp_path)],
         check=False,
@@ -128,14 +128,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path) -> None:
-    """Leave no room."""
+    """Fill the file system."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(b"x" * 1024):
             pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a tmpfs")
-def test_what_a_disk_took_before_it_was_full_stays_readable_and_it_goes_on_with_room(
+def test_messages_before_a_full_disk_stay_readable_and_writing_continues_with_free_space(
     small_disk: Path,
 ) -> None:
     log, filler = small_disk / "class.log", small_disk / "filler"
@@ -155,7 +155,7 @@ def test_what_a_disk_took_before_it_was_full_stays_readable_and_it_goes_on_with_
         assert len(list(reader)) == 2_110 - skipped
 
 
-def test_a_program_that_ends_without_a_close_has_written_what_passed(
+def test_a_program_that_ends_without_close_has_written_all_forwarded_messages(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     script = """
@@ -193,7 +193,7 @@ def test_a_killed_relay_leaves_whole_lines(start_python: StartPython, tmp_path: 
     assert running.line() == "now"
     running.kill()
     with Transcript(log):
-        # Opening mends the last line.
+        # Opening the file repairs its last line.
         pass
     with read_transcript(log) as reader:
         texts = {message.text for message in reader}

@@ -1,4 +1,4 @@
-"""A relay when things go wrong: it is killed, forked, left open, flooded and fed with rubbish."""
+"""A relay under faults: it is killed, forked, not closed, and receives invalid data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def relay_here(**options: Any) -> Relay:
     return Relay(HERE, backend=HERE, **{"linger": 0, **options})
 
 
-def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
+def test_after_a_relay_is_killed_and_started_again_peers_reconnect(
     start_python: StartPython, free_port: FreePort
 ) -> None:
     frontend, backend = (f"127.0.0.1:{free_port()}" for _ in range(2))
@@ -53,31 +53,31 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
         )
         publisher.wait_for_subscribers(topic="room1", timeout=TIMEOUT)
         sent = 0
-        heard: list[int | None] = []
+        received: list[int | None] = []
 
         def send_until_heard(more: int) -> None:
             nonlocal sent
-            wanted, deadline = len(heard) + more, time.monotonic() + TIMEOUT
-            while len(heard) < wanted:
+            wanted, deadline = len(received) + more, time.monotonic() + TIMEOUT
+            while len(received) < wanted:
                 assert time.monotonic() < deadline
                 publisher.send("x", topic="room1")
                 sent += 1
                 with contextlib.suppress(TimeoutError):
                     while True:
-                        heard.append(subscriber.recv(timeout=0).sequence)
+                        received.append(subscriber.recv(timeout=0).sequence)
 
         for _ in range(2):
             send_until_heard(100)
             running.kill()
             wait_until(lambda: subscriber.peers[0].state == "reconnecting")
-            # Nobody is there: these are lost.
+            # No relay runs: these messages are lost.
             for _ in range(50):
                 publisher.send("lost", topic="room1")
                 sent += 1
             running = start_python(RUNS, frontend, backend)
             assert running.line() == "ready"
         send_until_heard(100)
-        # Whatever is under way; a queue that is full just now drops an end, too.
+        # Messages under way; a full queue drops the last messages, too.
         ended, deadline = False, time.monotonic() + TIMEOUT
         while not ended:
             assert time.monotonic() < deadline
@@ -86,12 +86,12 @@ def test_a_relay_is_killed_and_started_again_and_nobody_has_to_be_touched(
             with contextlib.suppress(TimeoutError):
                 while True:
                     message = subscriber.recv(timeout=0.5)
-                    heard.append(message.sequence)
+                    received.append(message.sequence)
                     ended = ended or message.text == "the end"
-        assert heard == sorted({number for number in heard if number is not None})
+        assert received == sorted({number for number in received if number is not None})
         stats = subscriber.stats()
         assert stats.lost >= 100
-        assert len(heard) + stats.lost == sent
+        assert len(received) + stats.lost == sent
         assert stats.duplicates == 0
 
 
@@ -151,7 +151,9 @@ def test_a_program_ends_quickly_and_quietly_with_an_open_relay_under_traffic(
     assert took < 1.0 + EXIT_OVERHEAD
 
 
-def test_a_forked_child_is_told_and_harms_nobody(run_python: RunPython) -> None:
+def test_in_a_forked_child_an_inherited_relay_raises_and_the_parent_continues(
+    run_python: RunPython,
+) -> None:
     pytest.importorskip("fcntl")
     script = """
     import os, sys
@@ -178,10 +180,10 @@ def test_a_forked_child_is_told_and_harms_nobody(run_python: RunPython) -> None:
             else:
                 raise AssertionError(use)
         with Relay("127.0.0.1:0", backend="127.0.0.1:0") as own:
-            with Publisher(connect=own.frontend) as mine, Subscriber(own.backend) as hears:
+            with Publisher(connect=own.frontend) as mine, Subscriber(own.backend) as subscriber:
                 mine.wait_for_subscribers(timeout=30)
                 mine.send("from the child")
-                assert hears.recv_text(timeout=30) == "from the child"
+                assert subscriber.recv_text(timeout=30) == "from the child"
         del relay
         sys.exit(0)
     assert os.waitpid(child, 0)[1] == 0
@@ -199,14 +201,14 @@ def port_of(endpoint: str | None) -> int:
 
 
 @pytest.mark.parametrize("side", ["frontend", "backend"])
-def test_after_noise_and_broken_handshakes_it_still_passes_messages_on(side: str) -> None:
+def test_after_noise_and_broken_handshakes_it_forwards_messages(side: str) -> None:
     with relay_here() as relay, Subscriber(str(relay.backend), topics=["good"]) as subscriber:
         for number, pieces in enumerate(attacks(20240229, 600)):
             attack(port_of(getattr(relay, side)), pieces, number)
         wait_until(lambda: relay.subscriber_count == 1, "strangers to be gone from the books")
         with Publisher(connect=str(relay.frontend), linger=0) as publisher:
             publisher.wait_for_subscribers(topic="good", timeout=TIMEOUT)
-            # What strangers subscribed to was taken back upstream.
+            # The subscriptions of the invalid peers were removed upstream.
             wait_until(lambda: publisher.topics == {"good": 1})
             publisher.send("still here", topic="good")
             while subscriber.recv(timeout=TIMEOUT).raw != b"good:still here":
@@ -214,11 +216,11 @@ def test_after_noise_and_broken_handshakes_it_still_passes_messages_on(side: str
 
 
 def until_noticed(relay: Relay, side: str) -> None:
-    """Return once a second peer is there."""
+    """Return once a second peer is connected."""
     wait_until(lambda: len(relay.publishers if side == "frontend" else relay.subscribers) == 2)
 
 
-def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() -> None:
+def test_a_peer_that_sends_a_frame_above_the_limit_is_cut_off_alone() -> None:
     events: list[Event] = []
     with relay_here(
         max_message_bytes=10_000, on_event=events.append
@@ -232,7 +234,7 @@ def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() ->
         ):
             with socket.create_connection(("127.0.0.1", port_of(getattr(relay, side)))) as bad:
                 handshake(bad, kind)
-                # Who is cut off before it was noticed at all is not told of.
+                # No event reports a peer that was cut off before its connection was reported.
                 until_noticed(relay, side)
                 bad.sendall(body)
                 until_closed(bad)
@@ -242,7 +244,7 @@ def test_frames_above_the_limits_cut_off_whoever_sends_them_and_nobody_else() ->
         assert relay.stats().messages == 1
 
 
-def test_who_takes_back_what_others_want_takes_it_from_nobody() -> None:
+def test_an_unsubscription_does_not_end_the_same_subscription_of_another_peer() -> None:
     with ExitStack() as stack:
         relay = stack.enter_context(relay_here())
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
@@ -257,7 +259,7 @@ def test_who_takes_back_what_others_want_takes_it_from_nobody() -> None:
         assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
-def test_messages_that_a_subscriber_sends_up_go_nowhere() -> None:
+def test_messages_that_a_subscriber_sends_are_ignored() -> None:
     with relay_here() as relay, Publisher(connect=str(relay.frontend), linger=0) as publisher:
         with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as stranger:
             handshake(stranger, b"XSUB")
@@ -279,14 +281,14 @@ def test_ten_thousand_subscriptions_at_once_arrive(topics_cached: int) -> None:
             for topic in (topics[0], topics[-1]):
                 publisher.send("Hello", topic=topic)
                 assert subscriber.recv(timeout=TIMEOUT).topic == topic
-            # And again, to a publisher that comes later.
+            # And again at a publisher that connects later.
             with Publisher(connect=str(relay.frontend), linger=0) as late:
                 wait_until(lambda: len(late.topics) == asked)
         wait_until(lambda: not relay.topics)
         wait_until(lambda: len(publisher.topics) == int(topics_cached > 0))
 
 
-def test_two_hundred_subscribers_hear_each_message_once() -> None:
+def test_two_hundred_subscribers_receive_each_message_once() -> None:
     with relay_here() as relay, ExitStack() as stack:
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), name="ann"))
         subscribers = [
@@ -313,7 +315,7 @@ def test_at_rest_and_while_paused_it_needs_no_cpu() -> None:
             call()
             publisher.send_many(["x"] * 1_000)
             ticks = thread_ticks("zmqchat-relay")
-            # The time at rest is the subject: a thread that spins uses all of it.
+            # The idle time is the subject: a thread that spins uses all of it.
             time.sleep(1)
             assert thread_ticks("zmqchat-relay") - ticks < 20
 

@@ -1,4 +1,4 @@
-"""A relay: everybody hears everybody through one address; chains, pauses, counts, ends."""
+"""A relay forwards messages from all publishers to all subscribers; chains, pauses, statistics."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def relay() -> Iterator[Relay]:
         yield relay
 
 
-def test_everybody_hears_everybody(relay: Relay) -> None:
+def test_every_subscriber_receives_from_every_publisher(relay: Relay) -> None:
     with ExitStack() as stack:
         publishers = [stack.enter_context(publisher_of(relay, name=n)) for n in ("ann", "ben")]
         subscribers = [stack.enter_context(subscriber_of(relay, topics=["room1"])) for _ in "ab"]
         relay.wait_for_subscribers(2, topic="room1", timeout=TIMEOUT)
         for publisher in publishers:
-            # A relay is one peer, however many there are behind it.
+            # A relay is one peer, whatever the number of its subscribers.
             assert publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT) == 1
             publisher.send("not for them", topic="room10")
             publisher.send("Hello", topic="room1")
@@ -61,7 +61,7 @@ def test_everybody_hears_everybody(relay: Relay) -> None:
             assert subscriber.stats().lost == 0
 
 
-def test_messages_pass_as_they_came(relay: Relay) -> None:
+def test_messages_are_forwarded_unchanged(relay: Relay) -> None:
     with publisher_of(relay, name="ann") as stamped, subscriber_of(relay) as subscriber:
         stamped.wait_for_subscribers(timeout=TIMEOUT)
         stamped.send(b"\x00\xff", topic="a")
@@ -75,7 +75,9 @@ def test_messages_pass_as_they_came(relay: Relay) -> None:
     assert third.frames == (b"b", b"x" * 3_000_000)
 
 
-def test_a_relay_asks_publishers_for_what_somebody_wants_and_takes_it_back(relay: Relay) -> None:
+def test_a_relay_subscribes_upstream_to_what_its_subscribers_want_and_unsubscribes(
+    relay: Relay,
+) -> None:
     with publisher_of(relay) as publisher, subscriber_of(relay, topics=["a"]) as first:
         wait_until(lambda: publisher.topics == {"a": 1})
         with subscriber_of(relay, topics=["a", "b"]) as second:
@@ -88,7 +90,7 @@ def test_a_relay_asks_publishers_for_what_somebody_wants_and_takes_it_back(relay
         wait_until(lambda: publisher.topics == {})
         assert relay.topics == {}
         first.subscribe("c")
-        # A publisher that comes later is asked, too.
+        # The relay subscribes at a publisher that connects later, too.
         with publisher_of(relay) as late:
             wait_until(lambda: late.topics == {"c": 1})
 
@@ -105,15 +107,15 @@ def test_relays_chain(count: int) -> None:
             wait_until(lambda: publisher.topics == {"room1": 1})
             assert bottom.wait_connected(timeout=TIMEOUT) == 1
             publisher.send_many([str(number) for number in range(1_000)], topic="room1")
-            heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
-            assert heard == [str(number) for number in range(1_000)]
+            received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
+            assert received == [str(number) for number in range(1_000)]
             assert subscriber.stats().lost == 0
-        # Taken back all the way up.
+        # Unsubscribed at every relay of the chain.
         wait_until(lambda: publisher.topics == {})
         assert [relay.stats().messages for relay in relays] == [1_000] * count
 
 
-def test_a_relay_publishes_up_to_another(relay: Relay) -> None:
+def test_a_relay_publishes_to_another_relay(relay: Relay) -> None:
     with relay_here(publish_to=str(relay.frontend)) as lower:
         assert relay.wait_connected(timeout=TIMEOUT) == 1
         with publisher_of(lower) as publisher, subscriber_of(relay, topics=["a"]) as subscriber:
@@ -122,7 +124,7 @@ def test_a_relay_publishes_up_to_another(relay: Relay) -> None:
             assert subscriber.recv(timeout=TIMEOUT).text == "up"
 
 
-def test_a_relay_hears_publishers_that_listen_themselves(publisher: Publisher) -> None:
+def test_a_relay_connects_to_publishers_that_bind(publisher: Publisher) -> None:
     with Relay(None, backend=HERE, connect=publisher.addresses) as relay:
         assert relay.frontend is None
         assert relay.frontend_addresses == []
@@ -133,7 +135,7 @@ def test_a_relay_hears_publishers_that_listen_themselves(publisher: Publisher) -
         assert [peer.state for peer in relay.publishers] == ["connected"]
 
 
-def test_within_a_process_names_do() -> None:
+def test_inproc_addresses_work_within_a_process() -> None:
     with Relay("inproc://in", backend="inproc://out") as relay:
         with publisher_of(relay) as publisher, subscriber_of(relay, topics=["a"]) as subscriber:
             publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
@@ -142,7 +144,7 @@ def test_within_a_process_names_do() -> None:
         wait_until(lambda: relay.topics == {})
 
 
-def test_a_pause_holds_messages_back_and_loses_none(relay: Relay) -> None:
+def test_a_pause_delays_messages_and_loses_none(relay: Relay) -> None:
     with publisher_of(relay) as publisher, subscriber_of(relay) as subscriber:
         publisher.wait_for_subscribers(timeout=TIMEOUT)
         relay.pause()
@@ -150,19 +152,19 @@ def test_a_pause_holds_messages_back_and_loses_none(relay: Relay) -> None:
         assert relay.paused
         assert relay.stats().paused
         publisher.send_many([str(number) for number in range(5_000)])
-        # Somebody new may come meanwhile.
+        # A new subscriber may connect meanwhile.
         with subscriber_of(relay, topics=["a"]):
             wait_until(lambda: "a" in publisher.topics)
         with pytest.raises(TimeoutError):
             subscriber.recv(timeout=0.2)
         assert relay.stats().messages == 0
         relay.resume()
-        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(5_000)]
-        assert heard == [str(number) for number in range(5_000)]
+        received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(5_000)]
+        assert received == [str(number) for number in range(5_000)]
         assert not relay.paused
 
 
-def test_a_long_pause_makes_a_publisher_that_may_not_drop_wait() -> None:
+def test_a_long_pause_blocks_a_publisher_under_block() -> None:
     options: dict[str, Any] = {"on_full": "block", "high_water_mark": 10}
     with ExitStack() as stack:
         relay = stack.enter_context(relay_here(**options))
@@ -180,7 +182,7 @@ def test_a_long_pause_makes_a_publisher_that_may_not_drop_wait() -> None:
         assert sending.result() == count
 
 
-def test_under_block_a_slow_subscriber_holds_up_all_and_nothing_is_lost() -> None:
+def test_under_block_a_slow_subscriber_delays_all_and_no_message_is_lost() -> None:
     with relay_here(on_full="block", high_water_mark=10) as relay:
         slow = subscriber_of(relay, high_water_mark=10)
         publisher = publisher_of(relay, on_full="block", high_water_mark=10)
@@ -197,7 +199,7 @@ def test_under_block_a_slow_subscriber_holds_up_all_and_nothing_is_lost() -> Non
             assert relay.stats().overflows == 0
 
 
-def test_under_drop_a_slow_subscriber_loses_messages_alone_which_is_told_and_counted() -> None:
+def test_under_drop_only_a_slow_subscriber_loses_messages_which_are_reported_and_counted() -> None:
     events: list[Event] = []
     with relay_here(high_water_mark=10, on_event=events.append) as relay, ExitStack() as stack:
         slow = stack.enter_context(subscriber_of(relay, high_water_mark=1))
@@ -214,18 +216,18 @@ def test_under_drop_a_slow_subscriber_loses_messages_alone_which_is_told_and_cou
         told = next(event for event in events if event.kind == "overflow")
         assert "too slow" in str(told)
         publisher.send("the end", topic="end")
-        heard = 0
+        received = 0
         while slow.recv(timeout=TIMEOUT).text != "the end":
-            heard += 1
+            received += 1
             if slow.stats().backlog == 0:
-                # What was lost shows once a later message comes.
+                # A loss is detected when a later message arrives.
                 publisher.send("the end")
-        assert 0 < heard < count
+        assert 0 < received < count
         assert slow.stats().lost > 0
         assert quick.stats().lost == 0
 
 
-def test_statistics_and_who_is_there(relay: Relay) -> None:
+def test_statistics_and_connections(relay: Relay) -> None:
     before = relay.stats()
     assert (before.messages, before.bytes, before.publishers, before.subscribers) == (0, 0, 0, 0)
     with publisher_of(relay) as publisher, subscriber_of(relay) as subscriber:
@@ -243,7 +245,7 @@ def test_statistics_and_who_is_there(relay: Relay) -> None:
     wait_until(lambda: relay.stats().publishers == relay.stats().subscribers == 0)
 
 
-def test_events_tell_which_side_they_are_of() -> None:
+def test_events_name_the_side_of_the_relay() -> None:
     events: list[tuple[str, str]] = []
 
     def note(event: Event) -> None:
@@ -257,7 +259,7 @@ def test_events_tell_which_side_they_are_of() -> None:
         wait_until(lambda: ("backend", "disconnected") in events)
 
 
-def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -> None:
+def test_close_under_traffic_returns_at_once_and_frees_the_ports(relay: Relay) -> None:
     stop = threading.Event()
 
     def flood(publisher: Publisher) -> None:
@@ -281,9 +283,9 @@ def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -
         for call in (relay.pause, relay.resume, relay.stats, relay.close):
             began = time.monotonic()
             call()
-            # Far above what it takes: the thread between the sockets lets others in.
+            # Far above the time that it takes: the forwarder releases its locks.
             assert time.monotonic() - began < 5
-        # All of them come back to its successor.
+        # All of them reconnect to its successor.
         with Relay(ends[0], backend=ends[1], linger=0) as again:
             wait_until(lambda: again.stats().messages > 10_000)
             assert again.stats().publishers == 2
@@ -292,7 +294,7 @@ def test_close_under_traffic_ends_it_at_once_and_frees_its_ports(relay: Relay) -
             thread.result()
 
 
-def test_a_closed_relay_says_so(relay: Relay) -> None:
+def test_a_closed_relay_raises_closed_error(relay: Relay) -> None:
     waiting = Background(relay.wait_for_subscribers, 99)
     connected = Background(relay.wait_connected, 99)
     for each in (waiting, connected):
@@ -319,16 +321,16 @@ def test_a_closed_relay_says_so(relay: Relay) -> None:
             use()
 
 
-def test_a_port_in_use_names_who_holds_it(publisher: Publisher, relay: Relay) -> None:
+def test_the_error_for_a_port_in_use_names_the_object_that_is_bound_to_it(
+    publisher: Publisher, relay: Relay
+) -> None:
     with pytest.raises(ZmqChatError, match="in use by another Publisher of this program"):
         Relay(publisher.endpoint, backend=HERE)
     with pytest.raises(ZmqChatError, match="in use by another Relay of this program"):
         Relay(HERE, backend=relay.backend)
 
 
-def test_when_one_side_cannot_be_bound_the_other_one_is_free_again(
-    relay: Relay, free_port: FreePort
-) -> None:
+def test_if_one_side_cannot_be_bound_the_other_is_closed(relay: Relay, free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(ZmqChatError):
         Relay(address, backend=relay.backend)
@@ -355,10 +357,12 @@ def test_when_one_side_cannot_be_bound_the_other_one_is_free_again(
         ({"linger": float("inf")}, "linger"),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_to_do(arguments: Any, words: str) -> None:
+def test_the_error_for_an_impossible_configuration_names_the_remedy(
+    arguments: Any, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         Relay(**{"frontend": HERE, "backend": HERE, **arguments})
-    # Nothing was left bound.
+    # No socket is still bound.
     with relay_here():
         pass
 
@@ -366,6 +370,6 @@ def test_what_cannot_work_is_refused_with_what_to_do(arguments: Any, words: str)
 @pytest.mark.parametrize(
     "arguments", [{"frontend": 5556}, {"backend": b"*:5555"}, {"last_value_cache": "yes"}]
 )
-def test_a_wrong_kind_is_a_type_error(arguments: Any) -> None:
+def test_a_wrong_type_is_a_type_error(arguments: Any) -> None:
     with pytest.raises(TypeError):
         Relay(**{"frontend": HERE, "backend": HERE, **arguments})

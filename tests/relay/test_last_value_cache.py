@@ -1,4 +1,4 @@
-"""A relay's last-value cache: who comes late gets the latest of each topic, and others do not."""
+"""A relay's last-value cache: only a new subscriber receives the latest message of each topic."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def publisher_of(relay: Relay, **options: Any) -> Publisher:
 
 
 def fill(relay: Relay, *texts: str, **options: Any) -> None:
-    """Publish `topic:text`, each, and wait until the relay has them."""
+    """Publish each `topic:text`, and wait until the relay has received them."""
     count = relay.stats().messages + len(texts)
     with publisher_of(relay, **options) as publisher:
-        # Nobody listens, and the relay does.
+        # The relay subscribes to everything, even without a subscriber.
         publisher.wait_for_subscribers(topic="any", timeout=TIMEOUT)
         for text in texts:
             topic, _, payload = text.partition(":")
@@ -40,30 +40,30 @@ def fill(relay: Relay, *texts: str, **options: Any) -> None:
         wait_until(lambda: relay.stats().messages == count)
 
 
-def heard(subscriber: Subscriber, count: int) -> list[str]:
+def received(subscriber: Subscriber, count: int) -> list[str]:
     return [str(subscriber.recv(timeout=TIMEOUT)) for _ in range(count)]
 
 
 def nothing_more(relay: Relay, *subscribers: Subscriber) -> None:
-    """Check that the next thing that each of them hears is sent now."""
+    """Check that the next message that each of them receives is sent now."""
     fill(relay, "a:the end")
     for subscriber in subscribers:
-        assert heard(subscriber, 1) == ["a:the end"]
+        assert received(subscriber, 1) == ["a:the end"]
 
 
-def test_who_comes_late_gets_the_latest_of_each_topic(relay: Relay) -> None:
+def test_a_new_subscriber_receives_the_latest_message_of_each_topic(relay: Relay) -> None:
     fill(relay, "a:1", "b:1", "a:2", "c:1")
     assert relay.stats().cached == 3
     with Subscriber(str(relay.backend), topics=["a", "b", "none"]) as late:
-        assert sorted(heard(late, 2)) == ["a:2", "b:1"]
+        assert sorted(received(late, 2)) == ["a:2", "b:1"]
         late.subscribe("c")
-        assert heard(late, 1) == ["c:1"]
-        # To ask again is no reason to send again.
+        assert received(late, 1) == ["c:1"]
+        # A repeated subscription is not answered again.
         late.subscribe("c")
         nothing_more(relay, late)
 
 
-def test_others_do_not_get_it_again(relay: Relay) -> None:
+def test_other_subscribers_do_not_receive_it_again(relay: Relay) -> None:
     with ExitStack() as stack:
 
         def subscriber() -> Subscriber:
@@ -72,16 +72,16 @@ def test_others_do_not_get_it_again(relay: Relay) -> None:
         first = subscriber()
         relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
-        assert heard(first, 1) == ["a:1"]
+        assert received(first, 1) == ["a:1"]
         others = [first]
         for _ in range(20):
             late = subscriber()
-            assert heard(late, 1) == ["a:1"]
+            assert received(late, 1) == ["a:1"]
             others.append(late)
         nothing_more(relay, *others)
 
 
-def test_others_that_are_pyzmq_s_do_not_either(relay: Relay) -> None:
+def test_other_subscribers_of_pyzmq_do_not_receive_it_again(relay: Relay) -> None:
     with zmq.Context() as context, ExitStack() as stack:
 
         def subscriber(*prefixes: bytes) -> zmq.Socket[bytes]:
@@ -102,24 +102,24 @@ def test_others_that_are_pyzmq_s_do_not_either(relay: Relay) -> None:
         assert [socket.recv() for socket in sockets] == [b"a:the end"] * 10
 
 
-def test_who_hears_everything_gets_all_that_nobody_else_hears_and_the_latest_of_the_rest(
+def test_a_subscriber_to_everything_receives_all_unshared_topics_and_the_latest_shared_one(
     relay: Relay,
 ) -> None:
     fill(relay, "a:1", "b:1", "c:1")
     with Subscriber(str(relay.backend)) as first:
-        assert heard(first, 3) == ["a:1", "b:1", "c:1"]
+        assert received(first, 3) == ["a:1", "b:1", "c:1"]
         with Subscriber(str(relay.backend)) as second:
-            assert heard(second, 1) == ["c:1"]
+            assert received(second, 1) == ["c:1"]
             assert relay.stats().replays_skipped == 2
             nothing_more(relay, first, second)
     wait_until(lambda: relay.subscriber_count == 0)
     with Subscriber(str(relay.backend), topics=["b"]) as third:
-        assert heard(third, 1) == ["b:1"]
+        assert received(third, 1) == ["b:1"]
         with Subscriber(str(relay.backend)) as fourth:
-            # The third hears b alone, which is older than what the fourth may have.
-            assert sorted(heard(fourth, 3)) == ["a:the end", "b:1", "c:1"]
+            # The third receives topic b alone, which is older than what the fourth may receive.
+            assert sorted(received(fourth, 3)) == ["a:the end", "b:1", "c:1"]
             fill(relay, "b:2")
-            assert heard(third, 1) == heard(fourth, 1) == ["b:2"]
+            assert received(third, 1) == received(fourth, 1) == ["b:2"]
 
 
 def test_stamps_and_all_frames_are_kept(relay: Relay) -> None:
@@ -135,57 +135,57 @@ def test_stamps_and_all_frames_are_kept(relay: Relay) -> None:
         assert late.recv(timeout=TIMEOUT).frames == (b"b", b"x" * 100_000)
 
 
-def test_so_many_topics_and_no_more() -> None:
+def test_the_number_of_topics_is_limited() -> None:
     with relay_here(last_value_cache=2) as relay:
         fill(relay, "a:1", "b:1", "a:2", "c:1")
         assert relay.stats().cached == 2
         with Subscriber(str(relay.backend), topics=["b"]) as late:
             nothing = relay.stats().messages
             late.subscribe("a")
-            assert heard(late, 1) == ["a:2"]
+            assert received(late, 1) == ["a:2"]
             assert relay.stats().messages == nothing
 
 
-def test_in_a_crowd_that_comes_and_goes_each_gets_it_and_nobody_gets_anything_stale(
+def test_while_many_connect_and_disconnect_each_receives_the_latest_and_none_an_older_message(
     relay: Relay,
 ) -> None:
     with Subscriber(str(relay.backend), topics=["a"]) as faithful:
         relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
-        assert heard(faithful, 1) == ["a:1"]
+        assert received(faithful, 1) == ["a:1"]
         for number in range(200):
             with Subscriber(str(relay.backend), topics=["a"]) as visitor:
                 if number % 2:
-                    assert heard(visitor, 1) == ["a:1"]
+                    assert received(visitor, 1) == ["a:1"]
         fill(relay, "a:the end")
-        # Where one leaves in the moment in which another comes, it may come again.
-        while (text := heard(faithful, 1)[0]) != "a:the end":
+        # If one disconnects while another connects, the message may be received again.
+        while (text := received(faithful, 1)[0]) != "a:the end":
             assert text == "a:1"
     wait_until(lambda: relay.topics == {})
 
 
-def test_an_unsubscribed_topic_is_no_longer_heard_and_comes_again_when_asked_for(
+def test_an_unsubscribed_topic_is_not_delivered_until_it_is_subscribed_again(
     relay: Relay,
 ) -> None:
     fill(relay, "a:1")
     with Subscriber(str(relay.backend), topics=["a"]) as subscriber:
-        assert heard(subscriber, 1) == ["a:1"]
+        assert received(subscriber, 1) == ["a:1"]
         subscriber.unsubscribe("a")
         wait_until(lambda: relay.topics == {})
         subscriber.subscribe("a")
-        assert heard(subscriber, 1) == ["a:1"]
+        assert received(subscriber, 1) == ["a:1"]
 
 
-def test_without_a_cache_nobody_gets_what_was_before() -> None:
+def test_without_a_cache_a_new_subscriber_receives_no_earlier_message() -> None:
     with ExitStack() as stack:
         relay = stack.enter_context(relay_here(last_value_cache=False))
         publisher = stack.enter_context(publisher_of(relay))
         first = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
         publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
         publisher.send("1", topic="a")
-        assert heard(first, 1) == ["a:1"]
+        assert received(first, 1) == ["a:1"]
         late = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
         relay.wait_for_subscribers(2, topic="a", timeout=TIMEOUT)
         publisher.send("2", topic="a")
-        assert heard(late, 1) == ["a:2"]
+        assert received(late, 1) == ["a:2"]
         assert relay.stats().cached == 0
