@@ -37,7 +37,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _RUSTUP = "get it from https://rustup.rs, or with conda: conda install -c conda-forge rust"
 _COMPILERS = (
     "on Debian and Ubuntu: apt install build-essential; on macOS: xcode-select --install; "
-    "with conda: conda install -c conda-forge compilers make"
+    "with conda: conda install -c conda-forge compilers"
 )
 
 
@@ -82,13 +82,16 @@ def missing_tools() -> list[str]:
                 f"{_written(oldest)} or later is needed; {_RUSTUP}."
             )
     if sys.platform != "win32":
-        compiler = (os.environ.get("CXX", "").split() or ["c++"])[0]
-        if shutil.which(compiler) is None:
-            sentences.append(
-                f"The C++ compiler {compiler} is missing: libzmq is compiled with it; {_COMPILERS}."
-            )
-        if not any(map(shutil.which, ("make", "gmake"))):
-            sentences.append(f"make is missing: libsodium is built with it; {_COMPILERS}.")
+        for language, variable, usual, library in (
+            ("C", "CC", "cc", "libsodium"),
+            ("C++", "CXX", "c++", "libzmq"),
+        ):
+            compiler = (os.environ.get(variable, "").split() or [usual])[0]
+            if shutil.which(compiler) is None:
+                sentences.append(
+                    f"The {language} compiler {compiler} is missing: {library} is compiled with "
+                    f"it; {_COMPILERS}."
+                )
     return sentences
 
 

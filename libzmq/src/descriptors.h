@@ -1,14 +1,14 @@
-// Included before each of libzmq's files, on Linux: what happens to its sockets when the process has
+// Included before each of libzmq's files, on Linux. Handles libzmq's sockets when the process has
 // no descriptor left, and when it forks.
 //
-// Without a descriptor, libzmq leaves a new connection in the listener's queue and is woken for it
-// again at once, forever, which takes a whole CPU; over ipc:// it aborts the process. Here one
-// descriptor is kept in reserve. It makes room for the connection, which is closed; the peer tries
-// again later, as after any other broken connection.
+// Without a descriptor, libzmq leaves a new connection in the listener's queue. Its poll then
+// returns at once, forever, which uses a whole CPU; over ipc:// libzmq aborts the process. Here one
+// descriptor is kept in reserve. It is used to accept the connection and to close it. The peer
+// reconnects later, as after any other broken connection.
 //
-// After a fork the child owns a copy of every socket: the parent's ports stay taken and its
-// connections established for as long as the child lives. Here the open sockets are in a table, and
-// the child closes them. (Only these: libzmq asserts that its eventfds are open.)
+// After a fork, the child has a copy of every socket. The parent's ports stay in use and its
+// connections stay established until the child exits. Here a table lists the open sockets, and the
+// child closes them. It does not close eventfds, because libzmq asserts that they are open.
 
 #ifdef __cplusplus
 
@@ -22,88 +22,88 @@
 
 #define ZMQCHAT_EXPORTED extern "C" __attribute__ ((used))
 
-// One bit for each descriptor; those above the limit, which is Linux's default for the highest that
-// a process may open, are not in the table. Atomic, not locked: the child reads it after a fork.
+// One bit for each descriptor. The limit is Linux's default maximum for a process; the table does
+// not contain higher descriptors. The bits are atomic, because the child cannot wait for a lock.
 enum
 {
-    zmqchat_most_descriptors = 1 << 20,
+    zmqchat_descriptor_limit = 1 << 20,
     zmqchat_word_bits = 64
 };
 
-inline unsigned long long *zmqchat_table ()
+inline unsigned long long *zmqchat_descriptor_table ()
 {
-    static unsigned long long table[zmqchat_most_descriptors / zmqchat_word_bits];
+    static unsigned long long table[zmqchat_descriptor_limit / zmqchat_word_bits];
     return table;
 }
 
-// Held for reading while a descriptor is opened and entered, or removed and closed, and for writing
-// during a fork: a child never sees a socket without its entry, or an entry without its socket.
-inline pthread_rwlock_t *zmqchat_fork_gate ()
+// Held for reading while a descriptor is opened and added, or removed and closed; held for writing
+// during a fork. So in a child each open socket has an entry, and each entry has an open socket.
+inline pthread_rwlock_t *zmqchat_fork_lock ()
 {
-    static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
-    return &gate;
+    static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+    return &lock;
 }
 
 ZMQCHAT_EXPORTED inline void zmqchat_hold_forks ()
 {
-    pthread_rwlock_rdlock (zmqchat_fork_gate ());
+    pthread_rwlock_rdlock (zmqchat_fork_lock ());
 }
 
 ZMQCHAT_EXPORTED inline void zmqchat_allow_forks ()
 {
     const int error = errno;
-    pthread_rwlock_unlock (zmqchat_fork_gate ());
+    pthread_rwlock_unlock (zmqchat_fork_lock ());
     errno = error;
 }
 
-// Both are called while forks are held.
-ZMQCHAT_EXPORTED inline void zmqchat_enter_descriptor (int descriptor_)
+// Call both between `zmqchat_hold_forks` and `zmqchat_allow_forks`.
+ZMQCHAT_EXPORTED inline void zmqchat_add_descriptor (int descriptor_)
 {
-    if (descriptor_ >= 0 && descriptor_ < zmqchat_most_descriptors)
-        __atomic_fetch_or (&zmqchat_table ()[descriptor_ / zmqchat_word_bits],
+    if (descriptor_ >= 0 && descriptor_ < zmqchat_descriptor_limit)
+        __atomic_fetch_or (&zmqchat_descriptor_table ()[descriptor_ / zmqchat_word_bits],
                            1ULL << (descriptor_ % zmqchat_word_bits), __ATOMIC_SEQ_CST);
 }
 
 ZMQCHAT_EXPORTED inline void zmqchat_remove_descriptor (int descriptor_)
 {
-    if (descriptor_ >= 0 && descriptor_ < zmqchat_most_descriptors)
-        __atomic_fetch_and (&zmqchat_table ()[descriptor_ / zmqchat_word_bits],
+    if (descriptor_ >= 0 && descriptor_ < zmqchat_descriptor_limit)
+        __atomic_fetch_and (&zmqchat_descriptor_table ()[descriptor_ / zmqchat_word_bits],
                             ~(1ULL << (descriptor_ % zmqchat_word_bits)), __ATOMIC_SEQ_CST);
 }
 
-inline bool *zmqchat_holds_gate ()
+inline bool *zmqchat_holds_fork_lock ()
 {
     static __thread bool holds = false;
     return &holds;
 }
 
-// Gives up after a second: a fork must not hang, whatever libzmq's thread is doing.
+// Continues without the lock after a second: a fork must not wait forever for a thread of libzmq.
 ZMQCHAT_EXPORTED inline void zmqchat_before_fork ()
 {
     struct timespec deadline;
     clock_gettime (CLOCK_REALTIME, &deadline);
     deadline.tv_sec += 1;
-    *zmqchat_holds_gate () =
-      pthread_rwlock_timedwrlock (zmqchat_fork_gate (), &deadline) == 0;
+    *zmqchat_holds_fork_lock () =
+      pthread_rwlock_timedwrlock (zmqchat_fork_lock (), &deadline) == 0;
 }
 
 ZMQCHAT_EXPORTED inline void zmqchat_after_fork_in_parent ()
 {
-    if (*zmqchat_holds_gate ())
-        pthread_rwlock_unlock (zmqchat_fork_gate ());
-    *zmqchat_holds_gate () = false;
+    if (*zmqchat_holds_fork_lock ())
+        pthread_rwlock_unlock (zmqchat_fork_lock ());
+    *zmqchat_holds_fork_lock () = false;
 }
 
-// `close`, never `shutdown`: the connection is the parent's. What the parent's libzmq polls stays
-// registered, because its own descriptor is still open.
+// Uses `close`, never `shutdown`, which would end the parent's connection. The parent's epoll still
+// reports the socket, because the parent's descriptor is open.
 ZMQCHAT_EXPORTED inline void zmqchat_after_fork_in_child ()
 {
     const pthread_rwlock_t fresh = PTHREAD_RWLOCK_INITIALIZER;
-    *zmqchat_fork_gate () = fresh;
-    *zmqchat_holds_gate () = false;
+    *zmqchat_fork_lock () = fresh;
+    *zmqchat_holds_fork_lock () = false;
     const int error = errno;
-    unsigned long long *table = zmqchat_table ();
-    for (int word = 0; word < zmqchat_most_descriptors / zmqchat_word_bits; word++) {
+    unsigned long long *table = zmqchat_descriptor_table ();
+    for (int word = 0; word < zmqchat_descriptor_limit / zmqchat_word_bits; word++) {
         while (table[word] != 0) {
             const int bit = __builtin_ctzll (table[word]);
             table[word] &= table[word] - 1;
@@ -117,14 +117,14 @@ inline int zmqchat_socket (int domain_, int type_, int protocol_)
 {
     zmqchat_hold_forks ();
     const int descriptor = socket (domain_, type_, protocol_);
-    zmqchat_enter_descriptor (descriptor);
+    zmqchat_add_descriptor (descriptor);
     zmqchat_allow_forks ();
     return descriptor;
 }
 
 inline int zmqchat_close (int descriptor_)
 {
-    // Removed first: as soon as it is closed, the number may be another thread's file.
+    // Removed before it is closed: then another thread may open a file with the same number.
     zmqchat_hold_forks ();
     zmqchat_remove_descriptor (descriptor_);
     const int result = close (descriptor_);
@@ -132,7 +132,7 @@ inline int zmqchat_close (int descriptor_)
     return result;
 }
 
-// Only libzmq's one I/O thread accepts connections, so the reserve has one user.
+// Without a lock: only libzmq's single I/O thread accepts connections.
 inline int zmqchat_accept4 (int listener_, sockaddr *address_, socklen_t *size_, int flags_)
 {
     static int reserve = -1;
@@ -140,7 +140,7 @@ inline int zmqchat_accept4 (int listener_, sockaddr *address_, socklen_t *size_,
         reserve = open ("/dev/null", O_RDONLY | O_CLOEXEC);
     zmqchat_hold_forks ();
     const int accepted = accept4 (listener_, address_, size_, flags_);
-    zmqchat_enter_descriptor (accepted);
+    zmqchat_add_descriptor (accepted);
     zmqchat_allow_forks ();
     if (accepted != -1 || (errno != EMFILE && errno != ENFILE))
         return accepted;
@@ -151,12 +151,12 @@ inline int zmqchat_accept4 (int listener_, sockaddr *address_, socklen_t *size_,
             close (refused);
         reserve = open ("/dev/null", O_RDONLY | O_CLOEXEC);
     }
-    // Of the two, the one that all of libzmq's listeners take.
+    // Not EMFILE: only ENFILE is an expected error in each of libzmq's listeners.
     errno = ENFILE;
     return -1;
 }
 
-// Methods of these names are renamed as well, in all of libzmq's files alike.
+// These macros also rename libzmq's methods of the same names, consistently in all its files.
 #define socket zmqchat_socket
 #define close zmqchat_close
 #define accept4 zmqchat_accept4

@@ -1,29 +1,29 @@
-//! How libzmq is built for this project.
+//! Builds libzmq 4.3.5 with CURVE for `zmq-sys`.
 //!
-//! `zmq-sys` 0.12 builds whatever `zeromq-src` 0.2 offers: libzmq 4.3.4 with an empty platform
-//! header, hence without eventfd, TCP keep-alive, interface names, a fork guard or CURVE. This
-//! crate takes that package's name and place (`[patch.crates-io]` in the workspace), and delegates
-//! to `zeromq-src` 0.3 (libzmq 4.3.5), which takes extra defines through the compiler's flags.
+//! `zmq-sys` 0.12 calls the builder of `zeromq-src` 0.2. That builds libzmq 4.3.4 with an empty
+//! platform header, hence without eventfd, TCP keep-alive, interface names, a fork guard or CURVE.
+//! This crate replaces that package (`[patch.crates-io]` in the workspace). It calls the builder of
+//! `zeromq-src` 0.3 (libzmq 4.3.5) and passes the missing definitions in the compiler's flags.
 
-// Links libsodium's own symbols out of the way: only its location is wanted here.
-use libsodium_sys as _;
+mod sodium;
+
 use std::{env, path::Path, process::Command};
 
-/// The builder that the build script of `zmq-sys` calls.
+/// The builder for the build script of `zmq-sys`.
 #[derive(Debug, Default)]
 pub struct Build;
 
-/// Kept for the signature of [`Build::with_libsodium`]; `zmq-sys` passes `None`.
+/// For the signature of [`Build::with_libsodium`]; `zmq-sys` passes `None`.
 #[derive(Debug, Clone)]
 pub struct LibLocation(());
 
 impl Build {
-    /// A builder with this project's settings; there are no others.
+    /// A builder with this project's settings.
     pub fn new() -> Self {
         Self
     }
 
-    /// Accepted and ignored: libsodium always comes from `libsodium-sys-stable`.
+    /// Has no effect: libzmq always uses the libsodium of this crate.
     pub fn with_libsodium(&mut self, _: Option<LibLocation>) -> &mut Self {
         self
     }
@@ -31,35 +31,42 @@ impl Build {
     /// Compiles libzmq into the calling build script's `OUT_DIR` and tells Cargo how to link it.
     pub fn build(&mut self) {
         let target = env::var("TARGET").expect("Cargo sets TARGET for a build script");
-        let whole = optimises_whole(&target);
-        let mut flags = flags(&target, whole);
+        let mut flags = flags(&target);
         if target.contains("linux") {
             flags.push_str(&include_first(&[
                 ("zmqchat_descriptors.h", include_str!("descriptors.h")),
                 ("zmqchat_threads.h", include_str!("threads.h")),
             ]));
-        }
-        append_flags(&target, &flags);
-        if target.contains("linux") {
             link_libstdcxx_statically(&target);
         }
-        upstream::Build::new()
-            // For ZMQ_IN_BATCH_SIZE, ZMQ_OUT_BATCH_SIZE and the monitor's second version alone.
-            .enable_draft(true)
-            .with_libsodium(Some(upstream::LibLocation::new(
-                env!("SODIUM_LIB"),
-                env!("SODIUM_INCLUDE"),
-            )))
-            .build();
-        if whole {
-            optimise_whole(&target);
+        let sodium = sodium::compile();
+        let users = users_flags(&target);
+        // Slim objects contain no machine code: it is generated once, by `merge_objects`.
+        let merged = supports_merging(&target) && {
+            let slim = format!("{flags} -flto -fno-fat-lto-objects");
+            set_flags(&target, &users, &slim);
+            compile(&sodium);
+            merge_objects(&target)
+        };
+        if !merged {
+            set_flags(&target, &users, &flags);
+            compile(&sodium);
         }
     }
 }
 
-/// The `#define`s that CMake's platform.hpp would hold and `zeromq-src` leaves out. Not
-/// `ZMQ_HAVE_IFADDRS`: with it each TCP bind asks for the interfaces, and aborts the program when no
-/// descriptor is left to ask with. Our own code finds the address of an interface.
+fn compile(sodium: &upstream::LibLocation) {
+    upstream::Build::new()
+        // Only for ZMQ_IN_BATCH_SIZE, ZMQ_OUT_BATCH_SIZE and version 2 of the monitor.
+        .enable_draft(true)
+        .with_libsodium(Some(sodium.clone()))
+        .build();
+}
+
+/// The definitions that are in platform.hpp after a CMake build, and that `zeromq-src` omits.
+///
+/// `ZMQ_HAVE_IFADDRS` is omitted on purpose. With it, each TCP bind lists the interfaces, and
+/// aborts the process when no descriptor is left. This project resolves interface names itself.
 fn defines(target: &str) -> &'static [&'static str] {
     if target.contains("linux") {
         &[
@@ -94,7 +101,7 @@ fn defines(target: &str) -> &'static [&'static str] {
             "HAVE_IF_NAMETOINDEX",
             "HAVE_MKDTEMP",
             "HAVE_POSIX_MEMALIGN=1",
-            // Apple silicon has cache lines of 128 bytes; on Intel the rest is padding.
+            // For Apple silicon; Intel's cache lines have 64 bytes.
             "ZMQ_CACHELINE_SIZE=128",
             "ZMQ_HAVE_LOCAL_PEERCRED",
             "ZMQ_HAVE_NOEXCEPT",
@@ -106,32 +113,28 @@ fn defines(target: &str) -> &'static [&'static str] {
             "ZMQ_HAVE_TCP_KEEPINTVL",
         ]
     } else {
-        // Windows: libzmq's own headers settle the rest.
+        // Windows: libzmq's own headers contain the other definitions.
         &["ZMQ_HAVE_NOEXCEPT"]
     }
 }
 
-fn flags(target: &str, whole: bool) -> String {
+fn flags(target: &str) -> String {
     let msvc = target.contains("msvc");
     let mut flags: Vec<String> = defines(target)
         .iter()
         .map(|define| format!("{}{define}", if msvc { "/D" } else { "-D" }))
         .collect();
     if !msvc {
-        // Calls within libzmq need no detour through the PLT: half the cost of a send or a receive.
+        // Calls inside libzmq then avoid the PLT, which halves the cost of a send or a receive.
         flags.push("-fvisibility=hidden".into());
         flags.push("-fvisibility-inlines-hidden".into());
-    }
-    if whole {
-        // Fat objects hold machine code as well: they serve should the second step fail.
-        flags.push("-flto".into());
-        flags.push("-ffat-lto-objects".into());
     }
     flags.join(" ")
 }
 
-/// The flags that include headers before each file; each header says why. The compiler finds them
-/// through `CPATH`: flags are separated by blanks, which a folder's name may contain.
+/// The flags that include these headers before each file.
+///
+/// Adds the folder of the headers to `CPATH`, because a path in the flags must not contain a space.
 fn include_first(headers: &[(&str, &str)]) -> String {
     let folder =
         Path::new(&env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR")).join("included-first");
@@ -147,8 +150,8 @@ fn include_first(headers: &[(&str, &str)]) -> String {
     flags.collect()
 }
 
-/// Whether libzmq can be optimised across its files: with GCC on Linux, in a release build.
-fn optimises_whole(target: &str) -> bool {
+/// Whether `merge_objects` can work: with GCC on Linux, in a release build.
+fn supports_merging(target: &str) -> bool {
     let gcc = || {
         let version = Command::new(compiler(target)).arg("--version").output();
         version.is_ok_and(|output| {
@@ -158,26 +161,27 @@ fn optimises_whole(target: &str) -> bool {
     target.contains("linux") && env::var("OPT_LEVEL").is_ok_and(|level| level == "3") && gcc()
 }
 
-/// Makes one object of all: small functions such as `msg_t::size`, which libzmq calls from other
-/// files several times a message, are then inlined. Rust's linker could not do that by itself.
-/// Where it fails, the archive of single objects stays.
-fn optimise_whole(target: &str) {
+/// Optimises libzmq across its files, and replaces its archive by one with a single object.
+///
+/// Small functions such as `msg_t::size`, which other files call several times a message, are then
+/// inlined. Returns false if this fails: the archive then contains no machine code.
+fn merge_objects(target: &str) -> bool {
     let Some(folder) = env::var_os("OUT_DIR").map(|out| Path::new(&out).join("lib")) else {
-        return;
+        return false;
     };
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        return;
+        return false;
     };
     let objects = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "o"));
-    let whole = folder.join("whole.object");
+    let merged = folder.join("merged.object");
     let linked = Command::new(compiler(target))
-        // One partition: GCC 12 fails to part this program ("internal compiler error").
+        // With several partitions, GCC 12 fails on this program ("internal compiler error").
         .args(["-O3", "-fPIC", "-flto", "-flto-partition=one"])
         .args(["-flinker-output=nolto-rel", "-nostdlib", "-r"])
         .arg("-o")
-        .arg(&whole)
+        .arg(&merged)
         .args(objects)
         .status();
     let archive = folder.join("libzmq.a");
@@ -187,32 +191,37 @@ fn optimise_whole(target: &str) {
     let done = linked.is_ok_and(|status| status.success())
         && Command::new(archiver)
             .arg("crs")
-            .args([&fresh, &whole])
+            .args([&fresh, &merged])
             .status()
             .is_ok_and(|status| status.success());
-    if done {
-        let _ = std::fs::rename(fresh, archive);
-    }
+    done && std::fs::rename(fresh, archive).is_ok()
 }
 
-/// Adds to whatever the user set, in the variable that the crate `cc` looks at first.
-fn append_flags(target: &str, flags: &str) {
+/// The variables for the compiler's flags, in the order of precedence in the crate `cc`.
+fn flag_variables(target: &str) -> [String; 4] {
     let underscored = target.replace('-', "_");
-    let candidates = [
+    [
         format!("CXXFLAGS_{target}"),
         format!("CXXFLAGS_{underscored}"),
         "TARGET_CXXFLAGS".into(),
         "CXXFLAGS".into(),
-    ];
-    let users = candidates.iter().find_map(|name| env::var(name).ok());
-    let all = match users {
-        Some(users) => format!("{users} {flags}"),
-        None => flags.to_owned(),
-    };
-    env::set_var(&candidates[0], all);
+    ]
 }
 
-/// The C++ compiler that the crate `cc` takes.
+/// The flags that the user set.
+fn users_flags(target: &str) -> String {
+    let variables = flag_variables(target);
+    let set = variables.iter().find_map(|name| env::var(name).ok());
+    set.unwrap_or_default()
+}
+
+/// Adds `flags` to the user's, in the variable that takes precedence.
+fn set_flags(target: &str, users: &str, flags: &str) {
+    let [first, ..] = flag_variables(target);
+    env::set_var(first, format!("{users} {flags}"));
+}
+
+/// The C++ compiler that the crate `cc` uses.
 fn compiler(target: &str) -> String {
     [
         format!("CXX_{target}"),
@@ -225,12 +234,13 @@ fn compiler(target: &str) -> String {
     .unwrap_or_else(|| "c++".into())
 }
 
-/// A wheel must not depend on the C++ runtime of the machine that runs it, which in a conda
-/// environment may be older than the compiler's. Where there is no static one, the shared one serves.
+/// Links the C++ runtime into the wheel, if the compiler has a static one.
+///
+/// A shared runtime on the user's machine may be older than the compiler's, e.g. in conda.
 fn link_libstdcxx_statically(target: &str) {
     println!("cargo:rerun-if-env-changed=CXX");
     if env::var_os("CXXSTDLIB").is_some() {
-        return; // the user's choice
+        return; // The user has chosen a runtime.
     }
     let Ok(output) = Command::new(compiler(target))
         .arg("-print-file-name=libstdc++.a")
@@ -240,9 +250,11 @@ fn link_libstdcxx_statically(target: &str) {
     };
     let printed = String::from_utf8_lossy(&output.stdout);
     let archive = Path::new(printed.trim());
-    // A compiler that has no such file prints the bare name back.
+    // A compiler without this file prints only its name.
     if let (true, Some(folder)) = (archive.is_absolute() && archive.exists(), archive.parent()) {
         println!("cargo:rustc-link-search=native={}", folder.display());
-        env::set_var("CXXSTDLIB", "static:-bundle=stdc++");
+        // Printed here and not by the crate `cc`, which may run twice: rustc rejects it twice.
+        println!("cargo:rustc-link-lib=static:-bundle=stdc++");
+        env::set_var("CXXSTDLIB", "");
     }
 }

@@ -1,7 +1,7 @@
-// Included before each of libzmq's files, on Linux: supplies its threads.
+// Included before each of libzmq's files, on Linux. Starts libzmq's threads in advance.
 //
-// libzmq aborts the process when a thread cannot be started. Here its threads are started before it
-// asks for them, by a call that returns an error instead, and handed over when it asks.
+// libzmq aborts the process when it cannot start a thread. `zmqchat_reserve_threads` starts the
+// threads first, and returns an error when that fails. libzmq's `pthread_create` then uses them.
 
 #ifdef __cplusplus
 
@@ -46,7 +46,7 @@ extern "C" inline void *zmqchat_run_reserved (void *self_)
     return routine ? routine (argument) : NULL;
 }
 
-// Takes one out of the reserve; null when there is none. A thread without a routine ends.
+// Gives a reserved thread its routine; returns false if none is reserved. Without a routine it ends.
 inline bool zmqchat_release_one (pthread_t *id_, void *(*routine_) (void *), void *argument_)
 {
     zmqchat_reserve *const reserve = zmqchat_the_reserve ();
@@ -64,7 +64,7 @@ inline bool zmqchat_release_one (pthread_t *id_, void *(*routine_) (void *), voi
     return taken != NULL;
 }
 
-// Ends the threads that are left in the reserve.
+// Ends the threads that are still reserved.
 extern "C" __attribute__ ((used)) inline void zmqchat_empty_reserve ()
 {
     pthread_t id;
@@ -72,13 +72,13 @@ extern "C" __attribute__ ((used)) inline void zmqchat_empty_reserve ()
         pthread_join (id, NULL);
 }
 
-// Starts this number of threads; all or none. Returns 0, or the system's error.
+// Starts `count_` threads, or none. Returns 0 or the error number.
 extern "C" __attribute__ ((used)) inline int zmqchat_reserve_threads (int count_)
 {
     zmqchat_reserve *const reserve = zmqchat_the_reserve ();
     sigset_t all, before;
     sigfillset (&all);
-    // Inherited: signals are for the threads of the program.
+    // A thread inherits the mask: only the program's own threads handle signals.
     pthread_sigmask (SIG_SETMASK, &all, &before);
     int error = 0;
     for (int started = 0; started < count_ && error == 0; started++) {
@@ -88,7 +88,7 @@ extern "C" __attribute__ ((used)) inline int zmqchat_reserve_threads (int count_
             error = ENOMEM;
             break;
         }
-        // Under the lock: the thread reads what is set here.
+        // Under the lock, because the new thread reads these fields.
         pthread_mutex_lock (&reserve->lock);
         error = pthread_create (&thread->id, NULL, zmqchat_run_reserved, thread);
         if (error == 0) {
@@ -105,7 +105,7 @@ extern "C" __attribute__ ((used)) inline int zmqchat_reserve_threads (int count_
     return error;
 }
 
-// The threads in the reserve are the parent's.
+// For the child after a fork: the reserved threads exist only in the parent.
 extern "C" __attribute__ ((used)) inline void zmqchat_forget_reserve ()
 {
     const zmqchat_reserve fresh = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};

@@ -93,7 +93,7 @@ mod sockets {
         pub(crate) safe fn hold();
         #[link_name = "zmqchat_allow_forks"]
         pub(crate) safe fn allow();
-        #[link_name = "zmqchat_enter_descriptor"]
+        #[link_name = "zmqchat_add_descriptor"]
         pub(crate) safe fn enter(descriptor: c_int);
         #[link_name = "zmqchat_remove_descriptor"]
         pub(crate) safe fn remove(descriptor: c_int);

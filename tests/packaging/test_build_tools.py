@@ -13,7 +13,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tools are shell scripts")
 
-GOOD = {"rustc": "rustc 1.95.0", "cargo": "cargo 1.95.0", "c++": "c++ 12", "make": "GNU Make"}
+GOOD = {"rustc": "rustc 1.95.0", "cargo": "cargo 1.95.0", "c++": "c++ 12", "cc": "cc 12"}
 
 BUILD = """
 import sys, types
@@ -56,7 +56,7 @@ def test_with_all_tools_maturin_builds(tmp_path: Path) -> None:
         ({"rustc": None, "cargo": None}, "rustc is missing"),
         ({"cargo": "cargo 0.66.0"}, "is too old: Rust 1.83 or later is needed; get it from"),
         ({"rustc": "rustc 1.63.0"}, "rustc 1.63 ("),
-        ({"make": None}, "make is missing: libsodium is built with it; on Debian"),
+        ({"cc": None}, "The C compiler cc is missing: libsodium is compiled with it; on Debian"),
         ({"c++": None}, "The C++ compiler c++ is missing: libzmq is compiled with it; on Debian"),
     ],
 )
@@ -72,8 +72,14 @@ def test_a_tool_that_is_missing_or_old_is_named(
     assert expected in sentences[0]
 
 
-def test_the_compiler_that_the_user_chose_is_looked_for(tmp_path: Path) -> None:
-    programs = {**GOOD, "clang++-15": "clang 15"}
-    del programs["c++"]
-    assert build(tmp_path, programs, CXX="clang++-15 -O1").returncode == 0
-    assert "compiler g++-99 is missing" in build(tmp_path, GOOD, CXX="g++-99").stderr
+@pytest.mark.parametrize(
+    ("variable", "usual", "chosen", "missing"),
+    [("CXX", "c++", "clang++-15", "g++-99"), ("CC", "cc", "clang-15", "gcc-99")],
+)
+def test_the_compiler_that_the_user_chose_is_looked_for(
+    tmp_path: Path, variable: str, usual: str, chosen: str, missing: str
+) -> None:
+    programs = {**GOOD, chosen: "clang 15"}
+    del programs[usual]
+    assert build(tmp_path, programs, **{variable: f"{chosen} -O1"}).returncode == 0
+    assert f"compiler {missing} is missing" in build(tmp_path, GOOD, **{variable: missing}).stderr

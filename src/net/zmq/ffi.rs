@@ -369,3 +369,40 @@ pub fn capabilities() -> Capabilities {
         ipc: has("ipc") && !cfg!(windows),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    // The example keys in libzmq's manual: another implementation derived the public ones.
+    const PUBLIC: &str = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+    const SECRET: &str = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+
+    #[test]
+    fn curve_delivers_messages_to_the_holder_of_the_secret_key() {
+        let context = zmq::Context::new();
+        let server = context.socket(zmq::PULL).unwrap();
+        server.set_curve_server(true).unwrap();
+        server
+            .set_curve_secretkey(&zmq::z85_decode(SECRET).unwrap())
+            .unwrap();
+        server.set_rcvtimeo(10_000).unwrap();
+        server.bind("tcp://127.0.0.1:*").unwrap();
+
+        let client = context.socket(zmq::PUSH).unwrap();
+        let pair = zmq::CurveKeyPair::new().unwrap();
+        client.set_curve_publickey(&pair.public_key).unwrap();
+        client.set_curve_secretkey(&pair.secret_key).unwrap();
+        client
+            .set_curve_serverkey(&zmq::z85_decode(PUBLIC).unwrap())
+            .unwrap();
+        client.set_linger(0).unwrap();
+        let endpoint = server.get_last_endpoint().unwrap().unwrap();
+        client.connect(&endpoint).unwrap();
+
+        // Short and long: libsodium has different code for several blocks at once.
+        for size in [1, 1_000, 1_000_000] {
+            let sent: Vec<u8> = (0..size).map(|i: u32| i.to_le_bytes()[1]).collect();
+            client.send(&sent, 0).unwrap();
+            assert!(server.recv_bytes(0).unwrap() == sent, "{size} bytes");
+        }
+    }
+}
