@@ -39,8 +39,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not hasattr(item.config, "workerinput"):
         yield  # the only process
         return
-    folder = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
-    with parallel.place(folder, alone=item.get_closest_marker("alone") is not None):
+    with parallel.share_machine(alone=item.get_closest_marker("alone") is not None):
         yield
 
 

@@ -1,14 +1,16 @@
-"""Which tests may run beside each other.
+"""Which tests may run at the same time.
 
 The suite runs in several processes (pytest-xdist). A test with the marker `alone` measures time,
 memory or descriptors of the machine: it waits until no other test runs, and no other test starts
-meanwhile. Outside pytest-xdist there is nothing to wait for.
+meanwhile. This includes the tests of other runs on this machine, such as those of `.ci/run`.
+A run in a single process takes no part.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, TypeVar
 
@@ -19,6 +21,9 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 #: Processes for each processor: tests wait more than they compute.
 WORKERS_PER_PROCESSOR = 2
 MOST_WORKERS = 8
+
+#: All runs on a machine share it; read before a test replaces the environment.
+LOCKS = Path(tempfile.gettempdir())
 
 
 def worker_count(paths: list[str]) -> int:
@@ -32,15 +37,18 @@ def worker_count(paths: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def place(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold the machine, `alone` or with others, for one test of the run that shares `folder`."""
+def share_machine(*, alone: bool) -> Iterator[None]:
+    """Run one test together with others, or `alone`, among all runs of this user."""
     import fcntl
 
-    # A test that waits to be alone blocks later tests, which queue behind it.
-    with (folder / "door.lock").open("wb") as door, (folder / "room.lock").open("wb") as room:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(door, fcntl.LOCK_UN)
+    folder = LOCKS / f"zmqchat_rs-tests-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # `lockf`, not `flock`: a child process that a test has forked does not keep these locks.
+    # A test that waits to be alone blocks later tests, which wait for the first lock.
+    with (folder / "next").open("w+b") as following, (folder / "running").open("w+b") as running:
+        fcntl.lockf(following, fcntl.LOCK_EX)
+        fcntl.lockf(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.lockf(following, fcntl.LOCK_UN)
         yield
 
 
