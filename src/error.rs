@@ -1,51 +1,50 @@
-//! Everything that can go wrong, as the core sees it. Each text names what was tried and what to
-//! do next, because it is shown to a student as it stands.
+//! The errors of the core. Users see the texts unchanged, so each one contains the problem and a remedy.
 
 use std::fmt;
 
-/// The core's result.
+/// The result of a function of the core.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong. The Python face turns each kind into one exception class.
+/// An error of the core. The Python binding converts each variant to one exception class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// An argument that can never work: `ValueError`.
+    /// An invalid argument: `ValueError`.
     Value(String),
-    /// The time given ran out: `TimeoutError`.
+    /// A timeout: `TimeoutError`.
     Timeout(String),
-    /// The object was closed, by its user or at exit: `ClosedError`.
+    /// The object is closed: `ClosedError`.
     Closed(String),
     /// A subscriber's queue is full under `on_full="raise"`: `QueueFullError`.
     Full {
-        /// How many messages of the call went out before this one.
+        /// How many messages the call sent before this one.
         sent: usize,
-        /// The text.
+        /// The text of the error.
         message: String,
     },
-    /// The operating system or libzmq refused: `ZmqChatError` with this `errno`.
+    /// An error of the operating system or of libzmq: `ZmqChatError` with this `errno`.
     Os {
-        /// The system's error number, or one of libzmq's own.
+        /// The error number of the system or of libzmq.
         errno: i32,
-        /// The text.
+        /// The text of the error.
         message: String,
     },
-    /// There is no memory for a copy of a message: `MemoryError`.
+    /// Not enough memory to copy a message: `MemoryError`.
     NoMemory,
-    /// The caller's checkpoint ended the wait; it knows why (for Python: a signal handler raised).
+    /// The checkpoint ended the wait. In Python, a signal handler raised an exception.
     Interrupted,
 }
 
 impl Error {
-    /// No thread could be started, for what its purpose says.
+    /// The error for a thread that cannot be started. `purpose` continues "a thread": "that connects".
     #[must_use]
     pub fn no_thread(purpose: &str, error: &std::io::Error) -> Self {
         let text = error.to_string();
-        let words = text.split(" (os error").next().unwrap_or(&text);
+        let reason = text.split(" (os error").next().unwrap_or(&text);
         Self::Os {
             errno: error.raw_os_error().unwrap_or(libc::EAGAIN),
             message: format!(
-                "cannot start a thread {purpose}: {words}; close what you no longer need, or raise \
-                 the limit (ulimit -u, or the container's limit of pids)"
+                "cannot start a thread {purpose}: {reason}; close unused sockets, or raise the limit \
+                 (ulimit -u, or the pids limit of the container)"
             ),
         }
     }
@@ -59,7 +58,7 @@ impl fmt::Display for Error {
             | Self::Closed(message)
             | Self::Full { message, .. }
             | Self::Os { message, .. } => f.write_str(message),
-            Self::NoMemory => f.write_str("no memory for a message"),
+            Self::NoMemory => f.write_str("not enough memory for a message"),
             Self::Interrupted => f.write_str("interrupted"),
         }
     }

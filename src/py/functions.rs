@@ -143,7 +143,9 @@ pub(crate) fn use_color(color: &Bound<'_, PyAny>, isatty: bool, jupyter: bool) -
         terminal: isatty,
         jupyter,
     };
-    Ok(style::decide(choice, sink, |name| std::env::var(name).ok()))
+    Ok(style::use_color(choice, sink, |name| {
+        std::env::var(name).ok()
+    }))
 }
 
 /// Text with ANSI colours, whatever the stream: ask `use_color` first.

@@ -230,11 +230,11 @@ impl Message {
         let stamp = parsed.stamp.as_ref();
         let stamped = stamp.map(|stamp| stamp.from.as_str());
         Line {
-            at: self.at(),
+            received_at: self.at(),
             previous: previous.map(Self::at),
             topic: parsed.topic.as_deref(),
             sender: sender.or(stamped),
-            color_of: stamped,
+            color_key: stamped,
             action: stamp.is_some_and(Stamp::is_action),
             text,
         }
@@ -249,10 +249,10 @@ impl Message {
     ) -> String {
         let payload = self.payload(py);
         // Only the shown part of a large payload is decoded.
-        let text = if payload.len() <= html::SHOWN_BYTES {
+        let text = if payload.len() <= html::MAX_SHOWN_BYTES {
             self.lossy_text(py)
         } else {
-            String::from_utf8_lossy(&payload[..html::SHOWN_BYTES])
+            String::from_utf8_lossy(&payload[..html::MAX_SHOWN_BYTES])
         };
         let line = self.line(py, None, previous, &text);
         html::render(&line, timestamps, color, payload.len())
@@ -552,7 +552,7 @@ impl Message {
             let head: String = head.chars().take(PRETTY_CHARS).collect();
             let bytes = payload.len();
             format!(
-                "<Message {topic}text='{}…' ({bytes} bytes in all)>",
+                "<Message {topic}text='{}…' ({bytes} bytes in total)>",
                 sanitize(&head)
             )
         };

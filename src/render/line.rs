@@ -6,10 +6,10 @@ use crate::render::style::{dim, paint_beside};
 use crate::render::wrap::{columns, wrap};
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 
-/// How a line tells the time.
+/// How a line shows the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Timestamps {
-    /// Not at all.
+    /// No time.
     None,
     /// The time of day: `12:03:11`.
     #[default]
@@ -21,7 +21,7 @@ pub enum Timestamps {
 }
 
 impl Timestamps {
-    /// Reads `"none"`, `"time"`, `"iso"` or `"delta"`.
+    /// Parses `"none"`, `"time"`, `"iso"` or `"delta"`.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "none" => Ok(Self::None),
@@ -29,34 +29,33 @@ impl Timestamps {
             "iso" => Ok(Self::Iso),
             "delta" => Ok(Self::Delta),
             _ => Err(Error::Value(format!(
-                "timestamps is 'none', 'time', 'iso' or 'delta', not {}",
+                "invalid timestamps {}: expected 'none', 'time', 'iso' or 'delta'",
                 crate::wire::quote(text)
             ))),
         }
     }
 }
 
-/// What a line says. All of it may come from a stranger; [`render`] makes it safe.
+/// The content of a line, before [`render`] sanitises it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
     /// When the message was received, in local time.
-    pub at: DateTime<FixedOffset>,
-    /// When the message of the line before was, for [`Timestamps::Delta`].
+    pub received_at: DateTime<FixedOffset>,
+    /// When the message of the previous line was received, for [`Timestamps::Delta`].
     pub previous: Option<DateTime<FixedOffset>>,
     /// The topic.
     pub topic: Option<&'a str>,
-    /// The sender's name, as it is shown.
+    /// The sender's name as it is shown.
     pub sender: Option<&'a str>,
-    /// The name whose colour the sender has, if not that of what is shown.
-    pub color_of: Option<&'a str>,
-    /// Whether the text is what the sender does: `* alice waves`.
+    /// The name that selects the sender's colour, if it differs from the name shown.
+    pub color_key: Option<&'a str>,
+    /// Whether the text is an action of the sender: `* alice waves`.
     pub action: bool,
-    /// The payload.
+    /// The payload as text.
     pub text: &'a str,
 }
 
-/// The finished line, without a line break at its end. Topic and sender are coloured by what they
-/// are, so each keeps its colour.
+/// Renders a line, without a line break. The colours of topic and sender depend only on their names.
 #[must_use]
 pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     let mut out = String::with_capacity(line.text.len() + 64);
@@ -66,7 +65,7 @@ pub fn render(line: &Line<'_>, timestamps: Timestamps, color: bool) -> String {
     out
 }
 
-/// The same in a terminal of `width` columns: wrapped at words, and indented under the text.
+/// As [`render`], but wrapped at words to `width` columns, with an indent to the start of the text.
 #[must_use]
 pub fn render_wrapped(
     line: &Line<'_>,
@@ -82,7 +81,7 @@ pub fn render_wrapped(
     wrap(&out, width, indent).into_owned()
 }
 
-/// What a line begins with: the time in brackets, and a blank.
+/// Appends the time in brackets, and a space.
 pub(crate) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamps, color: bool) {
     if let Some(time) = time(line, timestamps) {
         let time = format!("[{time}]");
@@ -91,7 +90,7 @@ pub(crate) fn push_time(out: &mut String, line: &Line<'_>, timestamps: Timestamp
     }
 }
 
-/// What follows: where, who speaks, and a colon.
+/// Appends topic and sender, with the separator before the text.
 pub(crate) fn push_names(out: &mut String, line: &Line<'_>, color: bool) {
     push_names_by(out, line, |out, name, key, beside| {
         let shown = sanitize(name);
@@ -103,14 +102,14 @@ pub(crate) fn push_names(out: &mut String, line: &Line<'_>, color: bool) {
     });
 }
 
-/// The same, with each name written by `push_name`: it gets the name, the key of its colour, and the
-/// topic beside it, whose colour it must not have.
+/// As [`push_names`], but `push_name` appends each name. Its arguments are the name, the key of its colour,
+/// and the topic next to it, whose colour the name must not have.
 pub(crate) fn push_names_by(
     out: &mut String,
     line: &Line<'_>,
     push_name: impl Fn(&mut String, &str, &str, Option<&str>),
 ) {
-    // A stamp may carry an empty name; that is nobody.
+    // An empty name in a stamp is not shown.
     let topic = line.topic.filter(|topic| !topic.is_empty());
     let sender = line.sender.filter(|sender| !sender.is_empty());
     if let Some(topic) = topic {
@@ -121,19 +120,22 @@ pub(crate) fn push_names_by(
         if line.action {
             out.push_str("* ");
         }
-        push_name(out, sender, line.color_of.unwrap_or(sender), topic);
+        push_name(out, sender, line.color_key.unwrap_or(sender), topic);
         out.push_str(if line.action { " " } else { ": " });
     }
 }
 
-/// What stands between the brackets.
+/// The time without brackets.
 pub(crate) fn time(line: &Line<'_>, timestamps: Timestamps) -> Option<String> {
     match timestamps {
         Timestamps::None => None,
-        Timestamps::Time => Some(line.at.format("%H:%M:%S").to_string()),
-        Timestamps::Iso => Some(line.at.to_rfc3339_opts(SecondsFormat::Micros, false)),
+        Timestamps::Time => Some(line.received_at.format("%H:%M:%S").to_string()),
+        Timestamps::Iso => Some(
+            line.received_at
+                .to_rfc3339_opts(SecondsFormat::Micros, false),
+        ),
         Timestamps::Delta => {
-            let since = line.at - line.previous.unwrap_or(line.at);
+            let since = line.received_at - line.previous.unwrap_or(line.received_at);
             let milliseconds = match since.num_microseconds() {
                 Some(microseconds) => (microseconds.saturating_add(500)).div_euclid(1000),
                 // Farther apart than 292,000 years.
@@ -154,24 +156,24 @@ mod tests {
     use crate::wire::is_unprintable;
     use proptest::prelude::*;
 
-    fn moment(text: &str) -> DateTime<FixedOffset> {
+    fn time_at(text: &str) -> DateTime<FixedOffset> {
         DateTime::parse_from_rfc3339(text).unwrap()
     }
 
     fn line<'a>(topic: Option<&'a str>, sender: Option<&'a str>, text: &'a str) -> Line<'a> {
         Line {
-            at: moment("2026-01-31T12:03:11.000042+01:00"),
+            received_at: time_at("2026-01-31T12:03:11.000042+01:00"),
             previous: None,
             topic,
             sender,
-            color_of: None,
+            color_key: None,
             action: false,
             text,
         }
     }
 
     #[test]
-    fn names_that_are_missing_leave_no_gap() {
+    fn missing_names_leave_no_gap() {
         let (room, alice) = (Some("room1"), Some("alice"));
         for (topic, sender, expected) in [
             (room, alice, "[12:03:11] room1 alice: Hello"),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_does_is_a_sentence() {
+    fn an_action_is_shown_as_a_sentence() {
         for (topic, sender, expected) in [
             (Some("room1"), Some("alice"), "room1 * alice waves"),
             (None, Some("alice"), "* alice waves"),
@@ -202,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_shown_otherwise_keeps_its_colour() {
+    fn an_extended_name_keeps_the_colour_of_the_name() {
         let line = Line {
-            color_of: Some("alice"),
+            color_key: Some("alice"),
             ..line(None, Some("alice#9f3c"), "Hi")
         };
         let expected = format!("{}: Hi", paint("alice#9f3c", "alice"));
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_tell_the_time() {
+    fn each_form_of_timestamps_is_rendered() {
         let hi = line(None, None, "Hi");
         let shown = |timestamps| render(&hi, timestamps, false);
         assert_eq!(shown(Timestamps::None), "Hi");
@@ -222,7 +224,7 @@ mod tests {
         );
         assert_eq!(shown(Timestamps::Delta), "[+0.000] Hi");
         let utc = Line {
-            at: moment("2026-01-31T11:03:11Z"),
+            received_at: time_at("2026-01-31T11:03:11Z"),
             ..hi
         };
         let shown = render(&utc, Timestamps::Iso, false);
@@ -240,7 +242,7 @@ mod tests {
             ("2026-01-30T12:03:11.000042+01:00", "[+86400.000] Hi"),
         ] {
             let line = Line {
-                previous: Some(moment(previous)),
+                previous: Some(time_at(previous)),
                 ..line(None, None, "Hi")
             };
             assert_eq!(render(&line, Timestamps::Delta, false), expected);
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_codes_come_from_us_alone() {
+    fn received_escape_sequences_are_escaped() {
         let line = line(Some("room1"), Some("al\x1b[0mice"), "\x1b[31mred\nforged");
         assert_eq!(
             render(&line, Timestamps::Time, false),
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_read() {
+    fn timestamps_are_parsed() {
         assert_eq!(Timestamps::parse("none"), Ok(Timestamps::None));
         assert_eq!(Timestamps::parse("time"), Ok(Timestamps::Time));
         assert_eq!(Timestamps::parse("iso"), Ok(Timestamps::Iso));
@@ -274,28 +276,28 @@ mod tests {
         let text = Timestamps::parse("Time").unwrap_err().to_string();
         assert_eq!(
             text,
-            "timestamps is 'none', 'time', 'iso' or 'delta', not 'Time'"
+            "invalid timestamps 'Time': expected 'none', 'time', 'iso' or 'delta'"
         );
     }
 
     proptest! {
         #[test]
-        fn a_message_is_one_safe_line(
+        fn any_message_is_one_printable_line(
             topic in proptest::option::of("(?s).{0,12}"),
             sender in proptest::option::of("(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,12}"),
             text in "(?s)(.|[\x1b\n\r\u{9b}\u{85}\u{2028}\u{202e}]){0,30}",
             (at, previous) in (any::<i32>(), proptest::option::of(any::<i32>())),
             action: bool,
         ) {
-            let moment = |seconds: i32| {
+            let time_at = |seconds: i32| {
                 DateTime::from_timestamp(seconds.into(), 0).unwrap().fixed_offset()
             };
             let line = Line {
-                at: moment(at),
-                previous: previous.map(moment),
+                received_at: time_at(at),
+                previous: previous.map(time_at),
                 topic: topic.as_deref(),
                 sender: sender.as_deref(),
-                color_of: None,
+                color_key: None,
                 action,
                 text: &text,
             };
@@ -304,7 +306,7 @@ mod tests {
                 prop_assert!(!plain.contains(is_unprintable), "{:?}", plain);
                 let colored = render(&line, timestamps, true);
                 prop_assert!(!colored.contains(|c: char| is_unprintable(c) && c != '\x1b'));
-                // Taking away what we put in gives the plain line, so nothing else is in there.
+                // Without the added escape sequences, the coloured line is the plain line.
                 let mut bare = colored.clone();
                 for style in ["\x1b[0m", "\x1b[2m"] {
                     bare = bare.replace(style, "");

@@ -1,5 +1,5 @@
-//! Many messages as lines, one after the other: the same as [`line::render`], with what repeats itself
-//! from line to line kept.
+//! Many messages as lines. The result is that of [`line::render`], but the parts that consecutive lines
+//! have in common are rendered once.
 
 use crate::render::line::{self, Line, Timestamps};
 use crate::render::sanitize::sanitize;
@@ -9,98 +9,115 @@ use std::borrow::Cow;
 
 const NANOS: i64 = 1_000_000_000;
 
-/// Writes lines.
+/// Renders consecutive lines.
 #[derive(Debug)]
-pub struct Lines {
+pub struct LineBatch {
     timestamps: Timestamps,
     color: bool,
-    /// The columns of the terminal that lines are wrapped for; `None` wraps nothing.
+    /// The columns of the terminal; `None` does not wrap lines.
     width: Option<usize>,
-    /// When the message of the line before came.
-    previous: Option<i64>,
-    /// The time of the last line in words, and the moment that it holds for.
+    /// When the message of the previous line was received.
+    previous_ns: Option<i64>,
+    /// The time of the previous line: its key (see [`Self::push`]) and its text.
     time: (Option<i64>, String),
-    /// Topic and sender of the last line, whether the sender does something, and that in words.
-    names: (Option<String>, Option<String>, bool, String),
+    names: Names,
 }
 
-impl Lines {
-    /// Lines that follow one of that time, in nanoseconds since 1970-01-01 UTC.
+impl LineBatch {
+    /// Lines after a message of the time `previous_ns`, in nanoseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn new(
         timestamps: Timestamps,
         color: bool,
         width: Option<usize>,
-        previous: Option<i64>,
+        previous_ns: Option<i64>,
     ) -> Self {
         Self {
             timestamps,
             color,
             width,
-            previous,
+            previous_ns,
             time: (None, String::new()),
-            names: (None, None, false, String::new()),
+            names: Names::default(),
         }
     }
 
-    /// Appends a line, with the line break at its end.
-    pub fn push(&mut self, out: &mut String, at_ns: i64, said: &Said<'_>) {
-        // How long the words for a time hold: those for a moment, and the time of day, are the same
-        // for all that was taken at once.
-        let moment = match self.timestamps {
+    /// Appends a line, with a line break.
+    pub fn push(&mut self, out: &mut String, received_ns: i64, content: &LineContent<'_>) {
+        // Lines with the same key show the same time. `None` is never equal.
+        let time_key = match self.timestamps {
             Timestamps::None => Some(0),
-            Timestamps::Time => Some(at_ns.div_euclid(NANOS)),
-            Timestamps::Iso => Some(at_ns),
+            Timestamps::Time => Some(received_ns.div_euclid(NANOS)),
+            Timestamps::Iso => Some(received_ns),
             Timestamps::Delta => None,
         };
-        let local = local_time::at;
         let line = || Line {
-            at: local(at_ns),
-            previous: self.previous.map(local),
-            topic: said.topic,
-            sender: said.sender,
-            color_of: None,
-            action: said.action,
+            received_at: local_time::at(received_ns),
+            previous: self.previous_ns.map(local_time::at),
+            topic: content.topic,
+            sender: content.sender,
+            color_key: None,
+            action: content.action,
             text: "",
         };
-        if moment.is_none() || moment != self.time.0 {
-            let mut words = String::new();
-            line::push_time(&mut words, &line(), self.timestamps, self.color);
-            self.time = (moment, words);
+        if time_key.is_none() || time_key != self.time.0 {
+            let mut text = String::new();
+            line::push_time(&mut text, &line(), self.timestamps, self.color);
+            self.time = (time_key, text);
         }
-        let (of, by, action, _) = &self.names;
-        if of.as_deref() != said.topic || by.as_deref() != said.sender || *action != said.action {
-            let mut words = String::new();
-            line::push_names(&mut words, &line(), self.color);
-            let owned = |name: Option<&str>| name.map(str::to_owned);
-            self.names = (owned(said.topic), owned(said.sender), said.action, words);
+        if !self.names.are_those_of(content) {
+            let mut text = String::new();
+            line::push_names(&mut text, &line(), self.color);
+            self.names = Names {
+                topic: content.topic.map(str::to_owned),
+                sender: content.sender.map(str::to_owned),
+                action: content.action,
+                text,
+            };
         }
         let start = out.len();
         out.push_str(&self.time.1);
-        out.push_str(&self.names.3);
-        let text = out.len();
-        out.push_str(&sanitize(said.text));
+        out.push_str(&self.names.text);
+        let text_start = out.len();
+        out.push_str(&sanitize(content.text));
         if let Some(width) = self.width {
-            let indent = columns(&out[start..text]);
+            let indent = columns(&out[start..text_start]);
             if let Cow::Owned(wrapped) = wrap(&out[start..], width, indent) {
                 out.replace_range(start.., &wrapped);
             }
         }
         out.push('\n');
-        self.previous = Some(at_ns);
+        self.previous_ns = Some(received_ns);
     }
 }
 
-/// Who says or does what, and where.
+/// The names of the previous line, and their text.
+#[derive(Debug, Default)]
+struct Names {
+    topic: Option<String>,
+    sender: Option<String>,
+    action: bool,
+    text: String,
+}
+
+impl Names {
+    fn are_those_of(&self, content: &LineContent<'_>) -> bool {
+        self.topic.as_deref() == content.topic
+            && self.sender.as_deref() == content.sender
+            && self.action == content.action
+    }
+}
+
+/// The content of a line, except its time.
 #[derive(Debug, Clone, Copy)]
-pub struct Said<'a> {
+pub struct LineContent<'a> {
     /// The topic.
     pub topic: Option<&'a str>,
     /// The sender's name.
     pub sender: Option<&'a str>,
-    /// Whether the text is what the sender does.
+    /// Whether the text is an action of the sender.
     pub action: bool,
-    /// The payload.
+    /// The payload as text.
     pub text: &'a str,
 }
 
@@ -115,7 +132,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn many_lines_are_each_what_one_is(
+        fn each_line_of_a_batch_is_that_of_render(
             messages in proptest::collection::vec(
                 (0..3_i64, 0..3_i64, name(), name(), any::<bool>(), "\\PC{0,5}\n?"), 0..20,
             ),
@@ -125,20 +142,19 @@ mod tests {
         ) {
             for timestamps in [Timestamps::None, Timestamps::Time, Timestamps::Iso, Timestamps::Delta] {
                 let mut previous = before.map(i64::from);
-                let mut lines = Lines::new(timestamps, color, width, previous);
-                let mut found = String::new();
+                let mut lines = LineBatch::new(timestamps, color, width, previous);
+                let mut actual = String::new();
                 let mut expected = String::new();
                 for (seconds, micros, topic, sender, action, text) in &messages {
-                    let at_ns = seconds * NANOS + micros * 1000;
-                    let said = Said { topic: *topic, sender: *sender, action: *action, text };
-                    lines.push(&mut found, at_ns, &said);
-                    let local = local_time::at;
+                    let received_ns = seconds * NANOS + micros * 1000;
+                    let content = LineContent { topic: *topic, sender: *sender, action: *action, text };
+                    lines.push(&mut actual, received_ns, &content);
                     let line = Line {
-                        at: local(at_ns),
-                        previous: previous.map(local),
+                        received_at: local_time::at(received_ns),
+                        previous: previous.map(local_time::at),
                         topic: *topic,
                         sender: *sender,
-                        color_of: None,
+                        color_key: None,
                         action: *action,
                         text,
                     };
@@ -147,9 +163,9 @@ mod tests {
                         None => line::render(&line, timestamps, color),
                     });
                     expected.push('\n');
-                    previous = Some(at_ns);
+                    previous = Some(received_ns);
                 }
-                prop_assert_eq!(&found, &expected);
+                prop_assert_eq!(&actual, &expected);
             }
         }
     }

@@ -1,13 +1,13 @@
-//! Nothing that a stranger sends may drive a terminal.
+//! Makes received text safe for a terminal.
 
 use crate::wire::{is_unprintable, push_escaped};
 use std::borrow::Cow;
 
-/// `text` with every character that [is unprintable](is_unprintable) spelt out: `\n`, `\x1b`,
-/// `\u202e`. It is for the eye, and cannot be reversed: a backslash stays a backslash.
+/// Escapes every character that [is unprintable](is_unprintable): `\n`, `\x1b`, `\u202e`. The result cannot
+/// be converted back, because backslashes are not escaped.
 #[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
-    // Plain ASCII is most of what passes, and checked many bytes at a time.
+    // Most texts are ASCII, which is checked many bytes at a time.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
     }
@@ -28,7 +28,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn controls_are_spelt_out() {
+    fn control_characters_are_escaped() {
         for (text, expected) in [
             ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
             ("a\tb\nc\rd\0", "a\\tb\\nc\\rd\\x00"),
@@ -67,7 +67,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_unprintable_is_left(text in "(?s)(.|[\0-\x1f\x7f-\u{9f}\u{2028}-\u{202e}\u{2066}-\u{2069}]){0,40}") {
+        fn the_result_is_printable(text in "(?s)(.|[\0-\x1f\x7f-\u{9f}\u{2028}-\u{202e}\u{2066}-\u{2069}]){0,40}") {
             let shown = sanitize(&text);
             prop_assert!(!shown.contains(|c: char| c.is_control() || is_unprintable(c)));
             prop_assert_eq!(sanitize(&shown), shown.as_ref());

@@ -1,23 +1,22 @@
-//! Long lines for a terminal, broken between words.
+//! Wraps long lines for a terminal, between words.
 //!
-//! The invariant: wrapping replaces blanks by line breaks, and adds line breaks and indentation. No
-//! other character is removed or changed, and no line is wider than the terminal.
+//! Invariants: wrapping only replaces spaces with line breaks, and adds line breaks and indentation. No
+//! line is wider than the terminal.
 
 use std::borrow::Cow;
 use std::iter;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Continuation lines are indented by this much where the text begins beyond the middle of the line.
-const SHALLOW: usize = 2;
+/// The indentation of continuation lines if the text begins in the right half of the line.
+const SMALL_INDENT: usize = 2;
 
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
 const ESCAPE: char = '\x1b';
 
-/// How many columns `text` occupies: two for a wide character, none for a combining one or a colour
+/// The number of columns of `text`: two for a wide character, none for a combining character or a colour
 /// sequence.
 ///
-/// Terminals disagree about joined emoji. The larger of the two answers is taken, so a line may be
-/// wrapped early, but never too late.
+/// Terminals differ in the width of joined emoji. The larger width is used, so that no line is too wide.
 #[must_use]
 pub fn columns(text: &str) -> usize {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -29,10 +28,10 @@ pub fn columns(text: &str) -> usize {
         .sum()
 }
 
-/// `line` as lines of at most `width` columns, without a line break at the end.
+/// Wraps `line` to lines of at most `width` columns, without a line break at the end.
 ///
-/// The lines after the first are indented by `indent` columns, less where that would leave less than
-/// half of the width for text. A word that is longer than a line is broken.
+/// Continuation lines are indented by `indent` columns, or by fewer if the text would have less than half
+/// of the width. A word that is longer than a line is broken.
 #[must_use]
 pub fn wrap(line: &str, width: usize, indent: usize) -> Cow<'_, str> {
     let fits = line.len() <= width && line.is_ascii() || columns(line) <= width;
@@ -40,11 +39,11 @@ pub fn wrap(line: &str, width: usize, indent: usize) -> Cow<'_, str> {
         return Cow::Borrowed(line);
     }
     let indent = if indent > width / 2 {
-        SHALLOW.min(width / 4)
+        SMALL_INDENT.min(width / 4)
     } else {
         indent
     };
-    let mut lines = Lines {
+    let mut lines = WrappedLines {
         out: String::with_capacity(line.len() + 64),
         width,
         indent,
@@ -53,16 +52,16 @@ pub fn wrap(line: &str, width: usize, indent: usize) -> Cow<'_, str> {
     };
     let mut rest = line;
     while !rest.is_empty() {
-        let (blanks, after) = rest.split_at(rest.find(|c| !is_break(c)).unwrap_or(rest.len()));
+        let (spaces, after) = rest.split_at(rest.find(|c| !is_break(c)).unwrap_or(rest.len()));
         let (word, after) = after.split_at(after.find(is_break).unwrap_or(after.len()));
-        lines.push(blanks, word);
+        lines.push(spaces, word);
         rest = after;
     }
     Cow::Owned(lines.out)
 }
 
-/// Whether a line may be broken at this character: at blanks, and between words of scripts that are
-/// written without them, where the text marks these.
+/// Whether a line may be broken at this character: a space, or U+200B, which separates words in scripts
+/// without spaces.
 fn is_break(c: char) -> bool {
     match c {
         '\u{a0}' | '\u{2007}' | '\u{202f}' => false,
@@ -71,53 +70,54 @@ fn is_break(c: char) -> bool {
     }
 }
 
-struct Lines {
+struct WrappedLines {
     out: String,
     width: usize,
     indent: usize,
-    /// Where the line begins, and where the next character is put.
+    /// The column of the first character of the line.
     start: usize,
+    /// The column of the next character.
     column: usize,
 }
 
-impl Lines {
-    /// Appends a word, or starts a line with it. The blanks before it are dropped at a line break.
-    fn push(&mut self, blanks: &str, word: &str) {
-        let (blank, size) = (columns(blanks), columns(word));
-        if self.column + blank + size <= self.width {
-            self.put(blanks, blank);
-            self.put(word, size);
+impl WrappedLines {
+    /// Appends a word to the line, or starts a new line with it. A line break replaces the spaces before it.
+    fn push(&mut self, spaces: &str, word: &str) {
+        let (space_width, word_width) = (columns(spaces), columns(word));
+        if self.column + space_width + word_width <= self.width {
+            self.append(spaces, space_width);
+            self.append(word, word_width);
         } else if word.is_empty() {
-            // Blanks at the end that do not fit.
-        } else if size <= self.width - self.indent {
+            // Spaces at the end of the text that do not fit.
+        } else if word_width <= self.width - self.indent {
             self.start_line(self.indent);
-            self.put(word, size);
-        } else if size <= self.width && word.is_ascii() {
-            // A path or an address that needs the indentation's room can be copied as a whole.
-            self.start_line(self.width - size);
-            self.put(word, size);
+            self.append(word, word_width);
+        } else if word_width <= self.width && word.is_ascii() {
+            // A path or an address remains whole with less indentation, so that it can be copied.
+            self.start_line(self.width - word_width);
+            self.append(word, word_width);
         } else {
-            self.push_broken(blanks, blank, word);
+            self.push_broken(spaces, space_width, word);
         }
     }
 
     /// Appends a word that is longer than a line.
-    fn push_broken(&mut self, blanks: &str, blank: usize, word: &str) {
-        if self.column + blank < self.width {
-            self.put(blanks, blank);
+    fn push_broken(&mut self, spaces: &str, space_width: usize, word: &str) {
+        if self.column + space_width < self.width {
+            self.append(spaces, space_width);
         } else {
             self.start_line(self.indent);
         }
         for piece in pieces(word) {
-            let size = if piece.starts_with(ESCAPE) {
+            let piece_width = if piece.starts_with(ESCAPE) {
                 0
             } else {
                 shown_columns(piece)
             };
-            if self.column + size > self.width && self.column > self.start {
+            if self.column + piece_width > self.width && self.column > self.start {
                 self.start_line(self.indent);
             }
-            self.put(piece, size);
+            self.append(piece, piece_width);
         }
     }
 
@@ -129,14 +129,14 @@ impl Lines {
         }
     }
 
-    fn put(&mut self, text: &str, size: usize) {
+    fn append(&mut self, text: &str, text_width: usize) {
         self.out.push_str(text);
-        self.column += size;
+        self.column += text_width;
     }
 }
 
-/// What must not be separated: a colour sequence, or a character with those that are drawn over it
-/// or joined to it.
+/// The parts of a text that must not be separated: a colour sequence, or a character with the combining
+/// and joined characters after it.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     iter::from_fn(move || {
@@ -144,7 +144,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
         let (_, first) = chars.next()?;
         let mut end = rest.len();
         if first == ESCAPE {
-            // Ours are all `ESC [ … m`.
+            // All colour sequences of this crate are `ESC [ … m`.
             end = rest.find('m').map_or(end, |at| at + 1);
         } else {
             let mut before = first;
@@ -162,7 +162,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether `c` belongs to the character before it.
+/// Whether `c` must not be separated from the character before it.
 fn is_joined(before: char, c: char) -> bool {
     let is_modifier = matches!(c, '\u{1f3fb}'..='\u{1f3ff}');
     c.width() == Some(0) || before == ZERO_WIDTH_JOINER || is_modifier
@@ -199,7 +199,7 @@ mod tests {
         }
         assert_eq!(columns(&paint("room1", "room1")), 5);
         assert_eq!(columns(&format!("{} é", dim("[12:03:11]"))), 12);
-        // Older terminals draw a joined emoji as its parts.
+        // Older terminals show the parts of a joined emoji.
         assert_eq!(columns("👩\u{200d}💻"), 4);
     }
 
@@ -223,13 +223,13 @@ mod tests {
                 4,
                 "room1: one\n    two\n    three",
             ),
-            // Blanks within a line are kept, at a line break they are not.
+            // A line break replaces spaces; others are kept.
             ("a  b    c", 5, 0, "a  b\nc"),
             ("  indented code", 10, 2, "  indented\n  code"),
             ("trailing   ", 9, 2, "trailing"),
             ("no\u{a0}break here", 9, 2, "no\u{a0}break\n  here"),
-            // An indentation beyond the middle leaves too little room.
-            ("somebody: text text", 12, 10, "somebody:\n  text text"),
+            // The indentation is reduced if it is more than half of the width.
+            ("somename: text text", 12, 10, "somename:\n  text text"),
         ] {
             assert_eq!(wrap(text, width, indent), expected, "{text:?}");
         }
@@ -241,10 +241,10 @@ mod tests {
             ("abcdefghij", 4, 2, "abcd\n  ef\n  gh\n  ij"),
             ("a bcdefghij", 4, 0, "a bc\ndefg\nhij"),
             ("abc defghij", 4, 0, "abc\ndefg\nhij"),
-            // A wide character is never cut in two.
+            // A wide character is not split.
             ("日本語日本語", 5, 2, "日本\n  語\n  日\n  本\n  語"),
             ("x 日本語日本語", 5, 0, "x 日\n本語\n日本\n語"),
-            // Nor is a combining one left behind.
+            // A combining character is not separated.
             (
                 "e\u{301}e\u{301}e\u{301}",
                 2,
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_stays_whole_where_it_fits() {
+    fn an_address_is_not_broken_if_it_fits() {
         let address = "http://192.168.1.12:8888/lab";
         let text = format!("Teacher: see {address} now");
         assert_eq!(
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room_and_are_not_cut() {
+    fn colour_sequences_take_no_columns_and_are_not_split() {
         let text = format!("{} {}: one two", dim("[12:03]"), paint("alice", "alice"));
         let expected = format!(
             "{} {}: one\n    two",
@@ -289,22 +289,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_is_too_wide_and_no_word_is_lost(
+        fn no_line_is_too_wide_and_all_words_are_kept(
             text in "([a-z]{0,12}|[日é😀\u{301}\u{200d}❤\u{fe0f}]{1,4}| {1,3}|\u{1b}\\[2m|/){0,30}",
             width in 2..40_usize,
             indent in 0..40_usize,
         ) {
             let shown = wrap(&text, width, indent);
             for line in shown.split('\n') {
-                // Only what cannot be separated may be wider than a very narrow line.
+                // Only a single part that cannot be separated may be wider than the line.
                 let one = pieces(line.trim_start()).filter(|piece| columns(piece) > 0).count() == 1;
                 prop_assert!(columns(line) <= width || one, "{:?} in {width}", line);
             }
             let bare = |text: &str| text.replace([' ', '\n'], "");
             prop_assert_eq!(bare(&shown), bare(&text));
-            // A word that fits into a line is in one line.
-            let room = width.saturating_sub(indent);
-            for word in text.split(' ').filter(|word| columns(word) <= room) {
+            // A word that fits into a line is not broken.
+            let available = width.saturating_sub(indent);
+            for word in text.split(' ').filter(|word| columns(word) <= available) {
                 prop_assert!(shown.contains(word), "{:?} in {:?}", word, shown);
             }
         }

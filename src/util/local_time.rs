@@ -1,32 +1,32 @@
-//! Local time, as Python's `time.localtime` has it.
+//! Local time, equal to Python's `time.localtime`.
 //!
-//! The system's own function is asked each time: it knows every form of `TZ`, and follows
-//! `time.tzset()` at once. A lookup takes about 30 ns.
+//! Each call uses the function of the system: it supports every form of `TZ`, and `time.tzset()` takes
+//! effect immediately. A call takes about 30 ns.
 
 use chrono::{DateTime, FixedOffset, TimeZone, Utc};
 
-/// Seconds that local time is ahead of UTC at that moment, in nanoseconds since 1970 UTC.
+/// The offset of local time from UTC in seconds, at a time in nanoseconds since 1970-01-01 UTC.
 #[must_use]
-pub fn offset(at_ns: i64) -> i32 {
-    let seconds = at_ns.div_euclid(1_000_000_000);
+pub fn offset(unix_ns: i64) -> i32 {
+    let seconds = unix_ns.div_euclid(1_000_000_000);
     #[cfg(unix)]
     {
-        // Narrower than 64 bits on a few systems, where later times do not exist.
+        // `time_t` has fewer than 64 bits on a few systems, which cannot represent later times.
         #[allow(clippy::unnecessary_cast, clippy::cast_possible_truncation)]
         let seconds = seconds as libc::time_t;
-        // SAFETY: a `tm` is plain numbers and a pointer that may be null; `localtime_r` reads the
-        // one argument and writes the other, and guards the time zone with a lock of its own.
-        let (found, local) = unsafe {
+        // SAFETY: all bytes of a `tm` may be zero. `localtime_r` reads its first argument, writes the
+        // second one, and locks the time zone.
+        let (valid, local) = unsafe {
             let mut local: libc::tm = std::mem::zeroed();
             (
                 !libc::localtime_r(&raw const seconds, &raw mut local).is_null(),
                 local,
             )
         };
-        if !found {
+        if !valid {
             return 0;
         }
-        // An offset is below a day.
+        // An offset is less than a day.
         #[allow(clippy::cast_possible_truncation)]
         {
             local.tm_gmtoff as i32
@@ -42,11 +42,11 @@ pub fn offset(at_ns: i64) -> i32 {
     }
 }
 
-/// That moment in local time.
+/// The local time, at a time in nanoseconds since 1970-01-01 UTC.
 #[must_use]
-pub fn at(at_ns: i64) -> DateTime<FixedOffset> {
-    let utc = Utc.timestamp_nanos(at_ns);
-    match FixedOffset::east_opt(offset(at_ns)) {
+pub fn at(unix_ns: i64) -> DateTime<FixedOffset> {
+    let utc = Utc.timestamp_nanos(unix_ns);
+    match FixedOffset::east_opt(offset(unix_ns)) {
         Some(zone) => utc.with_timezone(&zone),
         None => utc.fixed_offset(),
     }
@@ -61,14 +61,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_offset_is_that_of_the_moment(at_s in 0_i64..4_000_000_000) {
-            let theirs = Local.timestamp_opt(at_s, 0).unwrap().offset().fix().local_minus_utc();
-            prop_assert_eq!(offset(at_s * 1_000_000_000), theirs);
+        fn the_offset_equals_that_of_chrono(seconds in 0_i64..4_000_000_000) {
+            let expected = Local.timestamp_opt(seconds, 0).unwrap().offset().fix().local_minus_utc();
+            prop_assert_eq!(offset(seconds * 1_000_000_000), expected);
         }
 
         #[test]
-        fn every_moment_has_a_local_time(at_ns: i64) {
-            prop_assert_eq!(at(at_ns).timestamp_nanos_opt(), Some(at_ns));
+        fn every_time_has_a_local_time(unix_ns: i64) {
+            prop_assert_eq!(at(unix_ns).timestamp_nanos_opt(), Some(unix_ns));
         }
     }
 }

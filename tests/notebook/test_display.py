@@ -105,11 +105,11 @@ def test_a_message_without_a_topic_is_shown_whole_in_a_notebook() -> None:
 def test_a_huge_message_is_cut() -> None:
     message = Message([b"room1:" + b"x" * 10_000_000], topic="room1")
     page = Page(message._repr_html_())
-    assert page.text.endswith("x… (10000000 bytes in all)")
+    assert page.text.endswith("x… (10000000 bytes in total)")
     assert len(page.text) < 1_100
     shown = pretty(message)
     assert shown.startswith("<Message topic='room1' text='xxx")
-    assert shown.endswith("x…' (10000000 bytes in all)>")
+    assert shown.endswith("x…' (10000000 bytes in total)>")
     assert len(shown) < 300
 
 

@@ -110,8 +110,8 @@ def test_waiting_has_a_limit(pair: Pair) -> None:
     [
         ({"max_rows": 0}, "max_rows is 1 or more"),
         ({"keep": -1}, "keep is 0 or more"),
-        ({"color": "pink"}, "color is"),
-        ({"timestamps": "soon"}, "timestamps is"),
+        ({"color": "pink"}, "invalid color 'pink'"),
+        ({"timestamps": "soon"}, "invalid timestamps 'soon'"),
     ],
 )
 def test_a_misspelt_choice_is_reported_at_once(

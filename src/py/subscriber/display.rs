@@ -10,7 +10,7 @@ use crate::py::message::Message;
 use crate::py::subscriber::receive::Receiver;
 use crate::py::transcript::writer::Transcript;
 use crate::render::line::Timestamps;
-use crate::render::line_batch::{Lines, Said};
+use crate::render::line_batch::{LineBatch, LineContent};
 use crate::transcript::Record;
 use crate::wire::message::interpret;
 use crate::wire::stamp::Stamp;
@@ -47,7 +47,7 @@ impl Display<'_> {
             if taken.is_empty() {
                 return Ok((0, None, None));
             }
-            let mut lines = Lines::new(self.timestamps, self.color, self.width, previous);
+            let mut lines = LineBatch::new(self.timestamps, self.color, self.width, previous);
             let mut last = None;
             for (index, received) in taken.iter().enumerate() {
                 let rest = received.rest.iter().map(Frame::bytes);
@@ -59,13 +59,13 @@ impl Display<'_> {
                 }
                 let decoded = String::from_utf8_lossy(meaning.payload(&frames));
                 undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
-                let said = Said {
+                let content = LineContent {
                     topic: meaning.topic.as_deref(),
                     sender: stamp.map(|stamp| stamp.from.as_str()),
                     action: stamp.is_some_and(Stamp::is_action),
                     text: &decoded,
                 };
-                lines.push(&mut text, received.at_ns, &said);
+                lines.push(&mut text, received.at_ns, &content);
                 shown += 1;
                 last = Some(index);
                 if let Some(log) = self.log {

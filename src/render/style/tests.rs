@@ -1,9 +1,9 @@
-//! The order of the colour decision, and a palette that can be told apart.
+//! The decision to use colour, and the differences between the colours.
 
 use crate::render::style::*;
 
-fn decided(choice: ColorMode, sink: Sink, variables: &[(&str, &str)]) -> bool {
-    decide(choice, sink, |name| {
+fn decide(mode: ColorMode, sink: Sink, variables: &[(&str, &str)]) -> bool {
+    use_color(mode, sink, |name| {
         let found = variables.iter().find(|(key, _)| *key == name);
         found.map(|(_, value)| (*value).to_owned())
     })
@@ -23,47 +23,50 @@ const JUPYTER: Sink = Sink {
 };
 
 #[test]
-fn the_first_with_an_opinion_decides() {
+fn the_first_setting_that_applies_decides() {
     let all = [
         ("NO_COLOR", "1"),
         ("FORCE_COLOR", "1"),
         ("CLICOLOR_FORCE", "1"),
         ("TERM", "dumb"),
     ];
-    assert!(decided(ColorMode::Always, PIPE, &all));
-    assert!(!decided(ColorMode::Never, TERMINAL, &all[1..3]));
-    assert!(!decided(ColorMode::Auto, TERMINAL, &all));
-    assert!(decided(ColorMode::Auto, PIPE, &all[1..]));
-    assert!(decided(ColorMode::Auto, PIPE, &all[2..]));
-    assert!(!decided(ColorMode::Auto, TERMINAL, &all[3..]));
-    assert!(!decided(ColorMode::Auto, JUPYTER, &all[3..]));
-    assert!(decided(ColorMode::Auto, JUPYTER, &[]));
-    assert!(decided(ColorMode::Auto, TERMINAL, &[("TERM", "xterm")]));
-    assert!(!decided(ColorMode::Auto, PIPE, &[]));
+    assert!(decide(ColorMode::Always, PIPE, &all));
+    assert!(!decide(ColorMode::Never, TERMINAL, &all[1..3]));
+    assert!(!decide(ColorMode::Auto, TERMINAL, &all));
+    assert!(decide(ColorMode::Auto, PIPE, &all[1..]));
+    assert!(decide(ColorMode::Auto, PIPE, &all[2..]));
+    assert!(!decide(ColorMode::Auto, TERMINAL, &all[3..]));
+    assert!(!decide(ColorMode::Auto, JUPYTER, &all[3..]));
+    assert!(decide(ColorMode::Auto, JUPYTER, &[]));
+    assert!(decide(ColorMode::Auto, TERMINAL, &[("TERM", "xterm")]));
+    assert!(!decide(ColorMode::Auto, PIPE, &[]));
 }
 
 #[test]
-fn empty_and_zero_are_no_opinion() {
-    assert!(decided(ColorMode::Auto, TERMINAL, &[("NO_COLOR", "")]));
+fn empty_and_zero_variables_do_not_apply() {
+    assert!(decide(ColorMode::Auto, TERMINAL, &[("NO_COLOR", "")]));
     for name in ["FORCE_COLOR", "CLICOLOR_FORCE"] {
         for value in ["", "0"] {
-            assert!(!decided(ColorMode::Auto, PIPE, &[(name, value)]));
-            assert!(decided(ColorMode::Auto, TERMINAL, &[(name, value)]));
+            assert!(!decide(ColorMode::Auto, PIPE, &[(name, value)]));
+            assert!(decide(ColorMode::Auto, TERMINAL, &[(name, value)]));
         }
     }
 }
 
 #[test]
-fn choices_are_read() {
+fn color_modes_are_parsed() {
     assert_eq!(ColorMode::parse("auto"), Ok(ColorMode::Auto));
     assert_eq!(ColorMode::parse("always"), Ok(ColorMode::Always));
     assert_eq!(ColorMode::parse("never"), Ok(ColorMode::Never));
     let text = ColorMode::parse("yes").unwrap_err().to_string();
-    assert_eq!(text, "color is 'auto', 'always' or 'never', not 'yes'");
+    assert_eq!(
+        text,
+        "invalid color 'yes': expected 'auto', 'always' or 'never'"
+    );
 }
 
 #[test]
-fn the_hash_is_the_published_one() {
+fn the_hash_is_fnv_1a() {
     // Test vectors of RFC 9923, appendix C.
     assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
     assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
@@ -75,7 +78,7 @@ fn a_key_keeps_its_colour() {
     let seen: std::collections::BTreeSet<String> =
         (0..100).map(|n| paint("x", &format!("room{n}"))).collect();
     assert_eq!(seen.len(), PALETTE.len());
-    // Changing a colour that people know is a change to announce.
+    // A change of these colours is visible to users and belongs in the changelog.
     assert_eq!(paint("x", "room1"), "\x1b[38;5;25mx\x1b[0m");
     assert_eq!(paint("x", "room2"), "\x1b[38;5;64mx\x1b[0m");
     assert_eq!(dim("x"), "\x1b[2mx\x1b[0m");
@@ -94,13 +97,13 @@ fn a_name_never_has_the_colour_of_the_topic_beside_it() {
             moved += usize::from(beside != color_of(name, None));
         }
     }
-    // A name keeps its colour next to every other topic.
+    // Most names keep their colour.
     assert!((1..75).contains(&moved), "{moved}");
 }
 
 #[test]
 fn html_has_the_same_colours() {
-    // As xterm's table has 138, 25, 60, 93, 64, 99, 196, 137, 105, 59, 139 and 104.
+    // The colours 138, 25, 60, 93, 64, 99, 196, 137, 105, 59, 139 and 104 of xterm's table.
     let known = [
         "#af8787", "#005faf", "#5f5f87", "#8700ff", "#5f8700", "#875fff", "#ff0000", "#af875f",
         "#8787ff", "#5f5f5f", "#af87af", "#8787d7",
@@ -115,7 +118,7 @@ fn html_has_the_same_colours() {
 
 type Rgb = [f64; 3];
 
-/// A colour as linear light: the transfer function of sRGB (IEC 61966-2-1).
+/// The linear light of a colour: the transfer function of sRGB (IEC 61966-2-1).
 fn linear(code: u8) -> Rgb {
     rgb(code).map(|byte| {
         let level = f64::from(byte) / 255.0;
@@ -154,13 +157,13 @@ fn every_colour_is_legible_on_white_and_on_black() {
     for code in PALETTE {
         let [r, g, b] = linear(code);
         let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        // WCAG 2.2, contrast ratio; 3 is what it asks of large text and signs.
+        // The contrast ratio of WCAG 2.2, which requires 3 for large text and graphics.
         assert!(1.05 / (luminance + 0.05) >= 3.0, "{code} on white");
         assert!((luminance + 0.05) / 0.05 >= 3.0, "{code} on black");
     }
 }
 
-/// The smallest ΔE of CIE 1976 between any two colours of the palette, and between which.
+/// The smallest ΔE (CIE 1976) between two colours of the palette, and these colours.
 fn smallest_difference(vision: [Rgb; 3]) -> (f64, u8, u8) {
     let mut smallest = (f64::INFINITY, 0, 0);
     for (n, one) in PALETTE.iter().enumerate() {
@@ -178,7 +181,7 @@ fn smallest_difference(vision: [Rgb; 3]) -> (f64, u8, u8) {
 
 #[test]
 fn any_two_colours_differ_with_and_without_colour_blindness() {
-    // Full deficiency after Machado, Oliveira & Fernandes (2009), doi:10.1109/TVCG.2009.113.
+    // Complete deficiency, by Machado, Oliveira & Fernandes (2009), doi:10.1109/TVCG.2009.113.
     let visions = [
         (
             "normal",
@@ -214,16 +217,19 @@ fn any_two_colours_differ_with_and_without_colour_blindness() {
 }
 
 #[test]
-fn the_difference_is_computed_as_published() {
-    // Lab of sRGB's primaries under D65, as Lindbloom's calculator has them (brucelindbloom.com).
+fn the_lab_values_are_those_of_a_reference() {
+    // Lab values of the sRGB primaries under D65, from Lindbloom's calculator (brucelindbloom.com).
     for (rgb, expected) in [
         ([1.0, 0.0, 0.0], [53.24, 80.09, 67.20]),
         ([0.0, 1.0, 0.0], [87.73, -86.18, 83.18]),
         ([0.0, 0.0, 1.0], [32.30, 79.19, -107.86]),
         ([1.0, 1.0, 1.0], [100.0, 0.0, 0.0]),
     ] {
-        for (found, known) in lab(rgb).into_iter().zip(expected) {
-            assert!((found - known).abs() < 0.1, "{rgb:?}: {found} and {known}");
+        for (actual, known) in lab(rgb).into_iter().zip(expected) {
+            assert!(
+                (actual - known).abs() < 0.1,
+                "{rgb:?}: {actual} and {known}"
+            );
         }
     }
 }
