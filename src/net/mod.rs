@@ -21,7 +21,7 @@ pub mod subscriber;
 pub(crate) mod subscription;
 pub(crate) mod zmq;
 
-pub use crate::net::connection::bind::connectable;
+pub use crate::net::connection::bound_endpoint::connectable;
 pub use crate::net::connection::{interfaces, state as peers};
 pub use crate::net::publisher::Publisher;
 pub use crate::net::relay::Relay;

@@ -23,8 +23,8 @@ pub(crate) struct Peer {
     attempts: u64,
 }
 
-impl From<state::Peer> for Peer {
-    fn from(peer: state::Peer) -> Self {
+impl From<state::ConnectionInfo> for Peer {
+    fn from(peer: state::ConnectionInfo) -> Self {
         Self {
             address: peer.address,
             state: peer.state.as_str(),

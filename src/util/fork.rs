@@ -1,27 +1,27 @@
-//! How a forked child is recognised, at the price of one atomic load, and what it closes.
+//! Recognising a forked child, and closing the sockets that it inherited.
 //!
-//! Invariants: [`generation`] differs between a process and each of its forked children, so an
-//! object that remembers the generation of its making knows whether it was inherited. Comparing
-//! process ids would cost a system call for every message. On Linux a forked child owns none of the
-//! parent's network sockets: it closes them before `fork` returns.
+//! Invariants: [`generation`] differs between a process and each of its forked children. An object
+//! that stores the generation of its creation recognises that it was inherited. This costs one atomic
+//! load, where comparing process ids would cost a system call per message. On Linux, a forked child
+//! closes the parent's network sockets before `fork` returns.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
-/// Which life of the process this is: 1, and one more after each fork that leads here.
+/// 1, and one more after each fork from the first process to this one.
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Registers for each fork; called before the first object is made.
+/// Registers the handlers for forks. Called before the first object is created.
 pub(crate) fn watch() {
     #[cfg(unix)]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the handlers use atomics, a lock that each child renews, and `close`; all of
-            // that is allowed after a fork.
+            // SAFETY: the handlers use atomics, a lock that each child creates anew, and `close`, all
+            // of which are allowed after a fork.
             unsafe {
                 libc::pthread_atfork(
                     Some(before_fork),
@@ -49,39 +49,39 @@ extern "C" fn after_fork_in_child() {
     sockets::after_fork_in_child();
 }
 
-/// While it lives, a fork in another thread waits. A socket is opened and entered in the table, or
-/// removed from it and closed, within one.
+/// Delays forks in other threads until it is dropped. A socket is opened and added to the table, or
+/// removed from the table and closed, while forks are delayed.
 #[cfg(unix)]
-pub(crate) struct Held(());
+pub(crate) struct ForkPause(());
 
 #[cfg(unix)]
-impl Held {
+impl ForkPause {
     pub(crate) fn new() -> Self {
         sockets::hold();
         Self(())
     }
 
-    /// A forked child is going to close this descriptor.
-    #[allow(clippy::unused_self)] // only while forks are held
-    pub(crate) fn enter(&self, descriptor: std::os::fd::RawFd) {
+    /// Adds a descriptor to those that a forked child closes.
+    #[allow(clippy::unused_self)] // only while forks are delayed
+    pub(crate) fn add_socket(&self, descriptor: std::os::fd::RawFd) {
         sockets::enter(descriptor);
     }
 
-    /// This descriptor is about to be closed here.
-    #[allow(clippy::unused_self)] // only while forks are held
-    pub(crate) fn remove(&self, descriptor: std::os::fd::RawFd) {
+    /// Removes a descriptor that is about to be closed here.
+    #[allow(clippy::unused_self)] // only while forks are delayed
+    pub(crate) fn remove_socket(&self, descriptor: std::os::fd::RawFd) {
         sockets::remove(descriptor);
     }
 }
 
 #[cfg(unix)]
-impl Drop for Held {
+impl Drop for ForkPause {
     fn drop(&mut self) {
         sockets::allow();
     }
 }
 
-/// The table of open sockets, which is kept beside libzmq (see `libzmq/src/descriptors.h`).
+/// The table of open sockets, which libzmq maintains (see `libzmq/src/descriptors.h`).
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod sockets {
     use std::ffi::c_int;
@@ -113,7 +113,7 @@ mod sockets {
     }
 }
 
-/// Other systems have no table: a child keeps the descriptors that it inherited.
+/// Other systems have no table: a child keeps the inherited descriptors.
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 mod sockets {
     use std::ffi::c_int;

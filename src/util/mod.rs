@@ -1,7 +1,9 @@
 //! Helpers without knowledge of ZeroMQ.
 
+pub(crate) mod descriptor;
 pub(crate) mod file_lock;
 pub(crate) mod fork;
+pub(crate) mod interface_flags;
 pub(crate) mod local_time;
 pub(crate) mod per_process;
 pub(crate) mod sync;

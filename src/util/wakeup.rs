@@ -1,21 +1,21 @@
-//! How a waiting thread is woken by another one.
+//! How a thread wakes another one that waits.
 //!
-//! Invariant: each thread has a wake-up of its own. One shared by several waiters would lose
-//! wake-ups: the first to run clears it before the second has looked.
+//! Invariant: each thread has its own wake-up. If several threads shared one, the first of them would
+//! clear it before the others had checked what changed.
 
 use crate::util::fork;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-/// A thread's wake-up: a descriptor that turns readable. Where there is none (Windows, or no
-/// descriptor to be had) the waiter looks again at its next slice.
+/// A thread's wake-up: a descriptor that becomes readable. Without one (on Windows, or when the
+/// process has no descriptor left) the thread checks again after its next slice.
 #[derive(Debug)]
 pub(crate) struct Wakeup {
-    /// Spares a system call when it is set already.
+    /// Saves a system call if the wake-up is set already.
     set: AtomicBool,
-    /// Whose thread waits for this one, too.
-    above: Option<Arc<Wakeup>>,
+    /// Another wake-up to set; its thread checks this one.
+    parent: Option<Arc<Wakeup>>,
     #[cfg(unix)]
     ends: Option<Ends>,
 }
@@ -24,28 +24,28 @@ impl Wakeup {
     pub(crate) fn new() -> Self {
         Self {
             set: AtomicBool::new(false),
-            above: None,
+            parent: None,
             #[cfg(unix)]
             ends: Ends::open(),
         }
     }
 
-    /// One of several that a single thread waits for: it wakes that thread, and stays set until it
-    /// is taken.
-    pub(crate) fn below(above: &Arc<Self>) -> Self {
+    /// One of several wake-ups that a single thread checks. Setting it wakes that thread. It stays
+    /// set until it is taken.
+    pub(crate) fn child_of(parent: &Arc<Self>) -> Self {
         Self {
             set: AtomicBool::new(false),
-            above: Some(Arc::clone(above)),
+            parent: Some(Arc::clone(parent)),
             #[cfg(unix)]
             ends: None,
         }
     }
 
-    /// Wakes the thread, now or when it next waits.
+    /// Wakes the thread now, or when it next waits.
     pub(crate) fn set(&self) {
         if !self.set.swap(true, Ordering::AcqRel) {
-            if let Some(above) = &self.above {
-                above.set();
+            if let Some(parent) = &self.parent {
+                parent.set();
             }
             #[cfg(unix)]
             if let Some(ends) = &self.ends {
@@ -54,10 +54,11 @@ impl Wakeup {
         }
     }
 
-    /// Forgets what was set. Only the waiting thread calls this, before it looks at what changed.
+    /// Clears the wake-up. Only the waiting thread calls this, before it checks what changed.
     ///
-    /// It reads first: a flag that fell before would let the read swallow the next one's signal,
-    /// and stay up forever. And it reads in any case: a signal may come after its flag fell.
+    /// The descriptor is read before the flag is cleared. In the other order, the read could consume
+    /// the signal of a later `set`, whose flag would then stay set forever. The descriptor is read even
+    /// if the flag is not set: a signal may arrive after its flag was cleared.
     pub(crate) fn clear(&self) {
         #[cfg(unix)]
         if let Some(ends) = &self.ends {
@@ -66,7 +67,7 @@ impl Wakeup {
         self.set.swap(false, Ordering::AcqRel);
     }
 
-    /// Whether it was set; it no longer is.
+    /// Clears the wake-up; true if it was set.
     pub(crate) fn take(&self) -> bool {
         self.set.swap(false, Ordering::AcqRel)
     }
@@ -97,7 +98,7 @@ impl Ends {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn open() -> Option<Self> {
         use std::os::fd::FromRawFd;
-        // SAFETY: eventfd takes no pointers, and the descriptor that it returns is ours alone.
+        // SAFETY: eventfd takes no pointers, and the returned descriptor has no other owner.
         let read = unsafe {
             let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
             (fd >= 0).then(|| std::fs::File::from_raw_fd(fd))?
@@ -109,7 +110,7 @@ impl Ends {
     fn open() -> Option<Self> {
         use std::os::fd::FromRawFd;
         let mut ends = [-1; 2];
-        // SAFETY: pipe writes two descriptors into the array; from then on they are ours alone.
+        // SAFETY: pipe writes two descriptors into the array, which have no other owner.
         unsafe {
             if libc::pipe(ends.as_mut_ptr()) != 0 {
                 return None;
@@ -127,7 +128,7 @@ impl Ends {
 
     fn write(&self) {
         use std::io::Write;
-        // A pipe or counter that is full is set already.
+        // A write fails only if the pipe or counter is full, and then the descriptor is readable.
         let mut end = self.write.as_ref().unwrap_or(&self.read);
         let _ = end.write(&1_u64.to_ne_bytes());
     }
@@ -139,17 +140,17 @@ impl Ends {
 }
 
 thread_local! {
-    static MINE: RefCell<Option<(u64, Arc<Wakeup>)>> = const { RefCell::new(None) };
+    static OF_THIS_THREAD: RefCell<Option<(u64, Arc<Wakeup>)>> = const { RefCell::new(None) };
 }
 
-/// This thread's wake-up, made when it first waits. A forked child makes a new one: the inherited
-/// descriptor is shared with the parent.
-pub(crate) fn mine() -> Arc<Wakeup> {
-    MINE.with_borrow_mut(|mine| match mine {
+/// This thread's wake-up, created when it first waits. A forked child creates a new one, because the
+/// inherited descriptor is shared with the parent.
+pub(crate) fn of_this_thread() -> Arc<Wakeup> {
+    OF_THIS_THREAD.with_borrow_mut(|stored| match stored {
         Some((generation, wake)) if *generation == fork::generation() => Arc::clone(wake),
         _ => {
             let wake = Arc::new(Wakeup::new());
-            *mine = Some((fork::generation(), Arc::clone(&wake)));
+            *stored = Some((fork::generation(), Arc::clone(&wake)));
             wake
         }
     })

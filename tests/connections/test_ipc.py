@@ -179,7 +179,7 @@ except ZmqChatError as error:
     print(error)
 """
     finished = run_python(script)
-    assert "an ended program left its socket file there" in finished.stdout, finished
+    assert "a socket file of an ended program is in the way" in finished.stdout, finished
     assert "Permission denied" in finished.stdout
     Path("s").unlink()
 

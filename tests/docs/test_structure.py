@@ -67,13 +67,7 @@ UNSAFE = (
     "src/py/message.rs",
 )
 # Violations that remain, by their headline. An entry that is no longer needed fails the test.
-KNOWN_VIOLATIONS: set[str] = {
-    "circle in src/net",
-    "circle in src/net/socket",
-    "src/net/connection imports from src/net/socket",
-    "unsafe in src/net/connection/disconnect_reason.rs",
-    "unsafe in src/net/connection/interfaces.rs",
-}
+KNOWN_VIOLATIONS: set[str] = set()
 
 Name = Tuple[str, ...]  # the parts of a module's name
 Imports = Dict[str, Dict[str, Set[str]]]  # importing file -> imported file -> imported names

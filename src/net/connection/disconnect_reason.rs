@@ -1,71 +1,63 @@
-//! Who hung up: the other side, or libzmq on it.
+//! Whether the peer or libzmq ended a connection.
 //!
-//! libzmq reports the end of a connection alike, whether the peer left or was cut off for a breach
-//! of protocol, such as a message above the limit. A second descriptor of the connection tells:
-//! when a peer leaves, everything was read up to its end; when it is cut off, it was not.
+//! libzmq reports the end of a connection in the same way in both cases. It ends connections whose
+//! peer violates the protocol, for example by a message above the size limit. A second descriptor
+//! of the connection tells the two apart: if the peer disconnected, everything was read up to the
+//! end of the stream. If libzmq ended the connection, there was more to come.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
-/// A second descriptor of a connection. It keeps the connection open until it is dropped.
+/// A second descriptor of a TCP connection. It keeps the connection open until it is dropped.
 #[derive(Debug)]
-pub(crate) struct DisconnectWitness(TcpStream);
+pub(crate) struct DisconnectProbe(TcpStream);
 
-impl DisconnectWitness {
-    /// `None` when the connection is gone already, or nothing can be told here.
+impl DisconnectProbe {
+    /// `None` if the connection has ended already.
     #[cfg(unix)]
     pub(crate) fn of(descriptor: i32, remote: &str) -> Option<Self> {
-        use std::os::fd::{FromRawFd, OwnedFd};
-
         let remote: SocketAddr = remote.parse().ok()?;
-        // SAFETY: the call takes any number, and fails for one that is no open descriptor.
-        let copy = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) };
-        if copy < 0 {
-            return None;
-        }
-        // SAFETY: the copy was just made and belongs to nobody else.
-        let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(copy) });
-        // The number may belong to somebody else by now.
+        let stream = TcpStream::from(crate::util::descriptor::duplicate(descriptor)?);
+        // The number may be another connection's by now.
         (stream.peer_addr().ok()? == remote).then_some(Self(stream))
     }
 
+    /// Not supported on this system.
     #[cfg(not(unix))]
     pub(crate) fn of(_: i32, _: &str) -> Option<Self> {
         None
     }
 
-    /// Whether the other side was still there, or something of it unread, when libzmq hung up. A
-    /// connection that was reset has no peer any more. What it left unread proves nothing: libzmq
-    /// does not read while the receiver is full.
-    pub(crate) fn saw_a_cut(&self) -> bool {
+    /// Whether libzmq ended the connection: the peer was still connected, or sent more than libzmq
+    /// read. A connection that was reset has no peer any more. Its unread rest does not count:
+    /// libzmq does not read while the receiver's queue is full.
+    pub(crate) fn was_cut_off(&self) -> bool {
         if self.0.peer_addr().is_err() {
             return false;
         }
         match self.0.peek(&mut [0]) {
             Ok(count) => count > 0,
-            // libzmq made it a descriptor that does not block.
+            // libzmq made the descriptor non-blocking.
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 }
 
-/// Ends this connection in both directions. False where the descriptor is another connection's by
-/// now: it is checked on a copy, which nothing can close meanwhile. `remote` is the peer's address
-/// over TCP, and `bound` has the `ipc://` endpoints that it may have connected to.
+/// Shuts the connection down in both directions. False if the descriptor belongs to another
+/// connection by now. The check uses a duplicate, which no other thread can close. `remote` is the
+/// peer's TCP address. `bound` contains the `ipc://` endpoints that the peer may be connected to.
 #[cfg(unix)]
-pub(crate) fn shut(descriptor: i32, remote: &str, bound: &[String]) -> bool {
+pub(crate) fn shut_down(descriptor: i32, remote: &str, bound: &[String]) -> bool {
     use std::net::Shutdown;
-    use std::os::fd::BorrowedFd;
     use std::os::unix::net::UnixStream;
 
-    if let Some(DisconnectWitness(stream)) = DisconnectWitness::of(descriptor, remote) {
+    if let Some(DisconnectProbe(stream)) = DisconnectProbe::of(descriptor, remote) {
         return stream.shutdown(Shutdown::Both).is_ok();
     }
-    if descriptor < 0 || !bound.iter().any(|bound| bound.starts_with("ipc://")) {
+    if !bound.iter().any(|bound| bound.starts_with("ipc://")) {
         return false;
     }
-    // SAFETY: it is used for nothing but the copy, which fails for a number that is not open.
-    let Ok(copy) = (unsafe { BorrowedFd::borrow_raw(descriptor) }).try_clone_to_owned() else {
+    let Some(copy) = crate::util::descriptor::duplicate(descriptor) else {
         return false;
     };
     let stream = UnixStream::from(copy);
@@ -77,28 +69,20 @@ pub(crate) fn shut(descriptor: i32, remote: &str, bound: &[String]) -> bool {
     bound.iter().any(ours) && stream.shutdown(Shutdown::Both).is_ok()
 }
 
+/// Not supported on this system.
 #[cfg(not(unix))]
-pub(crate) fn shut(_: i32, _: &str, _: &[String]) -> bool {
+pub(crate) fn shut_down(_: i32, _: &str, _: &[String]) -> bool {
     false
 }
 
-/// Whether this is a connection that the other side has not ended yet. The number may be anybody's.
-#[cfg(unix)]
+/// Whether the descriptor is a connection that the peer has not closed yet; true where that is
+/// unknown.
 pub(crate) fn is_connected(descriptor: i32) -> bool {
-    let mut byte = 0_u8;
-    // SAFETY: takes any number, fails for one that is no socket, and writes one byte at most.
-    let seen = unsafe {
-        libc::recv(
-            descriptor,
-            std::ptr::from_mut(&mut byte).cast(),
-            1,
-            libc::MSG_PEEK | libc::MSG_DONTWAIT,
-        )
-    };
-    seen > 0 || (seen < 0 && std::io::Error::last_os_error().kind() == ErrorKind::WouldBlock)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn is_connected(_: i32) -> bool {
-    true
+    #[cfg(unix)]
+    return crate::util::descriptor::is_connected(descriptor);
+    #[cfg(not(unix))]
+    {
+        let _ = descriptor;
+        true
+    }
 }

@@ -1,26 +1,22 @@
-//! The addresses of this machine, best first: what another laptop on the network can type.
+//! The addresses of this machine, best first, for use on other hosts of the network.
 
-#[cfg(unix)]
-use std::collections::HashMap;
-#[cfg(unix)]
-use std::ffi::CStr;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 #[cfg(unix)]
 use std::path::Path;
 
 /// What kind of interface an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A network that other machines are on.
+pub enum InterfaceKind {
+    /// A local network.
     Lan,
-    /// Docker, a virtual machine, a VPN: seldom what the neighbour can reach.
+    /// Docker, a virtual machine or a VPN: other hosts can seldom reach it.
     Virtual,
-    /// This machine alone.
+    /// This machine only.
     Loopback,
 }
 
-impl Kind {
-    /// The name that Python sees.
+impl InterfaceKind {
+    /// The name that Python uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,16 +29,16 @@ impl Kind {
 
 /// One address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Local {
+pub struct LocalAddress {
     /// The address.
     pub address: Ipv4Addr,
     /// The interface's name, such as `eth0`.
     pub interface: String,
     /// What kind of interface it is.
-    pub kind: Kind,
+    pub kind: InterfaceKind,
 }
 
-/// Windows gives no flags: prefixes of the names of adapters that do not lead to a local network.
+/// Windows reports no flags. Adapters whose names have these prefixes do not lead to a local network.
 #[cfg(windows)]
 const VIRTUAL: [&str; 8] = [
     "vethernet",
@@ -57,29 +53,29 @@ const VIRTUAL: [&str; 8] = [
 
 /// The kind of an interface by its name, on Windows.
 #[cfg(windows)]
-fn kind(name: &str, address: Ipv4Addr) -> Kind {
+fn kind(name: &str, address: Ipv4Addr) -> InterfaceKind {
     let name = name.to_lowercase();
     if address.is_loopback() {
-        Kind::Loopback
+        InterfaceKind::Loopback
     } else if VIRTUAL.iter().any(|start| name.starts_with(start)) {
-        Kind::Virtual
+        InterfaceKind::Virtual
     } else {
-        Kind::Lan
+        InterfaceKind::Lan
     }
 }
 
-/// The kind of an interface by the kernel's flags. A tunnel (VPN) has one other end, and needs no
-/// ARP to find it. `physical` says whether it leads to a network card, where that is known.
+/// The kind of an interface by the kernel's flags. A tunnel (VPN) has one peer, which it finds
+/// without ARP. `physical` says whether the interface leads to a network card, if that is known.
 #[cfg(unix)]
-fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> Kind {
+fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> InterfaceKind {
     #[allow(clippy::cast_sign_loss)] // two bits, far from the sign
     const TUNNEL: u32 = (libc::IFF_POINTOPOINT | libc::IFF_NOARP) as u32;
     if address.is_loopback() {
-        Kind::Loopback
+        InterfaceKind::Loopback
     } else if flags & TUNNEL != 0 || physical == Some(false) {
-        Kind::Virtual
+        InterfaceKind::Virtual
     } else {
-        Kind::Lan
+        InterfaceKind::Lan
     }
 }
 
@@ -87,9 +83,9 @@ fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> Kind {
 #[cfg(unix)]
 const DESCRIPTIONS: &str = "/sys/class/net";
 
-/// Whether an interface leads to a network card: it is one, or is built on one (a bridge, a VLAN,
-/// a bond), or it is a container's end of a pair. A bridge of containers or virtual machines and a
-/// TAP device do not. `None` where the kernel does not describe it.
+/// Whether an interface leads to a network card: it is one, it is built on one (a bridge, a VLAN,
+/// a bond), or it is a container's end of a pair. A bridge of containers or virtual machines does not,
+/// nor does a TAP device. `None` if the kernel does not describe the interface.
 #[cfg(unix)]
 fn is_physical(descriptions: &Path, name: &str) -> Option<bool> {
     let folder = descriptions.join(name);
@@ -98,11 +94,11 @@ fn is_physical(descriptions: &Path, name: &str) -> Option<bool> {
     }
     let number = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
     let (index, link) = (number("ifindex"), number("iflink"));
-    Some(stands_on_a_card(descriptions, name, 0) || index != link)
+    Some(has_a_card_below(descriptions, name, 0) || index != link)
 }
 
 #[cfg(unix)]
-fn stands_on_a_card(descriptions: &Path, name: &str, depth: u8) -> bool {
+fn has_a_card_below(descriptions: &Path, name: &str, depth: u8) -> bool {
     const DEEPEST: u8 = 5;
     let folder = descriptions.join(name);
     if folder.join("device").exists() {
@@ -117,34 +113,12 @@ fn stands_on_a_card(descriptions: &Path, name: &str, depth: u8) -> bool {
             .to_str()
             .and_then(|entry| entry.strip_prefix("lower_"));
         depth < DEEPEST
-            && lower.is_some_and(|lower| stands_on_a_card(descriptions, lower, depth + 1))
+            && lower.is_some_and(|lower| has_a_card_below(descriptions, lower, depth + 1))
     })
 }
 
-/// The flags of each interface.
-#[cfg(unix)]
-fn all_flags() -> HashMap<String, u32> {
-    let mut found = HashMap::new();
-    let mut first = std::ptr::null_mut();
-    // SAFETY: the call sets the pointer to a list that belongs to us.
-    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
-        return found;
-    }
-    let mut next = first;
-    // SAFETY: each entry is valid until the list is freed, and so is its name.
-    while let Some(entry) = unsafe { next.as_ref() } {
-        // SAFETY: as above.
-        let name = unsafe { CStr::from_ptr(entry.ifa_name) };
-        found.insert(name.to_string_lossy().into_owned(), entry.ifa_flags);
-        next = entry.ifa_next;
-    }
-    // SAFETY: the list came from `getifaddrs`, and is freed once.
-    unsafe { libc::freeifaddrs(first) };
-    found
-}
-
-/// The address that packets to the outside would come from. A UDP socket that is connected but
-/// never written to sends nothing; 192.0.2.1 is set aside for documentation (RFC 5737).
+/// The source address of packets to other networks. Connecting a UDP socket sends no packet.
+/// 192.0.2.1 is reserved for documentation (RFC 5737).
 fn outward() -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
@@ -154,23 +128,23 @@ fn outward() -> Option<Ipv4Addr> {
     }
 }
 
-/// All IPv4 addresses: those on a LAN first, and among these private ones and the one that leads
-/// outward; loopback last. (Sockets are bound with IPv4 unless an IPv6 address is asked for.)
+/// All IPv4 addresses: LAN addresses first, among these private ones and the one that leads to other
+/// networks; loopback last. Sockets are bound with IPv4 unless the user types an IPv6 address.
 #[must_use]
-pub fn local() -> Vec<Local> {
+pub fn local() -> Vec<LocalAddress> {
     let outward = outward();
     #[cfg(unix)]
-    let flags = all_flags();
+    let flags = crate::util::interface_flags::interface_flags();
     #[cfg(unix)]
     let kind = |name: &str, address| {
         let physical = is_physical(Path::new(DESCRIPTIONS), name);
         kind(flags.get(name).copied().unwrap_or(0), physical, address)
     };
-    let mut found: Vec<Local> = if_addrs::get_if_addrs()
+    let mut found: Vec<LocalAddress> = if_addrs::get_if_addrs()
         .unwrap_or_default()
         .into_iter()
         .filter_map(|interface| match interface.ip() {
-            IpAddr::V4(address) => Some(Local {
+            IpAddr::V4(address) => Some(LocalAddress {
                 address,
                 kind: kind(&interface.name, address),
                 interface: interface.name,
@@ -189,15 +163,15 @@ pub fn local() -> Vec<Local> {
     found
 }
 
-/// The zone of an IPv6 address by the number of its interface: the name, as libzmq reports it.
+/// The zone of an IPv6 address: the name of the interface with this number, as libzmq reports it.
 pub(crate) fn zone(index: u32) -> String {
     let mut all = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
     all.find(|interface| interface.index == Some(index))
         .map_or_else(|| index.to_string(), |interface| interface.name)
 }
 
-/// The first IPv4 address of the interface with this name, as libzmq would choose; `None` when no
-/// interface is called so.
+/// The first IPv4 address of the interface with this name, as libzmq would choose it; `None` if there
+/// is no such interface.
 pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {
     let all = if_addrs::get_if_addrs()?;
     Ok(all.into_iter().find_map(|interface| match interface.ip() {
@@ -209,7 +183,7 @@ pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used, clippy::cast_sign_loss)]
 mod tests {
-    use super::{all_flags, is_physical, kind, local, Kind};
+    use super::{is_physical, kind, local, InterfaceKind};
     use std::net::Ipv4Addr;
     use std::path::{Path, PathBuf};
 
@@ -218,13 +192,16 @@ mod tests {
     #[test]
     fn kinds_follow_from_flags_and_address() {
         let ordinary = (libc::IFF_UP | libc::IFF_BROADCAST) as u32;
-        assert_eq!(kind(ordinary, None, LAN), Kind::Lan);
-        assert_eq!(kind(ordinary, Some(true), LAN), Kind::Lan);
-        assert_eq!(kind(ordinary, Some(false), LAN), Kind::Virtual);
+        assert_eq!(kind(ordinary, None, LAN), InterfaceKind::Lan);
+        assert_eq!(kind(ordinary, Some(true), LAN), InterfaceKind::Lan);
+        assert_eq!(kind(ordinary, Some(false), LAN), InterfaceKind::Virtual);
         for tunnel in [libc::IFF_POINTOPOINT, libc::IFF_NOARP] {
             let flags = ordinary | tunnel as u32;
-            assert_eq!(kind(flags, Some(true), LAN), Kind::Virtual);
-            assert_eq!(kind(flags, None, Ipv4Addr::LOCALHOST), Kind::Loopback);
+            assert_eq!(kind(flags, Some(true), LAN), InterfaceKind::Virtual);
+            assert_eq!(
+                kind(flags, None, Ipv4Addr::LOCALHOST),
+                InterfaceKind::Loopback
+            );
         }
     }
 
@@ -244,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_is_physical_by_what_it_stands_on() {
+    fn an_interface_is_physical_if_it_leads_to_a_network_card() {
         let all = described(
             "cards",
             &[
@@ -273,19 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_of_loopback_are_known() {
-        let loopback = libc::IFF_LOOPBACK as u32;
-        assert!(all_flags().values().any(|flags| flags & loopback != 0));
-    }
-
-    #[test]
     fn loopback_comes_last() {
         let all = local();
-        let first = all.iter().position(|local| local.kind == Kind::Loopback);
+        let first = all
+            .iter()
+            .position(|local| local.kind == InterfaceKind::Loopback);
         if let Some(first) = first {
             assert!(all[first..]
                 .iter()
-                .all(|local| local.kind == Kind::Loopback));
+                .all(|local| local.kind == InterfaceKind::Loopback));
         }
     }
 }

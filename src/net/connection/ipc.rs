@@ -1,26 +1,26 @@
 //! Listening at an `ipc://` path.
 //!
-//! libzmq removes whatever is at the path before it binds, an ordinary file or another program's
-//! socket included. So the socket is bound here and handed to libzmq, which then removes nothing.
+//! libzmq removes the file at the path before it binds, even an ordinary file or another program's
+//! socket. So the socket is bound here and handed to libzmq, which then removes nothing.
 //!
-//! Invariants: the kernel decides which of several binders gets a path, because `bind` fails where
-//! anything exists. Only a socket file that no socket is bound to is removed, with the folder locked,
-//! so that two processes cannot remove each other's new socket. A symbolic link is never removed.
+//! Invariants: the kernel decides which of several processes gets a path, because `bind` fails where
+//! a file exists. A socket file is removed only if no socket is bound to it. The folder is locked
+//! meanwhile, so that two processes cannot remove each other's new socket. A symbolic link is never
+//! removed.
 
-use crate::net::socket::open_socket::OpenSocket;
-use crate::net::zmq::ffi::{uninterrupted, Errno};
+use crate::net::zmq::ffi::{self, uninterrupted, Attach, Errno};
 use std::path::PathBuf;
 
 /// Why a path cannot be bound.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
-    /// As the system says; `EADDRINUSE` where a socket is bound to it.
+    /// An error of the system; `EADDRINUSE` if a socket is bound to the path.
     System(Errno),
-    /// Something other than a socket is there: a file, a directory.
+    /// The path is not a socket, but a file or a directory.
     NotASocket(&'static str),
-    /// A symbolic link is there, to this path, where no socket is bound.
+    /// The path is a symbolic link to this path, to which no socket is bound.
     Link(PathBuf),
-    /// A socket file is there that no socket is bound to, and it cannot be removed.
+    /// The path is a socket file that no socket is bound to, and it cannot be removed.
     Stale(Errno),
 }
 
@@ -36,26 +36,30 @@ impl Obstacle {
     }
 }
 
-/// Whether libzmq makes the path itself, in a new folder.
+/// Whether libzmq chooses the path, in a new folder.
 fn is_wildcard(path: &str) -> bool {
     path.starts_with('*')
 }
 
-/// Binds `live` to the path of `address`, which is `ipc://` and the path.
-pub(crate) fn bind(live: &mut OpenSocket, path: &str, address: &str) -> Result<(), Obstacle> {
-    use crate::net::zmq::ffi::{self, Attach};
-    let attach = |live: &mut OpenSocket| {
-        uninterrupted(|| ffi::attach(&mut live.socket, Attach::Bind, address))
-    };
+/// Binds the socket to the path of `address`, which is `ipc://` and the path. Adds the file of the
+/// listener, if there is one, to `files`.
+pub(crate) fn bind(
+    socket: &mut zmq::Socket,
+    path: &str,
+    address: &str,
+    files: &mut Vec<SocketFile>,
+) -> Result<(), Obstacle> {
+    let attach =
+        |socket: &mut zmq::Socket| uninterrupted(|| ffi::attach(socket, Attach::Bind, address));
     if is_wildcard(path) {
-        return Ok(attach(live)?);
+        return Ok(attach(socket)?);
     }
     let listener = file::Listener::bind(path, address)?;
-    ffi::set_int(&mut live.socket, ffi::USE_FD, listener.descriptor())?;
-    let attached = attach(live);
-    let reset = ffi::set_int(&mut live.socket, ffi::USE_FD, -1);
+    ffi::set_int(socket, ffi::USE_FD, listener.descriptor())?;
+    let attached = attach(socket);
+    let reset = ffi::set_int(socket, ffi::USE_FD, -1);
     match attached {
-        Ok(()) => live.socket_files.extend(listener.handed_over()),
+        Ok(()) => files.extend(listener.hand_over()),
         Err(errno) => return Err(errno.into()),
     }
     Ok(reset?)
@@ -66,8 +70,8 @@ pub(crate) use file::SocketFile;
 #[cfg(unix)]
 mod file {
     use super::Obstacle;
-    use crate::net::zmq::ffi::{self, Errno};
-    use crate::util::fork;
+    use crate::net::zmq::ffi::Errno;
+    use crate::util::{descriptor, fork};
     use std::fs::{self, Metadata};
     use std::io;
     use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
@@ -76,21 +80,21 @@ mod file {
     use std::path::{Path, PathBuf};
     use std::time::{Duration, Instant};
 
-    /// How often a path is tried that others bind and leave meanwhile.
+    /// How often binding is tried while other processes bind and release the path.
     const ATTEMPTS: usize = 100;
-    /// How long another process may hold the lock on the folder.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    /// How long to wait for another process that has locked the folder.
+    const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
     fn errno(error: &io::Error) -> Errno {
         Errno(error.raw_os_error().unwrap_or(libc::EIO))
     }
 
-    /// Tells a socket file from one that took its place, even where the inode's number is used again.
+    /// Distinguishes a socket file from one that replaced it, even if the inode number is reused.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     struct Identity {
         device: u64,
         inode: u64,
-        made: (i64, i64),
+        modified: (i64, i64),
     }
 
     impl Identity {
@@ -98,7 +102,7 @@ mod file {
             Self {
                 device: found.dev(),
                 inode: found.ino(),
-                made: (found.mtime(), found.mtime_nsec()),
+                modified: (found.mtime(), found.mtime_nsec()),
             }
         }
     }
@@ -107,7 +111,7 @@ mod file {
     #[derive(Debug)]
     pub(crate) struct SocketFile {
         endpoint: String,
-        /// Absolute: the working directory may change.
+        /// Absolute, because the working directory may change.
         path: PathBuf,
         identity: Identity,
     }
@@ -118,13 +122,13 @@ mod file {
             &self.endpoint
         }
 
-        /// Whether this path leads to it.
+        /// Whether this path leads to the file.
         pub(crate) fn is_at(&self, path: &str) -> bool {
             fs::metadata(path).is_ok_and(|found| Identity::of(&found) == self.identity)
         }
 
-        /// Removes it. Called while the socket is still bound, so that no other binder of this
-        /// module can have put its own in its place.
+        /// Removes the file. Called while the socket is still bound, so that no other process can have
+        /// replaced the file through this module.
         pub(crate) fn remove(&self) {
             if fs::symlink_metadata(&self.path)
                 .is_ok_and(|found| Identity::of(&found) == self.identity)
@@ -134,7 +138,7 @@ mod file {
         }
     }
 
-    /// A bound socket that libzmq does not own yet. A forked child closes it.
+    /// A bound socket that libzmq does not own yet. A forked child closes its descriptor.
     pub(crate) struct Listener {
         socket: Option<UnixListener>,
         descriptor: RawFd,
@@ -167,12 +171,12 @@ mod file {
         }
 
         fn open(bind: impl FnOnce() -> io::Result<UnixListener>) -> Result<Self, Errno> {
-            let held = fork::Held::new();
+            let forks = fork::ForkPause::new();
             let socket = bind().map_err(|error| errno(&error))?;
             let descriptor = socket.as_raw_fd();
-            held.enter(descriptor);
-            drop(held);
-            // A peer that gives up before it is accepted must not block libzmq's thread.
+            forks.add_socket(descriptor);
+            drop(forks);
+            // A peer that disconnects before it is accepted must not block libzmq's thread.
             let nonblocking = socket.set_nonblocking(true);
             let this = Self {
                 socket: Some(socket),
@@ -197,8 +201,8 @@ mod file {
             self.descriptor
         }
 
-        /// libzmq closes the socket from now on; its file is left to the caller.
-        pub(crate) fn handed_over(mut self) -> Option<SocketFile> {
+        /// Hands the socket to libzmq, which closes it. Returns the file, which the caller removes.
+        pub(crate) fn hand_over(mut self) -> Option<SocketFile> {
             if let Some(socket) = self.socket.take() {
                 let _ = socket.into_raw_fd();
             }
@@ -212,8 +216,8 @@ mod file {
                 file.remove();
             }
             if let Some(socket) = self.socket.take() {
-                let held = fork::Held::new();
-                held.remove(self.descriptor);
+                let forks = fork::ForkPause::new();
+                forks.remove_socket(self.descriptor);
                 drop(socket);
             }
         }
@@ -232,7 +236,7 @@ mod file {
         UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)
     }
 
-    /// Names without a file are Linux's.
+    /// Abstract names, which have no file, exist on Linux only.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn bind_abstract(_: &str) -> io::Result<UnixListener> {
         Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
@@ -243,7 +247,7 @@ mod file {
         Stale,
     }
 
-    /// What is at a path that cannot be bound; an error where it must stay.
+    /// What is at a path that cannot be bound; an error if it must not be removed.
     fn inspect(path: &str) -> Result<Found, Obstacle> {
         let found = match fs::symlink_metadata(path) {
             Ok(found) => found.file_type(),
@@ -276,9 +280,9 @@ mod file {
         }
     }
 
-    /// Whether a socket is bound to this socket file. A datagram socket asks: the kernel refuses it
-    /// with another error where a stream socket is bound, listening or about to, so that the other
-    /// program sees no connection.
+    /// Whether a socket is bound to this socket file. The check connects a datagram socket, which the
+    /// kernel refuses. The error tells whether a stream socket is bound, and the other program sees
+    /// no connection.
     fn is_bound(path: &str) -> Result<bool, Errno> {
         let probe = UnixDatagram::unbound().map_err(|error| errno(&error))?;
         match probe.connect(path).map_err(|error| errno(&error)) {
@@ -288,16 +292,16 @@ mod file {
         }
     }
 
-    /// A lock on the folder of a path, for all processes that take it.
+    /// A lock on the folder of a path, which all processes with this package respect.
     struct FolderLock(fs::File);
 
     impl FolderLock {
         fn take(path: &Path) -> Result<Self, Errno> {
             let folder = path.parent().unwrap_or(path);
             let folder = fs::File::open(folder).map_err(|error| errno(&error))?;
-            let end = Instant::now() + PATIENCE;
+            let end = Instant::now() + LOCK_TIMEOUT;
             loop {
-                match ffi::lock_file(folder.as_raw_fd()) {
+                match descriptor::lock_file(&folder).map_err(|error| errno(&error)) {
                     Ok(()) => return Ok(Self(folder)),
                     Err(Errno(libc::EWOULDBLOCK | libc::EINTR)) if Instant::now() < end => {
                         std::thread::sleep(Duration::from_millis(1));
@@ -310,13 +314,13 @@ mod file {
 
     impl Drop for FolderLock {
         fn drop(&mut self) {
-            // Not left to the close: a child that was forked meanwhile has the descriptor, too.
-            ffi::unlock_file(self.0.as_raw_fd());
+            // A close alone would not unlock it: a child that was forked meanwhile has the descriptor, too.
+            descriptor::unlock_file(&self.0);
         }
     }
 }
 
-/// There is no `ipc://` on Windows: the parser of addresses refuses it.
+/// `ipc://` does not exist on Windows: the address parser rejects it.
 #[cfg(not(unix))]
 mod file {
     use super::Obstacle;
@@ -350,7 +354,7 @@ mod file {
             -1
         }
 
-        pub(crate) fn handed_over(self) -> Option<SocketFile> {
+        pub(crate) fn hand_over(self) -> Option<SocketFile> {
             None
         }
     }

@@ -1,155 +1,183 @@
-//! Looking up the names of computers.
+//! Resolving host names.
 //!
-//! libzmq looks names up in its one I/O thread, where a slow resolver stalls every socket; so a
-//! thread of our own does, and libzmq gets addresses. It keeps trying while a name is unknown,
-//! because the other laptop may come to the network later. When a connection stays away, the name
-//! is looked up again: the other laptop may have come back under another address.
+//! libzmq resolves names in its network thread, where a slow name server would stall every socket. So
+//! a thread of the package resolves names, and libzmq gets addresses. While a name is unknown, the
+//! thread tries again: the host may join the network later. When a connection stays lost, its name
+//! is resolved again: the host may have another address now.
 //!
-//! Invariant: a thread runs only while its link is there and not connected, but for the resolver's
-//! own time.
+//! The thread only posts answers. Maintenance applies them.
+//!
+//! Invariant: a thread runs only while its connection is requested and not established, and for as
+//! long as the system's resolver needs.
 
-use crate::net::connection::bind;
-use crate::net::socket::connections;
-use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
+use crate::error::{Error, Result};
+use crate::net::connection::interfaces;
+use crate::net::runtime::process;
 use crate::util::thread;
+use crate::util::time::{Checkpoint, SLICE};
 use crate::wire::endpoint::Host;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Between two attempts to look up a name that is unknown.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Between two attempts to resolve an unknown name.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long a connection stays away before its name is looked up again.
-const AWAY: Duration = Duration::from_secs(5);
+/// How long a connection stays lost before its name is resolved again.
+const REFRESH_AFTER: Duration = Duration::from_secs(5);
 
-/// Never sent: the other end learns that it is dropped.
-type Wanted = Sender<()>;
+/// A thread that resolves a name.
+struct Lookup {
+    answers: Receiver<Vec<Host>>,
+    /// Nothing is sent. Dropping it ends the thread.
+    _stop: Sender<()>,
+}
 
-/// How a link's name is looked up.
+/// Resolves the host name of a connection.
 pub(crate) struct Resolver {
-    start: Box<dyn Fn(Receiver<()>) -> io::Result<()> + Send>,
-    /// While a thread is at it. Dropped with the link, which ends the thread.
-    running: Option<Wanted>,
-    /// When it was looked up last, or when the connection was lost after that.
+    name: String,
+    running: Option<Lookup>,
+    /// When the name was resolved last, or when the connection was lost after that.
     since: Instant,
 }
 
 impl Resolver {
-    /// Starts looking `name` up for the link with this number.
-    pub(crate) fn start<R: SocketHandler>(
-        owner: &Arc<SharedSocket<R>>,
-        number: u64,
-        name: &str,
-    ) -> io::Result<Self> {
-        let (owner, name) = (Arc::downgrade(owner), name.to_owned());
-        let start = move |wanted| {
-            let (owner, name) = (Weak::clone(&owner), name.clone());
-            thread::spawn("zmqchat-name", move || find(&owner, number, &name, &wanted)).map(drop)
-        };
-        let mut lookup = Self {
-            start: Box::new(start),
+    /// Starts to resolve a name.
+    pub(crate) fn start(name: &str) -> io::Result<Self> {
+        let mut resolver = Self {
+            name: name.to_owned(),
             running: None,
             since: Instant::now(),
         };
-        lookup.again()?;
-        Ok(lookup)
+        resolver.restart()?;
+        Ok(resolver)
     }
 
-    fn again(&mut self) -> io::Result<()> {
+    fn restart(&mut self) -> io::Result<()> {
         self.since = Instant::now();
-        let (running, wanted) = mpsc::channel();
-        (self.start)(wanted)?;
-        self.running = Some(running);
+        let (post, answers) = mpsc::channel();
+        let (stop, stopped) = mpsc::channel();
+        let name = self.name.clone();
+        thread::spawn("zmqchat-name", move || run(&name, &post, &stopped))?;
+        self.running = Some(Lookup {
+            answers,
+            _stop: stop,
+        });
         Ok(())
     }
 
-    /// Looks the name up again if the connection has been away for long.
-    pub(crate) fn again_if_due(&mut self) {
-        if self.running.is_none() && self.since.elapsed() >= AWAY {
-            // Should no thread start, there is a next time.
-            let _ = self.again();
+    /// Resolves the name again if the connection has been lost for long.
+    pub(crate) fn restart_if_due(&mut self) {
+        if self.running.is_none() && self.since.elapsed() >= REFRESH_AFTER {
+            // If no thread can be started, the next call tries again after another pause.
+            let _ = self.restart();
         }
     }
 
-    /// The connection stood, and was lost.
-    pub(crate) fn lost(&mut self) {
+    /// The latest answer that was not taken yet: the addresses of the name, best first; none if the
+    /// name is unknown.
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<Host>> {
+        self.running.as_ref()?.answers.try_iter().last()
+    }
+
+    /// Notes that the connection was established, and was lost.
+    pub(crate) fn connection_lost(&mut self) {
         self.since = Instant::now();
     }
 
-    /// The thread is done.
-    pub(crate) fn done(&mut self) {
+    /// Ends the thread: its answer was applied.
+    pub(crate) fn finish(&mut self) {
         self.since = Instant::now();
         self.running = None;
     }
 }
 
-/// Looks the name up until that settles its link, or until the link is gone.
-fn find<R: SocketHandler>(
-    owner: &Weak<SharedSocket<R>>,
-    number: u64,
-    name: &str,
-    wanted: &Receiver<()>,
-) {
-    loop {
-        let hosts = bind::look_up(name);
-        {
-            let Some(owner) = owner.upgrade() else { return };
-            let Ok(mut entered) = owner.enter() else {
-                return;
-            };
-            let Ok((live, room)) = entered.parts() else {
-                return;
-            };
-            // The connection may have come back meanwhile.
-            room.process_monitor(live, true);
-            if connections::settle(live, room, number, &hosts) {
-                return;
-            }
-        }
-        if wanted.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+/// Resolves the name, again and again, until it is stopped.
+fn run(name: &str, answers: &Sender<Vec<Host>>, stopped: &Receiver<()>) {
+    while answers.send(look_up(name)).is_ok() {
+        process::process().wake_maintenance();
+        if stopped.recv_timeout(RETRY_PAUSE) != Err(RecvTimeoutError::Timeout) {
             return;
         }
     }
 }
 
-/// What to do about the address that a link has, now that its name was looked up.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ResolveAction<'a> {
-    /// Keep it.
-    Stay,
-    /// Go there instead.
-    Move(&'a Host),
-    /// There is none yet; look the name up again in a while.
-    Wait,
+/// The addresses of a host name, IPv4 first; none if it is unknown. Waits for the system's resolver.
+fn look_up(name: &str) -> Vec<Host> {
+    let Ok(found) = (name, 0_u16).to_socket_addrs() else {
+        return Vec::new();
+    };
+    let mut all: Vec<SocketAddr> = found.collect();
+    all.sort_by_key(SocketAddr::is_ipv6);
+    all.into_iter()
+        .map(|found| match found {
+            SocketAddr::V4(found) => Host::V4(*found.ip()),
+            SocketAddr::V6(found) => Host::V6 {
+                address: *found.ip(),
+                // Link-local addresses, which names on a local network have (mDNS), need a zone.
+                zone: (found.scope_id() != 0).then(|| interfaces::zone(found.scope_id())),
+            },
+        })
+        .collect()
 }
 
-/// Decides from the address it has, if any, and the addresses that its name has, best first.
-pub(crate) fn judge<'a>(current: Option<&Host>, found: &'a [Host]) -> ResolveAction<'a> {
+/// The same in slices between which the checkpoint runs: the system's resolver cannot be
+/// interrupted.
+pub(crate) fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<Host>> {
+    let (post, answers) = mpsc::channel();
+    let asked = name.to_owned();
+    thread::spawn("zmqchat-name", move || {
+        // The receiver is gone if the wait was interrupted.
+        let _ = post.send(look_up(&asked));
+    })
+    .map_err(|error| Error::no_thread(&format!("to resolve '{name}'"), &error))?;
+    loop {
+        match answers.recv_timeout(SLICE) {
+            Ok(found) => return Ok(found),
+            Err(RecvTimeoutError::Timeout) => checkpoint()?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+        }
+    }
+}
+
+/// What to do with a connection when its name was resolved.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ResolveAction<'a> {
+    /// Keep the address.
+    Keep,
+    /// Connect to this host instead.
+    MoveTo(&'a Host),
+    /// The name is unknown, and the connection has no address yet: resolve the name again.
+    Retry,
+}
+
+/// Decides from the address of the connection, if any, and the addresses of its name, best first.
+pub(crate) fn resolve_action<'a>(current: Option<&Host>, found: &'a [Host]) -> ResolveAction<'a> {
     match (current, found.first()) {
-        // A resolver may give several addresses in any order.
-        (Some(current), _) if found.contains(current) => ResolveAction::Stay,
-        (_, Some(first)) => ResolveAction::Move(first),
-        // A name server may be away for a while, and the other laptop not.
-        (Some(_), None) => ResolveAction::Stay,
-        (None, None) => ResolveAction::Wait,
+        // A name server may return the addresses in any order.
+        (Some(current), _) if found.contains(current) => ResolveAction::Keep,
+        (_, Some(first)) => ResolveAction::MoveTo(first),
+        // The name server may be unreachable while the host is not.
+        (Some(_), None) => ResolveAction::Keep,
+        (None, None) => ResolveAction::Retry,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, ResolveAction};
+    use super::{resolve_action, ResolveAction};
     use crate::wire::endpoint::Host;
 
     #[test]
-    fn a_link_moves_when_its_name_does() {
+    fn a_connection_moves_when_its_name_does() {
         let [old, new] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(|bytes| Host::V4(bytes.into()));
         let name = [new.clone(), old.clone()];
-        assert_eq!(judge(None, &[]), ResolveAction::Wait);
-        assert_eq!(judge(None, &name), ResolveAction::Move(&new));
-        assert_eq!(judge(Some(&old), &name), ResolveAction::Stay);
-        assert_eq!(judge(Some(&old), &name[..1]), ResolveAction::Move(&new));
-        assert_eq!(judge(Some(&old), &[]), ResolveAction::Stay);
+        assert_eq!(resolve_action(None, &[]), ResolveAction::Retry);
+        assert_eq!(resolve_action(None, &name), ResolveAction::MoveTo(&new));
+        assert_eq!(resolve_action(Some(&old), &name), ResolveAction::Keep);
+        let moved = ResolveAction::MoveTo(&new);
+        assert_eq!(resolve_action(Some(&old), &name[..1]), moved);
+        assert_eq!(resolve_action(Some(&old), &[]), ResolveAction::Keep);
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::net::connection::bind;
-use crate::net::connection::state::Peer;
+use crate::net::connection::bound_endpoint;
+use crate::net::connection::state::ConnectionInfo;
 use crate::net::publisher::state::PublisherState;
 use crate::net::runtime::reactor::{Interest, ReadinessCallback};
-use crate::net::socket::connections;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketGuard};
 use crate::net::subscription::table::sum_by_prefix;
@@ -111,8 +111,8 @@ impl Publisher {
             &config.connection,
         )
         .map_err(|errno| errno.during("cannot set up a publisher"))?;
-        let socket = bind::bind_all(socket, &config.bind, checkpoint)?;
-        let endpoints = socket.bound.clone();
+        let socket = socket.bind_all(&config.bind, checkpoint)?;
+        let endpoints = socket.listeners.endpoints.clone();
         let shared = SharedSocket::new(
             socket,
             PublisherState::new(
@@ -122,7 +122,7 @@ impl Publisher {
                 config.max_subscriptions,
             ),
         )?;
-        connections::connect_all(&shared, &config.connect)?;
+        shared.connect_all(&config.connect)?;
         Ok(Self {
             shared,
             on_full: config.on_full,
@@ -270,7 +270,7 @@ impl Publisher {
     /// Waits for the remaining subscriptions of the peers whose first one was just read. Afterwards a
     /// message to any of their topics is delivered.
     fn settle(&self, max_time: Duration) -> Result<()> {
-        self.shared.settle(max_time, |socket, state| {
+        self.shared.wait_until_quiet(max_time, |socket, state| {
             state.read_subscriptions(socket);
             state.subscribers.is_quiet()
         })
@@ -293,7 +293,7 @@ impl Publisher {
         callback: Option<&Arc<ReadinessCallback>>,
         first: bool,
     ) -> Result<bool> {
-        let sent = self.shared.look(callback, first, |socket, state| {
+        let sent = self.shared.try_or_watch(callback, first, |socket, state| {
             // Processes acknowledgements, by which queues become free.
             socket.run_commands();
             Ok(state.send(socket, payload, topic)?.then_some(()))
@@ -311,7 +311,7 @@ impl Publisher {
     ) -> Result<usize> {
         let first_bytes = self.first_bytes(topic)?;
         let mut seen = 0;
-        self.shared.look(callback, first, |socket, state| {
+        self.shared.try_or_watch(callback, first, |socket, state| {
             state.read_subscriptions(socket);
             seen = state.subscribers.table.count(first_bytes.as_deref());
             Ok((seen >= count).then_some(()))
@@ -372,7 +372,7 @@ impl Publisher {
 
     /// What was sent so far.
     pub fn stats(&self) -> Result<Stats> {
-        self.shared.look_at(|_, state| Stats {
+        self.shared.inspect(|_, state| Stats {
             sent: state.sent,
             bytes: state.sent_bytes,
             refused: self.refused.load(Ordering::Relaxed),
@@ -382,8 +382,8 @@ impl Publisher {
     }
 
     /// All connections and their state.
-    pub fn peers(&self) -> Result<Vec<Peer>> {
-        self.shared.look_at(|socket, _| socket.all_peers())
+    pub fn peers(&self) -> Result<Vec<ConnectionInfo>> {
+        self.shared.inspect(|socket, _| socket.connections.infos())
     }
 
     /// How many peers have a subscription.
@@ -427,7 +427,7 @@ impl Publisher {
     pub fn addresses(&self) -> Vec<String> {
         self.endpoints
             .iter()
-            .flat_map(|endpoint| bind::reachable(endpoint))
+            .flat_map(|endpoint| bound_endpoint::reachable(endpoint))
             .collect()
     }
 
@@ -437,7 +437,7 @@ impl Publisher {
         let connections = || {
             let mut entered = self.shared.enter()?;
             let (socket, _) = entered.parts()?;
-            Ok::<_, Error>(connections::typed(socket))
+            Ok::<_, Error>(socket.connections.typed())
         };
         connections().unwrap_or_default()
     }

@@ -2,8 +2,8 @@
 //! and stamps of its messages.
 
 use crate::error::{Error, Result};
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
 use crate::net::subscription::tracker::SubscriptionTracker;

@@ -10,8 +10,8 @@
 use crate::net::connection::disconnect_reason;
 use crate::net::relay::last_value_cache::{Frames, LastValueCache};
 use crate::net::runtime::event_queue::EventKind;
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscription::prefilter::TopicPrefilter;
 use crate::net::subscription::table::SubscriptionTable;
 use crate::net::subscription::tracker::{SubscriptionMessage, SubscriptionTracker};
@@ -61,7 +61,7 @@ impl SocketHandler for Backend {
         self.unreported > 0
     }
 
-    fn attendant(&self) -> Option<&Wakeup> {
+    fn dedicated_wakeup(&self) -> Option<&Wakeup> {
         Some(&self.wakeup)
     }
 
@@ -118,7 +118,7 @@ impl Backend {
     fn warn(&mut self, socket: &OpenSocket, interval: Duration) {
         let is_due = |last: Instant| last.elapsed() >= interval;
         if self.unreported > 0 && self.last_warning.is_none_or(is_due) {
-            socket.tell(EventKind::Overflow(self.unreported), "");
+            socket.report(EventKind::Overflow(self.unreported), "");
             self.unreported = 0;
             self.last_warning = Some(Instant::now());
         }

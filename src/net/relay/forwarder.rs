@@ -10,9 +10,10 @@ use crate::net::relay::backend::Backend;
 use crate::net::relay::capture::{Capture, Captured};
 use crate::net::relay::frontend::Frontend;
 use crate::net::runtime::process;
-use crate::net::socket::connections;
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
+use crate::net::socket::reconnect::maintain_connections;
+use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::zmq::ffi::{self, uninterrupted};
 use crate::net::zmq::frame::{send_whole, Frame};
 use crate::net::zmq::options::OnFull;
@@ -142,8 +143,8 @@ impl Forwarder {
     ) -> Result<NextStep> {
         let mut entered_frontend = self.frontend.enter()?;
         let mut entered_backend = self.backend.enter()?;
-        entered_frontend.only_took();
-        entered_backend.only_took();
+        entered_frontend.takes_messages_only();
+        entered_backend.takes_messages_only();
         let (from, frontend) = entered_frontend.parts()?;
         let (to, backend) = entered_backend.parts()?;
         backend.read_subscriptions(to);
@@ -152,8 +153,8 @@ impl Forwarder {
             *maintained = Instant::now();
             backend.process_monitor(to, false);
             frontend.process_monitor(from, false);
-            connections::reconnect_abandoned(to, backend);
-            connections::reconnect_abandoned(from, frontend);
+            maintain_connections(to, backend);
+            maintain_connections(from, frontend);
         }
         let changed = backend.subscribers.table.take_changed();
         if !self.subscribes_to_all {

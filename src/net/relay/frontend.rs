@@ -2,8 +2,8 @@
 
 use crate::net::relay::last_value_cache::Frames;
 use crate::net::relay::subscription_changes::SubscriptionChanges;
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::zmq::frame::Frame;
 use crate::util::wakeup::Wakeup;
 use std::collections::HashSet;
@@ -38,14 +38,14 @@ impl SocketHandler for Frontend {
         if run_commands {
             socket.run_commands();
         }
-        socket.read_happenings(|_| {})
+        socket.read_events(|_| {})
     }
 
     fn has_left(&self) -> bool {
         false
     }
 
-    fn attendant(&self) -> Option<&Wakeup> {
+    fn dedicated_wakeup(&self) -> Option<&Wakeup> {
         Some(&self.wakeup)
     }
 }

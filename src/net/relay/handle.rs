@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::net::connection::bind;
-use crate::net::connection::state::Peer;
+use crate::net::connection::bound_endpoint;
+use crate::net::connection::state::ConnectionInfo;
 use crate::net::relay::config::Config;
 use crate::net::relay::forwarder::Forwarder;
 use crate::net::relay::frontend::Frontend;
 use crate::net::relay::setup::{check_apart, check_no_loop, open_backend, open_frontend, start};
-use crate::net::socket::connections;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::subscription::table::sum_by_prefix;
 use crate::net::subscription::tracker;
@@ -71,7 +71,7 @@ impl Relay {
             shared
                 .enter()?
                 .parts()
-                .map(|(socket, _)| socket.bound.clone())
+                .map(|(socket, _)| socket.listeners.endpoints.clone())
         };
         let finish = |checkpoint: Checkpoint<'_>| {
             let frontend_endpoints = bound(&frontend)?;
@@ -81,11 +81,11 @@ impl Relay {
                 "publish_to",
                 "frontend",
             )?;
-            connections::connect_all(&frontend, &config.connect)?;
+            frontend.connect_all(&config.connect)?;
             let backend = open_backend(config, &wakeup, checkpoint)?;
-            let backend_endpoints = backend.enter()?.parts()?.0.bound.clone();
+            let backend_endpoints = backend.enter()?.parts()?.0.listeners.endpoints.clone();
             let outcome = check_no_loop(&config.connect, &backend_endpoints, "connect", "backend")
-                .and_then(|()| connections::connect_all(&backend, &config.publish_to));
+                .and_then(|()| backend.connect_all(&config.publish_to));
             if let Err(error) = outcome {
                 backend.close(None)?;
                 return Err(error);
@@ -143,15 +143,15 @@ impl Relay {
     pub fn stats(&self) -> Result<Stats> {
         let _request = self.forwarder.request_locks();
         let (messages, bytes, publishers, paused) =
-            self.forwarder.frontend.look_at(|socket, frontend| {
+            self.forwarder.frontend.inspect(|socket, frontend| {
                 (
                     frontend.messages,
                     frontend.bytes,
-                    socket.connected(),
+                    socket.connections.connected(),
                     frontend.paused,
                 )
             })?;
-        self.forwarder.backend.look_at(|_, backend| {
+        self.forwarder.backend.inspect(|_, backend| {
             let replay = backend.replay.as_ref();
             Stats {
                 messages,
@@ -171,14 +171,14 @@ impl Relay {
     pub fn subscriber_count(&self) -> Result<usize> {
         let _request = self.forwarder.request_locks();
         let backend = &self.forwarder.backend;
-        backend.look_at(|_, backend| backend.subscribers.table.count(None))
+        backend.inspect(|_, backend| backend.subscribers.table.count(None))
     }
 
     /// Each subscription of the peers, and how many peers have it.
     pub fn topics(&self) -> Result<Vec<(Subscription, usize)>> {
         let _request = self.forwarder.request_locks();
         let backend = &self.forwarder.backend;
-        let prefixes = backend.look_at(|_, backend| backend.subscribers.table.prefixes())?;
+        let prefixes = backend.inspect(|_, backend| backend.subscribers.table.prefixes())?;
         Ok(sum_by_prefix(prefixes)
             .into_iter()
             .map(|(prefix, count)| (Subscription::from_wire(&prefix, Framing::Plain), count))
@@ -186,19 +186,19 @@ impl Relay {
     }
 
     /// The connections of the frontend: configured ones first.
-    pub fn publishers(&self) -> Result<Vec<Peer>> {
+    pub fn publishers(&self) -> Result<Vec<ConnectionInfo>> {
         let _request = self.forwarder.request_locks();
         self.forwarder
             .frontend
-            .look_at(|socket, _| socket.all_peers())
+            .inspect(|socket, _| socket.connections.infos())
     }
 
     /// The connections of the backend: configured ones first.
-    pub fn subscribers(&self) -> Result<Vec<Peer>> {
+    pub fn subscribers(&self) -> Result<Vec<ConnectionInfo>> {
         let _request = self.forwarder.request_locks();
         self.forwarder
             .backend
-            .look_at(|socket, _| socket.all_peers())
+            .inspect(|socket, _| socket.connections.infos())
     }
 
     /// Waits until `count` connections of the frontend are established; returns how many are.
@@ -245,7 +245,7 @@ impl Relay {
         })?;
         self.forwarder
             .backend
-            .settle(tracker::MAX_SETTLE, |socket, backend| {
+            .wait_until_quiet(tracker::MAX_SETTLE, |socket, backend| {
                 backend.read_subscriptions(socket);
                 backend.subscribers.is_quiet()
             })?;
@@ -269,7 +269,7 @@ impl Relay {
     pub fn frontend_addresses(&self) -> Vec<String> {
         let bound = self.frontend.iter();
         bound
-            .flat_map(|endpoint| bind::reachable(endpoint))
+            .flat_map(|endpoint| bound_endpoint::reachable(endpoint))
             .collect()
     }
 
@@ -278,7 +278,7 @@ impl Relay {
     pub fn backend_addresses(&self) -> Vec<String> {
         let bound = self.backend.iter();
         bound
-            .flat_map(|endpoint| bind::reachable(endpoint))
+            .flat_map(|endpoint| bound_endpoint::reachable(endpoint))
             .collect()
     }
 

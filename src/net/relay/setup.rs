@@ -1,7 +1,8 @@
 //! Sets a relay up: opens its sockets, starts its thread, and refuses configurations that cannot work.
 
 use crate::error::{Error, Result};
-use crate::net::connection::{bind, interfaces};
+use crate::net::connection::bound_endpoint;
+use crate::net::connection::interfaces;
 use crate::net::relay::backend::Backend;
 use crate::net::relay::config::Config;
 use crate::net::relay::forwarder::Forwarder;
@@ -36,14 +37,14 @@ pub(crate) fn open_frontend(
             tell: config.event_owner,
         },
     )?;
-    socket.side = "frontend";
+    socket.connections.reporter.side = "frontend";
     options::apply_subscriber(&mut socket.socket, &config.connection)
         .map_err(|errno| errno.during("cannot set up a relay"))?;
     let mut handler = Frontend::new(Arc::clone(wakeup));
     if subscribes_to_all {
         handler.set_subscribed(&mut socket, &Arc::from(&b""[..]), true);
     }
-    let socket = bind::bind_all(socket, &config.frontend, checkpoint)?;
+    let socket = socket.bind_all(&config.frontend, checkpoint)?;
     SharedSocket::new(socket, handler)
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn open_backend(
             tell: config.event_owner,
         },
     )?;
-    socket.side = "backend";
+    socket.connections.reporter.side = "backend";
     let keeps_all = config.on_full == OnFull::Block;
     let connects = !config.publish_to.is_empty();
     options::apply_publisher(&mut socket.socket, keeps_all, connects, &config.connection)
@@ -73,7 +74,7 @@ pub(crate) fn open_backend(
             ffi::set_int(&mut socket.socket, ffi::XPUB_MANUAL, manual)
         })
         .map_err(|errno| errno.during("cannot set up a relay"))?;
-    let socket = bind::bind_all(socket, &config.backend, checkpoint)?;
+    let socket = socket.bind_all(&config.backend, checkpoint)?;
     SharedSocket::new(
         socket,
         Backend::new(
@@ -108,7 +109,7 @@ pub(crate) fn check_apart(frontend: &[String], backend: &[String]) -> Result<()>
                     ..
                 }
             );
-            if !free && bind::same_port(&first.to_string(), &second.to_string()) {
+            if !free && bound_endpoint::same_listener(&first.to_string(), &second.to_string()) {
                 return Err(Error::Value(format!(
                     "frontend={one:?} and backend={other:?} have the same port: expected two \
                      different ones, e.g. frontend=\"*:5556\", backend=\"*:5555\""
@@ -151,7 +152,11 @@ pub(crate) fn check_no_loop(
             _ => true,
         };
         let wanted = wanted.to_string();
-        if is_here && bound.iter().any(|bound| bind::same_port(bound, &wanted)) {
+        if is_here
+            && bound
+                .iter()
+                .any(|bound| bound_endpoint::same_listener(bound, &wanted))
+        {
             return Err(Error::Value(format!(
                 "{what}={address:?} is this relay's own {side}: each message would be forwarded \
                  forever; connect to another relay, or to a publisher"

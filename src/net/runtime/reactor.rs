@@ -53,7 +53,7 @@ impl ReadinessCallback {
         on_ready: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
         Self {
-            wakeup: Arc::new(Wakeup::below(&reactor.wakeup)),
+            wakeup: Arc::new(Wakeup::child_of(&reactor.wakeup)),
             interest,
             source,
             armed: AtomicBool::new(false),

@@ -1,9 +1,10 @@
-//! How to wait, how long, and who may interrupt.
+//! Operations that wait: the one wait loop of the crate.
 
 use crate::error::Result;
 use crate::net::runtime::process;
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::{SharedSocket, SocketGuard, SocketHandler};
+use crate::net::socket::shared_socket::{SharedSocket, SocketGuard};
 use crate::net::zmq::{ffi, options};
 use crate::util::sync::lock;
 use crate::util::time::{Checkpoint, Deadline, SLICE};
@@ -12,107 +13,127 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq_sys::RawFd;
 
-impl<R: SocketHandler> SharedSocket<R> {
-    /// The one wait of the crate: tries until `attempt` gives something, in slices between which
-    /// the checkpoint runs with no lock held. `Ok(None)` when the deadline came first.
+impl<H: SocketHandler> SharedSocket<H> {
+    /// Repeats `attempt` until it returns a value, in slices between which the checkpoint runs with no
+    /// lock held. `Ok(None)` at the deadline.
     pub(crate) fn wait<T>(
         &self,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
-        attempt: impl FnMut(&mut OpenSocket, &mut R) -> Result<Option<T>>,
+        attempt: impl FnMut(&mut OpenSocket, &mut H) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        self.wait_in_line(None, deadline, checkpoint, attempt)
+        self.wait_as(None, deadline, checkpoint, attempt)
     }
 
-    /// Waits until `is_quiet`, at most this long.
-    pub(crate) fn settle(
+    /// Waits until `is_quiet`, for at most this time.
+    pub(crate) fn wait_until_quiet(
         &self,
-        most: Duration,
-        mut is_quiet: impl FnMut(&mut OpenSocket, &mut R) -> bool,
+        timeout: Duration,
+        mut is_quiet: impl FnMut(&mut OpenSocket, &mut H) -> bool,
     ) -> Result<()> {
         let began = Instant::now();
         loop {
             let descriptor = {
                 let mut entered = self.enter()?;
-                let (live, room) = entered.parts()?;
-                if is_quiet(live, room) || began.elapsed() >= most {
+                let (open, handler) = entered.parts()?;
+                if is_quiet(open, handler) || began.elapsed() >= timeout {
                     return Ok(());
                 }
-                live.descriptor
+                open.descriptor
             };
             let _ = ffi::poll(&[descriptor], 1);
         }
     }
 
-    /// The same for whoever may have tried already, and got in line in the same use.
-    pub(crate) fn wait_in_line<T>(
+    /// Waits until `count` connections are established, or until the deadline. Returns how many are
+    /// established then.
+    pub(crate) fn wait_connected(
         &self,
-        place: Option<WaiterGuard<'_, R>>,
+        count: usize,
         deadline: Deadline,
         checkpoint: Checkpoint<'_>,
-        mut attempt: impl FnMut(&mut OpenSocket, &mut R) -> Result<Option<T>>,
+    ) -> Result<usize> {
+        let mut connected = 0;
+        self.wait(deadline, checkpoint, |open, handler| {
+            handler.process_monitor(open, true);
+            connected = open.connections.connected();
+            Ok((connected >= count).then_some(connected))
+        })?;
+        Ok(connected)
+    }
+
+    /// As `wait`. A caller that has tried already, and became a waiter under the same lock, passes its
+    /// guard.
+    pub(crate) fn wait_as<T>(
+        &self,
+        waiter: Option<WaiterGuard<'_, H>>,
+        deadline: Deadline,
+        checkpoint: Checkpoint<'_>,
+        mut attempt: impl FnMut(&mut OpenSocket, &mut H) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         self.check_fork()?;
-        let mut tried = place.is_some();
-        let place = if let Some(place) = place {
-            place
+        let mut tried = waiter.is_some();
+        let waiter = if let Some(waiter) = waiter {
+            waiter
         } else {
             let mut entered = self.enter()?;
-            entered.quiet = true;
-            entered.get_in_line(self)?
+            entered.takes_messages_only();
+            entered.add_waiter(self)?
         };
-        if place.alone {
-            // It says so when this takes long, and may be asleep.
+        if waiter.isolated {
+            // The maintenance thread may be asleep; it reports that no peer connects.
             process::process().wake_maintenance();
         }
         let mut ran_commands = true;
         let mut checked = Instant::now();
-        // Input is left that one attempt did not read.
+        // Whether an attempt left input unread.
         let mut behind = false;
         loop {
             if std::mem::take(&mut tried) {
-                // Whoever waits after each single message has mostly just sent one, and waits for the
-                // answer: it comes sooner if the network's thread need not look for another processor.
-                if place.one_by_one {
+                // A thread that waits after each single message has mostly just sent one, and waits
+                // for the answer. It arrives sooner if the network thread need not wait for another
+                // processor.
+                if waiter.one_by_one {
                     std::thread::yield_now();
                 }
             } else {
                 let mut entered = self.enter()?;
-                entered.quiet = true;
-                let (live, room) = entered.parts()?;
-                let outcome = attempt(live, room);
-                // Whoever ran commands may have taken the signal that another waiter needs.
+                entered.takes_messages_only();
+                let (open, handler) = entered.parts()?;
+                let outcome = attempt(open, handler);
+                // Running commands may have consumed the signal that another waiter needs.
                 if ran_commands || !matches!(outcome, Ok(None)) {
-                    entered.slot.wake_others(Some(&place.me));
+                    entered.inner.wake_others(Some(&waiter.wakeup));
                 }
                 if let Some(found) = outcome? {
                     return Ok(Some(found));
                 }
-                let slot = &*entered.slot;
-                let live = slot.live.as_ref();
-                behind = slot.room.is_behind() || live.is_some_and(OpenSocket::is_behind);
+                let inner = &*entered.inner;
+                let open = inner.open.as_ref();
+                behind = inner.handler.is_behind() || open.is_some_and(OpenSocket::is_behind);
             }
             if deadline.expired() {
                 return Ok(None);
             }
             let slice = deadline.slice();
             let before = Instant::now();
-            // Rounded up, lest the last millisecond is spent spinning.
+            // Rounded up: otherwise the loop would spin in the last millisecond.
             let milliseconds = if std::mem::take(&mut behind) {
                 0
             } else {
                 i64::from(options::milliseconds(slice)) + 1
             };
-            let ready = match place.me.descriptor() {
-                Some(mine) => ffi::poll(&[place.descriptor, mine], milliseconds),
-                None => ffi::poll(&[place.descriptor], milliseconds),
+            let ready = match waiter.wakeup.descriptor() {
+                Some(wakeup) => ffi::poll(&[waiter.descriptor, wakeup], milliseconds),
+                None => ffi::poll(&[waiter.descriptor], milliseconds),
             };
-            // A wake-up that did not show stays set, and shows in the next poll.
-            if place.me.descriptor().is_none() || !ready.is_ok_and(|ready| !ready.others) {
-                place.me.clear();
+            // A wake-up that the poll missed stays set, and the next poll reports it.
+            if waiter.wakeup.descriptor().is_none() || !ready.is_ok_and(|ready| !ready.others) {
+                waiter.wakeup.clear();
             }
             let now = Instant::now();
-            // Woken by another waiter, there is nothing to tell; or they would wake each other for ever.
+            // A thread that another waiter woke does not wake the others: they would wake each other
+            // forever.
             ran_commands = ready.is_ok_and(|ready| ready.first) || now - before >= slice;
             if ready.is_err() || now - checked >= SLICE {
                 checked = now;
@@ -122,50 +143,50 @@ impl<R: SocketHandler> SharedSocket<R> {
     }
 }
 
-/// A thread's place among those that wait for a socket: whoever takes a signal that it may need
-/// wakes it. It leaves when dropped.
-pub(crate) struct WaiterGuard<'a, R: SocketHandler> {
-    owner: &'a SharedSocket<R>,
-    me: Arc<Wakeup>,
+/// A thread that waits on a socket: threads that consume a signal wake it. Dropping the guard removes
+/// the waiter.
+pub(crate) struct WaiterGuard<'a, H: SocketHandler> {
+    shared: &'a SharedSocket<H>,
+    wakeup: Arc<Wakeup>,
     /// The socket's.
     descriptor: RawFd,
-    /// Whether the socket is connected to nobody and has asked for nobody.
-    alone: bool,
-    /// Whether hardly anything came since somebody last got in line.
+    /// Whether no peer is connected and no connection is requested.
+    isolated: bool,
+    /// Whether at most one message arrived since a thread last became a waiter.
     pub(crate) one_by_one: bool,
 }
 
-impl<R: SocketHandler> SocketGuard<'_, R> {
-    /// Puts this thread among those that wait. What it did before in the same use may have taken a
-    /// signal that another one of them needs.
-    pub(crate) fn get_in_line<'a>(
+impl<H: SocketHandler> SocketGuard<'_, H> {
+    /// Makes this thread a waiter. What it did before, under the same lock, may have consumed a signal
+    /// that another waiter needs.
+    pub(crate) fn add_waiter<'a>(
         &mut self,
-        owner: &'a SharedSocket<R>,
-    ) -> Result<WaiterGuard<'a, R>> {
-        let (live, _) = self.parts()?;
-        let (descriptor, alone) = (live.descriptor, live.is_alone());
-        let me = wakeup::mine();
-        self.slot.wake_others(Some(&me));
-        self.slot.waiters.push(Arc::clone(&me));
+        shared: &'a SharedSocket<H>,
+    ) -> Result<WaiterGuard<'a, H>> {
+        let (open, _) = self.parts()?;
+        let (descriptor, isolated) = (open.descriptor, open.connections.is_isolated());
+        let wakeup = wakeup::of_this_thread();
+        self.inner.wake_others(Some(&wakeup));
+        self.inner.waiters.push(Arc::clone(&wakeup));
         Ok(WaiterGuard {
-            owner,
-            me,
+            shared,
+            wakeup,
             descriptor,
-            alone,
+            isolated,
             one_by_one: false,
         })
     }
 }
 
-impl<R: SocketHandler> Drop for WaiterGuard<'_, R> {
+impl<H: SocketHandler> Drop for WaiterGuard<'_, H> {
     fn drop(&mut self) {
         // A signal handler may have forked during the wait.
-        if self.owner.check_fork().is_err() {
+        if self.shared.check_fork().is_err() {
             return;
         }
-        let mut slot = lock(&self.owner.slot);
-        slot.forget(&self.me);
-        // Its last attempt, in vain or not, may have taken a signal that another one needs.
-        slot.wake_others(None);
+        let mut inner = lock(&self.shared.inner);
+        inner.remove_waiter(&self.wakeup);
+        // The last attempt may have consumed a signal that another waiter needs.
+        inner.wake_others(None);
     }
 }

@@ -3,32 +3,33 @@
 use crate::error::Result;
 use crate::net::runtime::process;
 use crate::net::runtime::reactor::{Interest, ReadinessCallback, ReadinessSource};
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::{SharedSocket, SocketHandler};
+use crate::net::socket::shared_socket::SharedSocket;
 use crate::util::sync::lock;
 use std::sync::{Arc, Weak};
 
-impl<R: SocketHandler> ReadinessSource for SharedSocket<R> {
+impl<H: SocketHandler> ReadinessSource for SharedSocket<H> {
     fn wake_all(&self) {
-        lock(&self.slot).wake_others(None);
+        lock(&self.inner).wake_others(None);
     }
 
     fn disarm(&self, callback: &ReadinessCallback, forced: bool) -> bool {
-        let mut slot = lock(&self.slot);
+        let mut inner = lock(&self.inner);
         let ready = forced
             || callback.interest() == Interest::Change
-            || slot.room.has_left()
+            || inner.handler.has_left()
             // An operation on a closed socket fails, which is worth a try, too.
-            || slot.live.as_mut().is_none_or(OpenSocket::run_commands);
+            || inner.open.as_mut().is_none_or(OpenSocket::run_commands);
         if ready {
             callback.disarm();
-            slot.forget(callback.wakeup());
+            inner.remove_waiter(callback.wakeup());
         }
         ready
     }
 }
 
-impl<R: SocketHandler> SharedSocket<R> {
+impl<H: SocketHandler> SharedSocket<H> {
     /// A callback that is not armed yet.
     pub(crate) fn watch(
         self: &Arc<Self>,
@@ -45,30 +46,30 @@ impl<R: SocketHandler> SharedSocket<R> {
 
     /// Tries an operation once, and arms the callback where it cannot proceed. The `first` try of a
     /// wait wakes the other waiters, because it may have taken the signal that they need.
-    pub(crate) fn look<T>(
+    pub(crate) fn try_or_watch<T>(
         &self,
         callback: Option<&Arc<ReadinessCallback>>,
         first: bool,
-        attempt: impl FnOnce(&mut OpenSocket, &mut R) -> Result<Option<T>>,
+        attempt: impl FnOnce(&mut OpenSocket, &mut H) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut entered = self.enter()?;
-        entered.only_took();
-        let (live, room) = entered.parts()?;
-        let (descriptor, alone) = (live.descriptor, live.is_alone());
-        let outcome = attempt(live, room);
+        entered.takes_messages_only();
+        let (open, handler) = entered.parts()?;
+        let (descriptor, isolated) = (open.descriptor, open.connections.is_isolated());
+        let outcome = attempt(open, handler);
         // An operation that waits for a change may have taken the signal of a new message.
         let changes = callback.is_some_and(|callback| callback.interest() == Interest::Change);
-        let took = changes && matches!(outcome, Ok(None)) && live.run_commands();
+        let took = changes && matches!(outcome, Ok(None)) && open.run_commands();
         if first || took || matches!(outcome, Ok(Some(_))) {
             entered
-                .slot
+                .inner
                 .wake_others(callback.map(|callback| callback.wakeup()));
         }
         if let (Some(callback), Ok(None)) = (callback, &outcome) {
             if callback.arm() {
-                entered.slot.waiters.push(Arc::clone(callback.wakeup()));
+                entered.inner.waiters.push(Arc::clone(callback.wakeup()));
                 drop(entered);
-                if alone {
+                if isolated {
                     // The maintenance thread may be asleep; it reports that no peer connects.
                     process::process().wake_maintenance();
                 }

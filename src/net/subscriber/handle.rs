@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::net::connection::bind;
-use crate::net::connection::state::Peer;
+use crate::net::connection::bound_endpoint;
+use crate::net::connection::state::ConnectionInfo;
 use crate::net::runtime::reactor::{Interest, ReadinessCallback};
 use crate::net::socket::blocking::WaiterGuard;
-use crate::net::socket::connections;
 use crate::net::socket::open_socket::OpenSocket;
 use crate::net::socket::shared_socket::{SharedSocket, SocketGuard};
 use crate::net::subscriber::queue::ReceiveQueue;
@@ -126,10 +126,10 @@ impl Subscriber {
         options::apply_subscriber(&mut socket.socket, &config.connection)
             .and_then(|()| subscriptions.begin(&mut socket.socket, wanted))
             .map_err(|errno| errno.during("cannot set up a subscriber"))?;
-        let socket = bind::bind_all(socket, &config.bind, checkpoint)?;
-        let endpoints = socket.bound.clone();
+        let socket = socket.bind_all(&config.bind, checkpoint)?;
+        let endpoints = socket.listeners.endpoints.clone();
         let shared = SharedSocket::new(socket, ReceiveQueue::new(subscriptions))?;
-        connections::connect_all(&shared, &config.connect)?;
+        shared.connect_all(&config.connect)?;
         Ok(Self {
             shared,
             endpoints,
@@ -169,7 +169,7 @@ impl Subscriber {
             return Ok(TryRead::Busy);
         };
         let mut entered = entered?;
-        entered.only_took();
+        entered.takes_messages_only();
         let (socket, queue) = entered.parts()?;
         match queue.read_next(socket, wants_topic, read)? {
             Some(found) => Ok(TryRead::Found(found)),
@@ -191,7 +191,7 @@ impl Subscriber {
             return Ok(TryRead::Busy);
         };
         let mut entered = entered?;
-        entered.only_took();
+        entered.takes_messages_only();
         let (socket, queue) = entered.parts()?;
         let mut count = 0;
         while count < max_count {
@@ -216,7 +216,7 @@ impl Subscriber {
         }
         let queue = entered.parts()?.1;
         let (one_by_one, received) = (queue.begin_wait(), queue.received);
-        let mut guard = entered.get_in_line(&self.shared)?;
+        let mut guard = entered.add_waiter(&self.shared)?;
         guard.one_by_one = one_by_one;
         Ok(TryRead::Empty(Some(ReceiveWaiter { guard, received })))
     }
@@ -233,7 +233,7 @@ impl Subscriber {
         let guard = waiter.map(|waiter| waiter.guard);
         let message = self
             .shared
-            .wait_in_line(guard, deadline, checkpoint, |socket, queue| {
+            .wait_as(guard, deadline, checkpoint, |socket, queue| {
                 let before = *received_before.get_or_insert(queue.received);
                 let found = queue.next(socket)?;
                 taken = queue.received - before;
@@ -267,7 +267,7 @@ impl Subscriber {
     /// Takes up to `max_count` queued messages, without waiting.
     pub fn take(&self, max_count: usize) -> Result<Vec<RawMessage>> {
         let mut entered = self.shared.enter()?;
-        entered.only_took();
+        entered.takes_messages_only();
         let (socket, queue) = entered.parts()?;
         queue.take(socket, max_count)
     }
@@ -275,7 +275,7 @@ impl Subscriber {
     /// Takes up to `max_count` messages of one batch of libzmq's, without waiting.
     pub fn take_batch(&self, max_count: usize) -> Result<Vec<RawMessage>> {
         let mut entered = self.shared.enter()?;
-        entered.only_took();
+        entered.takes_messages_only();
         let (socket, queue) = entered.parts()?;
         if queue.messages.is_empty() {
             queue.drain(socket)?;
@@ -298,7 +298,7 @@ impl Subscriber {
         max_count: usize,
         callback: Option<&Arc<ReadinessCallback>>,
     ) -> Result<Vec<RawMessage>> {
-        let taken = self.shared.look(callback, false, |socket, queue| {
+        let taken = self.shared.try_or_watch(callback, false, |socket, queue| {
             let taken = queue.take(socket, max_count)?;
             Ok((!taken.is_empty()).then_some(taken))
         })?;
@@ -313,7 +313,7 @@ impl Subscriber {
         first: bool,
     ) -> Result<usize> {
         let mut seen = 0;
-        self.shared.look(callback, first, |socket, queue| {
+        self.shared.try_or_watch(callback, first, |socket, queue| {
             seen = queue.connected(socket);
             Ok((seen >= count).then_some(()))
         })?;
@@ -347,14 +347,14 @@ impl Subscriber {
 
     /// Connects to one more address.
     pub fn connect(&self, address: &str) -> Result<()> {
-        connections::connect(&self.shared, address)
+        self.shared.connect(address)
     }
 
     /// Ends the connection to an address, and does not reconnect.
     pub fn disconnect(&self, address: &str) -> Result<()> {
         let mut entered = self.shared.enter()?;
         let (socket, _) = entered.parts()?;
-        connections::disconnect(socket, address)
+        socket.disconnect(address)
     }
 
     /// The counter of texts in which bytes had to be replaced. The code that decodes increments it.
@@ -365,7 +365,7 @@ impl Subscriber {
 
     /// What was received so far.
     pub fn stats(&self) -> Result<Stats> {
-        self.shared.look_at(|_, queue| Stats {
+        self.shared.inspect(|_, queue| Stats {
             received: queue.received,
             bytes: queue.bytes,
             lost: queue.losses.lost,
@@ -379,7 +379,7 @@ impl Subscriber {
     pub fn suppress_idle_warning(&self) -> Result<()> {
         let mut entered = self.shared.enter()?;
         let (socket, _) = entered.parts()?;
-        socket.suppress_idle_warning();
+        socket.connections.suppress_idle_warning();
         Ok(())
     }
 
@@ -392,8 +392,8 @@ impl Subscriber {
     }
 
     /// All connections and their state.
-    pub fn peers(&self) -> Result<Vec<Peer>> {
-        self.shared.look_at(|socket, _| socket.all_peers())
+    pub fn peers(&self) -> Result<Vec<ConnectionInfo>> {
+        self.shared.inspect(|socket, _| socket.connections.infos())
     }
 
     /// Waits until `count` connections are established; returns how many are.
@@ -444,7 +444,7 @@ impl Subscriber {
         let connections = || {
             let mut entered = self.shared.enter()?;
             let (socket, _) = entered.parts()?;
-            Ok::<_, Error>(connections::typed(socket))
+            Ok::<_, Error>(socket.connections.typed())
         };
         connections().unwrap_or_default()
     }
@@ -460,7 +460,7 @@ impl Subscriber {
     pub fn addresses(&self) -> Vec<String> {
         self.endpoints
             .iter()
-            .flat_map(|endpoint| bind::reachable(endpoint))
+            .flat_map(|endpoint| bound_endpoint::reachable(endpoint))
             .collect()
     }
 

@@ -7,8 +7,8 @@
 
 use crate::error::{Error, Result};
 use crate::net::runtime::event_queue::EventKind;
+use crate::net::socket::handler::SocketHandler;
 use crate::net::socket::open_socket::OpenSocket;
-use crate::net::socket::shared_socket::SocketHandler;
 use crate::net::subscriber::loss::{Loss, LossTracker};
 use crate::net::subscription::set::SubscriptionSet;
 use crate::net::zmq::ffi::{uninterrupted, Errno};
@@ -45,7 +45,7 @@ impl SocketHandler for ReceiveQueue {
         if run_commands {
             socket.run_commands();
         }
-        let reported = socket.read_happenings(|_| {});
+        let reported = socket.read_events(|_| {});
         self.warn(socket);
         reported
     }
@@ -198,7 +198,7 @@ impl ReceiveQueue {
     /// The number of established connections.
     pub(crate) fn connected(&mut self, socket: &mut OpenSocket) -> usize {
         self.process_monitor(socket, true);
-        socket.connected()
+        socket.connections.connected()
     }
 
     /// Puts messages back at the front. They were counted when they first arrived.
@@ -264,7 +264,7 @@ impl ReceiveQueue {
             if let Some(stamp) = StampRef::decode(last.bytes()) {
                 if self.subscriptions.covers(stamp.topic.as_deref()) {
                     let presence = is_presence(&stamp, message);
-                    let interruptions = socket.peers.interruptions;
+                    let interruptions = socket.connections.interruptions;
                     self.losses.record(&stamp, presence, interruptions);
                 }
             }
@@ -276,11 +276,11 @@ impl ReceiveQueue {
             return;
         }
         // Messages may have been read before the event that their connection was interrupted.
-        socket.read_happenings(|_| {});
+        socket.read_events(|_| {});
         for loss in self.losses.take_warnings() {
             let Loss { sender, count, .. } = loss;
-            let interrupted = socket.peers.interruptions > loss.interruptions;
-            socket.tell(EventKind::Lost { count, interrupted }, &sender);
+            let interrupted = socket.connections.interruptions > loss.interruptions;
+            socket.report(EventKind::Lost { count, interrupted }, &sender);
         }
     }
 

@@ -5,8 +5,8 @@
 //! has waited: short receives stay short, and an event loop does not stop.
 
 use crate::error::{Error, Result};
-use crate::net::connection::bind;
-use crate::net::connection::state::State;
+use crate::net::connection::bound_endpoint;
+use crate::net::connection::state::ConnectionState;
 use crate::net::socket::shared_socket::SharedSocket;
 use crate::net::subscriber::queue::ReceiveQueue;
 use crate::util::sync::lock;
@@ -137,22 +137,27 @@ struct Situation {
 impl Situation {
     fn of(shared: &SharedSocket<ReceiveQueue>) -> Result<Self> {
         let mut entered = shared.enter()?;
-        let waiters = entered.slot.waiters.len();
+        let waiters = entered.waiter_count();
         let (socket, queue) = entered.parts()?;
-        socket.read_happenings(|_| {});
+        socket.read_events(|_| {});
         let mut connected = Vec::new();
         let mut missing = Vec::new();
-        for peer in socket.all_peers().into_iter().skip(socket.links.len()) {
-            if peer.state == State::Connected {
+        for peer in socket
+            .connections
+            .infos()
+            .into_iter()
+            .skip(socket.connections.outgoing.len())
+        {
+            if peer.state == ConnectionState::Connected {
                 connected.push(peer.address);
             }
         }
-        for link in &socket.links {
-            let typed = link.peer.address.clone();
-            if link.peer.state == State::Connected {
+        for connection in &socket.connections.outgoing {
+            let typed = connection.info.address.clone();
+            if connection.info.state == ConnectionState::Connected {
                 connected.push(typed);
             } else {
-                let wanted = link.wanted().clone();
+                let wanted = connection.requested().clone();
                 let has_name = matches!(
                     wanted,
                     Endpoint::Tcp {
@@ -161,7 +166,7 @@ impl Situation {
                     }
                 );
                 let endpoint = if has_name {
-                    link.connected.clone()
+                    connection.endpoint.clone()
                 } else {
                     Some(wanted)
                 };
@@ -359,7 +364,9 @@ fn probe(endpoint: &Endpoint, within: Duration) -> Reason {
 
 /// The addresses at which other hosts reach these endpoints, for an error.
 fn addresses(bound: &[String]) -> String {
-    let reachable = bound.iter().flat_map(|endpoint| bind::reachable(endpoint));
+    let reachable = bound
+        .iter()
+        .flat_map(|endpoint| bound_endpoint::reachable(endpoint));
     list_first(&reachable.collect::<Vec<_>>())
 }
 

@@ -259,7 +259,7 @@ impl SubscriptionTracker {
     }
 
     fn disconnect(&mut self, socket: &mut OpenSocket, descriptor: i32, reason: String) -> bool {
-        let is_disconnected = socket.cut(descriptor, reason);
+        let is_disconnected = socket.cut_off(descriptor, reason);
         if is_disconnected {
             // Its further messages no longer count for an open connection.
             self.table.connection_closed(descriptor);
@@ -303,7 +303,7 @@ impl SubscriptionTracker {
     /// Reads which connections were opened and closed; returns whether an event was reported.
     pub(crate) fn read_monitor(&mut self, socket: &mut OpenSocket) -> bool {
         let Self { table, meters, .. } = self;
-        socket.read_happenings(|event| match event {
+        socket.read_events(|event| match event {
             MonitorEvent::Opened(peer) => {
                 meters.remove(&peer.descriptor);
                 table.connection_opened(peer.descriptor);
@@ -346,8 +346,13 @@ fn report(
     prefix: &[u8],
     kind: fn(Subscription) -> EventKind,
 ) {
-    if let Some(address) = source.and_then(|source| socket.address_of(source.descriptor)) {
-        socket.tell_if_asked(kind(Subscription::from_wire(prefix, framing)), address);
+    if let Some(address) =
+        source.and_then(|source| socket.connections.address_of(source.descriptor))
+    {
+        socket
+            .connections
+            .reporter
+            .report_to_handler(kind(Subscription::from_wire(prefix, framing)), address);
     }
 }
 
@@ -375,7 +380,6 @@ pub(crate) fn check_addresses(addresses: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::net::connection::bind;
     use crate::net::subscription::tracker::*;
     use crate::net::zmq::options::{self, ConnectionOptions, SocketOptions};
     use std::io::{Read, Write};
@@ -401,8 +405,8 @@ mod tests {
         options::apply_publisher(&mut socket.socket, false, false, &common.connecting)
             .expect("its options");
         let bind = ["127.0.0.1:0".to_owned()];
-        let socket = bind::bind_all(socket, &bind, &mut || Ok(())).expect("a port");
-        let endpoint = socket.bound[0].replace("tcp://", "");
+        let socket = socket.bind_all(&bind, &mut || Ok(())).expect("a port");
+        let endpoint = socket.listeners.endpoints[0].replace("tcp://", "");
         (socket, endpoint)
     }
 

@@ -316,27 +316,6 @@ pub(crate) fn poll_each(
     Ok(())
 }
 
-/// Locks an open file or folder against all other processes that do; does not wait.
-#[cfg(unix)]
-pub(crate) fn lock_file(descriptor: RawFd) -> Result<(), Errno> {
-    // SAFETY: takes no pointers.
-    match unsafe { libc::flock(descriptor, libc::LOCK_EX | libc::LOCK_NB) } {
-        0 => Ok(()),
-        _ => Err(Errno(
-            std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EIO),
-        )),
-    }
-}
-
-/// Ends that lock.
-#[cfg(unix)]
-pub(crate) fn unlock_file(descriptor: RawFd) {
-    // SAFETY: takes no pointers.
-    unsafe { libc::flock(descriptor, libc::LOCK_UN) };
-}
-
 /// Versions and capabilities of what was linked in.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // four independent facts, shown as a table

@@ -15,14 +15,14 @@ use zmq_sys::RawFd;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MonitorEvent {
     /// The network connection stands, made by either side.
-    Opened(Connection),
+    Opened(ReportedConnection),
     /// Both sides have agreed on the protocol: messages can flow.
     Ready(String),
     /// The handshake with this peer failed. A connection that is gone without it, and was never ready,
     /// failed as well: libzmq does not report a peer of an old version or of another socket type.
     Failed(String, Failure),
     /// A connection is gone.
-    Gone(Connection),
+    Gone(ReportedConnection),
     /// libzmq is going to try again to connect to this endpoint.
     Retrying(String),
     /// Whoever came was turned away: this process has no descriptor left.
@@ -53,7 +53,7 @@ const MECHANISM_MISMATCH: u64 = 0x1100_0002;
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Connection {
+pub(crate) struct ReportedConnection {
     /// Its descriptor, which may be used again as soon as it is gone.
     pub(crate) descriptor: i32,
     /// The other side: what was connected to, or where it came from.
@@ -121,7 +121,7 @@ impl Monitor {
             last = self.frame()?;
         }
         let remote = String::from_utf8_lossy(last.bytes()).into_owned();
-        let peer = Connection {
+        let peer = ReportedConnection {
             // Or an errno.
             descriptor: i32::try_from(value).unwrap_or(-1),
             remote,
