@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 import pytest
 
 from tests.helpers.chats import RecordedNotices, chat, proxied, texts
-from tests.helpers.commands import start, zmqchat
+from tests.helpers.commands import start, zmqchat, zmqchat_in_process
 from tests.helpers.stamps import stamp
 from tests.helpers.terminal import in_terminal
 from tests.helpers.timeouts import TIMEOUT, wait_until
@@ -207,7 +207,7 @@ def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None
     ],
 )
 def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], says: str) -> None:
-    finished = zmqchat("chat", "--name", "alice", *words)
+    finished = zmqchat_in_process("chat", "--name", "alice", *words)
     assert (finished.returncode, finished.stdout) == (2, b"")
     assert says in finished.stderr.decode()
 

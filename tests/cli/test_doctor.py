@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 import pytest
 
-from tests.helpers.commands import start, zmqchat
+from tests.helpers.commands import start, zmqchat, zmqchat_in_process
 from tests.helpers.raw_peers import PROBE_TIMEOUT
 from tests.helpers.terminal import in_terminal
 from tests.helpers.timeouts import TIMEOUT
@@ -55,7 +55,7 @@ def test_the_command_s_json_is_one_object(free_port: Callable[[], int]) -> None:
     ],
 )
 def test_what_can_never_work_is_wrong_usage(words: tuple[str, ...], says: str) -> None:
-    finished = zmqchat("doctor", *words)
+    finished = zmqchat_in_process("doctor", *words)
     assert (finished.returncode, finished.stdout) == (2, b"")
     assert says in finished.stderr.decode().splitlines()[-1]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.commands import start, subscriber_to, zmqchat
+from tests.helpers.commands import start, subscriber_to, zmqchat, zmqchat_in_process
 from tests.helpers.stamps import stamp
 from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Message, Publisher, Subscriber, Transcript
@@ -233,7 +233,7 @@ def test_log_reads_a_pipe_and_waits_for_no_one_who_was_told_to_end(
     ],
 )
 def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], text: str) -> None:
-    finished = zmqchat(*words)
+    finished = zmqchat_in_process(*words)
     assert finished.returncode == 2
     assert text in finished.stderr.decode()
 

@@ -20,6 +20,7 @@ from tests.helpers.commands import (
     start_script,
     start_shell,
     zmqchat,
+    zmqchat_in_process,
 )
 from tests.helpers.terminal import in_terminal
 from tests.helpers.timeouts import TIMEOUT
@@ -199,7 +200,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
 def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
     words: tuple[str, ...], says: str
 ) -> None:
-    finished = zmqchat(*words)
+    finished = zmqchat_in_process(*words)
     assert (finished.returncode, finished.stdout) == (2, b"")
     last_line = finished.stderr.decode().splitlines()[-1]
     assert last_line.startswith("zmqchat")
@@ -228,7 +229,7 @@ def test_a_word_that_is_no_text_is_a_usage_error_that_shows_it(words: tuple[str,
 
 
 def test_no_command_shows_the_help() -> None:
-    finished = zmqchat()
+    finished = zmqchat_in_process()
     assert finished.returncode == 2
     assert b"zmqchat demo" in finished.stderr
 
@@ -333,7 +334,7 @@ def test_the_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize("words", [(), *((command,) for command in COMMANDS)])
 def test_the_help_has_an_example_and_fits_80_columns(words: tuple[str, ...]) -> None:
-    finished = zmqchat(*words, "--help")
+    finished = zmqchat_in_process(*words, "--help")
     assert (finished.returncode, finished.stderr) == (0, b"")
     lines = finished.stdout.decode().splitlines()
     assert max(map(len, lines)) <= 80

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.commands import start, zmqchat
+from tests.helpers.commands import start, zmqchat_in_process
 from zmqchat_rs import local_addresses
 
 
@@ -52,7 +52,7 @@ from zmqchat_rs import local_addresses
     ],
 )
 def test_an_unknown_option_is_answered_with_the_right_one(typed: str, instead: str) -> None:
-    finished = zmqchat(*typed.split())
+    finished = zmqchat_in_process(*typed.split())
     *usage, error = finished.stderr.decode().splitlines()
     assert (finished.returncode, finished.stdout) == (2, b"")
     assert usage[0].startswith("usage: zmqchat")
@@ -62,7 +62,7 @@ def test_an_unknown_option_is_answered_with_the_right_one(typed: str, instead: s
 
 def test_an_address_of_this_computer_is_one_to_bind() -> None:
     address = local_addresses()[0]["address"]
-    assert f"--bind {address})" in zmqchat("pub", address).stderr.decode()
+    assert f"--bind {address})" in zmqchat_in_process("pub", address).stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_an_address_of_this_computer_is_one_to_bind() -> None:
     ],
 )
 def test_an_unknown_command_is_answered_with_the_one_meant(typed: str, instead: str) -> None:
-    finished = zmqchat(*typed.split())
+    finished = zmqchat_in_process(*typed.split())
     word = typed.split(maxsplit=1)[0]
     assert finished.returncode == 2
     assert finished.stderr.decode().endswith(
@@ -89,7 +89,7 @@ def test_an_unknown_command_is_answered_with_the_one_meant(typed: str, instead: 
 
 def test_unknown_words_cannot_drive_the_terminal() -> None:
     for typed in (("pub", "\x1b[2J"), ("\x1b[2J",)):
-        assert rb"\x1b[2J" in zmqchat(*typed).stderr
+        assert rb"\x1b[2J" in zmqchat_in_process(*typed).stderr
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_unknown_words_cannot_drive_the_terminal() -> None:
     ],
 )
 def test_the_error_of_an_address_shows_it_as_it_would_work(address: str, instead: str) -> None:
-    finished = zmqchat("sub", address)
+    finished = zmqchat_in_process("sub", address)
     assert finished.returncode == 2
     assert finished.stderr.decode().endswith(f"for example {instead}\n")
 

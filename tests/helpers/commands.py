@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -10,9 +11,11 @@ import subprocess
 import sys
 import threading
 from typing import IO, Any, Iterator, Sequence
+from unittest import mock
 
 from tests.helpers.timeouts import TIMEOUT
 from zmqchat_rs import Publisher, Subscriber, _core
+from zmqchat_rs.cli.main import main
 
 #: After how many seconds a missing peer is reported: in programs, and under `short_silence`.
 SILENCE = 3.0
@@ -62,6 +65,18 @@ def zmqchat(*words: str, stdin: bytes = b"", **changes: str) -> subprocess.Compl
         env=environment(**changes),
         check=False,
     )
+
+
+def zmqchat_in_process(*words: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `zmqchat` in this process: for arguments that end in a usage error or a help text."""
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    redirected = contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr)
+    with redirected[0], redirected[1], mock.patch.dict(os.environ, environment(), clear=True):
+        code = main(words)
+    for stream in (stdout, stderr):
+        stream.flush()
+    written = [stream.buffer.getvalue() for stream in (stdout, stderr)]
+    return subprocess.CompletedProcess(words, code, *written)
 
 
 def start(*words: str, stdout: int | IO[bytes] = subprocess.PIPE, **changes: str) -> Running:
