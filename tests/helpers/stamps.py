@@ -53,7 +53,7 @@ def stamping_publisher() -> Iterator[StampingPublisher]:
 def deliver(
     alice: StampingPublisher, subscriber: Subscriber, *seqs: int, **options: Any
 ) -> tuple[int, int]:
-    """Send these sequence numbers, receive them, and return the lost and duplicate messages so far."""
+    """Send and receive these sequence numbers; return the lost and duplicate messages so far."""
     alice.send(*seqs, **options)
     for _ in seqs:
         subscriber.recv(timeout=TIMEOUT)

@@ -447,7 +447,7 @@ def test_send_json_names_how_to_convert_a_number_of_numpy(pair: Pair) -> None:
 
 @pytest.mark.parametrize("at", [3, 3.5, "2026-01-31", date(2026, 1, 31)])
 def test_a_message_time_that_is_not_a_datetime_is_refused(at: Any) -> None:
-    with pytest.raises(TypeError, match=r"received_at is a datetime or None, not (int|float|str|date)"):
+    with pytest.raises(TypeError, match=r"is a datetime or None, not (int|float|str|date)"):
         Message([b"Hello"], received_at=at)
 
 
