@@ -1,19 +1,33 @@
 //! `zmqchat_rs`: publish/subscribe messaging over ZeroMQ for Python.
 //!
-//! | module | contents | depends on |
+//! | module | contents | imports from |
 //! |---|---|---|
-//! | [`util`] | locks, time, threads, fork and wake-up | nothing |
-//! | [`error`] | the errors of the crate | nothing |
-//! | [`wire`] | what bytes mean: topics, endpoints, stamps, messages; pure | `error` |
-//! | [`render`] | text for people: lines, colours, escapes; pure | `wire` |
-//! | [`transcript`] | messages in files | `wire`, `util` |
-//! | [`table`] | messages as columns (Arrow) | `wire` |
-//! | [`net`] | everything that uses ZeroMQ | `wire`, `util`, the crate `zmq` |
-//! | `py` | the Python binding: converts, detaches, delegates | all of the above, `pyo3` |
-//! | [`local_time`] | local time, as in Python's `time.localtime` | nothing |
+//! | `py` | the Python binding: converts arguments and results, releases the GIL, calls the core | all others, `pyo3` |
+//! | [`net`] | sockets, connections, subscriptions, relays: the code that uses ZeroMQ | `wire`, `util`, `error`, the crate `zmq` |
+//! | [`transcript`] | messages in files | `wire`, `util`, `error` |
+//! | [`render`] | messages as text for people: lines, colours, HTML | `wire`, `util`, `error` |
+//! | [`table`] | messages as columns (Arrow) | `wire`, `error` |
+//! | [`wire`] | the meaning of bytes: topics, addresses, stamps, messages, subscriptions | `error` |
+//! | [`util`] | locks, clocks and deadlines, threads, fork, wake-ups, local time | `error` |
+//! | [`error`] | the errors of the core | nothing |
 //!
-//! Dependencies run one way, without circles. Without the feature `python` there is no `py`, and
-//! the rest is plain Rust.
+//! Where to find things:
+//!
+//! | subject | file |
+//! |---|---|
+//! | a topic is parsed | `wire/topic.rs` |
+//! | an address is parsed | `wire/endpoint/mod.rs` |
+//! | frames become a message with topic, payload and sender | `wire/message.rs`, `wire/stamp/mod.rs` |
+//! | a message is sent | `net/publisher/`, `net/zmq/frame.rs` |
+//! | a message is received | `net/subscriber/`, `net/subscriber/queue.rs` |
+//! | a call waits | `net/socket/blocking.rs`; for asyncio `net/runtime/reactor.rs` and `py/asyncio/` |
+//! | the state of a connection | `net/connection/state.rs` |
+//! | the state of a process: context, threads, events | `net/runtime/` |
+//! | a message is written to a file | `transcript/writer.rs`, `transcript/appender.rs` |
+//! | a message becomes a line | `render/line.rs` |
+//!
+//! Dependencies run in one direction, without circles; `tests/docs/test_structure.py` checks this. Without
+//! the feature `python`, the crate has no `py` and needs no Python.
 
 pub mod error;
 pub mod net;

@@ -98,7 +98,7 @@ impl JsonColumn {
                     values.fill(row);
                     match (column_type, value) {
                         (ColumnType::Text, JsonValue::Text(json)) => {
-                            values.push(unquoted(json).as_bytes())
+                            values.push(unquoted(json).as_bytes());
                         }
                         (_, value) => values.push(value.json().as_bytes()),
                     }
