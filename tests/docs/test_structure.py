@@ -66,9 +66,6 @@ UNSAFE = (
     "src/py/convert/zero_copy.rs",
     "src/py/message.rs",
 )
-# Violations that remain, by their headline. An entry that is no longer needed fails the test.
-KNOWN_VIOLATIONS: set[str] = set()
-
 Name = Tuple[str, ...]  # the parts of a module's name
 Imports = Dict[str, Dict[str, Set[str]]]  # importing file -> imported file -> imported names
 Violation = Tuple[str, str]  # headline, details
@@ -333,13 +330,8 @@ def violations(root: Path) -> list[Violation]:
 
 
 def test_the_sources_follow_the_layers_without_circles() -> None:
-    found = violations(ROOT)
-    new = [
-        f"{headline}:\n{details}" for headline, details in found if headline not in KNOWN_VIOLATIONS
-    ]
-    assert not new, "\n\n".join(["", *new])
-    unneeded = KNOWN_VIOLATIONS - {headline for headline, _ in found}
-    assert not unneeded, f"remove from KNOWN_VIOLATIONS: {sorted(unneeded)}"
+    found = [f"{headline}:\n{details}" for headline, details in violations(ROOT)]
+    assert not found, "\n\n".join(["", *found])
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
