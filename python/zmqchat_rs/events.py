@@ -21,10 +21,10 @@ _SEVERAL = "several publishers"
 # What happens in a relay, with no peer to name.
 _OF_A_RELAY = {
     "overflow": (
-        "a subscriber of this relay is too slow: its queue ran full, and it loses messages; raise "
+        "a subscriber of this relay is too slow: its queue is full, and it loses messages; raise "
         'high_water_mark, or choose on_full="block"'
     ),
-    "not logged": "the relay cannot log what it passes on: ",
+    "not logged": "the relay cannot log its messages: ",
 }
 
 

@@ -176,7 +176,7 @@ def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
                     publisher.send("Hello")
                     subscriber.recv(timeout=TIMEOUT)
                 assert relay.notice().startswith(
-                    "the relay cannot log what it passes on: cannot write to '/dev/full': No space"
+                    "the relay cannot log its messages: cannot write to '/dev/full': No space"
                 )
         relay.process.send_signal(signal.SIGINT)
         code, out, errors = relay.finish()

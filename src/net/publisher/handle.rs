@@ -285,7 +285,8 @@ impl Publisher {
         self.shared.watch(interest, callback)
     }
 
-    /// Sends if no queue is full. If one is, arms the callback and returns `false`.
+    /// Sends if no queue is full. If one is, arms the callback and returns `false`. `first`: whether this is
+    /// the first attempt of a wait.
     pub fn send_or_arm(
         &self,
         payload: Payload<'_>,
@@ -301,7 +302,8 @@ impl Publisher {
         Ok(sent.is_some())
     }
 
-    /// How many peers subscribe to `topic`. If there are fewer than `count`, arms the callback.
+    /// How many peers subscribe to `topic`. If there are fewer than `count`, arms the callback. `first`: as
+    /// in `send_or_arm`.
     pub fn count_subscribers_or_arm(
         &self,
         count: usize,
@@ -337,7 +339,7 @@ impl Publisher {
                 self.connections().join(", ")
             )
         } else {
-            tracker::check_addresses(&self.addresses())
+            tracker::address_hint(&self.addresses())
         };
         tracker::too_few_subscribers(seen, count, topic, &hint)
     }

@@ -240,7 +240,7 @@ impl Relay {
                 Ok((seen >= count).then_some(seen))
             })?;
         let found = found.ok_or_else(|| {
-            let hint = tracker::check_addresses(&self.backend_addresses());
+            let hint = tracker::address_hint(&self.backend_addresses());
             tracker::too_few_subscribers(seen, count, topic, &hint)
         })?;
         self.forwarder

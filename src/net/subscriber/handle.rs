@@ -124,7 +124,7 @@ impl Subscriber {
         )?;
         let mut subscriptions = SubscriptionSet::new(config.framing, config.split_topics);
         options::apply_subscriber(&mut socket.socket, &config.connection)
-            .and_then(|()| subscriptions.begin(&mut socket.socket, wanted))
+            .and_then(|()| subscriptions.add_initial(&mut socket.socket, wanted))
             .map_err(|errno| errno.during("cannot set up a subscriber"))?;
         let socket = socket.bind_all(&config.bind, checkpoint)?;
         let endpoints = socket.listeners.endpoints.clone();
@@ -305,7 +305,8 @@ impl Subscriber {
         Ok(taken.unwrap_or_default())
     }
 
-    /// The number of established connections. If it is less than `count`, arms the callback.
+    /// The number of established connections. If it is less than `count`, arms the callback. `first`:
+    /// whether this is the first attempt of a wait.
     pub fn count_connections_or_arm(
         &self,
         count: usize,

@@ -17,7 +17,7 @@ pub(crate) struct SubscriptionSet {
     /// Whether frames that begin with none of `topics` are split at their first `:`.
     split_topics: bool,
     topics: HashSet<String, RandomState>,
-    /// The topic that was found last, with its `:`; often the next message has the same. May be empty.
+    /// The topic that was found last, with its `:`; often the next message has the same. Empty if none was.
     recent: Vec<u8>,
     prefixes: BTreeSet<Vec<u8>>,
     /// Subscribed to everything, because there were no subscriptions yet.
@@ -37,7 +37,7 @@ impl SubscriptionSet {
     }
 
     /// Adds the constructor's subscriptions; `None`: everything.
-    pub(crate) fn begin(
+    pub(crate) fn add_initial(
         &mut self,
         socket: &mut zmq::Socket,
         wanted: Option<Vec<Subscription>>,
@@ -93,6 +93,7 @@ impl SubscriptionSet {
                 socket.set_unsubscribe(&subscription.wire_prefix(self.framing))?;
             }
         } else if *subscription == Subscription::Prefix(Vec::new()) {
+            // The default subscription is the empty prefix.
             return self.end_everything(socket);
         }
         Ok(())

@@ -371,7 +371,7 @@ pub(crate) fn too_few_subscribers(
 }
 
 /// What to check if subscribers do not connect to these addresses.
-pub(crate) fn check_addresses(addresses: &[String]) -> String {
+pub(crate) fn address_hint(addresses: &[String]) -> String {
     format!(
         "check that subscribers connect to one of these addresses, and that no firewall blocks them: {}",
         addresses.join(", ")
