@@ -2,15 +2,17 @@
 //!
 //! | folder | contents |
 //! |---|---|
-//! | `zmq` | the raw calls, frames, socket options, the monitor, the limit of descriptors |
-//! | `runtime` | what a process has once: context, registry, threads, event queue |
-//! | `connection` | addresses, names and the state of connections |
-//! | `socket` | an open socket, its lock and its waiters |
-//! | `subscription` | which topics are subscribed to, and by how many peers |
-//! | `publisher`, `subscriber`, `relay` | the classes that users hold |
+//! | `zmq` | raw calls, the context, frames, socket options, monitors, the descriptor limit |
+//! | `runtime` | what a process has once: registry, maintenance and reactor threads, event queue |
+//! | `connection` | binding and connecting, host names, the state of one connection |
+//! | `socket` | an open socket with its connections, the shared socket with its lock and waiters |
+//! | `subscription` | a subscriber's subscriptions, and a publisher's table of its peers' ones |
+//! | `publisher`, `subscriber`, `relay` | the classes of the API |
 //!
-//! Invariant: a `zmq` socket is used only under the lock of its `SharedSocket`, and no thread waits
-//! while it holds that lock.
+//! Each folder imports only from those above it in this table.
+//!
+//! Invariant: a `zmq` socket is used only under the lock of its `SharedSocket`. No thread waits while
+//! it holds that lock.
 
 pub(crate) mod connection;
 pub mod publisher;

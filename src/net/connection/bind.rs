@@ -117,7 +117,7 @@ impl BindTarget {
                 format!(
                     "cannot bind {typed}: a socket file of an ended program is in the way and cannot \
                      be removed ({}); delete it, or bind another path",
-                    errno.words()
+                    errno.text()
                 ),
             ),
         };
@@ -157,12 +157,12 @@ impl BindTarget {
             libc::EMFILE | libc::ENFILE => format!(
                 "cannot bind {typed}: {}; close what you no longer need, or raise the limit \
                  (ulimit -n)",
-                errno.words()
+                errno.text()
             ),
             libc::ENOENT if matches!(self.requested, Endpoint::Ipc(_)) => format!(
                 "cannot bind {typed}: the folder of this path does not exist; create it first"
             ),
-            _ => format!("cannot bind {typed}: {}", errno.words()),
+            _ => format!("cannot bind {typed}: {}", errno.text()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! From a typed address to a connection, and the state of connections.
+//! Binding and connecting to addresses, resolving names, and the state of each connection.
 
 pub(crate) mod bind;
 pub(crate) mod bound_endpoint;

@@ -100,8 +100,8 @@ impl Publisher {
                 high_water_mark: config.high_water_mark,
                 max_inbound_bytes: MAX_INBOUND_BYTES,
                 linger: config.linger,
-                connecting: config.connection.clone(),
-                tell: config.event_owner,
+                connection: config.connection.clone(),
+                event_owner: config.event_owner,
             },
         )?;
         options::apply_publisher(

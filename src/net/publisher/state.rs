@@ -166,7 +166,7 @@ impl PublisherState {
         let sent =
             if self.stamper.is_none() && !self.may_have_subscriber(socket, payload.bytes, topic) {
                 true
-            } else if plain && payload.lender.is_none() {
+            } else if plain && payload.shared.is_none() {
                 let bytes = payload.bytes;
                 let outcome = match topic {
                     Some(topic) => {

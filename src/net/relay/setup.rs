@@ -33,8 +33,8 @@ pub(crate) fn open_frontend(
             max_inbound_bytes: i64::try_from(limit).unwrap_or(i64::MAX),
             // The frontend sends nothing but subscriptions.
             linger: Duration::ZERO,
-            connecting: config.connection.clone(),
-            tell: config.event_owner,
+            connection: config.connection.clone(),
+            event_owner: config.event_owner,
         },
     )?;
     socket.connections.reporter.side = "frontend";
@@ -59,8 +59,8 @@ pub(crate) fn open_backend(
             high_water_mark: config.high_water_mark,
             max_inbound_bytes: MAX_INBOUND_BYTES,
             linger: config.linger,
-            connecting: config.connection.clone(),
-            tell: config.event_owner,
+            connection: config.connection.clone(),
+            event_owner: config.event_owner,
         },
     )?;
     socket.connections.reporter.side = "backend";

@@ -20,14 +20,14 @@ const READER_SLICE: Duration = Duration::from_millis(500);
 /// Why no peer is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SilenceCause {
-    /// The peer at the requested address has not answered.
-    Link,
+    /// The connection to the requested address is not established.
+    NotConnected,
     /// No peer has connected to the bound addresses.
-    Anybody,
+    NoPeer,
     /// The object is neither bound nor connected to an address.
-    Nobody,
-    /// No peer is connected; the named peer disconnected during its handshake.
-    Refused,
+    NoAddress,
+    /// No peer is connected. The named peer disconnected during its handshake.
+    HandshakeEnded,
 }
 
 /// What happened.
@@ -42,10 +42,10 @@ pub enum EventKind {
         /// Whether the object is a publisher that waits for subscribers.
         publishes: bool,
         /// Why no peer is connected.
-        awaited: SilenceCause,
+        cause: SilenceCause,
     },
     /// Peers are rejected, or will be soon: the process has almost no file descriptors left.
-    NoRoom,
+    OutOfDescriptors,
     /// A peer connected, and its handshake failed.
     HandshakeFailed {
         /// Whether the object is a publisher.

@@ -272,9 +272,9 @@ impl Connections {
                     }
                 }
             }
-            MonitorEvent::Ready(remote) => self.established(remote),
-            MonitorEvent::Gone(connection) => self.ended(connection),
-            MonitorEvent::Failed(remote, failure) => {
+            MonitorEvent::HandshakeSucceeded(remote) => self.established(remote),
+            MonitorEvent::Disconnected(connection) => self.ended(connection),
+            MonitorEvent::HandshakeFailed(remote, failure) => {
                 self.incoming.handshake_failed(remote, *failure);
             }
             MonitorEvent::Retrying(remote) => {
@@ -283,8 +283,8 @@ impl Connections {
                     self.wake_for_attempt(index);
                 }
             }
-            MonitorEvent::NoRoom => self.report_shortage(listeners),
-            MonitorEvent::NotBound(_)
+            MonitorEvent::OutOfDescriptors => self.report_shortage(listeners),
+            MonitorEvent::BindFailed(_)
             | MonitorEvent::ListenerClosed
             | MonitorEvent::Stopped
             | MonitorEvent::Other => {}
@@ -346,7 +346,7 @@ impl Connections {
     /// is named only when an outage is reported.
     fn handshake_failed(&mut self, address: &str, failure: Option<Failure>) {
         let why = match failure {
-            Some(Failure::Ended) => {
+            Some(Failure::Disconnected) => {
                 self.hung_up = Some(address.to_owned());
                 if std::mem::take(&mut self.reported_no_peer) {
                     // Another report can name this peer.
@@ -456,24 +456,24 @@ impl Connections {
         let mut causes = Vec::new();
         for connection in &mut self.outgoing {
             if in_use && !connection.info.is_connected() && connection.outage.continues() {
-                causes.push((SilenceCause::Link, connection.info.address.clone()));
+                causes.push((SilenceCause::NotConnected, connection.info.address.clone()));
             }
         }
         if waited_on && self.is_isolated() && self.outage.continues() {
             let addresses = listeners.reachable();
             causes.push(match &self.hung_up {
-                Some(peer) => (SilenceCause::Refused, peer.clone()),
-                None if addresses.is_empty() => (SilenceCause::Nobody, String::new()),
+                Some(peer) => (SilenceCause::HandshakeEnded, peer.clone()),
+                None if addresses.is_empty() => (SilenceCause::NoAddress, String::new()),
                 None => {
                     self.reported_no_peer = true;
-                    (SilenceCause::Anybody, addresses.join(", "))
+                    (SilenceCause::NoPeer, addresses.join(", "))
                 }
             });
         }
         let publishes = self.publishes;
-        for (awaited, address) in causes {
+        for (cause, address) in causes {
             self.reporter
-                .report(EventKind::Silent { publishes, awaited }, &address);
+                .report(EventKind::Silent { publishes, cause }, &address);
         }
     }
 
@@ -483,8 +483,10 @@ impl Connections {
         let recent = |at: Instant| at.elapsed() < SHORTAGE_PERIOD;
         if !self.shortage_reported.is_some_and(recent) {
             self.shortage_reported = Some(Instant::now());
-            self.reporter
-                .report(EventKind::NoRoom, &listeners.reachable().join(", "));
+            self.reporter.report(
+                EventKind::OutOfDescriptors,
+                &listeners.reachable().join(", "),
+            );
         }
     }
 

@@ -51,11 +51,13 @@ impl OpenSocket {
             let descriptor = socket.get_fd()?;
             let monitor = Monitor::start(&process.context, &mut socket)?;
             let reporter = Reporter {
-                number: options.tell.unwrap_or_else(event_queue::next_object_number),
+                number: options
+                    .event_owner
+                    .unwrap_or_else(event_queue::next_object_number),
                 side: "",
-                has_handler: options.tell.is_some(),
+                has_handler: options.event_owner.is_some(),
             };
-            let longest_pause = options.connecting.reconnect_max;
+            let longest_pause = options.connection.reconnect_max;
             Ok(Self {
                 monitor: Some(monitor),
                 socket,
@@ -137,7 +139,7 @@ impl OpenSocket {
     fn last_bind_error(&mut self) -> Option<Errno> {
         std::iter::from_fn(|| self.next_event())
             .filter_map(|event| match event {
-                MonitorEvent::NotBound(errno) => Some(Errno(errno)),
+                MonitorEvent::BindFailed(errno) => Some(Errno(errno)),
                 _ => None,
             })
             .last()

@@ -165,12 +165,12 @@ mod tests {
             high_water_mark: 1,
             max_inbound_bytes: 1,
             linger: Duration::ZERO,
-            connecting: ConnectionOptions {
+            connection: ConnectionOptions {
                 keepalive: None,
                 reconnect_max: LONGEST,
                 batch_bytes: 8_192,
             },
-            tell: None,
+            event_owner: None,
         };
         let open = OpenSocket::open(zmq::SUB, &options).unwrap();
         let set = SubscriptionSet::new(Framing::Plain, false);

@@ -118,8 +118,8 @@ impl Subscriber {
                     .unwrap_or(i64::MAX),
                 // A subscriber sends nothing but subscriptions.
                 linger: Duration::ZERO,
-                connecting: config.connection.clone(),
-                tell: config.event_owner,
+                connection: config.connection.clone(),
+                event_owner: config.event_owner,
             },
         )?;
         let mut subscriptions = SubscriptionSet::new(config.framing, config.split_topics);

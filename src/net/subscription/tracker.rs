@@ -308,7 +308,7 @@ impl SubscriptionTracker {
                 meters.remove(&peer.descriptor);
                 table.connection_opened(peer.descriptor);
             }
-            MonitorEvent::Gone(peer) => {
+            MonitorEvent::Disconnected(peer) => {
                 meters.remove(&peer.descriptor);
                 table.connection_closed(peer.descriptor);
             }
@@ -394,15 +394,15 @@ mod tests {
             high_water_mark: 1_000,
             max_inbound_bytes: 8_192,
             linger: Duration::ZERO,
-            connecting: ConnectionOptions {
+            connection: ConnectionOptions {
                 keepalive: None,
                 reconnect_max: Duration::from_secs(2),
                 batch_bytes: 8_192,
             },
-            tell: None,
+            event_owner: None,
         };
         let mut socket = OpenSocket::open(zmq::XPUB, &common).expect("a socket");
-        options::apply_publisher(&mut socket.socket, false, false, &common.connecting)
+        options::apply_publisher(&mut socket.socket, false, false, &common.connection)
             .expect("its options");
         let bind = ["127.0.0.1:0".to_owned()];
         let socket = socket.bind_all(&bind, &mut || Ok(())).expect("a port");

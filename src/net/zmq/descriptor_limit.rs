@@ -1,45 +1,45 @@
-//! Descriptors and threads to spare.
+//! Checks that enough descriptors and threads are available.
 //!
-//! Invariant: libzmq is not asked to start its threads unless there are enough of both: where it finds
-//! none, it aborts the process with an assertion. Later calls that open descriptors return an error, as
-//! libzmq is built here (see the crate in `libzmq/`).
+//! Invariant: libzmq starts its threads only if both are available, because otherwise it aborts the
+//! process with an assertion. Later calls that open descriptors return an error: libzmq is patched in
+//! this way (see the crate in `libzmq/`).
 
 use crate::net::zmq::ffi::Errno;
 
-/// libzmq's reaper and its I/O thread.
+/// The threads of libzmq: the reaper and the I/O thread.
 const THREADS: u8 = 2;
 
-/// Its threads take five and the first socket one; the others may go to other threads of the program,
-/// which open files meanwhile.
+/// libzmq's threads need five descriptors and the first socket one. The rest is a reserve for other
+/// threads of the program, which may open files meanwhile.
 #[cfg(unix)]
 const ENOUGH: usize = 10;
 
-/// Refuses with what the system says when descriptors are about to run out. Another thread may still
-/// take those that were found, which a few to spare make unlikely.
+/// Fails with the system's error if almost no descriptors are left. Another thread may use those that
+/// were found, which the reserve makes unlikely.
 #[cfg(unix)]
 pub(crate) fn check_descriptors() -> Result<(), Errno> {
     let mut found = [const { None }; ENOUGH];
-    for place in &mut found {
+    for slot in &mut found {
         match std::os::unix::net::UnixDatagram::unbound() {
-            Ok(socket) => *place = Some(socket),
+            Ok(socket) => *slot = Some(socket),
             Err(error) => return Err(Errno(error.raw_os_error().unwrap_or(libc::EMFILE))),
         }
     }
     Ok(())
 }
 
-/// Windows has no such limit that a program could reach.
+/// On Windows, programs do not reach the limit.
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps)] // as elsewhere
 pub(crate) fn check_descriptors() -> Result<(), Errno> {
     Ok(())
 }
 
-/// The threads that libzmq is about to ask for. Those that it did not take end with this value.
+/// Threads that are reserved for libzmq. When this is dropped, the unused ones end.
 pub(crate) struct Threads(());
 
 impl Threads {
-    /// Starts them, or refuses with the system's error.
+    /// Starts the threads, or fails with the system's error.
     pub(crate) fn reserve() -> Result<Self, Errno> {
         match threads::reserve(THREADS.into()) {
             0 => Ok(Self(())),
@@ -54,13 +54,13 @@ impl Drop for Threads {
     }
 }
 
-/// libzmq takes the threads that were started here (see `libzmq/src/threads.h`), so that none can be
-/// missing when it asks.
+/// libzmq uses the threads that were started here (see `libzmq/src/threads.h`), so that it cannot fail
+/// to start one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod threads {
     use std::ffi::c_int;
 
-    // SAFETY: defined there with these types; they take no pointers, and use a lock of their own.
+    // SAFETY: defined there with these types. They take no pointers, and have their own lock.
     unsafe extern "C" {
         #[link_name = "zmqchat_reserve_threads"]
         pub(crate) safe fn reserve(count: c_int) -> c_int;
@@ -69,7 +69,7 @@ mod threads {
     }
 }
 
-/// Elsewhere they are only tried: the same number of threads runs at once, and ends.
+/// Elsewhere this only tests that the threads can be started: they run at the same time, and end.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod threads {
     use std::sync::mpsc;
@@ -98,14 +98,15 @@ mod threads {
     pub(crate) fn release() {}
 }
 
-/// Whether hardly any descriptor is left, by the number of the latest: the system gives the lowest.
+/// Whether almost no descriptors are left. The system assigns the lowest free number, so the number of
+/// the latest descriptor tells how many are in use.
 #[cfg(unix)]
 pub(crate) fn is_running_out(latest: i32) -> bool {
     let mut limit = libc::rlimit {
         rlim_cur: libc::RLIM_INFINITY,
         rlim_max: libc::RLIM_INFINITY,
     };
-    // SAFETY: fills in the structure that is passed; should it fail, there is no limit.
+    // SAFETY: fills in the structure that is passed. If it fails, there is no limit.
     unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     let left = limit
         .rlim_cur

@@ -1,6 +1,5 @@
-//! The raw calls: what the crate `zmq` leaves out, or answers with a panic when the system reports
-//! an errno that it does not list. Every `unsafe` that speaks to libzmq stands here, in `frame` and
-//! in `context`.
+//! The raw calls of libzmq: those that the crate `zmq` does not have, and those in which it panics on
+//! an errno that it does not list. All `unsafe` calls of libzmq are here, in `frame` and in `context`.
 
 use crate::error::Error;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
@@ -15,21 +14,21 @@ const fn int(constant: u32) -> c_int {
 pub(crate) const XPUB_NODROP: c_int = int(zmq_sys::ZMQ_XPUB_NODROP);
 pub(crate) const XPUB_VERBOSER: c_int = int(zmq_sys::ZMQ_XPUB_VERBOSER);
 pub(crate) const XPUB_MANUAL: c_int = int(zmq_sys::ZMQ_XPUB_MANUAL);
-// In the stable API since 4.3, and not in `zmq_sys`.
+// In the stable API since 4.3, but missing in `zmq_sys`.
 pub(crate) const XPUB_MANUAL_LAST_VALUE: c_int = 98;
 pub(crate) const USE_FD: c_int = int(zmq_sys::ZMQ_USE_FD);
 pub(crate) const TCP_MAXRT: c_int = int(zmq_sys::ZMQ_TCP_MAXRT);
-// Two draft options, hence not in `zmq_sys`.
+// Draft options, which are missing in `zmq_sys`.
 pub(crate) const IN_BATCH_SIZE: c_int = 101;
 pub(crate) const OUT_BATCH_SIZE: c_int = 102;
-// Draft, too: after a handshake that failed, libzmq leaves it to us to connect again.
+// A draft option, too: after a failed handshake, libzmq does not reconnect.
 pub(crate) const RECONNECT_STOP: c_int = 109;
 pub(crate) const STOP_HANDSHAKE_FAILED: c_int = 2;
 pub(crate) const DONTWAIT: c_int = int(zmq_sys::ZMQ_DONTWAIT);
 pub(crate) const SNDMORE: c_int = int(zmq_sys::ZMQ_SNDMORE);
 
 extern "C" {
-    // A draft call, hence not in `zmq_sys`: its second version of events carries both addresses.
+    // A draft call, which is missing in `zmq_sys`. Its second event format contains both addresses.
     fn zmq_socket_monitor_versioned(
         socket: *mut c_void,
         endpoint: *const c_char,
@@ -59,19 +58,19 @@ impl Errno {
         self.0 == libc::EINTR
     }
 
-    /// The system's words for it.
-    pub(crate) fn words(self) -> String {
-        // SAFETY: the text that libzmq returns is static or the C library's, and copied at once.
+    /// The system's description.
+    pub(crate) fn text(self) -> String {
+        // SAFETY: libzmq returns a static text, or one of the C library. It is copied at once.
         unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) }
             .to_string_lossy()
             .into_owned()
     }
 
-    /// An error that says what was tried.
+    /// An error that names the operation.
     pub(crate) fn during(self, what: &str) -> Error {
         Error::Os {
             errno: self.0,
-            message: format!("{what}: {}", self.words()),
+            message: format!("{what}: {}", self.text()),
         }
     }
 }
@@ -100,7 +99,7 @@ fn check(rc: c_int) -> Result<(), Errno> {
     }
 }
 
-/// Which of the calls that take an endpoint.
+/// The calls that take an endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Attach {
     Bind,
@@ -109,11 +108,12 @@ pub(crate) enum Attach {
     Disconnect,
 }
 
-/// Binds or connects. `endpoint` has passed our parser, so that it holds no NUL.
+/// Binds, unbinds, connects or disconnects. `endpoint` has passed the parser, so it contains no NUL.
 pub(crate) fn attach(socket: &mut zmq::Socket, how: Attach, endpoint: &str) -> Result<(), Errno> {
     let endpoint = CString::new(endpoint).map_err(|_| Errno(libc::EINVAL))?;
     let socket = socket.as_mut_ptr();
-    // SAFETY: the socket is open and used under its owner's lock; the text ends in a NUL.
+    // SAFETY: the socket is open, and the exclusive borrow excludes other threads. The text ends in
+    // a NUL.
     check(unsafe {
         match how {
             Attach::Bind => zmq_sys::zmq_bind(socket, endpoint.as_ptr()),
@@ -124,9 +124,9 @@ pub(crate) fn attach(socket: &mut zmq::Socket, how: Attach, endpoint: &str) -> R
     })
 }
 
-/// Sets an option that the crate `zmq` has no name for.
+/// Sets an option that the crate `zmq` does not have.
 pub(crate) fn set_int(socket: &mut zmq::Socket, option: c_int, value: c_int) -> Result<(), Errno> {
-    // SAFETY: the option takes an int, whose address and size are passed.
+    // SAFETY: the option is an int, whose address and size are passed.
     check(unsafe {
         zmq_sys::zmq_setsockopt(
             socket.as_mut_ptr(),
@@ -137,7 +137,7 @@ pub(crate) fn set_int(socket: &mut zmq::Socket, option: c_int, value: c_int) -> 
     })
 }
 
-/// Starts reporting the socket's connections at `inproc` endpoint `endpoint`.
+/// Starts to report the events of the socket's connections at this `inproc` endpoint.
 pub(crate) fn start_monitor(socket: &mut zmq::Socket, endpoint: &str) -> Result<(), Errno> {
     let endpoint = CString::new(endpoint).map_err(|_| Errno(libc::EINVAL))?;
     // SAFETY: as in `attach`.
@@ -152,10 +152,10 @@ pub(crate) fn start_monitor(socket: &mut zmq::Socket, endpoint: &str) -> Result<
     })
 }
 
-/// Stops the reports. Must come before the reader's end is closed: libzmq's I/O thread blocks for
-/// ever on a report that nobody can take.
+/// Stops the reports. Must be called before their reading end is closed: otherwise libzmq's I/O thread
+/// blocks forever on a report.
 pub(crate) fn stop_monitor(socket: &mut zmq::Socket) {
-    // SAFETY: a null endpoint is how libzmq is told to stop.
+    // SAFETY: the socket is open, and a null endpoint stops the monitor.
     unsafe {
         zmq_socket_monitor_versioned(
             socket.as_mut_ptr(),
@@ -167,7 +167,7 @@ pub(crate) fn stop_monitor(socket: &mut zmq::Socket) {
     }
 }
 
-/// A socket of the process's context.
+/// A new socket of the context.
 pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq::Socket, Errno> {
     let raw = match kind {
         zmq::PAIR => zmq_sys::ZMQ_PAIR,
@@ -176,8 +176,8 @@ pub(crate) fn socket(context: *mut c_void, kind: zmq::SocketType) -> Result<zmq:
         zmq::XSUB => zmq_sys::ZMQ_XSUB,
         _ => return Err(Errno(libc::EINVAL)),
     };
-    // SAFETY: the context is alive until the process ends; ownership of the socket goes to the
-    // wrapper, which closes it once.
+    // SAFETY: the context is valid until the process ends. The wrapper owns the socket, and closes it
+    // once.
     unsafe {
         let pointer = zmq_sys::zmq_socket(context, int(raw));
         if pointer.is_null() {
@@ -194,11 +194,12 @@ pub(crate) fn run_commands(socket: &mut zmq::Socket) -> bool {
         .is_ok_and(|events| events.contains(zmq::POLLIN))
 }
 
-/// Which descriptors are readable.
+/// The result of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ready {
+    /// The first descriptor is readable.
     pub(crate) first: bool,
-    /// Any of the others.
+    /// Any other descriptor is readable.
     pub(crate) others: bool,
 }
 
@@ -211,8 +212,8 @@ impl Ready {
     }
 }
 
-/// Waits until one of the descriptors is readable, for at most `milliseconds` (-1: for ever).
-/// `Err(EINTR)` when a signal came first. A descriptor that was closed meanwhile counts as readable.
+/// Waits until one of the descriptors is readable, for at most `milliseconds` (-1 waits forever).
+/// `Err(EINTR)` if a signal ended the wait. A descriptor that was closed counts as readable.
 #[cfg(unix)]
 pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Errno> {
     let item = |&fd: &RawFd| libc::pollfd {
@@ -220,7 +221,7 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Er
         events: libc::POLLIN,
         revents: 0,
     };
-    // A waiter has two; the heap is for the housekeeping thread.
+    // A waiter polls two descriptors. Only the maintenance thread needs the heap.
     let (mut few, mut many);
     let items: &mut [libc::pollfd] = if let [one, other] = descriptors {
         few = [item(one), item(other)];
@@ -242,7 +243,7 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Er
     Ok(Ready::of(items.iter().map(|item| item.revents != 0)))
 }
 
-/// The same by libzmq, which knows what Windows calls it.
+/// Uses libzmq's poll, which also works on Windows.
 #[cfg(not(unix))]
 pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Errno> {
     let mut items: Vec<zmq_sys::zmq_pollitem_t> = descriptors
@@ -267,8 +268,8 @@ pub(crate) fn poll(descriptors: &[RawFd], milliseconds: i64) -> Result<Ready, Er
     Ok(Ready::of(items.iter().map(|item| item.revents != 0)))
 }
 
-/// Waits until a descriptor is readable; `ready` then has all that are, and none when the time was
-/// over.
+/// Waits until a descriptor is readable, and stores all readable ones in `ready`; none after a
+/// timeout.
 #[cfg(unix)]
 pub(crate) fn poll_each(
     descriptors: &[RawFd],
@@ -303,7 +304,7 @@ pub(crate) fn poll_each(
     Ok(())
 }
 
-/// On Windows one that is ready stands for all: nobody there has run this yet.
+/// On Windows, all descriptors count as readable when one is. Not tested there.
 #[cfg(not(unix))]
 pub(crate) fn poll_each(
     descriptors: &[RawFd],
@@ -316,7 +317,7 @@ pub(crate) fn poll_each(
     Ok(())
 }
 
-/// Versions and capabilities of what was linked in.
+/// Versions and capabilities of the linked libraries.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools)] // four independent facts, shown as a table
 pub struct Capabilities {
@@ -332,7 +333,7 @@ pub struct Capabilities {
     pub ipc: bool,
 }
 
-/// Asks the libraries themselves.
+/// The versions and capabilities that the linked libraries report.
 #[must_use]
 pub fn capabilities() -> Capabilities {
     let (major, minor, patch) = zmq::version();

@@ -1,9 +1,9 @@
-//! One ZeroMQ frame.
+//! Frames and received messages.
 //!
-//! The crate's own `Message` cannot be sent a second time after EAGAIN (it is used up), tells no
-//! descriptor, and zeroes memory that is about to be written; hence this thin owner of a
-//! `zmq_msg_t`. A received frame may point into the read buffer of its connection and keep all of
-//! it alive: what outlives the hand-out must own a copy of the bytes.
+//! The `Message` of the crate `zmq` cannot be sent again after EAGAIN, does not give the connection's
+//! descriptor, and zeroes memory that is about to be overwritten. `Frame` is a thin owner of a
+//! `zmq_msg_t` without these limits. A received frame may point into the read buffer of its connection
+//! and keep the whole buffer alive. Data that is kept must be copied.
 
 use crate::net::zmq::ffi::{self, uninterrupted, Errno, DONTWAIT, SNDMORE};
 use std::cell::UnsafeCell;
@@ -12,30 +12,30 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use zmq_sys::zmq_msg_t;
 
-/// The property by which libzmq answers for `ZMQ_SRCFD`, which it calls deprecated.
+/// The property that replaces `ZMQ_SRCFD`, which is deprecated.
 const SRCFD: &CStr = c"__fd";
 
-/// The connection that brought a frame.
+/// The connection from which a frame was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// Its descriptor, which another connection may have by now.
+    /// Its descriptor, whose number may belong to another connection by now.
     pub(crate) descriptor: i32,
-    /// Its own number, which no other connection gets as long as any frame of it is kept.
+    /// Identifies the connection as long as any of its frames exists.
     pub(crate) token: usize,
 }
 
-/// Bytes that stay where they are, unaltered, as long as somebody holds this.
+/// Shared bytes that do not move or change.
 pub type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
-/// What is sent: bytes to copy, their lender where they need not be, and what kind of message it is.
+/// A payload to send.
 #[derive(Clone, Copy)]
 pub struct Payload<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
-    /// Whoever lends them: libzmq then sends them from where they are, and lets go of the lender in
-    /// a thread of its own, which must not be held up.
-    pub lender: Option<&'a SharedBytes>,
-    /// What its stamp says of its kind, if it is no ordinary one.
+    /// The same bytes, if they need not be copied. libzmq drops its reference in its network thread,
+    /// so dropping the last one must not block.
+    pub shared: Option<&'a SharedBytes>,
+    /// The kind of the message, which its stamp contains; `None` for an ordinary message.
     pub kind: Option<&'a str>,
 }
 
@@ -43,24 +43,24 @@ impl<'a> From<&'a [u8]> for Payload<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
-            lender: None,
+            shared: None,
             kind: None,
         }
     }
 }
 
-/// An initialised `zmq_msg_t`, closed when dropped. In a cell, because to share its content libzmq
-/// marks it.
+/// An initialised `zmq_msg_t`, which is closed when it is dropped. It is in a cell because libzmq
+/// changes a message when its content is shared.
 pub struct Frame(UnsafeCell<zmq_msg_t>);
 
-// SAFETY: libzmq counts references to shared message memory atomically, and a message may be
-// used and closed by any one thread at a time.
+// SAFETY: libzmq counts references to shared message memory atomically. Any thread may use or close a
+// message, one at a time.
 unsafe impl Send for Frame {}
 
-/// A frame that can only be read.
+/// A frame that cannot be changed.
 pub struct SharedFrame(Frame);
 
-// SAFETY: its one method only reads, and nothing else reaches the frame.
+// SAFETY: the only method reads, and nothing else has access to the frame.
 unsafe impl Sync for SharedFrame {}
 
 impl SharedFrame {
@@ -72,8 +72,8 @@ impl SharedFrame {
 }
 
 impl Frame {
-    /// An empty frame, to receive into. It owns nothing, so that each may be a copy of one: to make it
-    /// byte by byte, and move it at once, takes several times as long.
+    /// An empty frame, to receive into. It owns nothing, so all of them are copies of one. Creating it
+    /// byte by byte and moving it takes several times as long.
     #[inline]
     pub(crate) fn empty() -> Self {
         static EMPTY: LazyLock<zmq_msg_t> = LazyLock::new(|| {
@@ -85,39 +85,39 @@ impl Frame {
         Self(UnsafeCell::new(*EMPTY))
     }
 
-    /// A frame that holds these parts, one after the other.
+    /// A frame that contains these parts, one after the other.
     pub(crate) fn concat(parts: &[&[u8]]) -> Result<Self, Errno> {
         let mut raw = zmq_msg_t::default();
         fill(&mut raw, parts)?;
         Ok(Self(UnsafeCell::new(raw)))
     }
 
-    /// A frame of this payload alone.
+    /// A frame that contains this payload.
     pub(crate) fn of(payload: Payload<'_>) -> Result<Self, Errno> {
-        match payload.lender {
-            Some(lender) => Self::lent(lender),
+        match payload.shared {
+            Some(shared) => Self::borrow(shared),
             None => Self::concat(&[payload.bytes]),
         }
     }
 
-    /// A frame that points at what somebody lends.
-    fn lent(lender: &SharedBytes) -> Result<Self, Errno> {
-        unsafe extern "C" fn close_nowait(_: *mut c_void, hint: *mut c_void) {
-            // SAFETY: libzmq calls this once, with the pointer that it was given below.
+    /// A frame that points to shared bytes.
+    fn borrow(shared: &SharedBytes) -> Result<Self, Errno> {
+        unsafe extern "C" fn release(_: *mut c_void, hint: *mut c_void) {
+            // SAFETY: libzmq calls this once, with the pointer that is passed below.
             drop(unsafe { Box::from_raw(hint.cast::<SharedBytes>()) });
         }
-        let bytes = (**lender).as_ref();
-        let hint = Box::into_raw(Box::new(Arc::clone(lender)));
+        let bytes = (**shared).as_ref();
+        let hint = Box::into_raw(Box::new(Arc::clone(shared)));
         let mut raw = zmq_msg_t::default();
-        // SAFETY: the lender keeps the bytes in place, and libzmq, which only reads them, keeps the
-        // lender until it has called `close_nowait`. On failure it has not taken the pointer.
+        // SAFETY: `shared` keeps the bytes in place. libzmq only reads them, and holds a reference until
+        // it calls `release`. If the call fails, libzmq has not taken the pointer.
         unsafe {
             let data = bytes.as_ptr().cast_mut().cast();
             let done = zmq_sys::zmq_msg_init_data(
                 &raw mut raw,
                 data,
                 bytes.len(),
-                Some(close_nowait),
+                Some(release),
                 hint.cast(),
             );
             if done == -1 {
@@ -128,16 +128,16 @@ impl Frame {
         Ok(Self(UnsafeCell::new(raw)))
     }
 
-    /// Sends a message of one frame, which holds these parts, without waiting. The frame stays
-    /// where it is made: moving its 64 bytes costs as much as sending them.
+    /// Sends a message of one frame, which contains these parts, without waiting. The frame is not
+    /// moved: moving its 64 bytes costs as much as sending them.
     #[inline]
     pub(crate) fn send_parts(socket: &mut zmq::Socket, parts: &[&[u8]]) -> Result<(), Errno> {
         let mut raw = zmq_msg_t::default();
         fill(&mut raw, parts)?;
         loop {
-            // SAFETY: an initialised message and an open socket under its owner's lock.
+            // SAFETY: an initialised message and an open socket, which no other thread uses.
             if unsafe { zmq_sys::zmq_msg_send(&raw mut raw, socket.as_mut_ptr(), DONTWAIT) } != -1 {
-                // libzmq took the content: what is left is empty and needs no close.
+                // libzmq has taken the content. The rest is empty and needs no close.
                 return Ok(());
             }
             let errno = Errno::last();
@@ -152,8 +152,8 @@ impl Frame {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         let raw = self.0.get();
-        // SAFETY: the message is initialised, both calls only read it, and its data stays where it
-        // is as long as the borrow lasts.
+        // SAFETY: the message is initialised, both calls only read it, and its data does not move while
+        // it is borrowed.
         unsafe {
             let size = zmq_sys::zmq_msg_size(raw);
             if size == 0 {
@@ -163,12 +163,12 @@ impl Frame {
         }
     }
 
-    /// Another frame with the same content, which is not copied; `None` when that fails.
+    /// Another frame with the same content, which is not copied; `None` if that fails.
     #[must_use]
     pub fn share(&self) -> Option<SharedFrame> {
         let mut raw = zmq_msg_t::default();
-        // SAFETY: an initialised message to copy into, and one to copy from, which libzmq marks as
-        // shared: in a cell, and, as this type is not `Sync`, by this thread alone.
+        // SAFETY: both messages are initialised. libzmq marks the source as shared: it is in a cell,
+        // and no other thread uses it, because this type is not `Sync`.
         let done = unsafe {
             zmq_sys::zmq_msg_init(&raw mut raw);
             zmq_sys::zmq_msg_copy(&raw mut raw, self.0.get())
@@ -183,10 +183,10 @@ impl Frame {
         unsafe { zmq_sys::zmq_msg_more(self.0.get()) != 0 }
     }
 
-    /// The connection that brought it; `None` for inproc and for what libzmq
-    /// made up itself, such as the notices of a departure.
+    /// The connection from which the frame was received; `None` over inproc, and for frames that libzmq
+    /// generates itself, such as the unsubscriptions of a disconnected peer.
     pub(crate) fn source(&self) -> Option<Source> {
-        // SAFETY: reads an initialised message; what it gives ends with a NUL and lives as long as
+        // SAFETY: reads an initialised message. The returned text ends with a NUL and lives as long as
         // the message.
         let text = unsafe {
             let found = zmq_sys::zmq_msg_gets(self.0.get(), SRCFD.as_ptr());
@@ -198,15 +198,15 @@ impl Frame {
         let descriptor = text.to_str().ok()?.parse().ok()?;
         Some(Source {
             descriptor,
-            // libzmq keeps one text for each connection, as long as any of its messages is kept.
+            // libzmq keeps one text per connection, as long as any of its messages exists.
             token: text.as_ptr() as usize,
         })
     }
 
-    /// The IP address of the peer that sent it; `None` where it did not come over TCP.
+    /// The IP address of the sender; `None` if the frame was not received over TCP.
     #[must_use]
     pub fn peer_address(&self) -> Option<String> {
-        // SAFETY: reads an initialised message; what it gives ends with a NUL and lives as long as
+        // SAFETY: reads an initialised message. The returned text ends with a NUL and lives as long as
         // the message.
         let found = unsafe {
             let found = zmq_sys::zmq_msg_gets(self.0.get(), c"Peer-Address".as_ptr());
@@ -215,28 +215,28 @@ impl Frame {
             }
             CStr::from_ptr(found)
         };
-        // Over ipc it is made of other things.
+        // Over ipc, the property is not an IP address.
         let address: IpAddr = found.to_str().ok()?.parse().ok()?;
         Some(address.to_string())
     }
 
-    /// Sends without waiting. The frame is emptied when it was sent and untouched when not.
+    /// Sends without waiting. If the frame is sent, it is empty afterwards; otherwise it is unchanged.
     pub(crate) fn send(&mut self, socket: &mut zmq::Socket, more: bool) -> Result<(), Errno> {
         let flags = if more { DONTWAIT | SNDMORE } else { DONTWAIT };
-        // SAFETY: an initialised message and an open socket under its owner's lock.
+        // SAFETY: an initialised message and an open socket, which no other thread uses.
         if unsafe { zmq_sys::zmq_msg_send(self.0.get(), socket.as_mut_ptr(), flags) } == -1 {
             return Err(Errno::last());
         }
         Ok(())
     }
 
-    /// Receives without waiting, in place of what the frame held; its size.
+    /// Receives without waiting, and replaces the content of the frame. Returns the size.
     #[inline]
     pub(crate) fn receive(&mut self, socket: &mut zmq::Socket) -> Result<usize, Errno> {
         // SAFETY: as in `send`.
         let size = unsafe { zmq_sys::zmq_msg_recv(self.0.get(), socket.as_mut_ptr(), DONTWAIT) };
         match usize::try_from(size) {
-            // libzmq tells no more than an int can.
+            // libzmq cannot return a size above the range of an int.
             Ok(size) if size < i32::MAX as usize => Ok(size),
             Ok(_) => Ok(self.bytes().len()),
             Err(_) => Err(Errno::last()),
@@ -244,13 +244,13 @@ impl Frame {
     }
 }
 
-/// Makes a message of these parts out of one that owns nothing.
+/// Fills a message that owns nothing with these parts.
 #[inline]
 fn fill(raw: &mut zmq_msg_t, parts: &[&[u8]]) -> Result<(), Errno> {
     let size = parts.iter().map(|part| part.len()).sum();
-    // SAFETY: what owns nothing may be initialised; on failure it still owns nothing. On success it
-    // owns `size` writable bytes, which the parts fill exactly; they cannot overlap memory that was
-    // just allocated.
+    // SAFETY: a message that owns nothing may be initialised. If that fails, it still owns nothing.
+    // Otherwise it owns `size` writable bytes, which the parts fill exactly. The parts cannot overlap
+    // memory that was just allocated.
     unsafe {
         if zmq_sys::zmq_msg_init_size(raw, size) == -1 {
             return Err(Errno::last());
@@ -266,7 +266,7 @@ fn fill(raw: &mut zmq_msg_t, parts: &[&[u8]]) -> Result<(), Errno> {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        // SAFETY: closes an initialised message once; fails only for an invalid one.
+        // SAFETY: closes an initialised message once.
         unsafe { zmq_sys::zmq_msg_close(self.0.get()) };
     }
 }
@@ -329,22 +329,22 @@ mod tests {
     use super::Frame;
 
     #[test]
-    fn what_is_lent_is_let_go_of_when_the_frame_is() {
-        let lender: super::SharedBytes = std::sync::Arc::new(vec![b'x'; 100_000]);
+    fn a_frame_shares_bytes_until_it_is_dropped() {
+        let shared: super::SharedBytes = std::sync::Arc::new(vec![b'x'; 100_000]);
         let payload = super::Payload {
-            bytes: (*lender).as_ref(),
-            lender: Some(&lender),
+            bytes: (*shared).as_ref(),
+            shared: Some(&shared),
             kind: None,
         };
         let frame = Frame::of(payload).expect("memory");
         assert_eq!(frame.bytes().as_ptr(), payload.bytes.as_ptr());
-        assert_eq!(std::sync::Arc::strong_count(&lender), 2);
+        assert_eq!(std::sync::Arc::strong_count(&shared), 2);
         drop(frame);
-        assert_eq!(std::sync::Arc::strong_count(&lender), 1);
+        assert_eq!(std::sync::Arc::strong_count(&shared), 1);
     }
 
     #[test]
-    fn parts_stand_one_after_the_other() {
+    fn parts_are_concatenated() {
         for size in [0, 1, 33, 34, 100_000] {
             let payload = vec![b'x'; size];
             let frame = Frame::concat(&[b"room1", b":", &payload]).expect("memory");

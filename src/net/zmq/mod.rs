@@ -1,4 +1,4 @@
-//! The raw calls of libzmq, its frames, options and monitor.
+//! The raw calls of libzmq, its context, frames, options and monitors.
 
 pub(crate) mod context;
 pub(crate) mod descriptor_limit;

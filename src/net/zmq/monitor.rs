@@ -1,9 +1,9 @@
-//! Connections as libzmq reports them.
+//! The events of connections, as libzmq reports them.
 //!
 //! Invariant: the reading end has no limit and outlives the reports, because libzmq's I/O thread
-//! blocks on a report that it cannot place. A closed socket reports until it is gone, so that its
-//! monitor goes to the housekeeping thread. Reports are parsed here: the crate `zmq` panics on an
-//! event that it does not know.
+//! blocks while it cannot queue a report. A closed socket reports until libzmq has removed it, so its
+//! monitor is handed to the maintenance thread. Reports are parsed here, because the crate `zmq`
+//! panics on unknown events.
 
 use crate::net::zmq::context::Context;
 use crate::net::zmq::ffi::{self, uninterrupted, Errno};
@@ -11,66 +11,66 @@ use crate::net::zmq::frame::Frame;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zmq_sys::RawFd;
 
-/// What happened, as far as anybody here asks.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MonitorEvent {
-    /// The network connection stands, made by either side.
+    /// A network connection was opened, by either side.
     Opened(ReportedConnection),
-    /// Both sides have agreed on the protocol: messages can flow.
-    Ready(String),
-    /// The handshake with this peer failed. A connection that is gone without it, and was never ready,
-    /// failed as well: libzmq does not report a peer of an old version or of another socket type.
-    Failed(String, Failure),
-    /// A connection is gone.
-    Gone(ReportedConnection),
-    /// libzmq is going to try again to connect to this endpoint.
+    /// The handshake with this peer succeeded: messages can be exchanged.
+    HandshakeSucceeded(String),
+    /// The handshake with this peer failed. libzmq does not report this for peers with an old protocol
+    /// version or an unsuitable socket type: their connections only end.
+    HandshakeFailed(String, Failure),
+    /// A connection ended.
+    Disconnected(ReportedConnection),
+    /// libzmq is about to retry to connect to this endpoint.
     Retrying(String),
-    /// Whoever came was turned away: this process has no descriptor left.
-    NoRoom,
+    /// A peer was rejected because this process has no descriptors left.
+    OutOfDescriptors,
     /// Binding failed, with this errno.
-    NotBound(i32),
+    BindFailed(i32),
     /// A listener was closed: its port is free.
     ListenerClosed,
-    /// The socket is gone; nothing follows.
+    /// libzmq has removed the socket. This is the last event.
     Stopped,
-    /// Anything else.
+    /// Any other event.
     Other,
 }
 
 /// Why a handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The connection ended, or nothing came.
-    Ended,
-    /// The two sides have different security mechanisms.
+    /// The connection ended, or the peer sent nothing.
+    Disconnected,
+    /// The two sides use different security mechanisms.
     Mechanism,
-    /// The peer broke the protocol.
+    /// The peer violated the protocol.
     Protocol,
 }
 
 // Not in `zmq_sys`.
 const MECHANISM_MISMATCH: u64 = 0x1100_0002;
 
-/// One connection.
+/// A connection in an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReportedConnection {
-    /// Its descriptor, which may be used again as soon as it is gone.
+    /// Its descriptor, whose number may be reused as soon as the connection has ended.
     pub(crate) descriptor: i32,
-    /// The other side: what was connected to, or where it came from.
+    /// The peer: the endpoint that was connected to, or the address that the peer connected from.
     pub(crate) remote: String,
-    /// Whether it came from the other side.
+    /// Whether the peer made the connection.
     pub(crate) accepted: bool,
 }
 
-/// The reading end of one socket's reports.
+/// The reading end of a socket's reports.
 pub(crate) struct Monitor {
     pair: zmq::Socket,
     descriptor: RawFd,
 }
 
 impl Monitor {
-    /// Starts watching a socket that is neither bound nor connected yet.
-    pub(crate) fn start(context: &Context, watched: &mut zmq::Socket) -> Result<Self, Errno> {
+    /// Starts to monitor a socket that is neither bound nor connected yet.
+    pub(crate) fn start(context: &Context, monitored: &mut zmq::Socket) -> Result<Self, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let endpoint = format!(
             "inproc://zmqchat-monitor-{}",
@@ -79,19 +79,19 @@ impl Monitor {
         let mut pair = context.socket(zmq::PAIR)?;
         pair.set_rcvhwm(0)?;
         pair.set_linger(0)?;
-        ffi::start_monitor(watched, &endpoint)?;
+        ffi::start_monitor(monitored, &endpoint)?;
         if let Err(errno) = ffi::attach(&mut pair, ffi::Attach::Connect, &endpoint) {
-            ffi::stop_monitor(watched);
+            ffi::stop_monitor(monitored);
             return Err(errno);
         }
         let descriptor = pair.get_fd()?;
         Ok(Self { pair, descriptor })
     }
 
-    /// Reads on after the socket was closed; true when nothing follows.
+    /// Reads the reports of a closed socket; true after the last one.
     pub(crate) fn drain_until_stopped(&mut self) -> bool {
-        while let Some(happening) = self.next() {
-            if happening == MonitorEvent::Stopped {
+        while let Some(event) = self.next() {
+            if event == MonitorEvent::Stopped {
                 return true;
             }
         }
@@ -102,9 +102,9 @@ impl Monitor {
         self.descriptor
     }
 
-    /// The next report, or `None` when there is none now.
+    /// The next event, or `None` if there is none now.
     pub(crate) fn next(&mut self) -> Option<MonitorEvent> {
-        // An event number, a count, so many values, the local and the remote address.
+        // The frames: event number, count of values, the values, local address, remote address.
         let event = number(&self.frame()?)?;
         let mut value = 0;
         let mut last = self.frame()?;
@@ -122,7 +122,7 @@ impl Monitor {
         }
         let remote = String::from_utf8_lossy(last.bytes()).into_owned();
         let peer = ReportedConnection {
-            // Or an errno.
+            // In some events, an errno.
             descriptor: i32::try_from(value).unwrap_or(-1),
             remote,
             accepted: event == u64::from(zmq_sys::ZMQ_EVENT_ACCEPTED),
@@ -131,19 +131,19 @@ impl Monitor {
             zmq_sys::ZMQ_EVENT_CONNECTED | zmq_sys::ZMQ_EVENT_ACCEPTED => {
                 MonitorEvent::Opened(peer)
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => MonitorEvent::Ready(peer.remote),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => MonitorEvent::HandshakeSucceeded(peer.remote),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
-                MonitorEvent::Failed(peer.remote, Failure::Ended)
+                MonitorEvent::HandshakeFailed(peer.remote, Failure::Disconnected)
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL if value == MECHANISM_MISMATCH => {
-                MonitorEvent::Failed(peer.remote, Failure::Mechanism)
+                MonitorEvent::HandshakeFailed(peer.remote, Failure::Mechanism)
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
             | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => {
-                MonitorEvent::Failed(peer.remote, Failure::Protocol)
+                MonitorEvent::HandshakeFailed(peer.remote, Failure::Protocol)
             }
-            zmq_sys::ZMQ_EVENT_DISCONNECTED => MonitorEvent::Gone(peer),
-            // A connection attempt that is given up has no local address.
+            zmq_sys::ZMQ_EVENT_DISCONNECTED => MonitorEvent::Disconnected(peer),
+            // Abandoned connection attempts are reported in the same way, without a local address.
             zmq_sys::ZMQ_EVENT_CLOSED | zmq_sys::ZMQ_EVENT_CLOSE_FAILED
                 if !local.bytes().is_empty() =>
             {
@@ -152,9 +152,9 @@ impl Monitor {
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED
                 if matches!(peer.descriptor, libc::EMFILE | libc::ENFILE) =>
             {
-                MonitorEvent::NoRoom
+                MonitorEvent::OutOfDescriptors
             }
-            zmq_sys::ZMQ_EVENT_BIND_FAILED => MonitorEvent::NotBound(peer.descriptor),
+            zmq_sys::ZMQ_EVENT_BIND_FAILED => MonitorEvent::BindFailed(peer.descriptor),
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => MonitorEvent::Retrying(peer.remote),
             zmq_sys::ZMQ_EVENT_MONITOR_STOPPED => MonitorEvent::Stopped,
             _ => MonitorEvent::Other,

@@ -64,7 +64,7 @@ impl Sender {
         let lender = can_borrow.then(|| zero_copy::lend(bytes)).flatten();
         let payload = net::Payload {
             bytes: bytes.as_bytes(),
-            lender: lender.as_ref(),
+            shared: lender.as_ref(),
             kind: None,
         };
         self.hand_over(py, payload, topic, deadline)
@@ -127,7 +127,7 @@ impl Sender {
             .and_then(zero_copy::lend);
         let frame = net::Payload {
             bytes: payload.bytes(),
-            lender: lender.as_ref(),
+            shared: lender.as_ref(),
             kind: None,
         };
         let blocks = self.core.on_full() == OnFull::Block;
@@ -168,7 +168,7 @@ impl Sender {
         self.core.check(payload.bytes(), Some(topic))?;
         let message = net::Payload {
             bytes: payload.bytes(),
-            lender: None,
+            shared: None,
             kind,
         };
         self.hand_over(py, message, Some(topic), || Ok(Deadline::after(None)))?;

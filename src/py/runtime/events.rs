@@ -121,18 +121,18 @@ pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
     let kind = match &event.kind {
         EventKind::Connected => "connected",
         EventKind::Disconnected => "disconnected",
-        EventKind::Silent { publishes, awaited } => {
+        EventKind::Silent { publishes, cause } => {
             details.set_item("publishes", publishes)?;
-            let awaited = match awaited {
-                SilenceCause::Link => "link",
-                SilenceCause::Anybody => "anybody",
-                SilenceCause::Nobody => "nobody",
-                SilenceCause::Refused => "refused",
+            let awaited = match cause {
+                SilenceCause::NotConnected => "link",
+                SilenceCause::NoPeer => "anybody",
+                SilenceCause::NoAddress => "nobody",
+                SilenceCause::HandshakeEnded => "refused",
             };
             details.set_item("awaited", awaited)?;
             "silent"
         }
-        EventKind::NoRoom => "no room",
+        EventKind::OutOfDescriptors => "no room",
         EventKind::HandshakeFailed { publishes, why } => {
             details.set_item("publishes", publishes)?;
             details.set_item("why", why)?;
