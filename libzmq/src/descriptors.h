@@ -3,8 +3,9 @@
 //
 // Without a descriptor, libzmq leaves a new connection in the listener's queue. Its poll then
 // returns at once, forever, which uses a whole CPU; over ipc:// libzmq aborts the process. Here one
-// descriptor is kept in reserve. It is used to accept the connection and to close it. The peer
-// reconnects later, as after any other broken connection.
+// descriptor is kept in reserve. It is used to accept the connection and to close it. A second one
+// takes its place without a moment in which another thread could. The peer reconnects later, as
+// after any other broken connection.
 //
 // After a fork, the child has a copy of every socket. The parent's ports stay in use and its
 // connections stay established until the child exits. Here a table lists the open sockets, and the
@@ -132,25 +133,43 @@ inline int zmqchat_close (int descriptor_)
     return result;
 }
 
+inline int zmqchat_open_null ()
+{
+    return open ("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+// Closes the connection and makes its descriptor the reserve, in one step: between a `close` and an
+// `open`, another thread of the program may take the descriptor. Returns -1 where it must be two.
+inline int zmqchat_refuse (int connection_, int null_)
+{
+    if (null_ != -1 && dup3 (null_, connection_, O_CLOEXEC) == connection_)
+        return connection_;
+    close (connection_);
+    return zmqchat_open_null ();
+}
+
 // Without a lock: only libzmq's single I/O thread accepts connections.
 inline int zmqchat_accept4 (int listener_, sockaddr *address_, socklen_t *size_, int flags_)
 {
-    static int reserve = -1;
+    static int null = -1, reserve = -1;
+    if (null == -1)
+        null = zmqchat_open_null ();
     if (reserve == -1)
-        reserve = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-    zmqchat_hold_forks ();
-    const int accepted = accept4 (listener_, address_, size_, flags_);
-    zmqchat_add_descriptor (accepted);
-    zmqchat_allow_forks ();
-    if (accepted != -1 || (errno != EMFILE && errno != ENFILE))
-        return accepted;
+        reserve = zmqchat_open_null ();
     if (reserve != -1) {
+        zmqchat_hold_forks ();
+        const int accepted = accept4 (listener_, address_, size_, flags_);
+        zmqchat_add_descriptor (accepted);
+        zmqchat_allow_forks ();
+        if (accepted != -1 || (errno != EMFILE && errno != ENFILE))
+            return accepted;
         close (reserve);
-        const int refused = accept4 (listener_, NULL, NULL, SOCK_CLOEXEC);
-        if (refused != -1)
-            close (refused);
-        reserve = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+        reserve = -1;
     }
+    // Without a reserve, no further connection could be refused: this one's descriptor becomes it.
+    const int refused = accept4 (listener_, NULL, NULL, SOCK_CLOEXEC);
+    if (refused != -1)
+        reserve = zmqchat_refuse (refused, null);
     // Not EMFILE: only ENFILE is an expected error in each of libzmq's listeners.
     errno = ENFILE;
     return -1;

@@ -1,4 +1,4 @@
-"""The process may open no more files: an error or a hang-up, never the end of the program."""
+"""Without free descriptors, calls raise and new peers are disconnected; the program continues."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def made_with(free, make):
 """
 
 
-def test_what_finds_no_descriptor_raises_whatever_is_left(run_python: RunPython) -> None:
+def test_opening_without_enough_descriptors_raises_whatever_is_left(run_python: RunPython) -> None:
     script = f"""{_OPENING}
 with Subscriber("127.0.0.1:1"):
     for name, make in makers.items():
         # libzmq closes the sockets of an attempt a little later, and the next one then has more
-        # than it was given: such a round says nothing.
+        # than it was given: such a round is repeated.
         for _ in range(10):
             made = [made_with(free, make) for free in range(24)]
             if made == sorted(made) and not made[0]:
@@ -75,7 +75,9 @@ with Subscriber("127.0.0.1:1"):
     assert finished.stdout.splitlines() == [f"{kind} False True True" for kind in kinds]
 
 
-def test_what_finds_none_on_first_use_raises_and_works_later(run_python: RunPython) -> None:
+def test_a_first_use_without_enough_descriptors_raises_and_works_later(
+    run_python: RunPython,
+) -> None:
     script = f"""{_OPENING}
 # This process never opens anything itself: each child is at its first use.
 for free in range(15):
@@ -91,34 +93,45 @@ for free in range(15):
     assert finished.stdout.splitlines() == [f"{free} {free >= 10} True" for free in range(15)]
 
 
+@pytest.mark.parametrize("also_opens", ["nothing", "files"])
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
-def test_who_finds_no_room_is_hung_up_on_and_comes_in_later(
-    start_python: StartPython, transport: str
+def test_without_descriptors_new_peers_are_disconnected_and_connect_later(
+    start_python: StartPython, transport: str, also_opens: str
 ) -> None:
     name = f"zmqchat-test-{uuid.uuid4()}"
     bind = "127.0.0.1:0" if transport == "tcp" else f"ipc://@{name}"
     script = """
-import resource, sys
+import os, resource, sys, threading
 from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher
 
+def open_files():
+    # Each of these may take the descriptor that is kept to refuse a connection.
+    while True:
+        try:
+            os.close(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-told = []
-with Publisher(sys.argv[1], on_event=told.append) as publisher:
+events = []
+with Publisher(sys.argv[1], on_event=events.append) as publisher:
     print(publisher.endpoint)
-    wait_until(lambda: told)
-    print("one is there")
+    wait_until(lambda: events)
+    if sys.argv[2] == "files":
+        threading.Thread(target=open_files, daemon=True).start()
+    print("connected")
     publisher.wait_for_subscribers(topic="room1", timeout=30)
     publisher.send("Hello", topic="room1")
-    said = lambda: [str(event) for event in told if event.kind == "no room"]
-    wait_until(said)
-    print(said())
+    warnings = lambda: [str(event) for event in events if event.kind == "no room"]
+    wait_until(warnings)
+    print(warnings())
 """
-    program = start_python(script, bind)
+    program = start_python(script, bind, also_opens)
     endpoint = program.line()
     with contextlib.ExitStack() as stack:
         stack.enter_context(Subscriber(endpoint, topics=["room0"]))
-        assert program.line() == "one is there"
+        assert program.line() == "connected"
         crowd = []
         for _ in range(100):
             one = socket.socket(socket.AF_INET if transport == "tcp" else socket.AF_UNIX)
@@ -130,12 +143,12 @@ with Publisher(sys.argv[1], on_event=told.append) as publisher:
                 else f"\0{name}"
             )
             crowd.append(one)
-        # A greeting, or the end: nobody is left waiting in the queue.
+        # A greeting or the end of the connection: none is left in the listener's queue.
         answers = [one.recv(1) for one in crowd]
     assert set(answers) == {b"\xff", b""}
     with Subscriber(endpoint, topics=["room1"]) as subscriber:
         assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
-        said = program.line()
+        warnings = program.line()
     assert program.finish().code == 0
-    assert said.count("hardly any room for more peers at") == 1
-    assert "ulimit -n" in said
+    assert warnings.count("hardly any room for more peers at") == 1
+    assert "ulimit -n" in warnings
