@@ -27,9 +27,9 @@ fn shown(column: &Column) -> (&'static str, Vec<String>) {
             })
             .collect()
     };
-    let words = |strings: &Strings| {
-        let word = |row| String::from_utf8_lossy(strings.get(row)).into_owned();
-        rows(&word, strings.count())
+    let texts = |strings: &Strings| {
+        let text = |row| String::from_utf8_lossy(strings.get(row)).into_owned();
+        rows(&text, strings.count())
     };
     match &column.values {
         Values::Timestamp(times) => (
@@ -43,8 +43,8 @@ fn shown(column: &Column) -> (&'static str, Vec<String>) {
             let count = bits.bytes().len() * 8;
             ("bool", rows(&|row| bits.get(row).to_string(), count.min(8)))
         }
-        Values::Text(strings) => ("text", words(strings)),
-        Values::Bytes(strings) => ("bytes", words(strings)),
+        Values::Text(strings) => ("text", texts(strings)),
+        Values::Bytes(strings) => ("bytes", texts(strings)),
     }
 }
 
@@ -118,12 +118,12 @@ fn a_column_has_the_type_that_fits_all_of_its_values() {
         ),
     ] {
         let objects = values.map(|value| format!("{{\"a\": {value} }}"));
-        let (kind, found) = one(&objects);
-        assert_eq!((kind, found.as_str()), expected, "{values:?}");
+        let (kind, actual) = one(&objects);
+        assert_eq!((kind, actual.as_str()), expected, "{values:?}");
         // The same for payloads that are not objects.
         if !values.iter().any(|value| value.starts_with('{')) {
-            let (kind, found) = one(&values);
-            assert_eq!((kind, found.as_str()), expected, "{values:?}");
+            let (kind, actual) = one(&values);
+            assert_eq!((kind, actual.as_str()), expected, "{values:?}");
         }
     }
 }
@@ -144,11 +144,11 @@ fn rows_without_a_key_have_no_value() {
         ("c", "bool", "- - true - - -"),
         ("json", "text", "- - - - [1] -"),
     ];
-    let found: Vec<_> = columns
+    let actual: Vec<_> = columns
         .iter()
         .map(|(name, kind, values)| (name.as_str(), *kind, values.as_str()))
         .collect();
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
     assert_eq!(table(&["Hello", "\u{ff}"]).columns.len(), 8);
 }
 
@@ -241,12 +241,12 @@ proptest! {
         let table = table(&payloads);
         if let [.., floats, ints] = table.columns.as_slice() {
             if !numbers.is_empty() {
-                let Values::Int(found) = &ints.values else { panic!("{ints:?}") };
+                let Values::Int(actual) = &ints.values else { panic!("{ints:?}") };
                 let expected: Vec<_> = numbers.iter().map(|(int, _)| *int).collect();
-                prop_assert_eq!(found, &expected);
-                if let Values::Float(found) = &floats.values {
-                    for ((_, expected), found) in numbers.iter().zip(found) {
-                        let same = expected.to_bits() == found.to_bits();
+                prop_assert_eq!(actual, &expected);
+                if let Values::Float(actual) = &floats.values {
+                    for ((_, expected), actual) in numbers.iter().zip(actual) {
+                        let same = expected.to_bits() == actual.to_bits();
                         prop_assert!(same || !expected.is_finite());
                     }
                 }

@@ -165,31 +165,31 @@ impl Appender {
     }
 
     fn bytes_after_last_line(&self, size: u64) -> io::Result<Vec<u8>> {
-        let mut found = Vec::new();
+        let mut tail = Vec::new();
         let mut step = 1;
-        while (found.len() as u64) < size {
-            let count = step.min(size - found.len() as u64);
+        while (tail.len() as u64) < size {
+            let count = step.min(size - tail.len() as u64);
             let mut file = &*self.file;
-            file.seek(SeekFrom::Start(size - found.len() as u64 - count))?;
+            file.seek(SeekFrom::Start(size - tail.len() as u64 - count))?;
             let mut block = Vec::new();
             file.take(count).read_to_end(&mut block)?;
             if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
                 block.drain(..=at);
-                block.append(&mut found);
+                block.append(&mut tail);
                 return Ok(block);
             }
-            if found.len() as u64 > MAX_LINE_BYTES {
+            if tail.len() as u64 > MAX_LINE_BYTES {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     "it has no line breaks",
                 ));
             }
-            block.append(&mut found);
-            found = block;
+            block.append(&mut tail);
+            tail = block;
             // The file usually ends with a line break, so the first step reads one byte.
             step = (step * 2).max(64 * 1024);
         }
-        Ok(found)
+        Ok(tail)
     }
 
     /// Writes with one system call. If the disk becomes full during the call, the part is removed again.

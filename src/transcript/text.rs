@@ -90,7 +90,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Entry> {
     let mut parts = line.split(|byte| *byte == b'\t');
     let mut fields = LineFields::default();
     let mut rest = parts.next()?;
-    let mut words = 0;
+    let mut index = 0;
     loop {
         let end = rest
             .iter()
@@ -99,8 +99,8 @@ pub(crate) fn parse(line: &[u8]) -> Option<Entry> {
         let (word, after) = rest.split_at(end);
         rest = after.get(1..).unwrap_or_default();
         let last = word.strip_suffix(b":");
-        parse_word(&mut fields, words, last.unwrap_or(word))?;
-        words += 1;
+        parse_word(&mut fields, index, last.unwrap_or(word))?;
+        index += 1;
         if last.is_some() {
             break;
         }

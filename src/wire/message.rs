@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    /// Topic, payload and whether a stamp was found.
+    /// Topic, payload and whether the message has a stamp.
     fn read(frames: &[&[u8]], framing: Framing, topic_len: u8) -> (Option<String>, Vec<u8>, bool) {
         let parsed = interpret(frames, framing, topic_len);
         let payload = parsed.payload(frames).to_vec();

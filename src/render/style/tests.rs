@@ -4,8 +4,8 @@ use crate::render::style::*;
 
 fn decide(mode: ColorMode, sink: Sink, variables: &[(&str, &str)]) -> bool {
     use_color(mode, sink, |name| {
-        let found = variables.iter().find(|(key, _)| *key == name);
-        found.map(|(_, value)| (*value).to_owned())
+        let variable = variables.iter().find(|(key, _)| *key == name);
+        variable.map(|(_, value)| (*value).to_owned())
     })
 }
 

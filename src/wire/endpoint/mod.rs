@@ -228,8 +228,8 @@ fn check_full_width(text: &str) -> Result<()> {
         text.split_once("://")
             .is_some_and(|(typed, _)| typed.eq_ignore_ascii_case(transport))
     });
-    let found = text.chars().find_map(|c| Some((c, ascii(c)?)));
-    let Some((wide, narrow)) = found.filter(|_| !allowed) else {
+    let full_width = text.chars().find_map(|c| Some((c, ascii(c)?)));
+    let Some((wide, narrow)) = full_width.filter(|_| !allowed) else {
         return Ok(());
     };
     let meant: String = text.chars().map(|c| ascii(c).unwrap_or(c)).collect();
