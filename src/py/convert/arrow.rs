@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use std::sync::Arc;
 
-pub(crate) fn stream<'py>(py: Python<'py>, table: Arc<Table>) -> PyResult<Bound<'py, PyCapsule>> {
+pub(crate) fn stream(py: Python<'_>, table: Arc<Table>) -> PyResult<Bound<'_, PyCapsule>> {
     PyCapsule::new_with_value(py, Stream::of(table), c"arrow_array_stream")
 }
 
