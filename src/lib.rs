@@ -21,7 +21,7 @@
 //! | a message is sent | `net/publisher/`, `net/zmq/frame.rs` |
 //! | a message is received | `net/subscriber/`, `net/subscriber/queue.rs` |
 //! | a call waits | `net/socket/blocking.rs`; for asyncio `net/runtime/reactor.rs` and `py/asyncio/` |
-//! | the state of a connection | `net/connection/state.rs` |
+//! | the state of connections | `net/socket/connections.rs`, `net/connection/outgoing.rs`, `incoming.rs` |
 //! | the state of a process: context, threads, events | `net/runtime/` |
 //! | a message is written to a file | `transcript/writer.rs`, `transcript/appender.rs` |
 //! | a message becomes a line | `render/line.rs` |

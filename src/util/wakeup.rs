@@ -1,7 +1,7 @@
 //! How a thread wakes another one that waits.
 //!
-//! Invariant: each thread has its own wake-up. If several threads shared one, the first of them would
-//! clear it before the others had checked what changed.
+//! Invariant: each thread has its own wake-up. If several threads shared one, the first would clear
+//! it before the second had checked what changed.
 
 use crate::util::fork;
 use std::cell::RefCell;

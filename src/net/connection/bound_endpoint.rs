@@ -3,8 +3,8 @@
 use crate::net::connection::interfaces::{self, InterfaceKind};
 use std::net::IpAddr;
 
-/// Whether two endpoints need the same listener, as far as their texts tell: the same TCP port,
-/// unless at two different addresses (a wildcard overlaps with any address), or the same name.
+/// Whether two endpoints need the same listener, judging by their texts: the same TCP port, unless at
+/// two different addresses (a wildcard overlaps with any address), or the same name.
 pub(crate) fn same_listener(one: &str, other: &str) -> bool {
     fn split(endpoint: &str) -> Option<(Option<IpAddr>, &str)> {
         let (host, port) = endpoint.strip_prefix("tcp://")?.rsplit_once(':')?;

@@ -2,7 +2,7 @@
 //!
 //! libzmq reports the end of a connection in the same way in both cases. It ends connections whose
 //! peer violates the protocol, for example by a message above the size limit. A second descriptor
-//! of the connection tells the two apart: if the peer disconnected, everything was read up to the
+//! of the connection distinguishes the two cases: if the peer disconnected, everything was read up to the
 //! end of the stream. If libzmq ended the connection, there was more to come.
 
 use std::io::ErrorKind;

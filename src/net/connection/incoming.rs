@@ -52,7 +52,7 @@ pub(crate) struct IncomingConnections {
 }
 
 impl IncomingConnections {
-    /// A peer connected; `probe` keeps a second descriptor.
+    /// Adds a connection that a peer opened; `probe` keeps a second descriptor.
     pub(crate) fn opened(&mut self, connection: &ReportedConnection, probe: bool) {
         let remote = typed(&connection.remote);
         let descriptor = connection.descriptor;
@@ -66,7 +66,7 @@ impl IncomingConnections {
         self.accepted.insert(descriptor, info);
     }
 
-    /// The handshake with a peer succeeded; the peer's address, if it is known.
+    /// Notes that the handshake with a peer succeeded. Returns the peer's address, if it is known.
     pub(crate) fn established(&mut self, remote: &str) -> Option<String> {
         let new = |info: &&mut ConnectionInfo| {
             info.state == ConnectionState::Connecting && info.address == typed(remote)
@@ -77,12 +77,12 @@ impl IncomingConnections {
         Some(info.address.clone())
     }
 
-    /// The handshake with a peer failed. The end of its connection follows.
+    /// Notes that the handshake with a peer failed. The end of its connection is reported next.
     pub(crate) fn handshake_failed(&mut self, remote: &str, failure: Failure) {
         self.failures.insert(typed(remote).to_owned(), failure);
     }
 
-    /// A connection ended; `None` if a peer did not make it.
+    /// Removes a connection that ended; `None` if it is unknown.
     pub(crate) fn closed(&mut self, connection: &ReportedConnection) -> Option<Ended> {
         let failure = self.failures.remove(typed(&connection.remote));
         let probe = self.probes.remove(&connection.descriptor);

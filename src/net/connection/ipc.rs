@@ -281,7 +281,7 @@ mod file {
     }
 
     /// Whether a socket is bound to this socket file. The check connects a datagram socket, which the
-    /// kernel refuses. The error tells whether a stream socket is bound, and the other program sees
+    /// kernel refuses. The error shows whether a stream socket is bound, and the other program gets
     /// no connection.
     fn is_bound(path: &str) -> Result<bool, Errno> {
         let probe = UnixDatagram::unbound().map_err(|error| errno(&error))?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// A connection that lasted this long resets the count of failed attempts.
 const LASTING: Duration = Duration::from_secs(2);
 
-/// A requested connection.
+/// A connection that the user requested.
 pub(crate) struct OutgoingConnection {
     /// The endpoint as the user requested it.
     requested: Endpoint,
@@ -131,7 +131,7 @@ impl OutgoingConnection {
         }
     }
 
-    /// libzmq was told to connect to this endpoint.
+    /// Notes that libzmq connects to this endpoint.
     pub(crate) fn attach(&mut self, endpoint: Endpoint) {
         self.endpoint = Some(endpoint);
         self.own_attempts = self.has_alternatives();
@@ -168,7 +168,7 @@ impl OutgoingConnection {
         })
     }
 
-    /// libzmq was told to disconnect.
+    /// Notes that libzmq has been disconnected from the endpoint.
     pub(crate) fn detach(&mut self) {
         self.endpoint = None;
         self.descriptor = None;
@@ -178,7 +178,7 @@ impl OutgoingConnection {
         self.established = None;
     }
 
-    /// libzmq was told to connect to the same endpoint again.
+    /// Notes that libzmq connects to the same endpoint again.
     pub(crate) fn renew(&mut self, own_attempts: bool) {
         self.lost_at = None;
         self.retry_at = None;
@@ -188,7 +188,7 @@ impl OutgoingConnection {
         self.info.attempts += 1;
     }
 
-    /// The connection was established.
+    /// Notes that the connection was established.
     pub(crate) fn mark_connected(&mut self) {
         self.lost_at = None;
         self.retry_at = None;
@@ -197,7 +197,7 @@ impl OutgoingConnection {
         self.info.attempts = 0;
     }
 
-    /// The connection ended. True if it was established.
+    /// Notes that the connection ended. True if it was established.
     pub(crate) fn mark_disconnected(&mut self) -> bool {
         self.descriptor = None;
         if !self.info.is_connected() {
@@ -217,8 +217,8 @@ impl OutgoingConnection {
         true
     }
 
-    /// The descriptor of the connection was closed: libzmq retries an established connection, and
-    /// leaves a failed handshake to us.
+    /// Notes that the descriptor of the connection was closed. libzmq retries an established connection.
+    /// After a failed handshake, the next attempt is made here.
     pub(crate) fn closed(&mut self, longest_pause: Duration) {
         if self.info.is_connected() {
             self.lost_at = Some(Instant::now());
@@ -227,8 +227,8 @@ impl OutgoingConnection {
         }
     }
 
-    /// libzmq reports that it is about to retry. If all attempts are made here, this means that the
-    /// previous attempt, if there was one since the loss, failed.
+    /// Notes that libzmq is about to retry. If all attempts are made here, this means that the previous
+    /// attempt, if there was one since the loss, failed.
     pub(crate) fn retries(&mut self, longest_pause: Duration) {
         self.lost_at = None;
         if !self.own_attempts {
@@ -241,8 +241,8 @@ impl OutgoingConnection {
         }
     }
 
-    /// An attempt failed. The next address of the name is due at once; there is a pause after all of
-    /// them.
+    /// Notes that an attempt failed. The next address of the name is tried at once. After all of them,
+    /// there is a pause.
     pub(crate) fn attempt_failed(&mut self, longest_pause: Duration) {
         if self.retry_at.is_none() {
             self.failures = self.failures.saturating_add(1);
@@ -272,7 +272,7 @@ impl OutgoingConnection {
         self.retry_at.is_some_and(|due| due <= Instant::now())
     }
 
-    /// The attempt was made.
+    /// Notes that the attempt was made.
     pub(crate) fn attempted(&mut self) {
         self.retry_at = None;
     }

@@ -282,7 +282,7 @@ impl Publisher {
         interest: Interest,
         callback: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<ReadinessCallback>> {
-        self.shared.watch(interest, callback)
+        self.shared.new_callback(interest, callback)
     }
 
     /// Sends if no queue is full. If one is, arms the callback and returns `false`. `first`: whether this is

@@ -103,8 +103,8 @@ impl Process {
         }
     }
 
-    /// Maintains all objects that are not in use, in this thread. The maintenance thread maintains
-    /// the others soon.
+    /// Maintains all objects that no thread uses now. The maintenance thread maintains the remaining
+    /// ones soon.
     pub(crate) fn maintain_all(&self) {
         for object in self.registry.objects() {
             object.maintain();

@@ -77,8 +77,8 @@ impl Registry {
         lock(&self.closing).len()
     }
 
-    /// Reads the reports of closing sockets and drops the monitors of those that are gone. Returns
-    /// the descriptors of the others.
+    /// Reads the reports of closing sockets. Drops the monitors that receive no more reports, and
+    /// returns the descriptors of the remaining ones.
     pub(crate) fn drain_closing(&self) -> Vec<zmq_sys::RawFd> {
         let mut closing = lock(&self.closing);
         closing.retain_mut(|monitor| !monitor.drain_until_stopped());

@@ -34,8 +34,8 @@ impl<H: SocketHandler> SharedSocket<H> {
         let began = Instant::now();
         loop {
             let descriptor = {
-                let mut entered = self.enter()?;
-                let (open, handler) = entered.parts()?;
+                let mut guard = self.enter()?;
+                let (open, handler) = guard.parts()?;
                 if is_quiet(open, handler) || began.elapsed() >= timeout {
                     return Ok(());
                 }
@@ -76,9 +76,9 @@ impl<H: SocketHandler> SharedSocket<H> {
         let waiter = if let Some(waiter) = waiter {
             waiter
         } else {
-            let mut entered = self.enter()?;
-            entered.takes_messages_only();
-            entered.add_waiter(self)?
+            let mut guard = self.enter()?;
+            guard.takes_messages_only();
+            guard.add_waiter(self)?
         };
         if waiter.isolated {
             // The maintenance thread may be asleep; it reports that no peer connects.
@@ -97,18 +97,18 @@ impl<H: SocketHandler> SharedSocket<H> {
                     std::thread::yield_now();
                 }
             } else {
-                let mut entered = self.enter()?;
-                entered.takes_messages_only();
-                let (open, handler) = entered.parts()?;
+                let mut guard = self.enter()?;
+                guard.takes_messages_only();
+                let (open, handler) = guard.parts()?;
                 let outcome = attempt(open, handler);
                 // Running commands may have consumed the signal that another waiter needs.
                 if ran_commands || !matches!(outcome, Ok(None)) {
-                    entered.inner.wake_others(Some(&waiter.wakeup));
+                    guard.inner.wake_others(Some(&waiter.wakeup));
                 }
                 if let Some(found) = outcome? {
                     return Ok(Some(found));
                 }
-                let inner = &*entered.inner;
+                let inner = &*guard.inner;
                 let open = inner.open.as_ref();
                 behind = inner.handler.is_behind() || open.is_some_and(OpenSocket::is_behind);
             }
@@ -132,7 +132,7 @@ impl<H: SocketHandler> SharedSocket<H> {
                 waiter.wakeup.clear();
             }
             let now = Instant::now();
-            // A thread that another waiter woke does not wake the others: they would wake each other
+            // A thread that another waiter woke does not wake further ones: they would wake each other
             // forever.
             ran_commands = ready.is_ok_and(|ready| ready.first) || now - before >= slice;
             if ready.is_err() || now - checked >= SLICE {

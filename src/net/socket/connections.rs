@@ -291,7 +291,7 @@ impl Connections {
         }
     }
 
-    /// A connection was established.
+    /// Notes that a connection was established.
     fn established(&mut self, remote: &str) {
         let requested = self.connected_to(remote);
         if !requested.is_empty() {
@@ -308,7 +308,7 @@ impl Connections {
         }
     }
 
-    /// A connection ended.
+    /// Notes that a connection ended.
     fn ended(&mut self, connection: &ReportedConnection) {
         for index in self.connected_to(&connection.remote) {
             // Otherwise the report is about an earlier connection.
@@ -368,7 +368,7 @@ impl Connections {
         }
     }
 
-    /// A requested connection was established.
+    /// Notes and reports that a requested connection was established.
     fn mark_connected(&mut self, index: usize) {
         let connection = &mut self.outgoing[index];
         connection.mark_connected();
@@ -377,7 +377,7 @@ impl Connections {
         self.report_connected(&address, was_reported);
     }
 
-    /// A requested connection ended.
+    /// Notes and reports that a requested connection ended.
     fn mark_disconnected(&mut self, index: usize) {
         let connection = &mut self.outgoing[index];
         if connection.mark_disconnected() {

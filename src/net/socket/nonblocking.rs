@@ -31,7 +31,7 @@ impl<H: SocketHandler> ReadinessSource for SharedSocket<H> {
 
 impl<H: SocketHandler> SharedSocket<H> {
     /// A callback that is not armed yet.
-    pub(crate) fn watch(
+    pub(crate) fn new_callback(
         self: &Arc<Self>,
         interest: Interest,
         on_ready: Box<dyn Fn() + Send + Sync>,
@@ -52,23 +52,23 @@ impl<H: SocketHandler> SharedSocket<H> {
         first: bool,
         attempt: impl FnOnce(&mut OpenSocket, &mut H) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        let mut entered = self.enter()?;
-        entered.takes_messages_only();
-        let (open, handler) = entered.parts()?;
+        let mut guard = self.enter()?;
+        guard.takes_messages_only();
+        let (open, handler) = guard.parts()?;
         let (descriptor, isolated) = (open.descriptor, open.connections.is_isolated());
         let outcome = attempt(open, handler);
         // An operation that waits for a change may have taken the signal of a new message.
         let changes = callback.is_some_and(|callback| callback.interest() == Interest::Change);
         let took = changes && matches!(outcome, Ok(None)) && open.run_commands();
         if first || took || matches!(outcome, Ok(Some(_))) {
-            entered
+            guard
                 .inner
                 .wake_others(callback.map(|callback| callback.wakeup()));
         }
         if let (Some(callback), Ok(None)) = (callback, &outcome) {
             if callback.arm() {
-                entered.inner.waiters.push(Arc::clone(callback.wakeup()));
-                drop(entered);
+                guard.inner.waiters.push(Arc::clone(callback.wakeup()));
+                drop(guard);
                 if isolated {
                     // The maintenance thread may be asleep; it reports that no peer connects.
                     process::process().wake_maintenance();

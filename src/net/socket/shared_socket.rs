@@ -180,8 +180,8 @@ impl<H: SocketHandler> SharedSocket<H> {
 
     /// Processes what the monitor has reported, and evaluates `query`.
     pub(crate) fn inspect<T>(&self, query: impl FnOnce(&mut OpenSocket, &mut H) -> T) -> Result<T> {
-        let mut entered = self.enter()?;
-        let (open, handler) = entered.parts()?;
+        let mut guard = self.enter()?;
+        let (open, handler) = guard.parts()?;
         handler.process_monitor(open, true);
         Ok(query(open, handler))
     }

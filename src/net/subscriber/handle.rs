@@ -289,7 +289,7 @@ impl Subscriber {
         interest: Interest,
         callback: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Arc<ReadinessCallback>> {
-        self.shared.watch(interest, callback)
+        self.shared.new_callback(interest, callback)
     }
 
     /// Takes up to `max_count` queued messages. If there are none, arms the callback.

@@ -99,7 +99,7 @@ mod threads {
 }
 
 /// Whether almost no descriptors are left. The system assigns the lowest free number, so the number of
-/// the latest descriptor tells how many are in use.
+/// the latest descriptor shows how many are in use.
 #[cfg(unix)]
 pub(crate) fn is_running_out(latest: i32) -> bool {
     let mut limit = libc::rlimit {
