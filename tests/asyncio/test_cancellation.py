@@ -25,7 +25,7 @@ Hear = Callable[[str], None]
 
 
 class Speaker:
-    """A thread that publishes numbers, a few at a time, until it is told to stop."""
+    """A thread that publishes numbers, a few at a time, until it is stopped."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -65,7 +65,7 @@ async def by_cancelling(subscriber: Subscriber, hear: Hear) -> int:
 
 
 async def by_wait_for(subscriber: Subscriber, hear: Hear) -> int:
-    """A time-out that comes at about the same time as a message."""
+    """A timeout at about the same time as a message."""
     try:
         hear(await asyncio.wait_for(subscriber.arecv_text(), 0.0001))
     except asyncio.TimeoutError:
@@ -93,7 +93,7 @@ async def by_timeout(subscriber: Subscriber, hear: Hear) -> int:
 
 
 async def by_task_group(subscriber: Subscriber, hear: Hear) -> int:
-    """One task of a group fails, and takes the others along."""
+    """One task of a group fails, which cancels the other tasks."""
 
     async def fail() -> None:
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def by_task_group(subscriber: Subscriber, hear: Hear) -> int:
             tasks = [group.create_task(subscriber.arecv_text()) for _ in range(4)]
             group.create_task(fail())
     except Exception as error:
-        if type(error).__name__ != "ExceptionGroup":  # which is not there before 3.11
+        if type(error).__name__ != "ExceptionGroup":  # which exists since 3.11
             raise
     for task in tasks:
         if not task.cancelled():
@@ -124,7 +124,7 @@ if sys.version_info >= (3, 11):
 
 @pytest.mark.parametrize(("way", "times"), WAYS, ids=[way.__name__ for way, _ in WAYS])
 @LOOPS
-def test_every_message_is_received_once_though_thousands_of_receives_are_cancelled(
+def test_every_message_is_received_once_while_thousands_of_receives_are_cancelled(
     pair: Pair,
     way: Callable[[Subscriber, Hear], Awaitable[int]],
     times: int,
@@ -155,7 +155,7 @@ def test_every_message_is_received_once_though_thousands_of_receives_are_cancell
 
 
 @LOOPS
-def test_batches_that_are_cancelled_lose_nothing_either(
+def test_cancelled_batches_lose_no_message(
     pair: Pair, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     heard: list[str] = []
@@ -177,7 +177,7 @@ def test_batches_that_are_cancelled_lose_nothing_either(
     assert heard == [*map(str, range(speaker.sent)), "end"]
 
 
-def test_several_tasks_of_which_some_are_cancelled_share_what_arrives(pair: Pair) -> None:
+def test_each_message_is_received_by_one_task_while_others_are_cancelled(pair: Pair) -> None:
     heard: list[str] = []
     over = "over"
 

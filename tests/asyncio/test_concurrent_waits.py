@@ -1,4 +1,4 @@
-"""In asyncio: waits of several kinds beside each other on one object."""
+"""In asyncio: several kinds of waits at the same time on one object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber
 
 
-def test_a_task_that_waits_for_connections_takes_no_message_s_signal_away() -> None:
+def test_a_task_that_waits_for_connections_does_not_delay_a_receive() -> None:
     async def main() -> None:
         relay = Relay("127.0.0.1:0", backend="127.0.0.1:0", last_value_cache=True)
         assert relay.frontend is not None
@@ -36,7 +36,7 @@ def test_a_task_that_waits_for_connections_takes_no_message_s_signal_away() -> N
                     heard = asyncio.create_task(subscriber.arecv(timeout=TIMEOUT))
                     connected = asyncio.create_task(subscriber.await_connected(2))
                     await wait_until_suspended(connected)
-                    # The connection and the latest message come at one time.
+                    # The connection and the latest message arrive at the same time.
                     subscriber.connect(relay.backend)
                     assert (await heard).text == "latest"
                     connected.cancel()

@@ -1,4 +1,4 @@
-"""In asyncio: tasks that send, and wait for room while others run."""
+"""In asyncio: tasks that send, and wait for full queues while other tasks run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_task_that_sends_without_end_lets_others_run(publisher: Publisher) -> 
 
 
 @pytest.mark.parametrize("on_full", ["drop", "raise", "block"])
-def test_sending_in_asyncio_does_what_was_chosen_for_a_full_queue(on_full: Any) -> None:
+def test_a_send_in_asyncio_obeys_on_full(on_full: Any) -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
@@ -70,7 +70,7 @@ def test_sending_in_asyncio_does_what_was_chosen_for_a_full_queue(on_full: Any) 
     run(main())
 
 
-def test_a_publisher_that_blocks_loses_nothing_and_what_was_cancelled_was_not_sent() -> None:
+def test_under_block_no_message_is_lost_and_a_cancelled_one_is_not_sent() -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
@@ -108,7 +108,7 @@ def test_a_publisher_that_blocks_loses_nothing_and_what_was_cancelled_was_not_se
     run(main())
 
 
-def test_several_tasks_that_wait_for_room_all_get_it() -> None:
+def test_several_tasks_that_wait_for_a_full_queue_all_send() -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None

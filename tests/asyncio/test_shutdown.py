@@ -109,7 +109,7 @@ print("the end")
     assert run_python(OPENING + rest) == (0, "the end\n", "")
 
 
-def test_a_program_may_end_with_a_loop_that_was_left_alone(run_python: RunPython) -> None:
+def test_a_program_may_end_with_a_loop_that_was_abandoned(run_python: RunPython) -> None:
     rest = """
 loop = asyncio.new_event_loop()
 coroutine = sub.arecv()
@@ -117,7 +117,7 @@ task = loop.create_task(coroutine)
 for _ in range(3):
     loop.call_soon(loop.stop)
     loop.run_forever()
-# asyncio itself says that a task was left, unless it is told not to.
+# asyncio itself warns about a pending task, unless its logging is off.
 task._log_destroy_pending = False
 loop.close()
 pub.send("x")
@@ -143,9 +143,9 @@ def leave_a_loop_waiting(pair: Pair, loop: asyncio.AbstractEventLoop) -> weakref
 @pytest.mark.parametrize(
     "new_loop", [asyncio.new_event_loop, new_uvloop], ids=["asyncio", "uvloop"]
 )
-def test_a_loop_may_be_closed_while_somebody_waits_in_it(pair: Pair, new_loop: Any) -> None:
+def test_a_loop_may_be_closed_while_a_task_waits_in_it(pair: Pair, new_loop: Any) -> None:
     left = leave_a_loop_waiting(pair, new_loop())
-    # Finds a closed loop, and says nothing.
+    # Finds a closed loop, and prints nothing.
     pair.publisher.send("Hello")
     assert run(pair.subscriber.arecv_text()) == "Hello"
 
@@ -156,7 +156,7 @@ def test_a_loop_may_be_closed_while_somebody_waits_in_it(pair: Pair, new_loop: A
     wait_until(is_gone, "the task to be let go of")
 
 
-def test_a_loop_that_is_closed_is_let_go_of_though_nothing_ever_comes(pair: Pair) -> None:
+def test_a_closed_loop_is_released_even_if_no_message_arrives(pair: Pair) -> None:
     left = leave_a_loop_waiting(pair, asyncio.new_event_loop())
 
     def is_gone() -> bool:
@@ -191,7 +191,7 @@ def test_a_thousand_loops_leave_no_thread_and_no_descriptor(pair: Pair) -> None:
     wait_until(lambda: threads_and_descriptors() <= before, "threads and descriptors to go")
 
 
-def test_an_object_may_go_while_its_loop_lives_on() -> None:
+def test_an_object_may_be_released_before_its_loop() -> None:
     # What exists before need not be searched 50 times.
     gc.freeze()
 
@@ -217,7 +217,7 @@ def test_an_object_may_go_while_its_loop_lives_on() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_is_told_and_works_with_its_own(run_python: RunPython) -> None:
+def test_in_a_forked_child_inherited_objects_raise_and_new_ones_work(run_python: RunPython) -> None:
     rest = """
 asyncio.run(asyncio.wait_for(pub.await_for_subscribers(1), 30))
 

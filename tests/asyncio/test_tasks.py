@@ -1,4 +1,4 @@
-"""In asyncio: tasks that receive, send and wait while others run, in any event loop."""
+"""In asyncio: tasks that receive, send and wait while other tasks run, in any event loop."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_loop_over_a_subscriber_ends_when_it_is_closed(pair: Pair) -> None:
     assert run(main()) == ["a", "b"]
 
 
-def test_a_batch_takes_what_is_there(pair: Pair) -> None:
+def test_a_batch_returns_the_queued_messages(pair: Pair) -> None:
     async def main() -> None:
         heard: list[str] = []
         pair.publisher.send_many(map(str, range(100)))
@@ -108,7 +108,7 @@ def test_a_receive_times_out(pair: Pair, receive: Callable[[Subscriber], Receive
 
 
 @each_receive
-def test_a_time_out_of_ages_is_as_good_as_none(
+def test_a_timeout_beyond_the_range_of_the_clock_waits_forever(
     pair: Pair, receive: Callable[[Subscriber], Receive]
 ) -> None:
     async def main() -> None:
@@ -122,7 +122,7 @@ def test_a_time_out_of_ages_is_as_good_as_none(
 
 
 @each_receive
-def test_a_time_out_that_makes_no_sense_is_refused(
+def test_an_invalid_timeout_is_refused(
     pair: Pair, receive: Callable[[Subscriber], Receive]
 ) -> None:
     for timeout in (-1, -0.001, math.nan):
@@ -132,7 +132,7 @@ def test_a_time_out_that_makes_no_sense_is_refused(
         forget(receive(pair.subscriber)(timeout="1"))
 
 
-def test_waits_for_others_time_out_and_say_how_many_came(publisher: Publisher) -> None:
+def test_the_timeouts_of_waits_for_peers_name_both_counts(publisher: Publisher) -> None:
     async def main() -> None:
         for timeout in (0, 0.05):
             with pytest.raises(TimeoutError, match="0 of 3 subscribers of topic 'room1'"):
@@ -162,12 +162,12 @@ def test_bad_arguments_are_refused_before_anything_is_awaited(pair: Pair) -> Non
         subscriber.await_connected(-1)
 
 
-def test_a_wait_outside_a_loop_says_where_it_belongs(pair: Pair) -> None:
+def test_the_error_of_a_wait_outside_a_loop_names_the_remedy(pair: Pair) -> None:
     with pytest.raises(RuntimeError, match=r"async def.*asyncio\.run"):
         pair.subscriber.arecv().send(None)
 
 
-def test_what_is_never_awaited_does_nothing_and_says_so(pair: Pair) -> None:
+def test_a_coroutine_that_is_never_awaited_has_no_effect_and_warns(pair: Pair) -> None:
     with pytest.warns(RuntimeWarning, match=r"'Publisher\.asend' was never awaited"):
         forget(pair.publisher.asend("lost"))
     pair.publisher.send("kept")
@@ -219,7 +219,7 @@ def test_a_thousand_tasks_get_a_message_each(pair: Pair) -> None:
     assert sorted(run(main()), key=int) == [*map(str, range(1000))]
 
 
-def test_tasks_get_their_turn_in_the_order_in_which_they_came(pair: Pair) -> None:
+def test_tasks_receive_in_the_order_in_which_they_began_to_wait(pair: Pair) -> None:
     async def main() -> list[str]:
         tasks = []
         for _ in range(20):
@@ -232,7 +232,7 @@ def test_tasks_get_their_turn_in_the_order_in_which_they_came(pair: Pair) -> Non
     assert run(main()) == [*map(str, range(19))]
 
 
-def test_other_tasks_run_while_messages_never_run_dry(pair: Pair) -> None:
+def test_other_tasks_run_while_there_are_always_more_messages(pair: Pair) -> None:
     async def main() -> int:
         rounds = 0
 
@@ -251,7 +251,7 @@ def test_other_tasks_run_while_messages_never_run_dry(pair: Pair) -> None:
 
         pair.publisher.send_many(["x"] * 1_000)
         pair.publisher.send("last")
-        # From here on there is always one more.
+        # From now on there is always one more message.
         await pair.subscriber.arecv()
         counter = asyncio.create_task(count())
         await swallow()

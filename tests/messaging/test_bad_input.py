@@ -1,4 +1,4 @@
-"""Slips and bad luck: each is told with what to do instead, and the interpreter lives on."""
+"""Wrong arguments and failures: each error names the remedy, and the interpreter continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def lives_on() -> Iterator[None]:
-    """After each test, in this very process, a message still goes from here to there."""
+    """After each test, this process can still send and receive a message."""
     yield
     with Publisher("127.0.0.1:0", linger=0) as publisher:
         assert publisher.endpoint is not None
@@ -63,7 +63,7 @@ def test_an_empty_host_is_refused_with_an_example() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_a_file_that_cannot_be_is_an_error_that_names_it() -> None:
+def test_an_impossible_file_is_an_error_that_names_it() -> None:
     with pytest.raises(ZmqChatError, match="/dev/null/x") as caught:
         Publisher("ipc:///dev/null/x")
     assert caught.value.errno == errno.ENOTDIR
@@ -107,7 +107,7 @@ def test_a_topic_with_a_colon_or_a_space_is_refused(pair: Pair, topic: str, what
         assert topic in str(caught.value)
 
 
-def test_a_prefix_that_no_publisher_takes_is_refused(pair: Pair) -> None:
+def test_a_prefix_that_is_too_long_for_publishers_is_refused(pair: Pair) -> None:
     uses: list[Callable[[], object]] = [
         lambda: pair.subscriber.subscribe(prefix=b"x" * 9_000),
         lambda: pair.subscriber.subscribe(prefix="x" * 9_000),
@@ -158,7 +158,7 @@ def test_the_limit_on_payloads_counts_the_whole_frame() -> None:
             publisher.send(b"x" * 101)
 
 
-def test_a_closed_publisher_says_so(pair: Pair) -> None:
+def test_a_closed_publisher_raises_closed_error(pair: Pair) -> None:
     publisher = pair.publisher
     publisher.close()
     uses: list[Callable[[], object]] = [
@@ -173,7 +173,7 @@ def test_a_closed_publisher_says_so(pair: Pair) -> None:
             use()
 
 
-def test_a_closed_subscriber_says_so(pair: Pair) -> None:
+def test_a_closed_subscriber_raises_closed_error(pair: Pair) -> None:
     subscriber = pair.subscriber
     subscriber.close()
     uses: list[Callable[[], object]] = [
@@ -224,7 +224,7 @@ def test_a_port_that_another_program_holds_is_refused_and_named() -> None:
 
 
 def test_an_address_of_another_machine_cannot_be_bound() -> None:
-    # RFC 5737 keeps this one for examples: nobody has it.
+    # Reserved for documentation (RFC 5737): no host has this address.
     with pytest.raises(ZmqChatError, match=r"192\.0\.2\.1") as caught:
         Publisher("192.0.2.1:5555")
     assert caught.value.errno in (errno.EADDRNOTAVAIL, errno.ENODEV)
@@ -239,7 +239,7 @@ def test_a_port_below_1024_without_the_right_to_it_is_an_error_that_names_it() -
     try:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 81))
-        pytest.skip("whoever runs this may bind any port")
+        pytest.skip("this user may bind any port")
     except PermissionError:
         pass
     with pytest.raises(ZmqChatError, match="81") as caught:
@@ -278,14 +278,14 @@ WRONG: list[Callable[[Pair], object]] = [
 
 
 @pytest.mark.parametrize("use", WRONG)
-def test_a_thing_of_the_wrong_kind_is_a_type_error(
+def test_an_argument_of_the_wrong_type_is_a_type_error(
     pair: Pair, use: Callable[[Pair], object]
 ) -> None:
     with pytest.raises(TypeError):
         use(pair)
 
 
-def test_a_topic_without_its_name_is_told_how_to_pass_it() -> None:
+def test_the_error_for_a_positional_topic_names_the_keyword() -> None:
     with pytest.raises(TypeError, match=r'topics=\["room1"\]'):
         Subscriber("127.0.0.1", "room1")  # type: ignore[call-arg]
 
@@ -323,19 +323,19 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
 
 
 @pytest.mark.parametrize(("use", "name"), SENSELESS)
-def test_a_value_that_makes_no_sense_is_a_value_error_that_names_it(
+def test_an_invalid_value_is_a_value_error_that_names_it(
     pair: Pair, use: Callable[[Pair], object], name: str
 ) -> None:
     with pytest.raises(ValueError, match=name):
         use(pair)
 
 
-def test_a_time_that_no_clock_holds_is_no_limit(pair: Pair) -> None:
+def test_a_time_beyond_the_range_of_the_clock_is_not_a_limit(pair: Pair) -> None:
     pair.publisher.send("Hello")
     assert pair.subscriber.recv_text(timeout=2**2000) == "Hello"
 
 
-def test_text_that_is_no_unicode_is_refused(pair: Pair) -> None:
+def test_text_that_is_not_unicode_is_refused(pair: Pair) -> None:
     broken: Any = "half a pair \ud800"
     uses: list[Callable[[], object]] = [
         lambda: pair.publisher.send(broken),
@@ -350,7 +350,7 @@ def test_text_that_is_no_unicode_is_refused(pair: Pair) -> None:
             use()
 
 
-def test_an_object_carried_into_a_fork_says_so_and_the_parent_lives_on(
+def test_an_object_inherited_by_a_fork_raises_and_the_parent_continues(
     run_python: RunPython,
 ) -> None:
     finished = run_python(
@@ -372,7 +372,7 @@ def test_an_object_carried_into_a_fork_says_so_and_the_parent_lives_on(
     assert finished == (0, "0 0\n", "")
 
 
-def test_a_stranger_that_speaks_no_zeromq_harms_nobody(pair: Pair) -> None:
+def test_a_peer_that_does_not_speak_zeromq_has_no_effect_on_other_peers(pair: Pair) -> None:
     port = int(str(pair.publisher.endpoint).rpartition(":")[2])
     for rubbish in (b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100, b"\xff" * 10):
         with socket.create_connection(("127.0.0.1", port), TIMEOUT) as stranger:

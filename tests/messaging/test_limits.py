@@ -1,4 +1,4 @@
-"""At the limits: of time, of memory, of sizes, and of what is there at all."""
+"""Limits of time, memory and sizes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("timeout", [-1, -0.001, float("nan"), float("-inf")])
-def test_a_time_that_makes_no_sense_is_refused_where_nothing_has_to_wait(
-    pair: Pair, timeout: float
-) -> None:
+def test_an_invalid_time_is_refused_even_without_a_wait(pair: Pair, timeout: float) -> None:
     pair.publisher.send_many(["one", "two"])
     pair.subscriber.wait_connected(timeout=TIMEOUT)
     uses: list[Callable[[], object]] = [
@@ -40,14 +38,14 @@ def test_a_time_that_makes_no_sense_is_refused_where_nothing_has_to_wait(
     assert pair.publisher.stats().sent == 2
 
 
-def test_who_is_connected_to_nothing_is_told_so() -> None:
+def test_a_wait_without_an_address_names_the_remedy() -> None:
     with Subscriber() as subscriber:
         for receive in (subscriber.recv, subscriber.recv_many):
             with pytest.raises(TimeoutError, match="not connected to an address; call connect"):
                 receive(timeout=0.01)
 
 
-def test_a_buffer_that_is_gone_says_so_itself(pair: Pair) -> None:
+def test_a_released_buffer_raises_its_own_error(pair: Pair) -> None:
     released, closed = memoryview(b"abc"), mmap.mmap(-1, 10)
     released.release()
     closed.close()
@@ -58,7 +56,7 @@ def test_a_buffer_that_is_gone_says_so_itself(pair: Pair) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize("receive", ["sub.recv_text()", "sub.recv_bytes()", "message.data"])
-def test_a_message_that_finds_no_memory_is_an_error_and_still_there(
+def test_a_message_without_memory_for_a_copy_raises_and_stays_queued(
     run_python: RunPython, receive: str
 ) -> None:
     script = f"""
@@ -73,7 +71,7 @@ def memory_in_use():
 with Publisher("inproc://here") as pub, Subscriber("inproc://here") as sub:
     pub.wait_for_subscribers(timeout=30)
     pub.send("x" * 60_000_000)
-    # A message itself needs none: it has what ZeroMQ holds, until somebody asks for the bytes.
+    # A message itself needs no memory: it refers to the frame of ZeroMQ until its bytes are read.
     message = sub.recv(timeout=30) if "message" in "{receive}" else None
     resource.setrlimit(resource.RLIMIT_AS, (memory_in_use() + 20_000_000, -1))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Calls that are nearly right raise an error that says what to type."""
+"""Calls that are nearly right raise an error that names the correct call."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ _CONSTRUCTORS: list[tuple[Callable[[Any], object], str]] = [
 
 
 @pytest.mark.parametrize(("call", "advice"), _WITH_PUBLISHER)
-def test_a_publisher_says_what_to_type(
+def test_the_error_of_a_misused_publisher_names_the_correct_call(
     pair: Pair, call: Callable[[Any], object], advice: str
 ) -> None:
     with pytest.raises(TypeError, match=re.escape(advice)):
@@ -87,7 +87,7 @@ def test_a_publisher_says_what_to_type(
 
 
 @pytest.mark.parametrize(("call", "advice"), _WITH_SUBSCRIBER)
-def test_a_subscriber_says_what_to_type(
+def test_the_error_of_a_misused_subscriber_names_the_correct_call(
     pair: Pair, call: Callable[[Any], object], advice: str
 ) -> None:
     with pytest.raises(TypeError, match=re.escape(advice)):
@@ -95,7 +95,9 @@ def test_a_subscriber_says_what_to_type(
 
 
 @pytest.mark.parametrize(("call", "advice"), _CONSTRUCTORS)
-def test_a_constructor_says_what_to_type(call: Callable[[Any], object], advice: str) -> None:
+def test_the_error_of_a_misused_constructor_names_the_correct_call(
+    call: Callable[[Any], object], advice: str
+) -> None:
     with pytest.raises(TypeError, match=re.escape(advice)):
         call(_ANY)
 
@@ -106,7 +108,7 @@ def test_the_signature_of_a_chat_names_its_arguments() -> None:
     assert "args" not in parameters
 
 
-def test_the_calls_for_asyncio_say_the_same(pair: Pair) -> None:
+def test_the_calls_for_asyncio_raise_the_same_errors(pair: Pair) -> None:
     async def use() -> None:
         publisher: Any = pair.publisher
         subscriber: Any = pair.subscriber
@@ -122,7 +124,7 @@ def test_the_calls_for_asyncio_say_the_same(pair: Pair) -> None:
     asyncio.run(use())
 
 
-def test_a_subscriber_to_nothing_says_so_when_its_receive_times_out(pair: Pair) -> None:
+def test_the_timeout_of_a_subscriber_without_subscriptions_names_the_remedy(pair: Pair) -> None:
     with Subscriber(pair.publisher.addresses, topics=[]) as subscriber, pytest.raises(
         TimeoutError, match=r'has no subscriptions.*subscribe\("room1"\)'
     ):

@@ -1,4 +1,4 @@
-"""The main job: publish here, subscribe there, read all of it in the order in which it was sent."""
+"""A subscriber receives every message of a publisher, in the order in which they were sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython
 
 
-def test_what_is_sent_is_received(pair: Pair) -> None:
+def test_a_sent_message_is_received(pair: Pair) -> None:
     pair.publisher.send("Hello")
     message = pair.subscriber.recv(timeout=TIMEOUT)
     assert (message.topic, message.text, str(message)) == (None, "Hello", "Hello")
@@ -67,14 +67,14 @@ def test_a_buffer_may_change_after_it_was_sent(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, 5, 1.5, ["a list"], object()])
-def test_what_is_no_payload_is_refused_with_advice(pair: Pair, payload: Any) -> None:
+def test_an_invalid_payload_is_refused_with_advice(pair: Pair, payload: Any) -> None:
     with pytest.raises(TypeError, match=r"(?s)str.*bytes"):
         pair.publisher.send(payload)
     with pytest.raises(TypeError, match=r"(?s)str.*bytes"):
         pair.publisher.send_many([payload])
 
 
-def test_send_many_sends_them_all_and_says_how_many(room: Pair) -> None:
+def test_send_many_sends_all_and_returns_their_number(room: Pair) -> None:
     assert room.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
     heard = [room.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
     assert [(m.topic, m.text) for m in heard] == [("room1", str(number)) for number in range(100)]
@@ -98,7 +98,7 @@ def test_send_many_gives_each_payload_its_own_topic(pair: Pair, kind: Callable[.
 @pytest.mark.parametrize(
     ("payloads", "topics"), [(["a", "b"], ["room1"]), (["a"], ["room1", "room2"]), ([], ["room1"])]
 )
-def test_as_many_topics_as_payloads_are_needed(
+def test_the_number_of_topics_must_equal_the_number_of_payloads(
     pair: Pair, payloads: list[str], topics: list[str]
 ) -> None:
     with pytest.raises(ValueError, match=f"{len(payloads)} payloads but {len(topics)} topics"):
@@ -110,7 +110,7 @@ def test_as_many_topics_as_payloads_are_needed(
     assert pair.publisher.stats().sent == both
 
 
-def test_a_topic_among_several_that_is_none_is_refused_with_advice(pair: Pair) -> None:
+def test_an_invalid_topic_among_several_is_refused_with_advice(pair: Pair) -> None:
     with pytest.raises(ValueError, match="invalid topic"):
         pair.publisher.send_many(["a", "b"], topics=["room1", "room 2"])
     with pytest.raises(TypeError, match="a topic is a str or None, not int"):
@@ -153,7 +153,7 @@ def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> No
 )
 @pytest.mark.parametrize("topic", [None, "room1"])
 @pytest.mark.parametrize("options", [{}, {"name": "alice"}, {"framing": "envelope"}])
-def test_json_comes_back_as_it_was(options: Any, topic: str | None, value: Any) -> None:
+def test_json_arrives_unchanged(options: Any, topic: str | None, value: Any) -> None:
     pub = Publisher("inproc://json", **options)
     with pub, Subscriber("inproc://json", topics=["room1"], prefixes=b"") as sub:
         pub.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
@@ -162,12 +162,12 @@ def test_json_comes_back_as_it_was(options: Any, topic: str | None, value: Any) 
         assert sub.recv(timeout=TIMEOUT).json() == value
 
 
-def test_what_json_cannot_say_is_refused(pair: Pair) -> None:
+def test_a_value_that_json_cannot_encode_is_refused(pair: Pair) -> None:
     with pytest.raises(TypeError, match="JSON"):
         pair.publisher.send_json({"a": object()})
 
 
-def test_recv_many_takes_what_is_there(pair: Pair) -> None:
+def test_recv_many_returns_the_queued_messages(pair: Pair) -> None:
     pair.publisher.send_many(["a", "b", "c", "d"])
     heard: list[str] = []
     while len(heard) < 4:
@@ -178,7 +178,7 @@ def test_recv_many_takes_what_is_there(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\0", "\x7f", "\x80", "é", "世", "👋"])
-def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
+def test_text_of_any_length_arrives_unchanged(pair: Pair, end: str) -> None:
     mebi = 1024 * 1024
     for length in (0, 1, 2, 7, 8, 9, 63, 64, 65, mebi - 1, mebi, mebi + 1):
         text = "x" * length + end
@@ -189,7 +189,7 @@ def test_text_of_any_length_comes_as_it_was_sent(pair: Pair, end: str) -> None:
         assert heard.isascii() == text.isascii()
 
 
-def test_recv_text_and_recv_bytes_give_the_first_frame_as_it_came(pair: Pair) -> None:
+def test_recv_text_and_recv_bytes_return_the_first_frame_unchanged(pair: Pair) -> None:
     pair.publisher.send("Hello", topic="room1")
     pair.publisher.send(b"\xff", topic="room1")
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "room1:Hello"
@@ -206,7 +206,7 @@ def test_the_ways_to_read_can_be_mixed(pair: Pair) -> None:
     assert heard == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_every_subscriber_hears_everything(publisher: Publisher) -> None:
+def test_every_subscriber_receives_every_message(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     subscribers = [Subscriber(publisher.endpoint) for _ in range(10)]
     assert publisher.wait_for_subscribers(10, timeout=TIMEOUT) == 10
@@ -216,7 +216,7 @@ def test_every_subscriber_hears_everything(publisher: Publisher) -> None:
             assert [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["a", "b"]
 
 
-def test_a_room_of_400_subscribers_fits_in_one_process(run_python: RunPython) -> None:
+def test_400_subscribers_fit_in_one_process(run_python: RunPython) -> None:
     finished = run_python(
         """
         import resource
@@ -234,7 +234,7 @@ def test_a_room_of_400_subscribers_fits_in_one_process(run_python: RunPython) ->
     assert finished == (0, "True\n", "")
 
 
-def test_a_subscriber_may_come_before_the_publisher(free_port: Callable[[], int]) -> None:
+def test_a_subscriber_may_start_before_the_publisher(free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as subscriber, Publisher(address) as publisher:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -264,7 +264,7 @@ def test_an_exception_in_the_with_block_passes_through(publisher: Publisher) -> 
     assert publisher.closed
 
 
-def test_the_repr_says_what_it_is_and_where(pair: Pair) -> None:
+def test_the_repr_names_the_class_and_the_addresses(pair: Pair) -> None:
     port = str(pair.publisher.endpoint).rpartition(":")[2]
     assert repr(pair.publisher).startswith("<Publisher") or "Publisher(" in repr(pair.publisher)
     assert port in repr(pair.publisher)
@@ -276,7 +276,7 @@ def test_the_repr_says_what_it_is_and_where(pair: Pair) -> None:
     assert "closed" in repr(pair.subscriber)
 
 
-def test_a_message_above_the_limit_is_kept_out_and_later_ones_arrive(publisher: Publisher) -> None:
+def test_a_message_above_the_limit_is_not_received_and_later_ones_are(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, max_message_bytes=1_000) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""Rooms: a topic is exact, a prefix is not, and both may change at any time."""
+"""A topic matches exactly, a prefix does not, and both may change at any time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from zmqchat_rs import Publisher, Subscriber
 
 
 @pytest.fixture
-def hears(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]:
-    """A function that makes a subscriber which is connected, whatever it subscribes to."""
+def subscriber_with(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]:
+    """A function that creates a connected subscriber with these options."""
     opened: list[Subscriber] = []
 
     def subscriber(**options: Any) -> Subscriber:
@@ -26,7 +26,7 @@ def hears(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]:
         each.close()
 
 
-def heard(publisher: Publisher, subscriber: Subscriber, *topics: str | None) -> list[str | None]:
+def received(publisher: Publisher, subscriber: Subscriber, *topics: str | None) -> list[str | None]:
     """Which of `topics` arrive when a message is sent to each, in this order."""
     subscriber.subscribe("the-end")
     publisher.wait_for_subscribers(1, topic="the-end", timeout=TIMEOUT)
@@ -41,109 +41,111 @@ def heard(publisher: Publisher, subscriber: Subscriber, *topics: str | None) -> 
         arrived.append(message.topic)
 
 
-def test_a_topic_does_not_leak_into_another_that_starts_alike(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_a_topic_does_not_match_another_that_begins_with_it(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1"])
-    assert heard(publisher, subscriber, "room10", "room1", "room", "Room1", None) == ["room1"]
+    subscriber = subscriber_with(topics=["room1"])
+    assert received(publisher, subscriber, "room10", "room1", "room", "Room1", None) == ["room1"]
 
 
 def test_one_topic_may_be_given_as_a_string(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    assert heard(publisher, hears(topics="room1"), "r", "room1", "o") == ["room1"]
+    assert received(publisher, subscriber_with(topics="room1"), "r", "room1", "o") == ["room1"]
 
 
-def test_several_topics_are_heard_together(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_a_subscriber_receives_several_topics(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=("room1", "café"))
-    assert heard(publisher, subscriber, "café", "room2", "room1") == ["café", "room1"]
+    subscriber = subscriber_with(topics=("room1", "café"))
+    assert received(publisher, subscriber, "café", "room2", "room1") == ["café", "room1"]
 
 
 @pytest.mark.parametrize("prefix", ["room1", b"room1"])
-def test_a_prefix_hears_all_that_starts_with_it(
-    publisher: Publisher, hears: Callable[..., Subscriber], prefix: str | bytes
+def test_a_prefix_matches_every_topic_that_begins_with_it(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber], prefix: str | bytes
 ) -> None:
-    subscriber = hears(topics=(), prefixes=[prefix])
-    assert heard(publisher, subscriber, "room10", "room2", "room1") == ["room10", "room1"]
+    subscriber = subscriber_with(topics=(), prefixes=[prefix])
+    assert received(publisher, subscriber, "room10", "room2", "room1") == ["room10", "room1"]
 
 
 @pytest.mark.parametrize("prefix", ["room1", b"room1"])
-def test_a_single_prefix_may_be_given_as_it_is(
-    publisher: Publisher, hears: Callable[..., Subscriber], prefix: str | bytes
+def test_a_single_prefix_may_be_given_without_a_list(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber], prefix: str | bytes
 ) -> None:
-    assert heard(publisher, hears(topics=(), prefixes=prefix), "r", "room10") == ["room10"]
+    assert received(publisher, subscriber_with(topics=(), prefixes=prefix), "r", "room10") == [
+        "room10"
+    ]
 
 
-def test_without_topics_everything_is_heard(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_without_topics_everything_is_received(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears()
+    subscriber = subscriber_with()
     wait_until(lambda: publisher.topics == {b"": 1})
     publisher.send("Hello")
     publisher.send("Hello", topic="room1")
     assert [subscriber.recv(timeout=TIMEOUT).topic for _ in range(2)] == [None, "room1"]
 
 
-def test_an_empty_prefix_hears_everything(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_an_empty_prefix_matches_everything(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(prefixes=b"")
-    assert heard(publisher, subscriber, None, "room1") == [None, "room1"]
+    subscriber = subscriber_with(prefixes=b"")
+    assert received(publisher, subscriber, None, "room1") == [None, "room1"]
 
 
-def test_the_first_subscribe_narrows_what_is_heard(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_the_first_subscribe_ends_the_subscription_to_everything(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears()
+    subscriber = subscriber_with()
     wait_until(lambda: publisher.topics == {b"": 1})
     subscriber.subscribe("room1")
     wait_until(lambda: publisher.topics == {"room1": 1})
-    assert heard(publisher, subscriber, None, "room2", "room1") == ["room1"]
+    assert received(publisher, subscriber, None, "room2", "room1") == ["room1"]
 
 
-def test_no_topics_hears_nothing_until_it_subscribes(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_with_empty_topics_nothing_is_received_until_subscribe(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=())
+    subscriber = subscriber_with(topics=())
     assert subscriber.subscriptions == []
-    assert heard(publisher, subscriber, None, "room1") == []
+    assert received(publisher, subscriber, None, "room1") == []
 
 
-def test_taking_away_the_last_topic_leaves_nothing(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_after_the_last_topic_is_removed_nothing_is_received(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears()
+    subscriber = subscriber_with()
     subscriber.subscribe("room1")
     subscriber.unsubscribe("room1")
     assert subscriber.subscriptions == []
-    assert heard(publisher, subscriber, None, "room1") == []
+    assert received(publisher, subscriber, None, "room1") == []
 
 
-def test_subscribing_twice_and_unsubscribing_once_is_silence(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_one_unsubscribe_ends_a_repeated_subscribe(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1", "room1"])
+    subscriber = subscriber_with(topics=["room1", "room1"])
     subscriber.subscribe("room1")
     wait_until(lambda: publisher.topics == {"room1": 1})
     subscriber.unsubscribe("room1")
-    assert heard(publisher, subscriber, "room1", "room2") == []
+    assert received(publisher, subscriber, "room1", "room2") == []
 
 
-def test_unsubscribing_from_what_was_never_asked_for_changes_nothing(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_unsubscribe_from_an_unknown_topic_has_no_effect(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1"])
+    subscriber = subscriber_with(topics=["room1"])
     subscriber.unsubscribe("room2")
     subscriber.unsubscribe(prefix="room")
-    assert heard(publisher, subscriber, "room1", "room2") == ["room1"]
+    assert received(publisher, subscriber, "room1", "room2") == ["room1"]
 
 
-def test_what_waits_already_is_not_handed_out_after_an_unsubscribe(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_queued_messages_are_not_handed_out_after_an_unsubscribe(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1", "room2"])
+    subscriber = subscriber_with(topics=["room1", "room2"])
     publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
     publisher.wait_for_subscribers(1, topic="room2", timeout=TIMEOUT)
     for topic in ("room1", "room1", "room2", "room1", "room2"):
@@ -153,27 +155,27 @@ def test_what_waits_already_is_not_handed_out_after_an_unsubscribe(
     assert [subscriber.recv(timeout=TIMEOUT).topic for _ in range(2)] == ["room2", "room2"]
 
 
-def test_a_topic_and_a_prefix_that_covers_it_are_two_things(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_a_topic_and_a_prefix_that_covers_it_are_two_subscriptions(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1"], prefixes=["room"])
+    subscriber = subscriber_with(topics=["room1"], prefixes=["room"])
     subscriber.unsubscribe(prefix="room")
     assert subscriber.subscriptions == ["room1"]
-    assert heard(publisher, subscriber, "room1", "room2") == ["room1"]
+    assert received(publisher, subscriber, "room1", "room2") == ["room1"]
 
 
 def test_subscriptions_lists_topics_as_text_and_prefixes_as_bytes(
-    hears: Callable[..., Subscriber],
+    subscriber_with: Callable[..., Subscriber],
 ) -> None:
-    subscriber = hears(topics=["room1"], prefixes=["sensor/", b"\xff"])
+    subscriber = subscriber_with(topics=["room1"], prefixes=["sensor/", b"\xff"])
     assert set(subscriber.subscriptions) == {"room1", b"sensor/", b"\xff"}
-    assert hears().subscriptions == [b""]
+    assert subscriber_with().subscriptions == [b""]
 
 
 def test_a_topic_can_be_added_while_another_thread_waits_for_messages(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["room1"])
+    subscriber = subscriber_with(topics=["room1"])
     reader = Background(subscriber.recv)
     reader.wait_until_blocked()
     subscriber.subscribe("room2")
@@ -182,11 +184,11 @@ def test_a_topic_can_be_added_while_another_thread_waits_for_messages(
     assert reader.result().topic == "room2"
 
 
-def test_the_publisher_sees_topics_and_prefixes_come_and_go(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+def test_the_publisher_reports_added_and_removed_topics_and_prefixes(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    one = hears(topics=["room1"], prefixes=["sensor/"])
-    two = hears(topics=["room1", "café"])
+    one = subscriber_with(topics=["room1"], prefixes=["sensor/"])
+    two = subscriber_with(topics=["room1", "café"])
     wait_until(lambda: publisher.topics == {"room1": 2, "café": 1, b"sensor/": 1})
     one.unsubscribe("room1")
     wait_until(lambda: publisher.topics == {"room1": 1, "café": 1, b"sensor/": 1})
@@ -212,9 +214,9 @@ def test_20_000_topics_at_once_all_arrive_and_again_after_a_reconnect(
 
 
 def test_20_000_topics_can_be_added_while_connected(
-    publisher: Publisher, hears: Callable[..., Subscriber]
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber]
 ) -> None:
-    subscriber = hears(topics=["first"])
+    subscriber = subscriber_with(topics=["first"])
     publisher.wait_for_subscribers(1, topic="first", timeout=TIMEOUT)
     # With the first, as many as a publisher takes from one peer.
     for number in range(19_999):
@@ -237,17 +239,17 @@ def test_20_000_topics_can_be_added_while_connected(
         ("room\N{RIGHT-TO-LEFT OVERRIDE}", "u.?202e"),
     ],
 )
-def test_what_is_no_topic_is_refused_everywhere_with_advice(
-    publisher: Publisher, hears: Callable[..., Subscriber], topic: str, advice: str
+def test_every_call_refuses_an_invalid_topic_with_advice(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber], topic: str, advice: str
 ) -> None:
-    subscriber = hears()
+    subscriber = subscriber_with()
     uses: list[Callable[[], object]] = [
         lambda: publisher.send("Hello", topic=topic),
         lambda: publisher.send_many(["Hello"], topic=topic),
         lambda: publisher.send_json({}, topic=topic),
         lambda: publisher.wait_for_subscribers(1, topic=topic, timeout=0),
         lambda: subscriber.subscribe(topic),
-        lambda: hears(topics=[topic]),
+        lambda: subscriber_with(topics=[topic]),
     ]
     for use in uses:
         with pytest.raises(ValueError, match=f"(?i){advice}") as caught:
@@ -256,14 +258,16 @@ def test_what_is_no_topic_is_refused_everywhere_with_advice(
 
 
 @pytest.mark.parametrize("topic", ["r", "x" * 255, "é" * 127, "a/b.c-d_e", "世界", "👋"])
-def test_what_is_a_topic_goes_there_and_back(
-    publisher: Publisher, hears: Callable[..., Subscriber], topic: str
+def test_a_valid_topic_arrives_unchanged(
+    publisher: Publisher, subscriber_with: Callable[..., Subscriber], topic: str
 ) -> None:
-    assert heard(publisher, hears(topics=[topic]), topic) == [topic]
+    assert received(publisher, subscriber_with(topics=[topic]), topic) == [topic]
 
 
-def test_subscribe_wants_a_topic_or_a_prefix_and_not_both(hears: Callable[..., Subscriber]) -> None:
-    subscriber = hears()
+def test_subscribe_requires_either_a_topic_or_a_prefix(
+    subscriber_with: Callable[..., Subscriber],
+) -> None:
+    subscriber = subscriber_with()
     for change in (subscriber.subscribe, subscriber.unsubscribe):
         with pytest.raises((TypeError, ValueError), match="prefix"):
             change("room1", prefix="room1")
@@ -271,7 +275,7 @@ def test_subscribe_wants_a_topic_or_a_prefix_and_not_both(hears: Callable[..., S
             change()
 
 
-def test_an_envelope_subscriber_hears_its_topic_exactly() -> None:
+def test_an_envelope_subscriber_receives_exactly_its_topic() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, framing="envelope", topics=["room1"]) as subscriber:
@@ -282,7 +286,7 @@ def test_an_envelope_subscriber_hears_its_topic_exactly() -> None:
             assert (message.topic, message.frames) == ("room1", (b"room1", b"Hello"))
 
 
-def test_a_plain_subscriber_hears_envelopes_by_prefix() -> None:
+def test_a_plain_subscriber_receives_envelopes_by_prefix() -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, topics=(), prefixes=b"room1") as subscriber:
@@ -293,7 +297,7 @@ def test_a_plain_subscriber_hears_envelopes_by_prefix() -> None:
 
 
 @pytest.mark.parametrize("framing", ["plain", "envelope"])
-def test_a_topic_and_a_prefix_that_are_one_to_libzmq_come_and_go_as_one(
+def test_a_topic_and_an_equal_prefix_of_libzmq_are_one_subscription(
     framing: Literal["plain", "envelope"],
 ) -> None:
     prefix = "x:" if framing == "plain" else "x"
