@@ -1,7 +1,8 @@
-//! Functions: what was built in, this machine's addresses, and how the terminal is treated.
+//! Functions: build information, local addresses, parsing of addresses, and terminal output.
 
 use crate::net;
 use crate::net::connection::interfaces;
+use crate::py::convert::args::type_name;
 use crate::py::convert::objects;
 use crate::render::sanitize as escapes;
 use crate::render::style::{self, ColorMode, Sink};
@@ -12,7 +13,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 
-/// Versions and capabilities of what is built in.
+/// Versions and capabilities of the libraries that are built in.
 ///
 /// Returns:
 ///     A dict: `version` of this package, `libzmq`, `libsodium` (their versions), `curve`
@@ -29,7 +30,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("curve", has.curve)?;
     info.set_item("draft", has.draft)?;
     info.set_item("ipc", has.ipc)?;
-    // What libzmq/src/lib.rs defines for each system.
+    // As defined in libzmq/src/lib.rs for each system.
     let signal = if cfg!(target_os = "linux") {
         "eventfd"
     } else if cfg!(unix) {
@@ -44,11 +45,11 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// The IPv4 addresses of this machine, those that other laptops can probably reach first.
+/// The IPv4 addresses of this host, those first that other hosts can probably reach.
 ///
 /// Returns:
-///     Dicts of `address`, `interface` (such as "eth0") and `kind`: "lan", "virtual" (Docker, VPN,
-///     virtual machines) or "loopback".
+///     A list of dicts with `address`, `interface` (such as "eth0") and `kind`: "lan", "virtual"
+///     (Docker, VPN, virtual machines) or "loopback".
 #[pyfunction]
 pub(crate) fn local_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     py.detach(interfaces::local)
@@ -63,18 +64,18 @@ pub(crate) fn local_addresses(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>
         .collect()
 }
 
-/// An address as a person types it, taken apart, by the same strict rules as everywhere.
+/// The parts of an address, by the same strict rules as everywhere.
 ///
 /// Args:
-///     text: Such as "192.168.1.12", "lab-pc:6000", "[::1]:5555", "ipc:///tmp/chat".
-///     bind: Whether it is to be bound: allows "*" and port 0.
+///     text: The address, such as "192.168.1.12", "lab-pc:6000", "[::1]:5555", "ipc:///tmp/chat".
+///     bind: Whether it is an address to bind, which allows "*" and port 0.
 ///
 /// Returns:
-///     The transport ("tcp", "ipc" or "inproc"), the host, path or name, and the port (5555 where
-///     none is given, 0 for a free one and where there are no ports).
+///     The transport ("tcp", "ipc" or "inproc"), the host, path or name, and the port. The default
+///     port is 5555. The port is 0 for a free port, and for transports without ports.
 ///
 /// Raises:
-///     ValueError: If it is not an address; the text says what to type instead.
+///     ValueError: If it is not an address. The error says what to type.
 #[pyfunction]
 #[pyo3(signature = (text, *, bind = false))]
 pub(crate) fn parse_address(text: &str, bind: bool) -> PyResult<(&'static str, String, u16)> {
@@ -92,32 +93,32 @@ pub(crate) fn parse_address(text: &str, bind: bool) -> PyResult<(&'static str, S
     })
 }
 
-/// The topic that a frame may start with: what a subscriber could name to receive it.
+/// The topic at the start of a frame, to which a subscriber could subscribe; None without one.
 #[pyfunction]
 pub(crate) fn _leading_topic(frame: &[u8]) -> Option<&str> {
     topic::split(frame).map(|(topic, _)| topic)
 }
 
-/// Text made safe for a terminal: control characters, line breaks and bidirectional overrides are
-/// shown escaped, such as `\x1b`.
+/// Text that is safe for a terminal: control characters, line breaks and bidirectional overrides
+/// are escaped, such as `\x1b`.
 ///
 /// Args:
-///     text: Any text, from anybody.
+///     text: Any text, from any sender.
 ///
 /// Returns:
-///     The same text on one line, harmless.
+///     The escaped text on one line.
 #[pyfunction]
 pub(crate) fn sanitize(text: &str) -> String {
     escapes::sanitize(text).into_owned()
 }
 
-/// Whether to colour what goes to a stream.
+/// Whether to colour the output to a stream.
 ///
-/// The argument decides, then NO_COLOR (if not empty: off), FORCE_COLOR and CLICOLOR_FORCE (on),
-/// TERM=dumb (off), a Jupyter kernel (on), then the stream itself.
+/// The argument decides first. Then follow NO_COLOR (if not empty: off), FORCE_COLOR and
+/// CLICOLOR_FORCE (on), TERM=dumb (off), a Jupyter kernel (on), and the stream itself.
 ///
 /// Args:
-///     color: "auto", "always" or "never"; True and False mean the last two.
+///     color: "auto", "always" or "never". True and False mean the last two.
 ///     isatty: Whether the stream is a terminal: its `isatty()`.
 ///     jupyter: Whether a Jupyter kernel shows the stream.
 ///
@@ -135,9 +136,10 @@ pub(crate) fn use_color(color: &Bound<'_, PyAny>, isatty: bool, jupyter: bool) -
     } else if let Ok(choice) = color.cast::<PyString>() {
         ColorMode::parse(choice.to_str()?)?
     } else {
-        return Err(PyTypeError::new_err(
-            "color is \"auto\", \"always\", \"never\", True or False",
-        ));
+        return Err(PyTypeError::new_err(format!(
+            "color is \"auto\", \"always\", \"never\", True or False, not {}",
+            type_name(color)
+        )));
     };
     let sink = Sink {
         terminal: isatty,
@@ -148,15 +150,15 @@ pub(crate) fn use_color(color: &Bound<'_, PyAny>, isatty: bool, jupyter: bool) -
     }))
 }
 
-/// Text with ANSI colours, whatever the stream: ask `use_color` first.
+/// Text with ANSI colours, for any stream; call `use_color` first.
 ///
 /// Args:
-///     text: What to colour; sanitise it first if it is not yours.
-///     key: A topic or name, whose stable colour to use; None for none.
-///     style: "dim" or "bold"; None for neither.
+///     text: The text. Sanitise received text first.
+///     key: A topic or name, whose stable colour to use. None uses no colour.
+///     style: "dim" or "bold". None uses neither.
 ///
 /// Returns:
-///     The text with escape codes.
+///     The text with escape sequences.
 ///
 /// Raises:
 ///     ValueError: If `style` is neither.
@@ -169,21 +171,21 @@ pub(crate) fn paint(text: &str, key: Option<&str>, style: Option<&str>) -> PyRes
         Some("dim") => Ok(style::dim(&colored)),
         Some("bold") => Ok(style::bold(&colored)),
         Some(other) => Err(PyValueError::new_err(format!(
-            "style is \"dim\" or \"bold\", not {other:?}"
+            "invalid style {other:?}: expected \"dim\" or \"bold\""
         ))),
     }
 }
 
-/// A finished line, wrapped at words for a terminal of `width` columns; the lines after the first are
-/// indented by `indent`. Colour sequences take no columns.
+/// A finished line, wrapped at words for a terminal of `width` columns. Continuation lines are
+/// indented by `indent`. Colour sequences have no width.
 #[pyfunction]
 #[pyo3(signature = (line, *, width, indent))]
 pub(crate) fn _wrap(line: &str, width: usize, indent: usize) -> String {
     wrap::wrap(line, width, indent).into_owned()
 }
 
-/// Closes all that is open, and ends within the longest linger and half a second; the package
-/// registers it with `atexit`.
+/// Closes all open objects, within the longest linger and half a second. The package registers it
+/// with `atexit`.
 #[pyfunction]
 pub(crate) fn _shutdown(py: Python<'_>) {
     py.detach(net::shut_down);

@@ -1,4 +1,4 @@
-//! `Peer`, `PublisherStats`, `SubscriberStats`, `RelayStats`: what is known at one moment.
+//! `Peer`, `PublisherStats`, `SubscriberStats`, `RelayStats`: snapshots.
 
 use crate::net::connection::state;
 use crate::net::{publisher, relay, subscriber};
@@ -8,18 +8,18 @@ use crate::util::local_time;
 use chrono::{DateTime, FixedOffset};
 use pyo3::prelude::*;
 
-/// One connection as it stands; a snapshot.
+/// The state of one connection; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct Peer {
-    /// The other side as a person would type it.
+    /// The address of the peer, as a user would type it.
     address: String,
-    /// "resolving" (its name is being looked up), "connecting" (never stood yet; over
-    /// `inproc://`, nobody is bound to the name), "connected", or
-    /// "reconnecting" (stood, was lost, and is tried again).
+    /// "resolving" (the host name is being resolved), "connecting" (not connected yet; over
+    /// `inproc://`, the name is not bound), "connected", or "reconnecting" (the connection was
+    /// lost).
     state: &'static str,
     /// Since when: an aware datetime in local time.
     since: DateTime<FixedOffset>,
-    /// How often it was tried since it last stood; 0 for one that the other side made.
+    /// The number of attempts since the last connection. 0 for a connection that the peer made.
     attempts: u64,
 }
 
@@ -46,16 +46,16 @@ impl Peer {
 /// What a publisher has done so far; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct PublisherStats {
-    /// Messages sent, also those that nobody subscribed to. Under `on_full="drop"` some may not reach
-    /// everybody.
+    /// Messages sent, including those without a subscriber. With `on_full="drop"`, a slow
+    /// subscriber may have lost some of them.
     sent: u64,
     /// The bytes of their payloads.
     bytes: u64,
-    /// Sends that ended for want of room, with QueueFullError or TimeoutError.
+    /// Sends that failed because a queue was full, with QueueFullError or TimeoutError.
     refused: u64,
-    /// Seconds that sends have waited for room, summed over threads.
+    /// Seconds that sends have waited for queue space, summed over threads.
     blocked_seconds: f64,
-    /// Peers that subscribe to anything now.
+    /// Connected peers with any subscription.
     subscribers: usize,
 }
 
@@ -81,21 +81,22 @@ impl PublisherStats {
     }
 }
 
-/// What a subscriber has seen so far; a snapshot.
+/// What a subscriber has received so far; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct SubscriberStats {
     /// Messages taken from ZeroMQ.
     received: u64,
     /// The bytes of all their frames.
     bytes: u64,
-    /// Messages of named publishers that are missing, by their sequence numbers: counted when a
-    /// later one of the same instance and topic arrives. Unnamed publishers number nothing.
+    /// Missing messages of named publishers, by their sequence numbers. They are counted when a
+    /// later message of the same instance and topic arrives. Unnamed publishers send no sequence
+    /// numbers.
     lost: u64,
-    /// Messages of named publishers that came again, or late.
+    /// Messages of named publishers that arrived again or late.
     duplicates: u64,
-    /// Messages whose text was asked for and had undecodable bytes replaced.
+    /// Messages whose text was read and had undecodable bytes replaced.
     undecodable: u64,
-    /// Messages taken from ZeroMQ and not handed out yet. More may wait inside ZeroMQ.
+    /// Messages taken from ZeroMQ and not delivered yet. More may be queued inside ZeroMQ.
     backlog: usize,
 }
 
@@ -125,29 +126,29 @@ impl SubscriberStats {
 /// What a relay has done so far; a snapshot.
 #[pyclass(frozen, get_all, module = "zmqchat_rs", skip_from_py_object)]
 pub(crate) struct RelayStats {
-    /// Messages passed on, whether or not somebody subscribed to them.
+    /// Messages forwarded, including those without a subscriber.
     messages: u64,
     /// The bytes of all their frames.
     bytes: u64,
-    /// How often a subscriber's queue ran full under `on_full="drop"`: each time it lost at least one
-    /// message. How many it lost, only the subscriber can tell, from stamps. Always 0 under "block".
+    /// How often a subscriber's queue was full with `on_full="drop"`. Each time it lost at least
+    /// one message. The subscriber counts its losses from the stamps. Always 0 with "block".
     overflows: u64,
-    /// Connections that messages come from, upstream ones included.
+    /// Connections that messages arrive on, including upstream relays.
     publishers: usize,
-    /// Peers that subscribe to anything now.
+    /// Connected peers with any subscription.
     subscribers: usize,
     /// Topics whose latest message the last-value cache holds.
     cached: usize,
-    /// Latest messages that newcomers did not get: others would have got them twice (see
-    /// `last_value_cache`), or the newcomer had no room for so many.
+    /// Latest messages that a new subscriber did not receive. Another subscriber would have
+    /// received them twice (see `last_value_cache`), or the new one had too little queue space.
     replays_skipped: u64,
     /// Messages that the capture has written.
     captured: u64,
-    /// Messages that the capture has not written and never will.
+    /// Messages that the capture could not write.
     capture_skipped: u64,
-    /// Whether it is paused.
+    /// Whether forwarding is paused.
     paused: bool,
-    /// Since when it runs: an aware datetime in local time.
+    /// Since when the relay has been running: an aware datetime in local time.
     since: DateTime<FixedOffset>,
 }
 

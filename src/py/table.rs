@@ -1,4 +1,4 @@
-//! `MessageTable`, and what makes one.
+//! `MessageTable`.
 
 use crate::py::convert::args::type_name;
 use crate::py::convert::arrow;
@@ -19,38 +19,41 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// So many messages are read before a signal is looked for.
+/// How many messages are read between two checks for signals.
 const CHECK: usize = 4096;
-/// So many different words of a column are one object each, however often they come.
+/// How many distinct values of a column share one object each.
 const WORDS: usize = 256;
 /// How many characters of a value a notebook shows.
 const CELL_CHARS: usize = 80;
 
-/// Messages as a table: one row a message. Every library that reads Arrow takes it, without a copy
-/// and without pyarrow: `polars.DataFrame(chat)`, `pyarrow.table(chat)`, `duckdb.sql("FROM chat")`.
+/// Messages as a table with one row per message.
+///
+/// Every library that reads Arrow accepts it, without a copy and without pyarrow:
+/// `polars.DataFrame(chat)`, `pyarrow.table(chat)`, `duckdb.sql("FROM chat")`.
 ///
 /// The columns are `received_at` and `sent_at` (nanoseconds, time zone UTC), `topic`, `sender`,
-/// `sequence`, `kind`, `text` and `data` (bytes), as in `Message`. What a message does not have is
-/// null. A chat's presence is in it, too: `frame[frame.text != ""]` is what was said.
+/// `sequence`, `kind`, `text` and `data` (bytes), as in `Message`. A missing value is null. The
+/// table includes the presence of a chat; `frame[frame.text != ""]` selects the other messages.
 ///
-/// With `json` each key of the JSON objects among the payloads is a column as well, of the type that
-/// fits all of its values: integer, float, boolean or text. Where none does (arrays, objects,
-/// integers beyond 64 bits, a mixture) it is text: each value's JSON. A payload that is no JSON
-/// leaves null; one that is JSON and no object stands in the column `json`, as do the members of an
-/// object beyond the 256th key. A key that is named like another column is called `json.KEY`.
+/// With `json`, each key of the JSON objects among the payloads is a column, too. Its type fits all
+/// of its values: integer, float, boolean or text. If none does (arrays, objects, integers beyond
+/// 64 bits, mixed types), the column is text with the JSON of each value. A payload that is not
+/// JSON has null in these columns. JSON that is not an object is in the column `json`, like the
+/// members of an object beyond the 256th key. A key with the name of another column is called
+/// `json.KEY`.
 ///
-/// It never changes and may be shared between threads. To make one takes Python's lock for a list,
-/// and not for a file; Ctrl+C ends it.
+/// A table never changes, and any thread may use it. Creating it from a list holds Python's lock;
+/// creating it from a file does not. Ctrl+C interrupts it.
 ///
 /// Args:
-///     source: A list or any other iterable of messages; a `TranscriptReader`, of which it takes what
-///         is left (where it follows its file: what is there by now); a `Transcript`, or the path of
-///         one.
+///     source: A list or another iterable of messages, a `TranscriptReader`, a `Transcript`, or the
+///         path of one. A reader's remaining messages are taken. If it follows its file, these are
+///         the messages in the file by now.
 ///     json: Whether JSON payloads become columns.
 ///
 /// Raises:
 ///     TypeError: If `source` is none of these, or holds an item that is not a Message.
-///     ZmqChatError: If the file cannot be read; the text names it.
+///     ZmqChatError: If the file cannot be read. The error names it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(crate) struct MessageTable {
     pub(crate) table: Arc<Table>,
@@ -83,36 +86,37 @@ impl MessageTable {
         columns.map(|column| column.name.as_str()).collect()
     }
 
-    /// As a pandas DataFrame; it takes pandas alone.
+    /// The table as a pandas DataFrame. It requires pandas only.
     ///
-    /// Times have the dtype `datetime64[ns, UTC]`, text `string`, `sequence` `UInt64`; bytes are objects.
-    /// JSON's columns are `Int64` and `boolean` where a row has none, else `int64` and `bool`; a float that is
-    /// missing is NaN. For local time: `frame.received_at.dt.tz_convert("Europe/Berlin")`.
+    /// Times have the dtype `datetime64[ns, UTC]`, text `string`, `sequence` `UInt64`. Bytes are
+    /// objects. JSON columns are `Int64` and `boolean` if a value is missing, otherwise `int64` and
+    /// `bool`. A missing float is NaN. For local time:
+    /// `frame.received_at.dt.tz_convert("Europe/Berlin")`.
     ///
     /// Returns:
-    ///     The DataFrame; it owns its values.
+    ///     The DataFrame, which owns its values.
     ///
     /// Raises:
-    ///     ImportError: If pandas is not installed; the text says what to install.
+    ///     ImportError: If pandas is not installed. The error says what to install.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_pandas", false)
     }
 
-    /// As a Polars DataFrame; it takes Polars alone.
+    /// The table as a Polars DataFrame. It requires Polars only.
     ///
     /// Times have the type `Datetime("ns", "UTC")`.
     ///
     /// Returns:
-    ///     The DataFrame, on the same memory.
+    ///     The DataFrame, which shares the table's memory.
     ///
     /// Raises:
-    ///     ImportError: If Polars is not installed; the text says what to install.
+    ///     ImportError: If Polars is not installed. The error says what to install.
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_polars", false)
     }
 
     /// The table for a library that reads Arrow: the Arrow PyCapsule interface. `requested_schema`
-    /// changes nothing.
+    /// has no effect.
     #[pyo3(signature = (requested_schema = None))]
     fn __arrow_c_stream__<'py>(
         &self,
@@ -123,24 +127,25 @@ impl MessageTable {
         arrow::stream(py, Arc::clone(&self.table))
     }
 
-    /// The columns' names and types, likewise.
+    /// The names and types of the columns, through the same interface.
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         arrow::schema(py, &self.table)
     }
 
-    /// How a notebook shows it: its first and last rows.
+    /// The first and last rows, for notebooks.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         shown(slf, "table_html")
     }
 
-    /// The values of a row as text, of the first columns; None where the row has none.
+    /// The first values of a row as text; None for a missing value.
     fn _row(&self, row: usize, columns: usize) -> Vec<Option<String>> {
         let columns = self.table.columns.iter().take(columns);
         columns.map(|column| cell(column, row)).collect()
     }
 
-    /// Each column for NumPy and pandas: its name, its kind, and its values, which are strings or bytes
-    /// in a list, or the bytes of an array; then a byte for each row, 1 where it has none, or None.
+    /// Each column for NumPy and pandas: name, kind, values, and missing values. The values are a
+    /// list of strings or bytes, or the bytes of an array. The missing values have one byte per
+    /// row, 1 if the row has no value; or None.
     fn _columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let mut columns = Vec::new();
         for column in &self.table.columns {
@@ -176,7 +181,7 @@ impl MessageTable {
     }
 }
 
-/// The file, where the source is one.
+/// The path, if the source is a file.
 fn path_of(source: &Bound<'_, PyAny>) -> PyResult<Option<PathBuf>> {
     if let Ok(transcript) = source.cast::<Transcript>() {
         return Ok(Some(transcript.get().file().to_owned()));
@@ -193,18 +198,20 @@ fn collect(source: &Bound<'_, PyAny>, builder: &mut TableBuilder) -> PyResult<()
     };
     if source.is_instance_of::<Message>() {
         return Err(PyTypeError::new_err(
-            "source is one Message: put it in a list, [message]",
+            "source is a single Message, expected a list: pass [message]",
         ));
     }
     let items = source.try_iter().map_err(|_| {
-        let what = "source is a list of messages, a transcript's reader or its path";
-        wrong(what, source)
+        wrong(
+            "source is a list of messages, a TranscriptReader, a Transcript or a path",
+            source,
+        )
     })?;
     for (number, item) in items.enumerate() {
         let item = item?;
         let message = item
             .cast::<Message>()
-            .map_err(|_| wrong("source holds messages of the class Message", &item))?;
+            .map_err(|_| wrong("an item of source is a Message", &item))?;
         message.get().tabulate(py, builder)?;
         if number % CHECK == CHECK - 1 {
             py.check_signals()?;
@@ -213,7 +220,7 @@ fn collect(source: &Bound<'_, PyAny>, builder: &mut TableBuilder) -> PyResult<()
     Ok(())
 }
 
-/// The memory of an array.
+/// The bytes of an array.
 fn array<'py, T: Plain>(py: Python<'py>, values: &[T]) -> PyResult<Bound<'py, PyAny>> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
     Ok(objects::bytes(py, &bytes)?.into_any())
@@ -242,7 +249,7 @@ impl Plain for f64 {
     }
 }
 
-/// A byte a row, 1 where the bit is as said.
+/// One byte per row, 1 if the bit equals `one`.
 fn flags<'py>(
     py: Python<'py>,
     bits: &Bitmap,
@@ -263,7 +270,7 @@ fn texts<'py>(py: Python<'py>, values: &Strings) -> PyResult<Bound<'py, PyAny>> 
     Ok(list.into_any())
 }
 
-/// Text that as a rule repeats itself.
+/// Text that usually repeats.
 fn words<'py>(
     py: Python<'py>,
     values: &Strings,

@@ -1,4 +1,4 @@
-//! What `Relay` is made of: its arguments, and its capture.
+//! The capture of a relay: a transcript, written by a separate thread.
 
 use crate::error::Result;
 use crate::net::relay::{report_not_logged, Capture, Captured, Relay as Core};
@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the last messages may take on their way to the capture, at least.
-const CAPTURE_PATIENCE: Duration = Duration::from_millis(50);
+/// The shortest time that writing the last messages may take.
+const MIN_LINGER: Duration = Duration::from_millis(50);
 
-/// Gives what is passed on to the thread that writes.
+/// Hands forwarded messages to the thread that writes them.
 pub(crate) struct TranscriptCapture(BackgroundWriter);
 
 impl Capture for TranscriptCapture {
@@ -26,7 +26,7 @@ impl Capture for TranscriptCapture {
         self.0.push(messages.into_iter().map(|message| Entry {
             frames: message.frames,
             framing: Framing::Plain,
-            // A relay has no topics of its own: they are named when the log is read.
+            // A relay has no topics: the reader of the transcript names them.
             topic_len: 0,
             received_ns: message.at_ns,
         }));
@@ -34,7 +34,6 @@ impl Capture for TranscriptCapture {
 }
 
 impl TranscriptCapture {
-    /// How far it is.
     pub(crate) fn progress(&self) -> Progress {
         self.0.progress()
     }
@@ -64,35 +63,37 @@ impl TranscriptCapture {
     }
 }
 
-/// Closes the relay first, so that nothing comes any more while the rest is written.
-pub(crate) fn end(
+/// Closes the relay first, so that no message arrives while the rest is written.
+pub(crate) fn close(
     core: &Core,
     capture: Option<&TranscriptCapture>,
     linger: Duration,
 ) -> Result<()> {
     core.close(Some(linger))?;
-    if let Some(keeper) = capture {
-        keeper.0.close(linger.max(CAPTURE_PATIENCE));
+    if let Some(capture) = capture {
+        capture.0.close(linger.max(MIN_LINGER));
     }
     Ok(())
 }
 
-/// Has Python end a relay that captures before the program does, so that the last messages are kept.
-pub(crate) fn end_at_exit(
+/// Has Python close the relay at exit, so that the capture has the last messages.
+pub(crate) fn close_at_exit(
     py: Python<'_>,
     core: &Arc<Core>,
     capture: &Arc<TranscriptCapture>,
     linger: Duration,
 ) -> PyResult<()> {
     let (core, capture) = (Arc::downgrade(core), Arc::downgrade(capture));
-    let close = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
+    let callback = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
         if let (Some(core), Some(capture)) = (core.upgrade(), capture.upgrade()) {
-            // Closed already, or a forked child's: either way there is nothing to end.
-            let _ = arguments.py().detach(|| end(&core, Some(&capture), linger));
+            // An error means that it is closed, or belongs to the parent of a forked child.
+            let _ = arguments
+                .py()
+                .detach(|| close(&core, Some(&capture), linger));
         }
         Ok(())
     })?;
     let atexit = import(py, intern!(py, "atexit"))?;
-    atexit.call_method1(intern!(py, "register"), (close,))?;
+    atexit.call_method1(intern!(py, "register"), (callback,))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::net::{connectable, Subscription};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
 use crate::py::convert::near_miss::{self, Instead, Topic};
 use crate::py::convert::objects;
-use crate::py::relay::capture::{end, end_at_exit, TranscriptCapture};
+use crate::py::relay::capture::TranscriptCapture;
 use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
@@ -20,65 +20,68 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyType};
 use std::sync::Arc;
 
-/// What is bound when nothing else is said.
+/// The defaults of `frontend` and `backend`.
 const FRONTEND: &str = "*:5556";
 const BACKEND: &str = "*:5555";
 
-/// Topics in a last-value cache that is asked for without a number.
+/// The size of `last_value_cache=True`.
 const USUAL_CACHE: usize = 10_000;
 
 /// Forwards messages from the publishers at its frontend to the subscribers at its backend.
 ///
 /// Publishers and subscribers need only the relay's addresses. It forwards every message unchanged,
-/// stamps included, in a thread of its own that needs no Python. It subscribes at publishers only to
-/// topics that some subscriber wants (to everything, with `capture` or `last_value_cache`), and they
-/// count it as one subscriber. Any ZeroMQ PUB or SUB in any language may take part.
+/// including the stamp, in a thread that needs no Python. It subscribes at publishers only to
+/// topics that a subscriber wants, and counts as one subscriber there. With `capture` or
+/// `last_value_cache` it subscribes to everything. Any ZeroMQ PUB or SUB in any language may
+/// connect.
 ///
-/// Relays make a tree: `connect` takes another relay's backend, whose messages then come down to this
-/// one's subscribers; `publish_to` takes another's frontend, to which this one's messages go up. Do
-/// not do both to the same relay, or go round in a circle otherwise: messages would, too, forever.
+/// Relays form a tree. `connect` takes another relay's backend, whose messages reach this relay's
+/// subscribers. `publish_to` takes another relay's frontend, which receives this relay's messages.
+/// Do not create a loop, for example with both to the same relay: messages would circulate forever.
 ///
-/// Whatever waits in it when it ends is gone; publishers and subscribers connect again by themselves
-/// when it is back. Any threads may share it. Leaving its `with` block closes it. A forked child must
-/// make its own.
+/// Messages queued in it when it ends are lost. Publishers and subscribers reconnect automatically
+/// when it is restarted. Any thread may use it. Leaving its `with` block closes it. A forked child
+/// must create its own.
 ///
 /// Args:
-///     frontend: Where publishers connect, one address or several; None for nowhere.
-///     backend: Where subscribers connect, one address or several; None for nowhere.
-///     connect: Publishers that listen themselves, and backends of other relays.
-///     publish_to: Subscribers that listen themselves, and frontends of other relays.
-///     on_full: What happens when a subscriber's queue is full: "drop" loses messages for that
-///         subscriber alone, with a warning in the log; "block" waits for the slowest, so that messages
-///         wait in the relay and then at their publishers.
-///     high_water_mark: How many messages are queued for each subscriber, and from each publisher;
-///         0 means no limit.
-///     max_subscriptions: The limit of subscriptions for each peer, and for all peers together; 0 means
-///         no limit. Above it, the peer with the most is cut off, with a warning in the log.
-///     max_message_bytes: A publisher that sends a larger frame is cut off.
-///     linger: Seconds that unsent messages may take after the close; 0 drops them at once.
-///     capture: Where to keep all messages: a `Transcript`, which stays open, or the path of one
-///         (JSON lines if it ends with .jsonl); None for nowhere. Publishers are then asked for
-///         everything. It never delays the relay: messages that it cannot write are counted, and
-///         logged once as a warning. Plain frames are recorded whole: `read_transcript(path,
-///         topics=[…])` splits them.
-///     last_value_cache: Keeps the latest message of so many topics, those published last (True:
-///         10,000; at most 64 MiB in all), and sends it to whoever subscribes to that topic later.
-///         The topic of a plain frame is the text before its first `:`; the frame is sent unchanged.
-///         Others do not get it again, unless somebody leaves in the same moment. Who subscribes to more than one topic at once (to everything,
-///         or by a prefix) gets all that nobody else hears, and of the rest the latest one. False or 0
-///         keeps none. Publishers are asked for everything.
+///     frontend: Addresses to bind for publishers, one or several. None binds none.
+///     backend: Addresses to bind for subscribers, one or several. None binds none.
+///     connect: Addresses of bound publishers, and of other relays' backends.
+///     publish_to: Addresses of bound subscribers, and of other relays' frontends.
+///     on_full: What to do when a subscriber's queue is full. "drop" drops the message for that
+///         subscriber alone, with a warning in the log. "block" waits for the slowest one, so that
+///         messages wait in the relay and then at their publishers.
+///     high_water_mark: The maximum number of messages queued per subscriber and per publisher. 0
+///         means no limit.
+///     max_subscriptions: The maximum number of subscriptions per peer, and of all peers together.
+///         0 means no limit. Above it, the peer with the most is disconnected, with a warning.
+///     max_message_bytes: A publisher that sends a larger frame is disconnected.
+///     linger: Seconds to go on sending queued messages after the close. 0 drops them at once.
+///     capture: A `Transcript`, which stays open, or the path of one, to write all messages to. A
+///         path that ends with .jsonl is written as JSON lines. None writes none. It never delays
+///         the relay: messages that cannot be written are counted, and a warning is logged once.
+///         Frames are not split: `read_transcript(path, topics=[…])` splits them.
+///     last_value_cache: The number of topics whose latest message is kept, those published last.
+///         True keeps 10,000. The limit is 64 MiB in all. A new subscriber to a topic receives its
+///         latest message, unchanged; the topic is the text before the first `:`. Other subscribers
+///         do not receive it again, unless one disconnects in the same moment. A subscriber to
+///         several topics at once (everything, or a prefix) receives all cached messages that no
+///         other subscriber receives, and the latest of the rest. False or 0 keeps none.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
-///         probes, and how many may stay unanswered; None turns it off.
-///     reconnect_max: Seconds between two attempts to connect at most; they begin at 0.1.
-///     batch_bytes: How many bytes the network's thread reads and writes at a time; each connection
-///         owns a buffer of that size.
-///     on_event: Called with an `Event` whenever something happens to its connections, in a thread of
-///         its own; its `side` tells which: "frontend" or "backend". It is kept until `close`.
+///         probes, and the number of unanswered probes after which the connection is lost. None
+///         turns it off.
+///     reconnect_max: The longest interval between two attempts to connect, in seconds. The first
+///         interval is 0.1.
+///     batch_bytes: The number of bytes that the network thread reads and writes at a time. Each
+///         connection has a buffer of this size.
+///     on_event: Called with an `Event` for each change of a connection, in a separate thread. Its
+///         `side` is "frontend" or "backend". The relay refers to it until `close`.
 ///
 /// Raises:
-///     ValueError: If an argument is invalid, such as port 99999 or an address of its own to connect to;
-///         the text says what to type instead.
-///     ZmqChatError: If an address is in use or not this host's, or the capture's file cannot be opened.
+///     ValueError: If an argument is invalid, such as port 99999 or an own address in `connect`.
+///         The error says what to type.
+///     ZmqChatError: If an address is in use or does not belong to this host, or the capture file
+///         cannot be opened.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Relay {
     pub(crate) core: Arc<Core>,
@@ -88,22 +91,22 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// How far the capture is.
+    /// What the capture has written.
     pub(crate) fn captured(&self) -> Progress {
         let capture = self.capture.as_ref();
-        capture.map_or_else(Progress::default, |keeper| keeper.progress())
+        capture.map_or_else(Progress::default, |capture| capture.progress())
     }
 }
 
 impl Drop for Relay {
-    /// Closing takes locks, and may wait for a moment.
+    /// Closing takes locks and may wait for a moment.
     fn drop(&mut self) {
         let core = &self.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
     }
 }
 
-/// What to type instead of names that other libraries use.
+/// What to type instead of the names that other libraries use.
 const INSTEAD: &Instead = &[
     (
         &["port", "host", "address", "bind"],
@@ -148,8 +151,8 @@ impl Relay {
         near_miss::unknown(class, unknown, INSTEAD)?;
         let connecting = args::connection_options(keepalive, reconnect_max, batch_bytes)?;
         for (bind, connect, text) in [
-            (&frontend, &connect, "nothing comes in: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),
-            (&backend, &publish_to, "nothing goes out: bind a backend, for example \"*:5555\", or publish_to somebody"),
+            (&frontend, &connect, "the relay has no publishers: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),
+            (&backend, &publish_to, "the relay has no subscribers: bind a backend, for example \"*:5555\", or publish_to a subscriber or relay"),
         ] {
             if bind.0.is_empty() && connect.0.is_empty() {
                 return Err(Error::Value(text.into()).into());
@@ -183,17 +186,17 @@ impl Relay {
             cached_topics: last_value_cache.0,
             capture: capture
                 .as_ref()
-                .map(|keeper| Arc::clone(keeper) as Arc<dyn Capture>),
+                .map(|capture| Arc::clone(capture) as Arc<dyn Capture>),
             event_owner: on_event.number(),
         };
-        // Looking up a name to bind may take a while.
+        // Resolving a host name may take a while.
         let bound = [&config.frontend[..], &config.backend[..]].concat();
         let _cell = notebook_cell::making(py)?;
         let core = detached(py, |checkpoint| Core::new(&config, checkpoint))
             .map(Arc::new)
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
         if let Some(capture) = &capture {
-            end_at_exit(py, &core, capture, wait)?;
+            capture::close_at_exit(py, &core, capture, wait)?;
         }
         Ok(Self {
             core,
@@ -203,11 +206,11 @@ impl Relay {
         })
     }
 
-    /// Lets messages wait; when this returns, none is passed on any more until `resume`.
+    /// Pauses forwarding. When this returns, no message is forwarded until `resume`.
     ///
-    /// They wait in the relay, up to `high_water_mark` from each publisher, then on the network, then
-    /// at the publisher, whose own `on_full` decides about more. Nothing is lost in the relay, and
-    /// subscriptions go on. Pausing twice changes nothing.
+    /// Messages wait in the relay, up to `high_water_mark` per publisher, then in the network, then
+    /// at the publisher, whose `on_full` applies. The relay loses none, and subscriptions still
+    /// work. Pausing twice has no effect.
     ///
     /// Raises:
     ///     ClosedError: If the relay is closed.
@@ -215,7 +218,7 @@ impl Relay {
         Ok(py.detach(|| self.core.pause())?)
     }
 
-    /// Passes on what waits, and all that follows.
+    /// Forwards the waiting messages and all later ones.
     ///
     /// Raises:
     ///     ClosedError: If the relay is closed.
@@ -223,17 +226,17 @@ impl Relay {
         Ok(py.detach(|| self.core.resume())?)
     }
 
-    /// Waits until so many publishers and upstream relays are connected.
+    /// Waits until publishers and upstream relays are connected.
     ///
     /// Args:
-    ///     count: How many.
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     count: The number of connections to wait for.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
-    ///     How many there are, `count` or more.
+    ///     The number of connections, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: If fewer connected within `timeout`.
+    ///     TimeoutError: If fewer were established within `timeout`.
     ///     ValueError: If `count` or `timeout` is negative.
     ///     ClosedError: If the relay is closed.
     #[pyo3(
@@ -253,19 +256,22 @@ impl Relay {
         })
     }
 
-    /// Waits until enough subscribers are there. A publisher's own `wait_for_subscribers` counts a
-    /// relay as one.
+    /// Waits until enough subscribers are connected to the relay.
+    ///
+    /// It counts connected peers, not subscriptions. A publisher's own `wait_for_subscribers`
+    /// counts a relay as one subscriber.
     ///
     /// Args:
-    ///     count: How many must be there, as peers, not as subscriptions.
-    ///     topic: Count those who hear this topic whole; None counts all who hear anything.
-    ///     timeout: Seconds; None waits forever, 0 checks once.
+    ///     count: The number of subscribers to wait for.
+    ///     topic: Count the subscribers that receive every message of this topic. None counts all
+    ///         subscribers with any subscription.
+    ///     timeout: Seconds to wait. None waits forever, 0 checks once.
     ///
     /// Returns:
-    ///     How many there are, `count` or more.
+    ///     The number of subscribers, `count` or more.
     ///
     /// Raises:
-    ///     TimeoutError: If fewer subscribed within `timeout`; the text says how many did.
+    ///     TimeoutError: If fewer subscribed within `timeout`. The error states the number.
     ///     ValueError: If the topic is invalid, or `count` or `timeout` is negative.
     ///     ClosedError: If the relay is closed.
     #[pyo3(
@@ -290,40 +296,40 @@ impl Relay {
         })
     }
 
-    /// The first endpoint for publishers, to which this host can connect, such as
-    /// `tcp://127.0.0.1:5556`; see `frontend_addresses` for other hosts. None without one.
+    /// The first endpoint for publishers, for connections from this host, such as
+    /// `tcp://127.0.0.1:5556`. None without a frontend. See `frontend_addresses` for other hosts.
     #[getter]
     fn frontend(&self) -> Option<String> {
         self.core.frontend().first().map(|bound| connectable(bound))
     }
 
-    /// The first endpoint for subscribers, to which this host can connect, such as
-    /// `tcp://127.0.0.1:5555`; see `backend_addresses` for other hosts. None without one.
+    /// The first endpoint for subscribers, for connections from this host, such as
+    /// `tcp://127.0.0.1:5555`. None without a backend. See `backend_addresses` for other hosts.
     #[getter]
     fn backend(&self) -> Option<String> {
         self.core.backend().first().map(|bound| connectable(bound))
     }
 
-    /// What a publisher on another laptop can type to connect, best first.
+    /// The addresses to type for a publisher on another host, best first.
     #[getter]
     fn frontend_addresses(&self) -> Vec<String> {
         self.core.frontend_addresses()
     }
 
-    /// What a subscriber on another laptop can type to connect, best first.
+    /// The addresses to type for a subscriber on another host, best first.
     #[getter]
     fn backend_addresses(&self) -> Vec<String> {
         self.core.backend_addresses()
     }
 
-    /// How many connected peers subscribe to anything at this moment.
+    /// The number of connected peers with any subscription.
     #[getter]
     fn subscriber_count(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(py.detach(|| self.core.subscriber_count())?)
     }
 
-    /// What is subscribed to, and by how many: a dict of topic (str) or raw prefix (bytes; b"" is
-    /// everything) to count.
+    /// The subscriptions and their number of subscribers, as a dict. A key is a topic (str) or a
+    /// raw prefix (bytes; b"" receives everything).
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let topics = objects::dict(py)?;
@@ -338,33 +344,33 @@ impl Relay {
         Ok(topics)
     }
 
-    /// The connections that messages come from as they stand: those it asked for with `connect`, then
-    /// those that publishers made.
+    /// The state of each connection to a publisher: first those made with `connect`, then those
+    /// that publishers made.
     #[getter]
     fn publishers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
         let peers = py.detach(|| self.core.publishers())?;
         Ok(peers.into_iter().map(Peer::from).collect())
     }
 
-    /// The connections that messages go to as they stand: those it asked for with `publish_to`, then
-    /// those that subscribers made.
+    /// The state of each connection to a subscriber: first those made with `publish_to`, then those
+    /// that subscribers made.
     #[getter]
     fn subscribers(&self, py: Python<'_>) -> PyResult<Vec<Peer>> {
         let peers = py.detach(|| self.core.subscribers())?;
         Ok(peers.into_iter().map(Peer::from).collect())
     }
 
-    /// Whether messages wait.
+    /// Whether forwarding is paused.
     #[getter]
     fn paused(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(py.detach(|| self.core.is_paused())?)
     }
 
-    /// What it has done so far.
+    /// What the relay has done so far.
     ///
     /// Returns:
-    ///     A snapshot: messages passed on, their bytes, overflows, who is connected, what the capture
-    ///     wrote and skipped.
+    ///     A snapshot: messages forwarded, their bytes, overflows, connections, and what the
+    ///     capture wrote and skipped.
     ///
     /// Raises:
     ///     ClosedError: If the relay is closed.
@@ -373,20 +379,21 @@ impl Relay {
         Ok(RelayStats::new(stats, self.captured()))
     }
 
-    /// Whether it was closed.
+    /// Whether the relay is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.core.is_closed()
     }
 
-    /// Closes it, and returns when its ports are free again. Closing twice changes nothing.
+    /// Closes the relay. Its ports are free again when this returns.
     ///
-    /// What it has passed on goes on being sent in the background, for at most `linger` seconds, which
-    /// the end of the program waits for. What still waits to be passed on is gone. What the capture
-    /// has yet to write is written within the same time.
+    /// Forwarded messages are sent in the background for at most `linger` seconds. The program does
+    /// not end before that. Messages that wait to be forwarded are lost. The capture writes its
+    /// remaining messages within the same time. Closing twice has no effect.
     ///
     /// Args:
-    ///     linger: Seconds that unsent messages may take; None uses the constructor's, 0 drops them.
+    ///     linger: Seconds to go on sending queued messages. None uses the constructor's value, 0
+    ///         drops them.
     ///
     /// Raises:
     ///     ValueError: If `linger` is negative or infinite.
@@ -394,16 +401,16 @@ impl Relay {
     fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = args::linger(linger.unwrap_or(self.linger))?;
         self.on_event.forget();
-        Ok(py.detach(|| end(&self.core, self.capture.as_deref(), linger))?)
+        Ok(py.detach(|| capture::close(&self.core, self.capture.as_deref(), linger))?)
     }
 
-    /// The relay itself; leaving the `with` block closes it.
+    /// Returns the relay; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
         slf.get().core.check_open()?;
         Ok(slf)
     }
 
-    /// Closes it.
+    /// Closes the relay.
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -412,7 +419,7 @@ impl Relay {
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let _ = (exc_type, exc, traceback);
-        // What ends the block in a forked child must not be replaced by an error.
+        // In a forked child, the exception that ends the block must not be replaced.
         if self.core.is_inherited() {
             return Ok(());
         }
@@ -437,7 +444,7 @@ impl Relay {
     }
 }
 
-/// One address or several; None is none.
+/// One address or several; None means none.
 pub(crate) struct Addresses(pub(crate) Vec<String>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Addresses {
@@ -457,7 +464,7 @@ impl From<&str> for Addresses {
     }
 }
 
-/// How many topics a last-value cache is to hold.
+/// The size of a last-value cache.
 pub(crate) struct Topics(pub(crate) usize);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
@@ -467,7 +474,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Topics {
         if let Ok(asked) = object.cast::<PyBool>() {
             return Ok(Self(if asked.is_true() { USUAL_CACHE } else { 0 }));
         }
-        let most = args::count("last_value_cache", object.extract()?, 0)?;
-        Ok(Self(most))
+        let count = args::count("last_value_cache", object.extract()?, 0)?;
+        Ok(Self(count))
     }
 }

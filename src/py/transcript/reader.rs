@@ -21,41 +21,42 @@ use std::time::{Duration, Instant};
 
 /// How many messages are read at a time.
 const BATCH: usize = 128;
-/// How often who reads all of it looks for signals.
+/// How often signals are checked while a whole file is read.
 const CHECK: Duration = Duration::from_millis(50);
 
-/// The messages of a transcript, one by one; made by `read_transcript`.
+/// The messages of a transcript, one by one; created by `read_transcript`.
 ///
-/// Iterating ends with the file, or, where it follows the file, when somebody closes it. Any threads
-/// may share it; each message goes to one of them. Leaving its `with` block closes it.
+/// Iterating ends with the file. If it follows the file, iterating ends when the reader is closed.
+/// Any thread may use it; each message is delivered to one of them. Leaving its `with` block closes
+/// it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(crate) struct TranscriptReader {
     path: PathBuf,
-    state: Mutex<Reading>,
+    state: Mutex<State>,
     messages: AtomicU64,
     skipped: AtomicU64,
     closed: AtomicBool,
 }
 
-struct Reading {
-    /// None once it is closed.
+struct State {
+    /// None after the close.
     reader: Option<transcript::Reader>,
     ready: VecDeque<Entry>,
 }
 
 impl TranscriptReader {
-    /// The next message, and the warning that is due.
+    /// The next message, and a warning to log.
     fn wait(
         &self,
         limit: Option<Duration>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<(Option<Entry>, Option<String>)> {
-        let mut state = self.hold(checkpoint)?;
+        let mut state = self.lock(checkpoint)?;
         let warning = self.fill(&mut state, limit, checkpoint)?;
         Ok((state.ready.pop_front(), warning))
     }
 
-    fn hold(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, Reading>> {
+    fn lock(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, State>> {
         loop {
             match self.state.try_lock() {
                 Ok(state) => return Ok(state),
@@ -68,14 +69,14 @@ impl TranscriptReader {
         }
     }
 
-    /// Sees to it that messages are ready, if there are any; the warning that is due.
+    /// Reads messages if none are ready; a warning to log.
     fn fill(
         &self,
-        state: &mut Reading,
+        state: &mut State,
         limit: Option<Duration>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Option<String>> {
-        let Reading { reader, ready } = state;
+        let State { reader, ready } = state;
         if self.closed.load(Ordering::SeqCst) {
             *reader = None;
             ready.clear();
@@ -99,17 +100,18 @@ impl TranscriptReader {
         self.skipped.store(reader.skipped(), Ordering::Relaxed);
         Ok(reader.take_first_skipped().map(|(path, line)| {
             format!(
-                "line {line} of '{}' is no whole message; such lines are passed over",
+                "line {line} of '{}' is not a complete message; such lines are skipped",
                 path.display()
             )
         }))
     }
 
-    /// Adds all messages that are there to a table. They are gone then, whatever comes of it.
+    /// Adds all messages that are in the file to a table, and removes them from the reader, even if
+    /// that fails.
     pub(crate) fn drain_into(&self, py: Python<'_>, table: &mut TableBuilder) -> PyResult<()> {
         let mut warnings = Vec::new();
         let outcome = detached_io(py, |checkpoint| {
-            let mut state = self.hold(checkpoint)?;
+            let mut state = self.lock(checkpoint)?;
             let mut checked = Instant::now();
             loop {
                 warnings.extend(self.fill(&mut state, Some(Duration::ZERO), checkpoint)?);
@@ -117,10 +119,10 @@ impl TranscriptReader {
                     return Ok(());
                 }
                 for entry in state.ready.drain(..) {
-                    let meaning = entry.interpret();
-                    table.push(entry.received_ns, &meaning, meaning.payload(&entry.frames))?;
+                    let parsed = entry.interpret();
+                    table.push(entry.received_ns, &parsed, parsed.payload(&entry.frames))?;
                 }
-                // Not each time: to attach may take a while where other threads are busy.
+                // At intervals: attaching may take a while if other threads are busy.
                 if checked.elapsed() >= CHECK {
                     checkpoint()?;
                     checked = Instant::now();
@@ -133,7 +135,7 @@ impl TranscriptReader {
         outcome
     }
 
-    /// The messages that are left, as an Arrow stream.
+    /// The remaining messages, as an Arrow stream.
     pub(crate) fn to_arrow<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         let mut builder = TableBuilder::default();
         self.drain_into(py, &mut builder)?;
@@ -145,7 +147,7 @@ impl TranscriptReader {
         if !self.closed.load(Ordering::SeqCst) {
             if let Ok(mut state) = self.state.try_lock() {
                 if let Some(entry) = state.ready.pop_front() {
-                    return restored(py, entry).map(Some);
+                    return message_of(py, entry).map(Some);
                 }
             }
         }
@@ -153,7 +155,7 @@ impl TranscriptReader {
         if let Some(text) = warning {
             warn(py, &text)?;
         }
-        entry.map(|entry| restored(py, entry)).transpose()
+        entry.map(|entry| message_of(py, entry)).transpose()
     }
 }
 
@@ -167,14 +169,14 @@ impl TranscriptReader {
         self.next(py, None)
     }
 
-    /// How many lines were passed over so far, as they are no whole messages. Empty lines and those
-    /// that begin with `#` do not count.
+    /// The number of lines skipped so far because they are not complete messages. Empty lines and
+    /// lines that begin with `#` are not counted.
     #[getter]
     fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// What is left of the messages, as a pandas DataFrame; see `MessageTable.to_pandas`.
+    /// The remaining messages as a pandas DataFrame; see `MessageTable.to_pandas`.
     ///
     /// Args:
     ///     json: Whether JSON payloads become columns; see `MessageTable`.
@@ -183,13 +185,13 @@ impl TranscriptReader {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: If pandas is not installed; the text says what to install.
+    ///     ImportError: If pandas is not installed. The error says what to install.
     #[pyo3(signature = (*, json = false))]
     fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_pandas", json)
     }
 
-    /// What is left of the messages, as a Polars DataFrame; see `MessageTable.to_polars`.
+    /// The remaining messages as a Polars DataFrame; see `MessageTable.to_polars`.
     ///
     /// Args:
     ///     json: Whether JSON payloads become columns; see `MessageTable`.
@@ -198,13 +200,13 @@ impl TranscriptReader {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: If Polars is not installed; the text says what to install.
+    ///     ImportError: If Polars is not installed. The error says what to install.
     #[pyo3(signature = (*, json = false))]
     fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_polars", json)
     }
 
-    /// What is left of the messages for a library that reads Arrow; see `MessageTable`.
+    /// The remaining messages for a library that reads Arrow; see `MessageTable`.
     #[pyo3(signature = (requested_schema = None))]
     fn __arrow_c_stream__<'py>(
         slf: &Bound<'py, Self>,
@@ -220,13 +222,13 @@ impl TranscriptReader {
         self.path.as_os_str().to_owned()
     }
 
-    /// Whether it was closed.
+    /// Whether the reader is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Ends the iteration, in another thread as well. Closing twice changes nothing.
+    /// Ends the iteration, also in another thread. Closing twice has no effect.
     fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         if let Ok(mut state) = self.state.try_lock() {
@@ -235,12 +237,12 @@ impl TranscriptReader {
         }
     }
 
-    /// The reader itself; leaving the `with` block closes it.
+    /// Returns the reader; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
     }
 
-    /// Closes it.
+    /// Closes the reader.
     fn __exit__(
         &self,
         exc_type: &Bound<'_, PyAny>,
@@ -251,13 +253,12 @@ impl TranscriptReader {
         self.close();
     }
 
-    /// How a notebook shows it: where it is, and the last messages of the file. None of them is
-    /// taken from the iteration.
+    /// The path and the last messages in the file, for notebooks. The iteration does not lose them.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         shown(slf, "transcript_html")
     }
 
-    /// The same as text.
+    /// The same as text, for IPython.
     fn _repr_pretty_(
         slf: &Bound<'_, Self>,
         p: &Bound<'_, PyAny>,
@@ -267,13 +268,13 @@ impl TranscriptReader {
         pretty_transcript(slf, p)
     }
 
-    /// The next message, or None: at the end, or when none came in so many seconds.
+    /// The next message. None at the end, or if none arrived within this number of seconds.
     #[pyo3(signature = (timeout))]
     fn _next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Option<Message>> {
         self.next(py, seconds("timeout", timeout)?)
     }
 
-    /// How many messages were read so far, of whatever topic.
+    /// The number of messages read so far, of any topic.
     #[getter]
     fn _messages(&self) -> u64 {
         self.messages.load(Ordering::Relaxed)
@@ -289,7 +290,7 @@ impl TranscriptReader {
     }
 }
 
-fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
+fn message_of(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     let frames = entry.frames.iter();
     let frames = frames.map(|frame| Ok(objects::bytes(py, frame)?.unbind()));
     Message::new(
@@ -300,26 +301,26 @@ fn restored(py: Python<'_>, entry: Entry) -> PyResult<Message> {
     )
 }
 
-/// Reads what a `Transcript` wrote, in either format.
+/// The messages that a `Transcript` wrote, in either format.
 ///
-/// Lines that are no whole messages, such as the last one of a program that was killed, are passed
-/// over: `skipped` counts them, and the first one is reported as a warning in the log.
+/// Lines that are not complete messages are skipped, such as the last line of a killed program.
+/// `skipped` counts them, and a warning is logged for the first one.
 ///
 /// Args:
 ///     path: The file.
-///     follow: Whether to wait for what is still to be written at the end of the file, also after
-///         it was rotated. Ctrl+C ends the wait, and so does `close`.
+///     follow: Whether to wait at the end of the file for further messages, also after the file was
+///         rotated. Ctrl+C and `close` end the wait.
 ///     rotated: Whether to begin with the oldest of `PATH.1`, `PATH.2` and so on.
-///     topics: Give only messages of these exact topics, one or several (default: all messages). A
-///         message that a relay or a subscriber to everything recorded without a topic is included,
-///         and split, if it starts with one of them and `:`.
+///     topics: Yield only messages of these exact topics, one or several (default: all messages). A
+///         message that was recorded without a topic (by a relay, or a subscriber to everything) is
+///         split and yielded if it starts with one of them and `:`.
 ///
 /// Returns:
-///     An iterator of messages, which reads as it goes.
+///     An iterator of messages, which reads the file as it advances.
 ///
 /// Raises:
-///     ZmqChatError: If the file cannot be read; the text names it.
-///     ValueError: If an item of `topics` cannot be a topic.
+///     ZmqChatError: If the file cannot be read. The error names it.
+///     ValueError: If an item of `topics` is not a valid topic.
 #[pyfunction]
 #[pyo3(signature = (path, *, follow = false, rotated = false, topics = None))]
 pub(crate) fn read_transcript(
@@ -337,7 +338,7 @@ pub(crate) fn read_transcript(
     })?;
     Ok(TranscriptReader {
         path: reader.path().to_owned(),
-        state: Mutex::new(Reading {
+        state: Mutex::new(State {
             reader: Some(reader),
             ready: VecDeque::new(),
         }),
@@ -353,7 +354,7 @@ pub(crate) fn _tail(py: Python<'_>, path: PathBuf, count: usize) -> PyResult<(Ve
     let (entries, more) = detached_io(py, |_| transcript::tail(&path, count))?;
     let messages = entries
         .into_iter()
-        .map(|entry| restored(py, entry))
+        .map(|entry| message_of(py, entry))
         .collect::<PyResult<_>>()?;
     Ok((messages, more))
 }

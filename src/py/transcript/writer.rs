@@ -15,51 +15,54 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How much of a list is written at a time.
+/// How many bytes of a list are written at a time.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// A log of messages: a file that is only ever appended to, one line a message.
+/// Writes messages to a log file, one line per message.
 ///
-/// Whatever a message holds, it is one line of printable text, and `read_transcript` gives back an
-/// equal message: all frames, the sender's name, number and times, to the nanosecond, and bytes that
-/// are no UTF-8. "text" is for people:
+/// The file is only appended to. Each line is printable text, and `read_transcript` restores an
+/// equal message: all frames, the stamp, the times to the nanosecond, and bytes that are not UTF-8.
+/// A "text" line is easy to read:
 ///
 ///     2026-01-31T12:03:11.000042+01:00 room1 alice#42: Hello\nworld
 ///
-/// that is the time of receiving, the topic, the sender with the message's number, and the text,
-/// in which a backslash is `\\`, and what does not show is `\n`, `\t`, `\r`, `\u202e`, or `\xNN` for
-/// one byte. What else it takes to have the message back follows after tabs, such as
-/// `id=9f3c` and `sent=…`. "jsonl" is one JSON object a line, with the keys of `zmqchat sub --json`
-/// and some more; `data_base64` holds bytes that are no text.
+/// It holds the time of receipt, the topic, the sender with the sequence number, and the text. In
+/// the text, a backslash is written `\\`, and unprintable characters are `\n`, `\t`, `\r`,
+/// `\u202e`, or `\xNN` for one byte. Further values that restore the message follow after tabs,
+/// such as `id=9f3c` and `sent=…`. A "jsonl" line is a JSON object with the keys of `zmqchat sub
+/// --json` and a few more; `data_base64` holds bytes that are not text.
 ///
-/// Any number of processes may write to the same file; lines do not mix. Where one is killed in the
-/// middle of a line, the next to write moves what there is of it to `PATH.torn`, and says so in the
-/// log and in `repaired`. When the disk is full, or the file cannot be made anew because its folder
-/// is gone, a call raises ZmqChatError; what was written before is whole, and later calls try again.
-/// A forked child may go on using it. Any threads may share it. Leaving its `with` block closes it.
+/// Any number of processes may write to the same file, and their lines do not mix. If one is killed
+/// while it writes a line, the next one moves the torn line to `PATH.torn`. It logs a warning and
+/// counts the bytes in `repaired`. If the disk is full or the folder was removed, a call raises
+/// ZmqChatError. Earlier messages are intact, and later calls try again.
+///
+/// Any thread may use it, and a forked child may continue to use it. Leaving its `with` block
+/// closes it.
 ///
 /// Args:
-///     path: The file; it is made where there is none, and else appended to.
+///     path: The file. It is created if it does not exist, otherwise appended to.
 ///     format: "text" or "jsonl".
-///     sync: What a written message survives. "os": the death of the process; the system has it when
-///         `write` returns. "disk": also a power cut, 0.1 s later; it is saved in the background, many
-///         messages at a time. "line": also a power cut, at once; each call waits for the disk.
-///     max_bytes: A file that would grow beyond this becomes `PATH.1`, what was that `PATH.2`, and so
-///         on; None sets no limit. Others that write to the file follow.
-///     keep: How many of those are kept; older ones are deleted.
+///     sync: What a written message survives. "os": the end of the process, since the system has it
+///         when `write` returns. "disk": also a power cut, after 0.1 s; many messages are saved at
+///         a time in the background. "line": also a power cut, at once; each call waits for the
+///         disk.
+///     max_bytes: A file that would exceed this size is renamed to `PATH.1`, `PATH.1` to `PATH.2`,
+///         and so on. Other processes that write to it follow. None sets no limit.
+///     keep: The number of renamed files to keep. Older ones are deleted.
 ///
 /// Raises:
-///     ZmqChatError: If the file cannot be opened; the text names it.
-///     ValueError: If an argument is none of these, or the file is not a transcript.
+///     ZmqChatError: If the file cannot be opened. The error names it.
+///     ValueError: If an argument is none of its choices, or the file is not a transcript.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Transcript {
     core: Arc<transcript::Transcript>,
-    /// What Python's end calls, until it is closed.
+    /// The callback that is registered with `atexit` until the close.
     at_exit: Option<Py<PyCFunction>>,
 }
 
 impl Transcript {
-    /// Where the messages are.
+    /// The path of the file.
     pub(crate) fn file(&self) -> &Path {
         self.core.path()
     }
@@ -69,19 +72,19 @@ impl Transcript {
         self.core.format()
     }
 
-    /// For whoever writes without the interpreter.
+    /// For code that writes without the interpreter.
     pub(crate) fn core(&self) -> &Arc<transcript::Transcript> {
         &self.core
     }
 
-    /// Writes whole lines.
+    /// Writes complete lines.
     pub(crate) fn append(&self, py: Python<'_>, lines: &[u8]) -> PyResult<()> {
         let outcome = detached_io(py, |checkpoint| self.core.append(lines, checkpoint));
         self.report(py)?;
         outcome
     }
 
-    /// Says once what was repaired.
+    /// Logs once what was repaired.
     fn report(&self, py: Python<'_>) -> PyResult<()> {
         let count = self.core.take_unreported_repairs();
         if count == 0 {
@@ -91,15 +94,15 @@ impl Transcript {
         warn(
             py,
             &format!(
-                "the last line of '{path}' was not whole, as its writer was killed; its {count} bytes \
-                 are in '{path}.torn' now"
+                "the last line of '{path}' was incomplete, because its writer was killed; its {count} \
+                 bytes are in '{path}.torn' now"
             ),
         )
     }
 }
 
 impl Drop for Transcript {
-    /// Dropping takes a lock.
+    /// Closing takes a lock.
     fn drop(&mut self) {
         let core = &self.core;
         let _ = Python::try_attach(|py| py.detach(|| core.close_nowait()));
@@ -150,7 +153,8 @@ impl Transcript {
     ///     message: The message.
     ///
     /// Raises:
-    ///     ZmqChatError: If the disk is full, or the system refuses otherwise; the text names the file.
+    ///     ZmqChatError: If the disk is full or the system reports another error. The error names
+    ///         the file.
     ///     ClosedError: If the transcript is closed.
     fn write(&self, py: Python<'_>, message: &Bound<'_, Message>) -> PyResult<()> {
         let mut line = Vec::new();
@@ -160,28 +164,32 @@ impl Transcript {
         self.append(py, &line)
     }
 
-    /// Writes several messages, in order; much faster than one by one.
+    /// Writes several messages, in order; much faster than single calls.
     ///
     /// Args:
-    ///     messages: A list or any other iterable of messages. A generator's are written as they
-    ///         come.
+    ///     messages: A list or another iterable of messages. The items of a generator are written
+    ///         as they are produced.
     ///
     /// Returns:
-    ///     How many were written.
+    ///     The number of messages written.
     ///
     /// Raises:
-    ///     ZmqChatError: As in `write`; `count` tells how many are there. Each of these is whole.
-    ///     TypeError: If an item is not a Message; those before it were written.
+    ///     ZmqChatError: As in `write`. `count` is the number of messages in the file; each is
+    ///         complete.
+    ///     TypeError: If an item is not a Message. Those before it were written.
     ///     ClosedError: If the transcript is closed.
     fn write_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let at_hand = messages.is_instance_of::<PyList>() || messages.is_instance_of::<PyTuple>();
-        let batch = if at_hand { BATCH_BYTES } else { 1 };
+        let is_complete =
+            messages.is_instance_of::<PyList>() || messages.is_instance_of::<PyTuple>();
+        let batch = if is_complete { BATCH_BYTES } else { 1 };
         let mut lines = Vec::new();
         let mut count = 0;
         for item in messages.try_iter()? {
             let message = item.and_then(|item| {
                 item.cast_into::<Message>().map_err(|error| {
-                    PyTypeError::new_err(format!("messages are of the class Message: {error}"))
+                    PyTypeError::new_err(format!(
+                        "messages holds an item that is not a Message: {error}"
+                    ))
                 })
             });
             let message = match message {
@@ -203,19 +211,20 @@ impl Transcript {
         Ok(count)
     }
 
-    /// Returns when all that was written survives a power cut, whatever `sync` says.
+    /// Waits until all written messages survive a power cut, for any `sync`.
     ///
     /// Raises:
-    ///     ZmqChatError: If the disk refuses.
+    ///     ZmqChatError: If the disk reports an error.
     ///     ClosedError: If the transcript is closed.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         detached_io(py, |_| self.core.flush())
     }
 
-    /// Closes the file; what "disk" has not saved yet is saved first. Closing twice changes nothing.
+    /// Closes the file. With `sync="disk"`, remaining messages are saved first. Closing twice has
+    /// no effect.
     ///
     /// Raises:
-    ///     ZmqChatError: If the disk refuses; the file is closed nevertheless.
+    ///     ZmqChatError: If the disk reports an error. The file is closed nevertheless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let outcome = detached_io(py, |_| self.core.close());
         if let Some(save) = &self.at_exit {
@@ -224,8 +233,7 @@ impl Transcript {
         outcome
     }
 
-    /// The messages in the file, whoever wrote them, as a pandas DataFrame; see
-    /// `MessageTable.to_pandas`.
+    /// All messages in the file as a pandas DataFrame; see `MessageTable.to_pandas`.
     ///
     /// Args:
     ///     json: Whether JSON payloads become columns; see `MessageTable`.
@@ -234,15 +242,14 @@ impl Transcript {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: If pandas is not installed; the text says what to install.
-    ///     ZmqChatError: If the file cannot be read; the text names it.
+    ///     ImportError: If pandas is not installed. The error says what to install.
+    ///     ZmqChatError: If the file cannot be read. The error names it.
     #[pyo3(signature = (*, json = false))]
     fn to_pandas<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_pandas", json)
     }
 
-    /// The messages in the file, whoever wrote them, as a Polars DataFrame; see
-    /// `MessageTable.to_polars`.
+    /// All messages in the file as a Polars DataFrame; see `MessageTable.to_polars`.
     ///
     /// Args:
     ///     json: Whether JSON payloads become columns; see `MessageTable`.
@@ -251,14 +258,14 @@ impl Transcript {
     ///     The DataFrame.
     ///
     /// Raises:
-    ///     ImportError: If Polars is not installed; the text says what to install.
-    ///     ZmqChatError: If the file cannot be read; the text names it.
+    ///     ImportError: If Polars is not installed. The error says what to install.
+    ///     ZmqChatError: If the file cannot be read. The error names it.
     #[pyo3(signature = (*, json = false))]
     fn to_polars<'py>(slf: &Bound<'py, Self>, json: bool) -> PyResult<Bound<'py, PyAny>> {
         data_frame(slf.as_any(), "to_polars", json)
     }
 
-    /// The messages in the file for a library that reads Arrow; see `MessageTable`.
+    /// All messages in the file for a library that reads Arrow; see `MessageTable`.
     #[pyo3(signature = (requested_schema = None))]
     fn __arrow_c_stream__<'py>(
         slf: &Bound<'py, Self>,
@@ -269,7 +276,7 @@ impl Transcript {
         read_transcript(slf.py(), path, false, false, None)?.to_arrow(slf.py())
     }
 
-    /// Whether it was closed.
+    /// Whether the transcript is closed.
     #[getter]
     fn closed(&self) -> bool {
         self.core.is_closed()
@@ -293,32 +300,31 @@ impl Transcript {
         self.core.sync().as_str()
     }
 
-    /// How many messages this object has written, in this process.
+    /// The number of messages that this object has written, in this process.
     #[getter]
     fn count(&self) -> u64 {
         self.core.count()
     }
 
-    /// How many bytes those take in the file.
+    /// The number of bytes that these messages take in the file.
     #[getter]
     fn bytes(&self) -> u64 {
         self.core.bytes()
     }
 
-    /// How many bytes of torn lines it has moved to `PATH.torn`: what was left of a line in the middle
-    /// of which its writer was killed.
+    /// The number of bytes that were moved to `PATH.torn`, from lines whose writer was killed.
     #[getter]
     fn repaired(&self) -> u64 {
         self.core.repaired()
     }
 
-    /// The transcript itself; leaving the `with` block closes it.
+    /// Returns the transcript; leaving the `with` block closes it.
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
         slf.get().core.check_open()?;
         Ok(slf)
     }
 
-    /// Closes it.
+    /// Closes the transcript.
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -330,12 +336,12 @@ impl Transcript {
         self.close(py)
     }
 
-    /// How a notebook shows it: where it is, and the last messages of the file.
+    /// The path and the last messages in the file, for notebooks.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         shown(slf, "transcript_html")
     }
 
-    /// The same as text.
+    /// The same as text, for IPython.
     fn _repr_pretty_(
         slf: &Bound<'_, Self>,
         p: &Bound<'_, PyAny>,
@@ -355,7 +361,7 @@ impl Transcript {
     }
 }
 
-/// Has Python save at its end what the background has not saved yet.
+/// Has Python save at exit what the background has not saved yet.
 fn save_at_exit(py: Python<'_>, core: &Arc<transcript::Transcript>) -> PyResult<Py<PyCFunction>> {
     let core = Arc::downgrade(core);
     let save = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
@@ -379,7 +385,7 @@ fn save_at_exit(py: Python<'_>, core: &Arc<transcript::Transcript>) -> PyResult<
 ///     The line, without the line break.
 ///
 /// Raises:
-///     ValueError: If the format is none of these.
+///     ValueError: If the format is neither.
 #[pyfunction]
 #[pyo3(signature = (message, *, format = "text"))]
 pub(crate) fn transcript_line(
