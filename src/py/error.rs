@@ -14,28 +14,26 @@ create_exception!(
     zmqchat_rs,
     ZmqChatError,
     PyOSError,
-    "The network or the operating system refused.\n\n\
-     `errno` holds the system's number, `strerror` the text: what was tried, why it failed, and \
-     what to do next.\n\n\
-     The tree: `ZmqChatError` (an `OSError`) > `ClosedError`, `QueueFullError`. A time that ran \
-     out is the builtin `TimeoutError`; an argument that can never work is a `ValueError` or a \
-     `TypeError`."
+    "The network or the operating system reported an error.\n\n\
+     `errno` is the system's error number. `strerror` says what failed, why, and what to do.\n\n\
+     The subclasses of `ZmqChatError` (an `OSError`) are `ClosedError` and `QueueFullError`. A \
+     timeout raises the builtin `TimeoutError`, an invalid argument `ValueError` or `TypeError`."
 );
 create_exception!(
     zmqchat_rs,
     ClosedError,
     ZmqChatError,
-    "The object was closed: by `close`, by leaving its `with` block, or because the program ends.\n\n\
-     In a daemon thread the end of the program is a `SystemExit` instead, which ends the thread \
-     without a word."
+    "The object is closed: by `close`, by leaving its `with` block, or at the end of the program.\n\n\
+     In a daemon thread, the end of the program raises `SystemExit` instead, which ends the thread \
+     without a message."
 );
 create_exception!(
     zmqchat_rs,
     QueueFullError,
     ZmqChatError,
-    "A subscriber's queue is full, under `on_full=\"raise\"`; `errno` is `EAGAIN`.\n\n\
-     `sent` counts the messages of the same call that went out before, so that \
-     `payloads[error.sent:]` is what remains after `send_many`."
+    "A subscriber's queue is full, with `on_full=\"raise\"`. `errno` is `EAGAIN`.\n\n\
+     `sent` is the number of messages that the same call sent before. After `send_many`, \
+     `payloads[error.sent:]` are the remaining ones."
 );
 
 impl From<Error> for PyErr {
@@ -43,7 +41,7 @@ impl From<Error> for PyErr {
         match error {
             Error::Value(message) => PyValueError::new_err(message),
             Error::Timeout(message) => PyTimeoutError::new_err(message),
-            Error::Closed(_) if net::ended() && in_a_daemon() => PySystemExit::new_err(()),
+            Error::Closed(_) if net::ended() && is_daemon_thread() => PySystemExit::new_err(()),
             Error::Closed(message) => ClosedError::new_err((libc::EBADF, message)),
             Error::Os { errno, message } => ZmqChatError::new_err((errno, message)),
             Error::Full { sent, message } => {
@@ -56,24 +54,24 @@ impl From<Error> for PyErr {
                 }
             }
             Error::NoMemory => PyMemoryError::new_err(()),
-            // `waiting::detached` puts the signal handler's own exception in its place.
+            // `detached` replaces it by the exception of the signal handler.
             Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
         }
     }
 }
 
-/// Whether the interpreter counts as ended, though it still calls finalizers. PyO3 panics then where
-/// it looks into an error of ours: it detaches and attaches again.
+/// Whether the interpreter is finalized, though it still calls finalizers. PyO3 then panics when it
+/// inspects an error, because it detaches and attaches again.
 pub(crate) fn is_finalized(py: Python<'_>) -> bool {
     py.detach(|| Python::try_attach(|_| ()).is_none())
 }
 
-/// Whether the error is of this kind; false once the interpreter is finalized.
+/// Whether the error is of this class; false once the interpreter is finalized.
 pub(crate) fn is<T: PyTypeInfo>(py: Python<'_>, error: &PyErr) -> bool {
     !is_finalized(py) && error.is_instance_of::<T>(py)
 }
 
-/// Imports a module; `ClosedError` where a program that ends has no modules any more.
+/// Imports a module. `ClosedError` if it cannot be imported because the program is ending.
 pub(crate) fn import<'py>(
     py: Python<'py>,
     name: &Bound<'py, PyString>,
@@ -82,20 +80,20 @@ pub(crate) fn import<'py>(
         if !is_finalized(py) {
             return error;
         }
-        let text = format!("the program is ending: the module {name} cannot be imported any more");
+        let text = format!("the module {name} cannot be imported: the program is ending");
         Error::Closed(text).into()
     })
 }
 
-/// Whether this thread is one that a program leaves behind when it ends. That all is closed then is
-/// no news to anybody, and would be printed; but some function that runs at exit may join it.
-fn in_a_daemon() -> bool {
+/// Whether this is a daemon thread, which outlives the program's main thread. The error would only be
+/// printed at exit. The thread must end nevertheless, because a function that runs at exit may join it.
+fn is_daemon_thread() -> bool {
     static CURRENT_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     Python::try_attach(|py| -> PyResult<bool> {
         let current = CURRENT_THREAD.import(py, "threading", "current_thread")?;
         current.call0()?.getattr(intern!(py, "daemon"))?.is_truthy()
     })
-    // Python calls finalizers until after the interpreter counts as ended.
+    // False if the interpreter is finalized already.
     .is_some_and(|daemon| daemon.unwrap_or(false))
 }
 

@@ -1,6 +1,6 @@
-//! The Python face: a file a class. It converts, lets go of the interpreter, and delegates.
+//! The Python binding: it converts arguments, detaches from the interpreter, and calls the core.
 
-// The docs here are Python's: names stand in them as Python spells them.
+// The docs are shown by help() in Python, with names as Python spells them.
 #![allow(clippy::doc_markdown, clippy::needless_pass_by_value)]
 
 mod asyncio;

@@ -294,10 +294,10 @@ def test_nesting_without_end_is_read_like_anything_else() -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        (5, "source is a list of messages, a transcript's reader or its path, not int"),
+        (5, "source is a list of messages, a TranscriptReader, a Transcript or a path, not int"),
         (None, "not NoneType"),
-        ([MESSAGES[0], "Hello"], "source holds messages of the class Message, not str"),
-        (MESSAGES[0], r"put it in a list, \[message\]"),
+        ([MESSAGES[0], "Hello"], "an item of source is a Message, not str"),
+        (MESSAGES[0], r"expected a list: pass \[message\]"),
     ],
 )
 def test_what_holds_no_messages_is_refused(source: Any, text: str) -> None:

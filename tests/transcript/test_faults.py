@@ -35,7 +35,7 @@ def test_lines_that_are_no_messages_are_passed_over_and_counted(
         assert [message.text for message in reader] == ["one", "two", "three"]
         assert reader.skipped == 2
     (record,) = caplog.records
-    assert record.message == (f"line 2 of '{path}' is no whole message; such lines are passed over")
+    assert record.message == (f"line 2 of '{path}' is not a complete message; such lines are skipped")
 
 
 def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_killed_writer_leaves_whole_lines_but_the_last(
             assert reader.skipped == 0
         written = len(found)
         reports += bool(torn)
-    said = [record for record in caplog.records if "was not whole" in record.message]
+    said = [record for record in caplog.records if "was incomplete" in record.message]
     assert len(said) == reports
 
 
@@ -207,7 +207,7 @@ def test_who_still_writes_mends_the_line_of_who_was_killed(
         log.write(Message([b"two"]))
         assert log.repaired == len(LINE) + 3
     assert texts(path) == ["one", "two"]
-    assert "was not whole" in caplog.text
+    assert "was incomplete" in caplog.text
 
 
 def test_who_follows_is_not_told_half_a_line(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-//! Python objects, made so that a lack of memory is an error: PyO3's own constructors panic.
+//! Python objects, created so that a lack of memory is an error: PyO3's constructors panic.
 //!
-//! Numbers, and the names that native code looks up, are small and made by PyO3.
+//! Small objects, such as numbers and names of attributes, are created by PyO3.
 
 use crate::error::Error;
 use pyo3::ffi;
@@ -21,7 +21,7 @@ fn length(count: usize) -> PyResult<ffi::Py_ssize_t> {
     Ok(ffi::Py_ssize_t::try_from(count).map_err(|_| Error::NoMemory)?)
 }
 
-/// An error if there is no memory for this number of bytes: Rust's own strings end the process then.
+/// An error if there is no memory for this number of bytes: Rust's strings would abort the process.
 pub(crate) fn check_memory(bytes: usize) -> PyResult<()> {
     const LARGE: usize = 64 * 1024;
     if bytes >= LARGE && Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
@@ -52,11 +52,11 @@ pub(crate) fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PySt
 /// A list of these objects.
 pub(crate) fn list<T>(py: Python<'_>, items: Vec<Py<T>>) -> PyResult<Bound<'_, PyList>> {
     let length = length(items.len())?;
-    // SAFETY: a new reference to a `list` of that many empty places, or null.
+    // SAFETY: a new reference to a `list` of that length with empty slots, or null.
     let list: Bound<'_, PyList> = unsafe { owned(py, ffi::PyList_New(length))? };
-    for (place, item) in (0..).zip(items) {
-        // SAFETY: the list is as long, and nothing else has seen it; it takes the reference over.
-        unsafe { ffi::PyList_SetItem(list.as_ptr(), place, item.into_ptr()) };
+    for (slot, item) in (0..).zip(items) {
+        // SAFETY: the slot exists, and no other code has seen the list; it takes over the reference.
+        unsafe { ffi::PyList_SetItem(list.as_ptr(), slot, item.into_ptr()) };
     }
     Ok(list)
 }
@@ -64,11 +64,11 @@ pub(crate) fn list<T>(py: Python<'_>, items: Vec<Py<T>>) -> PyResult<Bound<'_, P
 /// A tuple of these objects.
 pub(crate) fn tuple<T>(py: Python<'_>, items: Vec<Py<T>>) -> PyResult<Bound<'_, PyTuple>> {
     let length = length(items.len())?;
-    // SAFETY: a new reference to a `tuple` of that many empty places, or null.
+    // SAFETY: a new reference to a `tuple` of that length with empty slots, or null.
     let tuple: Bound<'_, PyTuple> = unsafe { owned(py, ffi::PyTuple_New(length))? };
-    for (place, item) in (0..).zip(items) {
-        // SAFETY: the tuple is as long, and nothing else has seen it; it takes the reference over.
-        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), place, item.into_ptr()) };
+    for (slot, item) in (0..).zip(items) {
+        // SAFETY: the slot exists, and no other code has seen the tuple; it takes over the reference.
+        unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), slot, item.into_ptr()) };
     }
     Ok(tuple)
 }

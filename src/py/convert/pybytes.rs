@@ -1,7 +1,7 @@
-//! Python's own copies of what libzmq holds.
+//! Python objects with copies of libzmq's frames.
 //!
-//! A copy is made while the subscriber's lock is held: nothing here runs code of Python's, and a lack
-//! of memory is no panic.
+//! A copy is made while the subscriber's lock is held. Invariant: nothing here runs Python code, and a
+//! lack of memory is an error, not a panic.
 
 use crate::error::Error;
 use crate::py::convert::objects;
@@ -9,7 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// A copy of bytes; None where there is no memory for it.
+/// A copy of bytes; None if there is no memory for it.
 #[inline]
 pub(crate) fn copy<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyBytes>> {
     objects::bytes(py, bytes).ok()
@@ -20,22 +20,22 @@ pub(crate) fn bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, P
     objects::bytes(py, bytes)
 }
 
-/// Bytes as text, and whether all could be decoded; those that could not become U+FFFD. None where
-/// there is no memory for it.
+/// Bytes as text, and whether all were valid; invalid bytes become U+FFFD. None if there is no memory
+/// for it.
 #[inline]
 pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Option<(Bound<'py, PyString>, bool)> {
     if bytes.is_ascii() {
         return ascii(py, bytes).map(|text| (text, true));
     }
-    // Checked here first: an exception of Python's decoder could set off a garbage collection, and
-    // with it code that comes back to the subscriber, whose lock is held.
+    // Checked here first: an exception of Python's decoder could start a garbage collection, whose
+    // code may call the subscriber while its lock is held.
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Some((objects::text(py, text).ok()?, true));
     }
     Some((objects::text(py, &lossy(bytes)?).ok()?, false))
 }
 
-/// Like `String::from_utf8_lossy`, which ends the process where there is no memory.
+/// Like `String::from_utf8_lossy`, which aborts the process if there is no memory.
 fn lossy(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
     text.try_reserve(bytes.len()).ok()?;
@@ -50,12 +50,12 @@ fn lossy(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// A text of ASCII, whose bytes are its characters: nothing need be decoded.
+/// ASCII text, whose bytes are its characters and need no decoding.
 #[inline]
 fn ascii<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyString>> {
     let length = ffi::Py_ssize_t::try_from(bytes.len()).ok()?;
-    // SAFETY: a new `str` of so many one-byte characters, if there is memory, which nobody else has
-    // seen yet: it may be written, and each byte is a character below 128. The empty one is shared.
+    // SAFETY: `text` is a new `str` of `length` one-byte characters that no other code has seen, so it
+    // may be written. Each byte is a character below 128. The empty `str` is shared and not written.
     unsafe {
         let text = ffi::PyUnicode_New(length, 0x7f);
         let Some(text) = Bound::from_owned_ptr_or_opt(py, text) else {
@@ -70,7 +70,7 @@ fn ascii<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyString>> {
     }
 }
 
-/// Bytes as text, and whether all could be decoded.
+/// Bytes as text, and whether all were valid.
 pub(crate) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<(Bound<'py, PyString>, bool)> {
     Ok(decode(py, bytes).ok_or(Error::NoMemory)?)
 }

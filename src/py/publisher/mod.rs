@@ -180,7 +180,7 @@ impl Publisher {
             event_owner: on_event.number(),
         };
         let bound = config.bind.clone();
-        let _cell = notebook_cell::making(py)?;
+        let _cell = notebook_cell::scope(py)?;
         // Resolving a host name may take a while.
         let core = detached(py, |checkpoint| Core::new(config, checkpoint))
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;

@@ -191,7 +191,7 @@ impl Relay {
         };
         // Resolving a host name may take a while.
         let bound = [&config.frontend[..], &config.backend[..]].concat();
-        let _cell = notebook_cell::making(py)?;
+        let _cell = notebook_cell::scope(py)?;
         let core = detached(py, |checkpoint| Core::new(&config, checkpoint))
             .map(Arc::new)
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;

@@ -1,7 +1,7 @@
-//! Waiting without the interpreter: the one way from Python into a call that may block.
+//! Detaching from the interpreter: the one way from Python into a call that may block.
 //!
-//! Invariant: nothing waits while attached, and no lock of the core is taken while attached except by
-//! trying.
+//! Invariant: no thread waits while attached, and no lock of the core is taken while attached except
+//! with `try_lock`.
 
 use crate::error::{Error, Result};
 use crate::net::{begin_detached_wait, fork_generation, Checkpoint};
@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 
-/// Runs `wait` detached. On the main thread its checkpoint runs signal handlers; what a handler
-/// raises ends the wait and is raised here, unchanged.
+/// Runs `wait` detached. On the main thread its checkpoint runs signal handlers. The exception of a
+/// handler ends the wait and is raised here, unchanged.
 pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     wait: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
-    // Dropped when this thread has the interpreter again.
+    // Dropped when this thread is attached again.
     let waiting = begin_detached_wait()?;
     let handles_signals = is_main_thread(py)?;
     let mut raised = None;
@@ -45,8 +45,8 @@ pub(crate) fn detached<T: Send>(
     }
 }
 
-/// Runs `work` detached. Where it waits long, its checkpoint runs signal handlers; what a handler
-/// raises ends it and is raised here, unchanged.
+/// Runs `work` detached. During long waits its checkpoint runs signal handlers. The exception of a
+/// handler ends the work and is raised here, unchanged.
 pub(crate) fn detached_io<T: Send>(
     py: Python<'_>,
     work: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
@@ -69,10 +69,10 @@ pub(crate) fn detached_io<T: Send>(
     }
 }
 
-/// Python runs signal handlers in its main thread alone; the others need not take the
-/// interpreter every 50 ms to learn that.
+/// Whether this is Python's main thread, the only one that runs signal handlers. Other threads need
+/// not attach every 50 ms.
 ///
-/// Asked of Python once a thread: the thread that forks is its child's main thread.
+/// Cached per thread and process: the thread that forks is the main thread of the child.
 pub(crate) fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
         static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };

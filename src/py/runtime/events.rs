@@ -1,7 +1,7 @@
-//! Events on their way to Python: to an object's `on_event`, and to `logging`.
+//! Delivery of events to Python: to an object's `on_event`, and to `logging`.
 //!
-//! A thread of Python's own reads them (`_events.run`), so that neither libzmq nor our
-//! housekeeping ever waits for the interpreter.
+//! A Python thread reads them (`_event_delivery.py`), so that neither libzmq nor the maintenance
+//! thread ever waits for the interpreter.
 
 use crate::net::runtime::event_queue::{self, EventKind, SilenceCause};
 use crate::net::{self, begin_detached_wait, ended, Subscription};
@@ -16,20 +16,20 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What objects were given as `on_event`, by their numbers.
+/// The `on_event` of each object, by the object's number.
 static CALLBACKS: LazyLock<Mutex<HashMap<u64, Py<PyAny>>>> = LazyLock::new(Mutex::default);
 
 fn callbacks() -> std::sync::MutexGuard<'static, HashMap<u64, Py<PyAny>>> {
     CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Called without the interpreter when there is an event and nobody reads.
+/// Called detached from the interpreter when there is an event and no thread reads.
 fn start_reader() {
-    // The end of the program waits for whoever holds this.
+    // The end of the program waits until this is dropped.
     let Ok(_waiting) = begin_detached_wait() else {
         return;
     };
-    // There is nobody to tell why it failed; the next event tries again.
+    // If it fails, the next event tries again.
     let started = Python::try_attach(|py| {
         import(py, intern!(py, "zmqchat_rs._event_delivery"))?
             .call_method0(intern!(py, "start"))
@@ -44,17 +44,17 @@ pub(crate) fn prepare() {
     event_queue::set_reader_starter(start_reader);
 }
 
-/// An object's `on_event`, kept as long as this is: from before it is made until it is closed.
+/// An object's `on_event`, registered until this is dropped or the object is closed.
 pub(crate) struct Callback {
     number: Option<u64>,
 }
 
 impl Callback {
-    /// Registers it, if there is one.
+    /// Registers the callback, if there is one.
     pub(crate) fn new(callback: Option<Py<PyAny>>) -> Self {
         let number = callback.map(|callback| {
             let number = event_queue::next_object_number();
-            // Nothing of Python runs under the lock.
+            // The old value is dropped after the lock, because that may run Python code.
             let old = callbacks().insert(number, callback);
             drop(old);
             number
@@ -62,12 +62,12 @@ impl Callback {
         Self { number }
     }
 
-    /// The number to tell events under.
+    /// The number under which the core reports events.
     pub(crate) fn number(&self) -> Option<u64> {
         self.number
     }
 
-    /// Calls it no more.
+    /// Unregisters the callback.
     pub(crate) fn forget(&self) {
         if let Some(number) = self.number {
             let old = callbacks().remove(&number);
@@ -95,7 +95,7 @@ pub(crate) fn _is_shutting_down() -> bool {
     ended()
 }
 
-/// Says that the reading thread is gone: the next event starts another one.
+/// Reports that the reading thread has ended: the next event starts another one.
 #[pyfunction]
 pub(crate) fn _event_reader_stopped() {
     net::events().reader_ended();
@@ -110,7 +110,8 @@ pub(crate) fn _set_silence(seconds: f64) -> PyResult<()> {
     Ok(())
 }
 
-/// The next event, as the arguments of `_events.deliver`; None when the program ends.
+/// The next event, as the arguments of `deliver` in `_event_delivery.py`; None at the end of the
+/// program.
 #[pyfunction]
 pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>> {
     let Some(event) = detached(py, |_| Ok(net::events().next()))? else {

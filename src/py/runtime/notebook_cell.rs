@@ -1,4 +1,4 @@
-//! Which cell of a notebook is running: objects made in it are replaced when it runs again.
+//! The notebook cell that is running: objects created in it are closed when it runs again.
 
 use crate::net::runtime::notebook_cell::{self, CellRun, CellScope};
 use crate::py::error::{import, is_finalized};
@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// What this thread makes, while the result lives, is the running cell's. Outside of IPython, and in
-/// threads that a cell starts, it is nobody's.
-pub(crate) fn making(py: Python<'_>) -> PyResult<CellScope> {
+/// Objects that this thread creates belong to the running cell until the result is dropped. Outside
+/// of IPython, and in threads that a cell starts, they belong to no cell.
+pub(crate) fn scope(py: Python<'_>) -> PyResult<CellScope> {
     Ok(notebook_cell::enter(current(py)?))
 }
 
-/// Whether IPython is there at all; without it nothing more is looked at, or imported.
+/// Whether IPython is loaded. Otherwise nothing else is checked or imported.
 fn in_ipython(py: Python<'_>) -> PyResult<bool> {
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let modules = MODULES.import(py, "sys", "modules");
@@ -31,7 +31,7 @@ fn current(py: Python<'_>) -> PyResult<Option<CellRun>> {
     Ok(found.map(|(cell, run)| CellRun { cell, run }))
 }
 
-/// An error that names the variable which holds the address, where it is one of the notebook's.
+/// The error, with the name of the notebook's variable that uses the address, if there is one.
 pub(crate) fn explained(py: Python<'_>, error: PyErr, addresses: &[String]) -> PyErr {
     let explain = || -> PyResult<()> {
         let value = error.value(py);
@@ -44,7 +44,7 @@ pub(crate) fn explained(py: Python<'_>, error: PyErr, addresses: &[String]) -> P
             .call_method1(intern!(py, "explain"), (value, addresses))?;
         Ok(())
     };
-    // The error tells what is wrong in any case.
+    // Without the explanation, the error is still complete.
     if !is_finalized(py) {
         let _ = explain();
     }

@@ -164,7 +164,7 @@ impl Subscriber {
             event_owner: on_event.number(),
         };
         let bound = config.bind.clone();
-        let _cell = notebook_cell::making(py)?;
+        let _cell = notebook_cell::scope(py)?;
         let core = detached(py, |checkpoint| Core::new(config, checkpoint))
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
         Ok(Self {
