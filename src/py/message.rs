@@ -310,9 +310,9 @@ impl Message {
     /// The topic, or None if none is certain.
     ///
     /// It is the topic of the stamp, or the first of several frames if that is a valid topic.
-    /// Otherwise it is the subscriber's exact topic (`topics=[...]`) with which, and `:`, the first
-    /// frame starts. Other frames are not split, so that `12:30 lunch` stays whole, unless the
-    /// subscriber was created with `split_topics=True`.
+    /// Otherwise it is the exact topic of the subscriber (`topics=[...]`) that the first frame
+    /// starts with, before a `:`. Other frames are not split, so that `12:30 lunch` stays whole,
+    /// unless the subscriber was created with `split_topics=True`.
     #[getter(topic)]
     fn topic_text(&self, py: Python<'_>) -> Option<Text<&str>> {
         self.topic(py).map(Text)

@@ -37,7 +37,7 @@ const DEFAULT_BIND: &str = "*:5555";
 /// How long `send_many` stays attached to the interpreter: Python's own switch interval.
 const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Sends messages to all subscribers that want them.
+/// Sends messages to every subscriber of their topics.
 ///
 /// On the wire it is a plain ZeroMQ publisher: any SUB socket in any language receives from it. A
 /// message that no subscriber wants is dropped. Call `wait_for_subscribers` before the first one.
@@ -60,7 +60,7 @@ const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
 ///     max_subscriptions: The maximum number of subscriptions per peer, and of all peers together.
 ///         0 means no limit. Above it, the peer with the most is disconnected, with a warning.
 ///     max_message_bytes: The largest message that may be sent, in bytes.
-///     linger: Seconds to go on sending queued messages after the close. 0 drops them at once.
+///     linger: The longest time to send queued messages after the close, in seconds. 0 drops them.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
 ///         probes, and the number of unanswered probes after which the connection is lost. Whole
 ///         seconds, 1 or more. With None, the loss of a silent peer is not detected.
@@ -202,7 +202,7 @@ impl Publisher {
     ///     payload: What to send: str (as UTF-8), bytes, or a buffer such as a NumPy array.
     ///     topic: The topic: 1 to 255 bytes of printable UTF-8 without `:` and whitespace. None
     ///         sends the message without a topic.
-    ///     timeout: Seconds to wait for queue space under "block". None waits forever, 0 never
+    ///     timeout: Seconds to wait for queue space with "block". None waits forever, 0 never
     ///         waits.
     ///
     /// Raises:
@@ -210,8 +210,8 @@ impl Publisher {
     ///         `timeout` is negative.
     ///     TypeError: If the payload is another kind of object, a number (also a NumPy number), or
     ///         a buffer of Python objects or pointers.
-    ///     TimeoutError: If the queue stayed full for `timeout` seconds, under "block".
-    ///     QueueFullError: If the queue is full, under "raise".
+    ///     TimeoutError: If the queue stayed full for `timeout` seconds with "block".
+    ///     QueueFullError: If the queue is full with "raise".
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (payload, unnamed = None, *, topic = None, timeout = None),
@@ -240,7 +240,7 @@ impl Publisher {
     ///     topic: The topic of all messages. None sends them without a topic.
     ///     topics: Instead of `topic`: a list or another iterable with one topic for each payload,
     ///         or None for no topic. Its length must be the same.
-    ///     timeout: Seconds for the whole call, under "block". None waits forever, 0 never waits.
+    ///     timeout: Seconds for the whole call with "block". None waits forever, 0 never waits.
     ///
     /// Returns:
     ///     The number of messages sent.
@@ -252,9 +252,9 @@ impl Publisher {
     ///         sent.
     ///     TypeError: If `payloads` is itself a payload, an item is not a payload, `topics` is
     ///         itself a topic, or both `topic` and `topics` are given.
-    ///     TimeoutError: If the queue stayed full, under "block". The payloads before were sent.
-    ///     QueueFullError: If the queue is full, under "raise". Its `sent` is the number of
-    ///         messages sent before.
+    ///     TimeoutError: If the queue stayed full with "block". The payloads before were sent.
+    ///     QueueFullError: If the queue is full with "raise". Its `sent` is the number of messages
+    ///         sent before.
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (payloads, unnamed = None, *, topic = None, topics = None, timeout = None),
@@ -313,8 +313,8 @@ impl Publisher {
     /// Raises:
     ///     TypeError: If JSON cannot represent the object.
     ///     ValueError: If the object holds NaN or infinity, or as in `send`.
-    ///     TimeoutError: If the queue stayed full, under "block".
-    ///     QueueFullError: If the queue is full, under "raise".
+    ///     TimeoutError: If the queue stayed full with "block".
+    ///     QueueFullError: If the queue is full with "raise".
     ///     ClosedError: If the publisher is closed.
     #[pyo3(
         signature = (obj, unnamed = None, *, topic = None, timeout = None),
@@ -384,9 +384,9 @@ impl Publisher {
         })
     }
 
-    /// `send` for asyncio: waits for queue space, under `on_full="block"`, while other tasks run.
+    /// `send` for asyncio: waits for queue space, with `on_full="block"`, while other tasks run.
     ///
-    /// Under "drop" and "raise" it never waits, and `send` does the same. A cancelled call has not
+    /// With "drop" and "raise" it never waits, and `send` is sufficient. A cancelled call has not
     /// sent the message. While there is queue space, other tasks run only every 5 ms.
     #[pyo3(
         signature = (payload, unnamed = None, *, topic = None, timeout = None),
@@ -500,8 +500,8 @@ impl Publisher {
         Ok(py.detach(|| self.sender.core.receivers(first_frame))?)
     }
 
-    /// The subscriptions and their number of subscribers, as a dict. A key is a topic (str) or a
-    /// raw prefix (bytes; b"" receives everything).
+    /// The number of subscribers of each subscription, as a dict. A key is a topic (str) or a raw
+    /// prefix (bytes; b"" receives everything).
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let topics = objects::dict(py)?;
@@ -579,8 +579,8 @@ impl Publisher {
     /// has no effect.
     ///
     /// Args:
-    ///     linger: Seconds to go on sending queued messages. None uses the constructor's value, 0
-    ///         drops them.
+    ///     linger: The longest time to send queued messages, in seconds. None uses the
+    ///         constructor's value, 0 drops them.
     ///
     /// Raises:
     ///     ValueError: If `linger` is negative or infinite.

@@ -37,7 +37,8 @@ const USUAL_CACHE: usize = 10_000;
 ///
 /// Relays form a tree. `connect` takes another relay's backend, whose messages reach this relay's
 /// subscribers. `publish_to` takes another relay's frontend, which receives this relay's messages.
-/// Do not create a loop, for example with both to the same relay: messages would circulate forever.
+/// Do not create a loop, for example by using both with the same relay: messages would circulate
+/// forever.
 ///
 /// Messages queued in it when it ends are lost. Publishers and subscribers reconnect automatically
 /// when it is restarted. Any thread may use it. Leaving its `with` block closes it. A forked child
@@ -56,17 +57,18 @@ const USUAL_CACHE: usize = 10_000;
 ///     max_subscriptions: The maximum number of subscriptions per peer, and of all peers together.
 ///         0 means no limit. Above it, the peer with the most is disconnected, with a warning.
 ///     max_message_bytes: A publisher that sends a larger frame is disconnected.
-///     linger: Seconds to go on sending queued messages after the close. 0 drops them at once.
+///     linger: The longest time to send queued messages after the close, in seconds. 0 drops them.
 ///     capture: A `Transcript`, which stays open, or the path of one, to write all messages to. A
 ///         path that ends with .jsonl is written as JSON lines. None writes none. It never delays
 ///         the relay: messages that cannot be written are counted, and a warning is logged once.
 ///         Frames are not split: `read_transcript(path, topics=[…])` splits them.
-///     last_value_cache: The number of topics whose latest message is kept, those published last.
-///         True keeps 10,000. The limit is 64 MiB in all. A new subscriber to a topic receives its
-///         latest message, unchanged; the topic is the text before the first `:`. Other subscribers
-///         do not receive it again, unless one disconnects in the same moment. A subscriber to
-///         several topics at once (everything, or a prefix) receives all cached messages that no
-///         other subscriber receives, and the latest of the rest. False or 0 keeps none.
+///     last_value_cache: Keeps the latest message of this number of topics, those published most
+///         recently. True means 10,000, 0 and False keep none. The limit is 64 MiB in all. A new
+///         subscriber to a topic receives its latest message, unchanged; the topic is the text
+///         before the first `:`. Other subscribers do not receive it again, unless one disconnects
+///         in the same moment. A subscriber to several topics at once (everything, or a prefix)
+///         receives all cached messages that no other subscriber receives, and the latest of the
+///         rest.
 ///     keepalive: TCP keep-alive: seconds of silence before the first probe, seconds between
 ///         probes, and the number of unanswered probes after which the connection is lost. None
 ///         turns it off.
@@ -78,8 +80,8 @@ const USUAL_CACHE: usize = 10_000;
 ///         `side` is "frontend" or "backend". The relay refers to it until `close`.
 ///
 /// Raises:
-///     ValueError: If an argument is invalid, such as port 99999 or an own address in `connect`.
-///         The error says what to type.
+///     ValueError: If an argument is invalid, such as port 99999 or one of its own addresses in
+///         `connect`. The error says what to type.
 ///     ZmqChatError: If an address is in use or does not belong to this host, or the capture file
 ///         cannot be opened.
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
@@ -328,8 +330,8 @@ impl Relay {
         Ok(py.detach(|| self.core.subscriber_count())?)
     }
 
-    /// The subscriptions and their number of subscribers, as a dict. A key is a topic (str) or a
-    /// raw prefix (bytes; b"" receives everything).
+    /// The number of subscribers of each subscription, as a dict. A key is a topic (str) or a raw
+    /// prefix (bytes; b"" receives everything).
     #[getter]
     fn topics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let topics = objects::dict(py)?;
@@ -392,8 +394,8 @@ impl Relay {
     /// remaining messages within the same time. Closing twice has no effect.
     ///
     /// Args:
-    ///     linger: Seconds to go on sending queued messages. None uses the constructor's value, 0
-    ///         drops them.
+    ///     linger: The longest time to send queued messages, in seconds. None uses the
+    ///         constructor's value, 0 drops them.
     ///
     /// Raises:
     ///     ValueError: If `linger` is negative or infinite.

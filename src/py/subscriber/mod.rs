@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Receives messages of publishers.
+/// Receives messages from publishers.
 ///
 /// On the wire it is a plain ZeroMQ subscriber: it receives from any PUB or XPUB socket in any
 /// language. Addresses look like `192.168.1.12`, `lab-pc:6000`, `[::1]:5555`, `ipc:///tmp/chat` or
@@ -48,7 +48,7 @@ use std::time::Duration;
 ///     bind: Addresses to bind for publishers that connect, one or several.
 ///     topics: Exact topics to receive, one or several (`room1` does not receive `room10`). A
 ///         message that starts with one of them and `:` has this topic. The subscriptions at the
-///         moment of the receive decide. None receives everything until the first `subscribe`. `()`
+///         moment of receipt decide. None receives everything until the first `subscribe`. `()`
 ///         receives nothing yet.
 ///     prefixes: Raw prefixes to receive, str or bytes, one or several: ZeroMQ's own filter.
 ///     framing: How to read messages. "plain" reads `topic:text`. "envelope" also subscribes to
@@ -407,7 +407,8 @@ impl Subscriber {
     ///
     /// It ends with `Watch.stop`, when the subscriber is closed, when the same cell runs again, or
     /// with another `watch` of the same subscriber. The stop button interrupts the running cell and
-    /// does not end it. Messages that it receives are not delivered to `recv` and other readers.
+    /// does not end the watch. Messages that it receives are not delivered to `recv` and other
+    /// readers.
     ///
     /// Args:
     ///     max_rows: The number of messages that a notebook shows, the newest ones.

@@ -26,9 +26,8 @@ const CHECK: Duration = Duration::from_millis(50);
 
 /// The messages of a transcript, one by one; created by `read_transcript`.
 ///
-/// Iterating ends with the file. If it follows the file, iterating ends when the reader is closed.
-/// Any thread may use it; each message is delivered to one of them. Leaving its `with` block closes
-/// it.
+/// Iterating ends at the end of the file, or, with `follow=True`, when the reader is closed. Any
+/// thread may use it; each message is delivered to one of them. Leaving its `with` block closes it.
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(crate) struct TranscriptReader {
     path: PathBuf,

@@ -174,8 +174,8 @@ impl Transcript {
     ///     The number of messages written.
     ///
     /// Raises:
-    ///     ZmqChatError: As in `write`. `count` is the number of messages in the file; each is
-    ///         complete.
+    ///     ZmqChatError: As in `write`. `count` is the number of messages written so far. Each of
+    ///         them is complete.
     ///     TypeError: If an item is not a Message. Those before it were written.
     ///     ClosedError: If the transcript is closed.
     fn write_many(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<usize> {
