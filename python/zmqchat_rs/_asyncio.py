@@ -1,9 +1,10 @@
-"""Tasks that wait: a line of them for each object in each event loop.
+"""Coroutines that wait: a queue of them for each object in each event loop.
 
-A thread of ours finds that a look is worth while, and tells the line. The loop then wakes the
-first in it, who takes a message and wakes the next, or finds none and goes back to the head of the
-line: a thousand tasks cost no more than one. Invariant: whoever was woken passes the turn on, also
-when it is cancelled, so that nobody waits beside a message.
+A native thread finds that another attempt may succeed, and wakes the queue. The loop then wakes the
+first coroutine in it. That one takes a message and wakes the next, or finds none and returns to the
+head of the queue, so that a thousand tasks cost no more than one. Invariant: a coroutine that was
+woken wakes the next one when it is done, even if it is cancelled, so that no message stays queued
+while a coroutine waits for it.
 """
 
 from __future__ import annotations
@@ -20,35 +21,38 @@ from typing import TYPE_CHECKING, Optional, TypeVar
 if TYPE_CHECKING:
     from ._core import Publisher, Subscriber
 
-#: So often a loop wakes while somebody waits: a notebook's loop looks for its stop button only when
-#: it wakes, and so does every loop on Windows.
+#: Seconds between two wake-ups of a loop in which coroutines wait: a notebook's loop checks for its
+#: stop button only when it wakes, and so does every loop on Windows for Ctrl+C.
 PULSE = 0.1
 
-#: A longer time-out is none: not every loop can count that far.
+#: A longer timeout counts as none: not every loop accepts it.
 LONGEST = 1e8
 
 Timer = Optional[asyncio.TimerHandle]
 Either = TypeVar("Either", bound="Publisher | Subscriber")
 
 
-class Line:
-    """Those who wait for one thing in one loop; used in that loop's thread alone, except `tell`."""
+class WaitQueue:
+    """The coroutines that wait for one thing in one loop.
 
-    def __init__(self, desk: Desk, watched: Publisher | Subscriber, kind: str) -> None:
-        # Keeps the desk, and so the pulse, as long as somebody waits.
-        self._desk = desk
-        self._loop = desk.loop
-        # Everybody has a condition of its own to look at.
-        self._all_at_once = kind == "change"
+    Only the thread of that loop uses it, except for `wake_threadsafe`.
+    """
+
+    def __init__(self, queues: _Queues, socket: Publisher | Subscriber, kind: str) -> None:
+        # Keeps the loop's queues, and so the pulse, as long as a coroutine waits.
+        self._queues = queues
+        self._loop = queues.loop
+        # Each coroutine waits for a condition of its own.
+        self._wakes_all = kind == "change"
         self._waiting: OrderedDict[asyncio.Future[bool], Timer] = OrderedDict()
-        self.watched = weakref.ref(watched)
-        self.watch = watched._on_ready(self, messages=kind == "message")  # noqa: SLF001
+        self.socket = weakref.ref(socket)
+        self.readiness = socket._on_ready(self, messages=kind == "message")  # noqa: SLF001
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def join(self, timeout: float | None, *, first: bool) -> asyncio.Future[bool]:
-        """Stand in line: the future is done when it is one's turn (False) or too late (True)."""
+        """Add a coroutine. Its future is False when it is woken, and True after the timeout."""
         future = self._loop.create_future()
         timer = None
         if timeout is not None and timeout < LONGEST:
@@ -56,11 +60,11 @@ class Line:
         self._waiting[future] = timer
         if first:
             self._waiting.move_to_end(future, last=False)
-        self._desk.hold(self)
+        self._queues.hold(self)
         return future
 
     def leave(self, future: asyncio.Future[bool]) -> None:
-        """Wait no longer; a turn that came meanwhile goes to the next."""
+        """Remove a coroutine. If it was woken meanwhile, wake the next one."""
         timer = self._waiting.pop(future, None)
         if timer is not None:
             timer.cancel()
@@ -69,24 +73,24 @@ class Line:
 
     def abandon(self, future: asyncio.Future[bool]) -> None:
         """`leave`, from any thread."""
-        # The loop is closed, or the garbage collector has begun to take it apart.
+        # The loop may be closed, or be garbage-collected at this moment.
         with contextlib.suppress(RuntimeError, AttributeError):
             self._loop.call_soon_threadsafe(self.leave, future)
 
     def wake(self) -> None:
-        """Give the first its turn."""
+        """Wake the first coroutine, or all of them if each has its own condition."""
         while self._waiting:
             future, timer = self._waiting.popitem(last=False)
             if timer is not None:
                 timer.cancel()
             if not future.done():
                 future.set_result(False)
-                if not self._all_at_once:
+                if not self._wakes_all:
                     return
 
-    def tell(self) -> None:
-        """Say that a look is worth while; called in a thread of ours."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+    def wake_threadsafe(self) -> None:
+        """`wake`, from a native thread, when another attempt may succeed."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self.wake)
 
     def _expire(self, future: asyncio.Future[bool]) -> None:
@@ -95,38 +99,38 @@ class Line:
             future.set_result(True)
 
 
-class Desk:
-    """What one loop keeps while somebody waits in it: the lines, and the pulse.
+class _Queues:
+    """The queues of one loop, and its pulse.
 
-    The loop's timer holds it and nothing else does, so that a loop that is closed lets go of all.
+    Only the loop's timer refers to it, so that a closed loop releases everything.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._lines: weakref.WeakValueDictionary[tuple[int, str], Line] = (
+        self._known: weakref.WeakValueDictionary[tuple[int, str], WaitQueue] = (
             weakref.WeakValueDictionary()
         )
-        # Those in which somebody waits, and maybe others until the next beat.
-        self._held: set[Line] = set()
+        # Queues in which a coroutine waits; others are removed at the next beat.
+        self._held: set[WaitQueue] = set()
         self._beating = False
 
-    def line(self, watched: Publisher | Subscriber, kind: str) -> Line:
-        """The line for an object; made when the first comes."""
-        key = id(watched), kind
-        line = self._lines.get(key)
-        if line is None or line.watched() is not watched:
-            line = self._lines[key] = Line(self, watched, kind)
-        return line
+    def queue(self, socket: Publisher | Subscriber, kind: str) -> WaitQueue:
+        """The queue of an object, created by the first coroutine that waits."""
+        key = id(socket), kind
+        queue = self._known.get(key)
+        if queue is None or queue.socket() is not socket:
+            queue = self._known[key] = WaitQueue(self, socket, kind)
+        return queue
 
-    def hold(self, line: Line) -> None:
-        """Keep a line as long as somebody waits in it, and the pulse."""
-        self._held.add(line)
+    def hold(self, queue: WaitQueue) -> None:
+        """Keep a queue, and the pulse, as long as a coroutine waits in it."""
+        self._held.add(queue)
         if not self._beating:
             self._beating = True
             self.loop.call_later(PULSE, self._beat)
 
     def _beat(self) -> None:
-        self._held = {line for line in self._held if line}
+        self._held = {queue for queue in self._held if queue}
         self._beating = bool(self._held)
         if self._beating:
             self.loop.call_later(PULSE, self._beat)
@@ -135,37 +139,37 @@ class Desk:
 _here = threading.local()
 
 
-def line(watched: Publisher | Subscriber, kind: str) -> Line:
-    """The line to stand in for a "message", for "room" to send, or for any "change".
+def wait_queue(socket: Publisher | Subscriber, kind: str) -> WaitQueue:
+    """The queue in which to wait for a "message", for queue "space", or for any "change".
 
     Raises:
-        RuntimeError: No event loop runs in this thread.
+        RuntimeError: If no event loop runs in this thread.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
-            "nothing to wait in: await this in an `async def` that asyncio.run or a notebook runs, "
-            "or use the call of the same name without the `a`; trio is not supported"
+            "no asyncio event loop is running: await this in an `async def` that asyncio.run or a "
+            "notebook runs, or use the call of the same name without the `a`; trio is not supported"
         ) from None
-    known: weakref.ref[Desk] | None = getattr(_here, "desk", None)
-    desk = known() if known is not None else None
-    if desk is None or desk.loop is not loop:
-        desk = Desk(loop)
-        _here.desk = weakref.ref(desk)
-    return desk.line(watched, kind)
+    known: weakref.ref[_Queues] | None = getattr(_here, "queues", None)
+    queues = known() if known is not None else None
+    if queues is None or queues.loop is not loop:
+        queues = _Queues(loop)
+        _here.queues = weakref.ref(queues)
+    return queues.queue(socket, kind)
 
 
 async def enter(this: Either) -> Either:
-    """What `async with` gives."""
+    """What `async with` returns."""
     this.__enter__()
     return this
 
 
 async def close(this: Publisher | Subscriber, **arguments: float | None) -> None:
-    """Close in a thread, because it may take a moment; in this one where none can be started."""
+    """Close in a thread, because it may take a moment; in this thread if none can be started."""
     close = functools.partial(this.close, **arguments)
-    # Not the loop's own executor: `asyncio.run` ends that with one thread more.
+    # Not the loop's own executor: `asyncio.run` ends that with one more thread.
     executor = ThreadPoolExecutor(1)
     try:
         closing = asyncio.get_running_loop().run_in_executor(executor, close)

@@ -31,7 +31,7 @@ impl WaitFor {
         match self {
             Self::Message => "message",
             Self::Change => "change",
-            Self::QueueSpace => "room",
+            Self::QueueSpace => "space",
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn waker(queue: &Bound<'_, PyAny>) -> PyResult<Box<dyn Fn() + Send + 
                 if queue.is_none() {
                     return Ok(());
                 }
-                queue.call_method0(intern!(py, "tell")).map(drop)
+                queue.call_method0(intern!(py, "wake_threadsafe")).map(drop)
             });
             if let Err(error) = outcome {
                 error.write_unraisable(py, None);
@@ -81,10 +81,10 @@ impl Waiter {
         timeout: Option<f64>,
     ) -> PyResult<Self> {
         let queue = import(py, intern!(py, "zmqchat_rs._asyncio"))?.call_method1(
-            intern!(py, "line"),
+            intern!(py, "wait_queue"),
             (operation.socket(py), operation.wait_for().as_str()),
         )?;
-        let readiness = queue.getattr(intern!(py, "watch"))?;
+        let readiness = queue.getattr(intern!(py, "readiness"))?;
         let readiness = Arc::clone(&readiness.cast::<Readiness>()?.get().0);
         Ok(Self {
             queue: queue.unbind(),

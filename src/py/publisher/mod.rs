@@ -631,11 +631,11 @@ impl Publisher {
     }
 
     /// Registers a queue of `_asyncio.py`, which is woken when another attempt may succeed.
-    #[pyo3(signature = (line, *, messages))]
-    fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+    #[pyo3(signature = (queue, *, messages))]
+    fn _on_ready(&self, queue: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let _ = messages;
-        let wake = waiter::waker(line)?;
-        Ok(Readiness::new(line.py().detach(|| {
+        let wake = waiter::waker(queue)?;
+        Ok(Readiness::new(queue.py().detach(|| {
             self.sender.core.readiness_callback(Interest::Change, wake)
         })?))
     }

@@ -726,15 +726,15 @@ impl Subscriber {
     }
 
     /// Registers a queue of `_asyncio.py`, which is woken when another attempt may succeed.
-    #[pyo3(signature = (line, *, messages))]
-    fn _on_ready(&self, line: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
+    #[pyo3(signature = (queue, *, messages))]
+    fn _on_ready(&self, queue: &Bound<'_, PyAny>, messages: bool) -> PyResult<Readiness> {
         let interest = if messages {
             Interest::Message
         } else {
             Interest::Change
         };
-        let wake = waiter::waker(line)?;
-        Ok(Readiness::new(line.py().detach(|| {
+        let wake = waiter::waker(queue)?;
+        Ok(Readiness::new(queue.py().detach(|| {
             self.receiver.core.readiness_callback(interest, wake)
         })?))
     }
