@@ -1,4 +1,4 @@
-"""What many tests share: a pair that is connected, a free port, scripts in fresh interpreters."""
+"""Fixtures of many tests: a connected pair, a free port, scripts in interpreters of their own."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    # Whoever runs this wants it to survive their window (nohup). What it starts must not inherit
-    # that: what is ignored stays so in a child, a handler does not.
+    # Under nohup, SIGHUP is ignored, and child processes would inherit that. They do not inherit a
+    # handler.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
@@ -33,7 +33,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return parallel.worker_count(config.option.file_or_dir)
 
 
-# Before the time limit of a test begins.
+# Before the timeout of the test begins.
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if not hasattr(item.config, "workerinput"):
@@ -44,7 +44,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 class Pair(NamedTuple):
-    """A publisher and a subscriber that hears all of it, already connected."""
+    """A publisher and a subscriber to all topics, already connected."""
 
     publisher: Publisher
     subscriber: Subscriber
@@ -52,14 +52,14 @@ class Pair(NamedTuple):
 
 @pytest.fixture
 def publisher() -> Iterator[Publisher]:
-    """A publisher on a free port of this machine."""
+    """A publisher on a free port."""
     with Publisher("127.0.0.1:0", linger=0) as publisher:
         yield publisher
 
 
 @pytest.fixture
 def pair(publisher: Publisher) -> Iterator[Pair]:
-    """A publisher and a subscriber that hears all of it, already connected."""
+    """A publisher and a subscriber to all topics, already connected."""
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -68,7 +68,7 @@ def pair(publisher: Publisher) -> Iterator[Pair]:
 
 @pytest.fixture
 def room(publisher: Publisher) -> Iterator[Pair]:
-    """A publisher and a subscriber to the topic room1 and to everything else, already connected."""
+    """A publisher and a subscriber to the topic room1 and to all messages, already connected."""
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=b"") as subscriber:
         publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
@@ -78,11 +78,11 @@ def room(publisher: Publisher) -> Iterator[Pair]:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """A function that names a port which nobody listens on just now."""
+    """A function that returns a port on which no program listens."""
 
     def find() -> int:
         while True:
-            # Below the ports that the system itself hands out to whoever asks for any.
+            # Below the range from which the system takes ports for port 0.
             port = random.randrange(10_000, 30_000)
             with socket.socket() as probe, contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
@@ -100,7 +100,7 @@ def short_silence() -> Iterator[None]:
 
 @pytest.fixture
 def start_python(tmp_path: Path) -> Iterator[StartPython]:
-    """A function that starts a script in a fresh interpreter, to talk with while it runs."""
+    """A function that starts a script in an interpreter of its own."""
     scripts: list[Script] = []
     number = itertools.count()
 
@@ -115,7 +115,7 @@ def start_python(tmp_path: Path) -> Iterator[StartPython]:
 
 @pytest.fixture
 def run_python(start_python: StartPython) -> RunPython:
-    """A function that runs a script in a fresh interpreter and tells how it ended."""
+    """A function that runs a script in an interpreter of its own and returns the result."""
 
     def run(script: str, *arguments: str, deadline: float = TIMEOUT) -> Finished:
         return start_python(script, *arguments).finish(deadline)

@@ -1,4 +1,4 @@
-"""Chats that know each other, and what stands between them."""
+"""Chats that are connected with each other, directly or through a relay."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from zmqchat_rs import Chat, Notice
 if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
 
-#: Where time is the subject, a heartbeat in seconds. Somebody is lost after three and a half.
+#: A short heartbeat in seconds. A member is lost after three and a half heartbeats.
 HEARTBEAT = 0.4
 
 
 @contextlib.contextmanager
 def chat(name: str, **options: Any) -> Iterator[Chat]:
-    """One chat on a port of its own, closed in the end."""
+    """One chat on a free port, closed at the end of the block."""
     if options.get("via") is None:
         options = {"bind": "127.0.0.1:0", **options}
     with Chat(name, linger=0, **options) as one:
@@ -26,7 +26,7 @@ def chat(name: str, **options: Any) -> Iterator[Chat]:
 
 @contextlib.contextmanager
 def chats(*names: str, **options: Any) -> Iterator[list[Chat]]:
-    """Chats each of which hears all others, and is heard by them."""
+    """Chats that are connected with each other in both directions."""
     with contextlib.ExitStack() as opened:
         all_of_them = [opened.enter_context(chat(name, **options)) for name in names]
         for one in all_of_them:
@@ -39,7 +39,7 @@ def chats(*names: str, **options: Any) -> Iterator[list[Chat]]:
 
 
 class RecordedNotices:
-    """An `on_notice` that remembers."""
+    """An `on_notice` that records the notices."""
 
     def __init__(self) -> None:
         self.notices: list[Notice] = []
@@ -48,11 +48,11 @@ class RecordedNotices:
         self.notices.append(notice)
 
     def wait(self, kind: str, name: str) -> Notice:
-        """Wait for a notice of this kind, of whoever has this name."""
+        """Wait for a notice of this kind about the member of this name."""
         return self._wait((kind,), name)
 
     def wait_present(self, name: str) -> Notice:
-        """Wait for whoever has this name to be there, just come or not."""
+        """Wait until the member of this name is present: it has joined, or was there before."""
         return self._wait(("come", "here"), name)
 
     def _wait(self, kinds: tuple[str, ...], name: str) -> Notice:
@@ -64,17 +64,16 @@ class RecordedNotices:
 
 
 def wait_for_member(one: Chat) -> None:
-    """Wait until somebody's presence is heard, whether or not that one hears us."""
+    """Wait until the presence of a member is received, in this direction alone."""
     wait_until(lambda: one.members, "a member")
 
 
 def texts(one: Chat, count: int) -> list[str]:
-    """The next messages."""
+    """The texts of the next messages."""
     return [one.recv(timeout=TIMEOUT).text for _ in range(count)]
 
 
-#: Our relay, in a process of its own: first "ready". What publishes and what subscribes connect to
-#: its two addresses.
+#: A script with a relay on the two addresses in its arguments. It prints "ready".
 RELAY = """
     import sys
     from zmqchat_rs import Relay
@@ -83,8 +82,8 @@ RELAY = """
     sys.stdin.readline()
 """
 
-#: libzmq's own proxy, which stands in for any relay: first "ready", then its two addresses. In a
-#: process of its own, as it ends no sooner than its context, which now and then takes for ever.
+#: A script with libzmq's own proxy, as an example of another relay. It prints "ready", and then
+#: its two addresses. Its context sometimes never ends, so it needs a process of its own.
 PROXY = """
     import sys, zmq
     context = zmq.Context()
@@ -98,7 +97,7 @@ PROXY = """
 
 
 def proxied(start_python: StartPython) -> tuple[str, str]:
-    """Where what is published is forwarded, by libzmq's own proxy; for `via`."""
+    """Start libzmq's proxy and return its two addresses, for `via`."""
     proxy = start_python(PROXY, *["127.0.0.1:*"] * 2)
     assert proxy.line() == "ready"
     speak, hear = proxy.line().split()

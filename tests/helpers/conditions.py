@@ -1,4 +1,4 @@
-"""How much of a fault is played: what takes too long for every run is asked for by a variable."""
+"""Conditions under which tests of faults run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-#: `ZMQCHAT_TEST_LONG=1 pytest tests/faults` plays the long ones as well.
+#: `ZMQCHAT_TEST_LONG=1 pytest tests/faults` runs the long tests as well.
 LONG = os.environ.get("ZMQCHAT_TEST_LONG", "") not in {"", "0"}
 
 only_long = pytest.mark.skipif(not LONG, reason="takes long: set ZMQCHAT_TEST_LONG=1")

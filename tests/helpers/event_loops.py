@@ -1,4 +1,4 @@
-"""Event loops of several kinds, and how the tests run a coroutine in one."""
+"""Event loops of several kinds, and functions that run a coroutine in one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class WithoutReaders(asyncio.SelectorEventLoop):
-    """A loop that watches no descriptors for others, as on Windows."""
+    """A loop without `add_reader` and `add_writer`, as on Windows."""
 
     def add_reader(self, *_: Any) -> None:  # type: ignore[override]
         raise NotImplementedError
@@ -37,7 +37,7 @@ LOOPS = pytest.mark.parametrize(
 
 
 def run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run` in a loop of one's own."""
+    """`asyncio.run` in this loop, with a timeout."""
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(asyncio.wait_for(main, TIMEOUT))
@@ -50,7 +50,7 @@ def run_in(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, with a deadline."""
+    """`asyncio.run`, with a timeout."""
 
     async def limited() -> T:
         return await asyncio.wait_for(main, TIMEOUT)
@@ -59,7 +59,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 async def wait_until(condition: Callable[[], object], what: str = "the condition") -> None:
-    """Return as soon as `condition()` is true; fail when it never becomes so."""
+    """Return as soon as `condition()` is true; fail after the timeout."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + TIMEOUT
     while not condition():
@@ -69,12 +69,12 @@ async def wait_until(condition: Callable[[], object], what: str = "the condition
 
 
 async def wait_until_suspended(*tasks: asyncio.Task[Any]) -> None:
-    """Return when each task waits for something that is not there."""
+    """Return once each task is suspended until something happens."""
 
     def all_wait() -> bool:
         return all(getattr(task, "_fut_waiter", True) is not None for task in tasks)
 
-    # A task that only lets others go first comes back within a round.
+    # A task that only yields to other tasks continues within a round.
     for _ in range(5):
         await wait_until(all_wait, "the tasks to wait")
         await asyncio.sleep(0)

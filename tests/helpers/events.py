@@ -1,4 +1,4 @@
-"""The events that happened to a connection, for tests to wait for."""
+"""Connection events, recorded so that tests can wait for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RecordedEvents:
-    """The events that an `on_event` was called with, and by which threads."""
+    """An `on_event` that records the events and the threads that called it."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

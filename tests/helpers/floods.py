@@ -27,7 +27,7 @@ ATTACKS = {
 
 
 def flood(port: int, frames: bytes) -> None:
-    """Send without pause, and connect again whenever the connection ends."""
+    """Send without pause, and connect again after each disconnect."""
     while True:
         with contextlib.suppress(OSError), socket.create_connection(
             ("127.0.0.1", port)
@@ -39,7 +39,7 @@ def flood(port: int, frames: bytes) -> None:
 
 @contextlib.contextmanager
 def flooded(port: int, attack: str, peers: int) -> Iterator[None]:
-    """Flood this port with this number of peers meanwhile."""
+    """Flood this port with this number of peers during the block."""
     command = [sys.executable, "-m", "tests.helpers.floods", str(port), attack, str(peers)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""What a hostile peer may throw at an open port: noise, and handshakes of ZMTP gone wrong."""
+"""Streams of hostile peers: noise, and broken ZMTP handshakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.timeouts import TIMEOUT
 
 
 def command(name: bytes, body: bytes) -> bytes:
-    """A command of ZMTP 3.1, long or short as its size asks."""
+    """A ZMTP 3.1 command, in the long or the short form by its size."""
     content = bytes([len(name)]) + name + body
     if len(content) > 255:
         return b"\x06" + len(content).to_bytes(8, "big") + content
@@ -21,7 +21,7 @@ def command(name: bytes, body: bytes) -> bytes:
 
 
 def frame(body: bytes, *, more: bool = False, size: int | None = None) -> bytes:
-    """A frame of a message; `size` is a lie about its length."""
+    """A message frame; `size` is a false length for its header."""
     length = len(body) if size is None else size
     if length > 255:
         return bytes([2 | more]) + length.to_bytes(8, "big") + body
@@ -29,7 +29,7 @@ def frame(body: bytes, *, more: bool = False, size: int | None = None) -> bytes:
 
 
 def conversations() -> list[list[bytes]]:
-    """What well-behaved peers say, in pieces."""
+    """The bytes that correct peers send, in pieces."""
     subscriber = [greeting(), ready(b"SUB"), command(b"SUBSCRIBE", b""), frame(b"\x01room1")]
     publisher = [greeting(), ready(b"PUB"), frame(b"room1:Hello"), frame(b"a", more=True)]
     older = [greeting(b"\x03\x00"), ready(b"SUB"), frame(b"\x01")]
@@ -41,12 +41,12 @@ def conversations() -> list[list[bytes]]:
 
 
 def noise(random: Random, count: int) -> bytes:
-    """So many bytes; `Random.randbytes` is not in Python 3.8."""
+    """Random bytes; `Random.randbytes` is missing in Python 3.8."""
     return bytes(random.getrandbits(8) for _ in range(count))
 
 
 def mutated(random: Random, pieces: list[bytes]) -> list[bytes]:
-    """The same conversation with something wrong in it."""
+    """The same bytes with one to three errors in them."""
     changed = list(pieces)
     for _ in range(random.randint(1, 3)):
         place = random.randrange(len(changed))
@@ -73,7 +73,7 @@ def mutated(random: Random, pieces: list[bytes]) -> list[bytes]:
 
 
 def attacks(seed: int, count: int) -> Iterator[list[bytes]]:
-    """So many of them, half noise and half mutated; the same ones for the same seed."""
+    """A number of streams, half noise and half mutated, determined by the seed."""
     random = Random(seed)
     good = conversations()
     for number in range(count):
@@ -85,16 +85,16 @@ def attacks(seed: int, count: int) -> Iterator[list[bytes]]:
 
 
 def attack(port: int, pieces: list[bytes], number: int) -> None:
-    """Say all of it, and leave in one of the ways in which one can leave."""
+    """Send all pieces, and disconnect in a way that depends on the number."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
         connection.settimeout(TIMEOUT)
         if number % 4 == 0:
-            # Leaves with a reset.
+            # Disconnects with a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for piece in pieces:
             connection.sendall(piece)
             if number % 16 == 1 and pieces[0][:1] == b"\xff":
-                # Listens in between, so that the pieces arrive one by one.
+                # Reads in between, so that the pieces arrive one by one.
                 connection.settimeout(0.02)
                 connection.recv(64)
         if number % 4 == 2:
@@ -102,13 +102,13 @@ def attack(port: int, pieces: list[bytes], number: int) -> None:
 
 
 def until_closed(connection: socket.socket) -> bytes:
-    """Everything that the other side still says before it hangs up."""
+    """Read until the peer disconnects, and return what it sent."""
     connection.settimeout(TIMEOUT)
-    said = b""
+    received = b""
     with contextlib.suppress(ConnectionResetError):
         while True:
             more = connection.recv(65_536)
             if not more:
                 break
-            said += more
-    return said
+            received += more
+    return received

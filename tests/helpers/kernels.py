@@ -1,4 +1,4 @@
-"""A real ipykernel, and what a frontend would show of it: which output stands below which cell."""
+"""A real ipykernel, and the output that a frontend would show below each cell."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
-#: Nothing that works comes near it; a kernel takes seconds to start on a busy machine.
+#: A timeout in seconds: a kernel takes seconds to start on a busy machine.
 LONG = 2 * TIMEOUT
 
 
 class Cell:
-    """What stands below one run of a cell."""
+    """The output below one run of a cell."""
 
     def __init__(self) -> None:
         self.outputs: list[dict[str, Any]] = []
@@ -31,12 +31,12 @@ class Cell:
 
     @property
     def printed(self) -> str:
-        """What it printed, to both streams."""
+        """The text that it wrote to both streams."""
         return "".join(one["text"] for one in self.outputs if one["kind"] == "stream")
 
     @property
     def displays(self) -> list[dict[str, str]]:
-        """The data of its displays, as they are now."""
+        """The current data of its displays."""
         return [one["data"] for one in self.outputs if one["kind"] == "display"]
 
     @property
@@ -52,13 +52,13 @@ class Cell:
 
     @property
     def error(self) -> str:
-        """The last line of its traceback; "" where it went well."""
+        """The last line of its traceback; "" without an error."""
         errors = [one["error"] for one in self.outputs if one["kind"] == "error"]
         return errors[-1] if errors else ""
 
 
 class Kernel:
-    """A kernel in a process of its own; a frontend as simple as can be."""
+    """A kernel in a process of its own, with a minimal frontend."""
 
     def __init__(self, folder: Path) -> None:
         self._manager = KernelManager()
@@ -79,7 +79,7 @@ class Kernel:
         return client
 
     def start(self, code: str, *, cell: str | None = None) -> Cell:
-        """Run a cell, as JupyterLab does: it tells which cell it is; return at once."""
+        """Start a cell, with its id as JupyterLab sends it, and return at once."""
         content = {
             "code": code,
             "silent": False,
@@ -95,18 +95,18 @@ class Kernel:
         return shown
 
     def run(self, code: str, *, cell: str | None = None) -> Cell:
-        """Run a cell to its end, which must be a good one."""
+        """Run a cell to its end; fail if it raises."""
         shown = self.finish(self.start(code, cell=cell))
         assert not shown.error, shown.error
         return shown
 
     def finish(self, cell: Cell) -> Cell:
-        """Wait for the end of a cell."""
+        """Wait until a cell has ended."""
         self.until(lambda: cell.done, "the cell to end")
         return cell
 
     def until(self, condition: Callable[[], object], what: str = "the condition") -> None:
-        """Read what the kernel tells until the condition holds."""
+        """Read the kernel's messages until the condition is true."""
 
         def read_on() -> None:
             with contextlib.suppress(queue.Empty):
@@ -119,22 +119,22 @@ class Kernel:
         self._manager.interrupt_kernel()
 
     def restart(self) -> None:
-        """Restart it, as the frontend's button does; what cells show stays."""
+        """Restart it, as the frontend's button does; the output of the cells stays."""
         self._manager.restart_kernel(now=False)
         with contextlib.suppress(queue.Empty):
-            while True:  # what it told at its end
+            while True:  # its last messages
                 self._read(0.2)
         self.client.wait_for_ready(timeout=LONG)
 
     def shut_down(self) -> None:
-        """End it politely, and read its last words."""
+        """Shut it down, and read its last messages."""
         self._manager.shutdown_kernel(now=False)
         with contextlib.suppress(queue.Empty):
             while True:
                 self._read(0.5)
 
     def clean_up(self) -> None:
-        """Leave no process and no socket behind."""
+        """End the process and close the sockets."""
         self.client.stop_channels()
         if self._manager.has_kernel:
             self._manager.shutdown_kernel(now=True)
@@ -160,7 +160,7 @@ class Kernel:
             identity = content.get("transient", {}).get("display_id")
             self._displays.setdefault(identity, []).append(shown)
         elif kind == "update_display_data":
-            # It goes to where the display stands, whatever cell was the sender's.
+            # It changes the display, whichever cell sent it.
             self.updates.append(time.monotonic())
             for shown in self._displays[content["transient"]["display_id"]]:
                 shown["data"] = content["data"]
@@ -168,7 +168,7 @@ class Kernel:
 
 @contextlib.contextmanager
 def kernel(folder: Path) -> Iterator[Kernel]:
-    """A kernel that is gone afterwards."""
+    """A kernel that is shut down at the end of the block."""
     started = Kernel(folder)
     try:
         yield started

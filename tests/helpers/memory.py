@@ -1,4 +1,4 @@
-"""What this process holds: for scripts that the tests start. Linux only."""
+"""Descriptors, threads and memory of this process, for scripts that the tests start. Linux only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Footprint(NamedTuple):
 
 
 def footprint() -> Footprint:
-    """What is open now."""
+    """Count the open descriptors and the threads."""
     descriptors, threads = (list(Path("/proc/self", each).iterdir()) for each in ("fd", "task"))
-    # The listing itself opens one.
+    # Listing the folder opens one.
     return Footprint(len(descriptors) - 1, len(threads))
 
 
 def resident_kib() -> int:
-    """The resident memory of this process, without what its allocator keeps for the next time."""
+    """The resident memory of this process, without the allocator's free memory."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -33,7 +33,7 @@ def resident_kib() -> int:
 
 
 def settled() -> Footprint:
-    """What is open once nothing changes any more: libzmq takes closed sockets apart by and by."""
+    """The counts once they are stable: libzmq destroys closed sockets in the background."""
     looks: list[Footprint] = []
 
     def the_same_for_a_while() -> bool:

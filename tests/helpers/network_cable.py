@@ -1,4 +1,4 @@
-"""A cable between two hosts that delays, loses and doubles what it carries.
+"""A cable between two hosts that delays, loses and duplicates frames.
 
 The kernel's own means, netem, is missing from many kernels. This needs only its TAP devices: each
 host gets one as its network card, and a thread here carries the Ethernet frames between them.
@@ -29,18 +29,18 @@ _LONGEST_FRAME = 65_536
 
 
 class Quality(NamedTuple):
-    """What becomes of a frame, in each direction."""
+    """How the cable treats frames, in each direction."""
 
-    #: Seconds under way, and how far the time varies: frames overtake each other within that.
+    #: The delay in seconds, and its variation, within which frames change their order.
     delay: float = 0.0
     jitter: float = 0.0
-    #: The shares of frames that vanish, and that come twice.
+    #: The shares of frames that are lost, and that are duplicated.
     loss: float = 0.0
     doubled: float = 0.0
 
 
 def missing() -> str | None:
-    """Why there can be no such cable here; None where there can."""
+    """Why this system cannot have such a cable; None if it can."""
     return None if os.access(_DEVICE, os.R_OK | os.W_OK) else f"needs {_DEVICE}"
 
 
@@ -79,7 +79,7 @@ def cable(name: str, enter_ends: Sequence[Callable[[], None]], quality: Quality)
 
 
 def _card(name: str) -> int:
-    """Make a network card on the host at which this thread is; the cable's end in it."""
+    """Make a network card on this thread's host and return the cable's end in it."""
     end = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK)
     try:
         fcntl.ioctl(end, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
@@ -90,7 +90,7 @@ def _card(name: str) -> int:
 
 
 def _carry(ends: list[int], quality: Quality, stop: int) -> None:
-    """Move frames until `stop` is closed at its other end."""
+    """Carry frames until the other end of `stop` is closed."""
     chance = random.Random(1)
     order = itertools.count()
     under_way: list[tuple[float, int, int, bytes]] = []
@@ -110,12 +110,12 @@ def _carry(ends: list[int], quality: Quality, stop: int) -> None:
                     heapq.heappush(under_way, (due, next(order), other, frame))
         while under_way and under_way[0][0] <= now:
             _, _, other, frame = heapq.heappop(under_way)
-            # A card that is down or full drops the frame, as a real one would.
+            # A card that is down or full drops the frame, as a real one does.
             with contextlib.suppress(OSError):
                 os.write(other, frame)
 
 
 def _frames(end: int) -> Iterator[bytes]:
-    with contextlib.suppress(OSError):  # no more just now, or the card is down
+    with contextlib.suppress(OSError):  # no frame is left, or the card is down
         while True:
             yield os.read(end, _LONGEST_FRAME)

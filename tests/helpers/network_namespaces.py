@@ -21,7 +21,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 def missing() -> str | None:
-    """Why there can be no namespaces here; None where there can."""
+    """Why this system cannot have network namespaces; None if it can."""
     if not sys.platform.startswith("linux"):
         return "network namespaces are Linux's"
     if os.geteuid() != 0:
@@ -31,12 +31,12 @@ def missing() -> str | None:
     name = f"zmqchat-{os.getpid()}-try"
     tried = _run("ip", "netns", "add", name)
     _run("ip", "netns", "delete", name)
-    # A container may have neither the right nor the kernel.
+    # A container may lack the permission, or its kernel the feature.
     return None if tried.returncode == 0 else f"no network namespaces here: {tried.stderr.strip()}"
 
 
 def enter(name: str) -> None:
-    """Move this thread to that host."""
+    """Move this thread to this host."""
     descriptor = os.open(f"/var/run/netns/{name}", os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
@@ -53,7 +53,7 @@ class Host(NamedTuple):
     address: str
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command there."""
+        """Run a command on this host."""
         return _run("ip", "netns", "exec", self.name, *command)
 
 
@@ -64,7 +64,7 @@ class Hosts(NamedTuple):
     right: Host
 
     def cut(self) -> None:
-        """As if the cable were pulled out: packets vanish, and nobody is told."""
+        """Unplug the cable: packets are lost without an error at either end."""
         _must(self.right.run("ip", "link", "set", "wire", "down"))
 
     def restore(self) -> None:
@@ -74,7 +74,7 @@ class Hosts(NamedTuple):
 
 @contextlib.contextmanager
 def two_hosts(mark: str, quality: Quality | None = None) -> Iterator[Hosts]:
-    """Two joined hosts whose names nobody else has; they are gone afterwards, whatever happens.
+    """Two joined hosts with unique names, which are removed at the end of the block.
 
     With a `quality` they have a bad cable between them instead of a perfect one.
     """
@@ -85,7 +85,7 @@ def two_hosts(mark: str, quality: Quality | None = None) -> Iterator[Hosts]:
             _must(_run("ip", "netns", "add", host.name))
             undone.callback(_run, "ip", "netns", "delete", host.name)
             _must(host.run("ip", "link", "set", "lo", "up"))
-        # Both ends are made inside: nothing appears among this machine's own interfaces.
+        # Both ends are made inside, so that this machine's own interfaces do not change.
         if quality is None:
             _must(
                 left.run(

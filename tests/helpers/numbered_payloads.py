@@ -1,4 +1,4 @@
-"""Very many messages that both sides can make: for the test and the script that it starts."""
+"""Many payloads that a test and the script that it starts can both compute."""
 
 from __future__ import annotations
 

@@ -53,6 +53,6 @@ def share_machine(*, alone: bool) -> Iterator[None]:
 
 
 def measured(test: Test) -> Test:
-    """Mark a test of a promised time: it runs alone, and once more where the machine was busy."""
+    """Mark a test of a promised time: it runs alone, and again if it fails on a busy machine."""
     marked: Test = pytest.mark.alone(pytest.mark.flaky(reruns=1)(test))
     return marked

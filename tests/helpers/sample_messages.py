@@ -1,4 +1,4 @@
-"""Messages made by hand, at a time that tests know."""
+"""Messages with a fixed time of receipt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ AT = datetime(2026, 1, 31, 11, 3, 11, 42, timezone.utc)
 
 
 def numbered(count: int) -> list[Message]:
-    """Messages whose texts count from 0."""
+    """Messages with the texts "0", "1", ..."""
     return [
         Message([b"room1:%d" % number], topic="room1", received_at=AT) for number in range(count)
     ]

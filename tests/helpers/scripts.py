@@ -1,4 +1,4 @@
-"""Scripts that run in an interpreter of their own, with a deadline, and how they ended."""
+"""Scripts in interpreters of their own, with a timeout, and their results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROOT = str(Path(__file__).parents[2])
 
 
 class Finished(NamedTuple):
-    """How a script ended: a negative `code` is the signal that killed it."""
+    """The result of a script; a negative `code` is the signal that killed it."""
 
     code: int
     stdout: str
@@ -28,13 +28,13 @@ class Finished(NamedTuple):
 
 
 class Script:
-    """A Python script that runs beside the test; what it prints is read line by line."""
+    """A Python script that runs beside the test; its output is read line by line."""
 
     def __init__(self, path: Path, text: str, arguments: tuple[str, ...]) -> None:
-        # A file, not `-c`: multiprocessing's spawn imports the main module once more.
+        # A file, not `-c`, because multiprocessing's spawn imports the main module again.
         path.write_text(dedent(text), encoding="utf-8")
         search = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
-        # Forking beside libzmq's threads is what the tests are about; 3.12 warns of it.
+        # The tests fork while libzmq's threads run; Python 3.12 warns about that.
         command = [sys.executable, "-W", "ignore:This process:DeprecationWarning"]
         self._process = subprocess.Popen(
             [*command, str(path), *arguments],
@@ -77,11 +77,11 @@ class Script:
 
     @property
     def printed(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return "".join(self._stdout)
 
     def line(self) -> str:
-        """The next line that it prints."""
+        """Wait for the next line of its output."""
         line = self._lines.get(timeout=TIMEOUT)
         if line is None:
             finished = self.finish()
@@ -89,16 +89,16 @@ class Script:
         return line
 
     def read_until(self, pattern: str) -> str:
-        """The next line that it prints in which this pattern is found."""
+        """Wait for the next line of its output that has this pattern."""
         return next(line for line in iter(self.line, None) if re.search(pattern, line))
 
     def send_line(self, line: str) -> None:
-        """Send it a line on standard input."""
+        """Write a line to its standard input."""
         self._stdin.write(f"{line}\n".encode())
         self._stdin.flush()
 
     def kill(self) -> None:
-        """End it as a power cut would, with no chance to say good-bye."""
+        """Kill it, so that it cannot close its connections."""
         self._process.kill()
         self._process.wait(TIMEOUT)
 
@@ -108,7 +108,7 @@ class Script:
         return self.finish()
 
     def finish(self, deadline: float = TIMEOUT) -> Finished:
-        """Wait for its end."""
+        """Wait until it ends; fail after `deadline` seconds."""
         late = False
         try:
             code = self._process.wait(deadline)
@@ -117,14 +117,14 @@ class Script:
             self._process.kill()
             code = self._process.wait(TIMEOUT)
         for reader in self._readers:
-            # Grandchildren may hold the pipes open a little longer.
+            # Child processes of the script may keep the pipes open a little longer.
             reader.join(TIMEOUT)
         finished = Finished(code, "".join(self._stdout), "".join(self._stderr))
         assert not late, f"the script did not end within {deadline:g} s: {finished}"
         return finished
 
     def clean_up(self) -> None:
-        """Leave no process and no pipe behind."""
+        """End the process and close the pipes."""
         if self._process.poll() is None:
             self.kill()
         for reader in self._readers:

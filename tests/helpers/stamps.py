@@ -1,4 +1,4 @@
-"""A named publisher made by hand, which numbers its messages as a test wants."""
+"""A named publisher of pyzmq, whose sequence numbers the test chooses."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def stamp(seq: object, topic: str | None = None, **changes: Any) -> bytes:
-    """The last frame of a named publisher's message."""
+    """The stamp frame of a message."""
     keys = {"zmqchat": 1, "from": "alice", "id": "1", "topic": topic, "seq": seq, "sent_ns": 0}
     return json.dumps({**keys, **changes}).encode()
 
 
 class StampingPublisher:
-    """A pyzmq publisher."""
+    """A pyzmq socket that sends stamped messages."""
 
     def __init__(self, sock: zmq.Socket[bytes], address: str) -> None:
         self._socket = sock
@@ -34,7 +34,7 @@ class StampingPublisher:
         assert self._socket.recv().startswith(b"\x01")
 
     def send(self, *seqs: int, topic: str | None = None, **changes: Any) -> None:
-        """Send messages of these numbers."""
+        """Send messages with these sequence numbers."""
         first = b"Hello" if topic is None else f"{topic}:Hello".encode()
         for seq in seqs:
             self._socket.send_multipart([first, stamp(seq, topic, **changes)])
@@ -45,7 +45,7 @@ class StampingPublisher:
 
 @contextlib.contextmanager
 def stamping_publisher() -> Iterator[StampingPublisher]:
-    """One that listens on a free port."""
+    """A stamping publisher that is bound to a free port."""
     with pyzmq_socket(zmq.XPUB) as (sock, address):
         yield StampingPublisher(sock, address)
 

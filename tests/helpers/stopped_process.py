@@ -1,4 +1,4 @@
-"""Another process, stopped and continued by signals."""
+"""A process that is stopped and continued by signals."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stopped(script: Script) -> Iterator[None]:
-    """The script does nothing at all meanwhile; the connections of a stopped process stand."""
+    """Stop the script during the block; its connections stay established."""
     os.kill(script.pid, signal.SIGSTOP)
     try:
-        # Returns when it has in fact stopped.
+        # Returns once it has stopped.
         _, status = os.waitpid(script.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         yield
