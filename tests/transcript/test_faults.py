@@ -35,7 +35,8 @@ def test_lines_that_are_no_messages_are_passed_over_and_counted(
         assert [message.text for message in reader] == ["one", "two", "three"]
         assert reader.skipped == 2
     (record,) = caplog.records
-    assert record.message == (f"line 2 of '{path}' is not a complete message; such lines are skipped")
+    expected = f"line 2 of '{path}' is not a complete message; such lines are skipped"
+    assert record.message == expected
 
 
 def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> None:
