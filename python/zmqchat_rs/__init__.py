@@ -1,15 +1,15 @@
 """Publish and subscribe over ZeroMQ: type in one window, read in the others.
 
-The sender, on one laptop::
+A publisher, on one laptop::
 
     from zmqchat_rs import Publisher
 
     with Publisher() as pub:  # every address of this laptop, port 5555
         print("Connect to:", *pub.addresses)
-        pub.wait_for_subscribers(1, topic="room1")  # so that nobody misses the first message
+        pub.wait_for_subscribers(1, topic="room1")  # earlier messages would be lost
         pub.send("Hello everyone!", topic="room1")
 
-The reader, on the same laptop or another (then with the address the sender printed)::
+A subscriber, on the same laptop, or on another one with the address that the publisher printed::
 
     from zmqchat_rs import Subscriber
 
@@ -17,16 +17,16 @@ The reader, on the same laptop or another (then with the address the sender prin
         for message in sub:
             print(message.received_at, message.topic, message.text)
 
-Any ZeroMQ SUB or PUB socket in any language can take either part: on the wire a message is the
-one frame ``room1:Hello everyone!``. Any object may be used from any thread. Times are seconds;
-``None`` waits forever, ``0`` checks once. The same from a shell: ``zmqchat --help``.
+Each side also works with any ZeroMQ SUB or PUB socket in any language: on the wire, the message is
+one frame, ``room1:Hello everyone!``. All objects may be used from any thread. Times are seconds;
+``None`` waits forever, ``0`` checks once. For a shell, see ``zmqchat --help``.
 """
 
 from __future__ import annotations
 
 import sys
 
-from . import _main_interpreter  # noqa: F401 - raises before anything is loaded
+from . import _main_interpreter  # noqa: F401 - raises before the native module is loaded
 
 # isort: split
 from . import _lifecycle
@@ -86,7 +86,7 @@ __all__ = [
     "unpack_array",
 ]
 
-TYPE_CHECKING = False  # as in typing, whose import would cost more than all else here
+TYPE_CHECKING = False  # as in `typing`, which would take most of the time of this import
 if TYPE_CHECKING:
     from .chat import Chat, ChatStats, Member, Notice
     from .data.arrays import pack_array, unpack_array
@@ -99,12 +99,11 @@ if TYPE_CHECKING:
 if "gevent.monkey" in sys.modules:
     from . import _native_imports as _native_imports
 
-# What is queued gets its linger; then the process ends, whatever is still open.
-_lifecycle.watch()
+_lifecycle.register()
 
 
 def __getattr__(name: str) -> object:
-    """Import what few programs need when it is first asked for."""
+    """Import rarely used names on first use."""
     found: object
     if name in {"Check", "Probe", "Report", "doctor"}:
         from .diagnostics import doctor  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``zmqchat`` and ``python -m zmqchat_rs``: the command line, quiet while it is being loaded."""
+"""``zmqchat`` and ``python -m zmqchat_rs``: the entry of the command line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sys
 
 
 def main() -> int:
-    """Load the command line, and run what was typed.
+    """Load the command line and run it; Ctrl+C while it loads prints no traceback.
 
     Returns:
         The exit code.
     """
     try:
-        from .cli.main import main as run  # noqa: PLC0415 - a Ctrl+C meanwhile is no news for anybody
+        from .cli.main import main as run  # noqa: PLC0415 - may be interrupted
     except KeyboardInterrupt:
         return 130
     return run()

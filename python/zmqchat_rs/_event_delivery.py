@@ -1,7 +1,7 @@
-"""Reports what happens to connections: to an object's `on_event`, and to `logging`.
+"""Delivers events of connections to an object's `on_event` and to `logging`.
 
-One daemon thread reads the native queue, so that neither the network nor the housekeeping ever
-waits for the interpreter, and a slow callback delays only other callbacks.
+A daemon thread reads the native queue of events. The network and the maintenance thread therefore
+never wait for the interpreter, and a slow callback delays only other callbacks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from . import _core, _threads
 from ._rate_limit import RateLimit
 from ._threads import start_thread
-from .events import NOT_A_PUBLISHER, Event
+from .events import ANOTHER_PROGRAM, Event
 
 if TYPE_CHECKING:
     import logging
@@ -28,30 +28,30 @@ _reader: _threads.AnyThread | None = None
 # Why messages were lost.
 _INTERRUPTED = "a connection was interrupted"
 _NOT_INTERRUPTED = (
-    "read too slowly, or a connection between the publisher and a relay was interrupted"
+    "this subscriber reads too slowly, or a connection between publisher and relay was interrupted"
 )
-# What is logged as a warning each time; "cut off" is limited.
+# Kinds that are always logged as warnings; the rate of "cut off" is limited.
 _WARNINGS = (
     *("silent", "no room", "handshake failed", "loopback"),
     *("lost", "overflow", "not logged"),
 )
-# libzmq does not report which of the causes of "version" it was.
+# libzmq does not report which cause of "version" it was.
 _FAILED_HANDSHAKES = {
     "version": (
-        "the peer speaks ZMTP 2.0 or older, or is not a {other}; ZeroMQ 4.0 or later is needed"
+        "the peer uses ZMTP 2.0 or older, or is not a {other}; ZeroMQ 4.0 or later is needed"
     ),
     "mechanism": (
         "the peer uses another security mechanism (CURVE or PLAIN on one side only); use the same "
         "on both sides"
     ),
-    "protocol": "the peer broke the protocol; check which program it is",
+    "protocol": "the peer violated the protocol; check which program it is",
 }
-# Each attempt of a peer that connects itself has its own address.
+# Each attempt of a peer that connects to a bound address comes from another port.
 _cut_off = RateLimit(5.0, 10)
 
 
 def start() -> None:
-    """Start the reading thread, once a process; called by the native module at the first event."""
+    """Start the delivery thread of this process; the native module calls it at the first event."""
     global _reader  # noqa: PLW0603
     with _starting:
         if _reader is None or not _reader.is_alive():
@@ -70,12 +70,12 @@ def _run() -> None:
             try:
                 deliver(callback, **details)
             except BaseException:  # noqa: BLE001 - `sys.exit` in a callback, too
-                # One callback's failure must not end the thread for all others.
+                # The thread goes on for the other callbacks.
                 if _core._is_shutting_down():  # noqa: SLF001
                     return
                 _log_failure()
     finally:
-        # Should it end all the same, the next event starts another one.
+        # After an unexpected end, the next event starts another thread.
         with _starting:
             if _threads.is_current(_reader):
                 _reader = None
@@ -83,7 +83,7 @@ def _run() -> None:
 
 
 def _log_failure() -> None:
-    """Log the exception that is being handled, or print it where logging fails."""
+    """Log the current exception, or print it if logging fails."""
     try:
         _logger().exception("on_event failed")
     except BaseException:  # noqa: BLE001
@@ -109,21 +109,21 @@ def deliver(  # noqa: PLR0913
     """Log one event and call its callback.
 
     Args:
-        callback: The object's `on_event`; None for none.
+        callback: The object's `on_event`, or None.
         kind: As in `Event`.
         address: As in `Event`.
         at_ns: Unix nanoseconds.
         subscription: As in `Event`.
         count: As in `Event`.
-        publishes: Whether it is a publisher that waits.
-        awaited: The awaited peer: "link" (at that address), "anybody" (any that connects to it),
-            "nobody" (there is no address) or "refused" (as "anybody"; the peer at this address
-            connected and hung up).
-        dropped: Whether events before this one were dropped, which is logged.
+        publishes: Whether the waiting object is a publisher.
+        awaited: The awaited peer: "link" (at that address), "anybody" (any peer that connects to
+            it), "nobody" (there is no address) or "refused" (as "anybody"; the peer at this address
+            connected and disconnected).
+        dropped: Whether events before this one were dropped; this is logged.
         side: As in `Event`.
-        why: For "not logged" the error; for "handshake failed" the reason; for "loopback" the name;
-            for "cut off" the limit.
-        interrupted: Whether a connection ended since the last message that was not lost.
+        why: The error of "not logged", the reason of "handshake failed", the name of "loopback", or
+            the limit of "cut off".
+        interrupted: For "lost": whether a connection ended since the last received message.
     """
     reason, advice = why, ""
     if kind == "silent":
@@ -145,62 +145,62 @@ def deliver(  # noqa: PLR0913
     try:
         if dropped:
             _logger().warning(
-                "events were dropped, now and perhaps again: an on_event is slower than they come"
+                "events were dropped: an on_event callback is too slow; more may be dropped later"
             )
-        if kind in _WARNINGS or (kind == "cut off" and _cut_off.is_news(address)):
+        if kind in _WARNINGS or (kind == "cut off" and _cut_off.allows(address)):
             _logger().warning("%s", event)
         elif callback is None:
             _logger().info("%s", event)
     finally:
-        # Whatever becomes of the log.
+        # Even if a logging handler raises.
         if callback is not None:
             callback(event)
 
 
 def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, str]:
-    """Find the reason why no peer is connected, and what to check."""
+    """Return the reason why no peer is connected, and what to check."""
     if awaited == "nobody":
         return "not connected", "Call connect with the address of a publisher."
-    others = "subscriber" if publishes else "publisher"
+    wanted = "subscriber" if publishes else "publisher"
     if awaited == "refused":
         return "handshake failed", (
             "the peer ended the connection; check that both sides use the same security (CURVE or "
-            f"PLAIN), and that the program is a {others}."
+            f"PLAIN), and that the program is a {wanted}."
         )
     if awaited == "anybody":
         return "nobody came", (
-            f"Have a {others} connect to one of these addresses; check the address that it uses, "
+            f"Have a {wanted} connect to one of these addresses; check the address that it uses, "
             "and the firewall here."
         )
-    # Imported only now: most programs never need it.
+    # Imported here, because most programs never need it.
     from .diagnostics.probe import probe  # noqa: PLC0415
 
-    seen = probe(address, subscribe=False)
-    reason, advice = _as_a_publisher_sees(seen) if publishes else (seen.reason, seen.advice)
-    if seen.others and not seen.ok:
-        advice += f" Other addresses of the name: {', '.join(seen.others)}."
+    found = probe(address, subscribe=False)
+    reason, advice = _for_a_publisher(found) if publishes else (found.reason, found.advice)
+    if found.others and not found.ok:
+        advice += f" Other addresses of the name: {', '.join(found.others)}."
     return reason, advice
 
 
-def _as_a_publisher_sees(seen: Probe) -> tuple[str, str]:
-    """Say of what a look found, which takes a subscriber's view, why no subscriber is there."""
-    if seen.socket_type in ("SUB", "XSUB"):
+def _for_a_publisher(found: Probe) -> tuple[str, str]:
+    """Return why a publisher has no subscriber at an address, from the result of a probe."""
+    if found.socket_type in ("SUB", "XSUB"):
         return "ok", ""
-    if seen.socket_type in ("PUB", "XPUB"):
+    if found.socket_type in ("PUB", "XPUB"):
         return "not a subscriber", (
-            "A publisher is there; publishers connect to a relay at its frontend, port 5556, or to "
-            "a subscriber that listens."
+            "A publisher is bound there. Publishers connect to a relay at its frontend, port 5556, "
+            "or to a bound subscriber."
         )
-    if seen.reason == "handshake failed":
-        return seen.reason, seen.advice
-    if seen.socket_type or seen.reason in NOT_A_PUBLISHER:
-        what = f"A {seen.socket_type} socket" if seen.socket_type else "Something else"
+    if found.reason == "handshake failed":
+        return found.reason, found.advice
+    if found.socket_type or found.reason in ANOTHER_PROGRAM:
+        what = f"A {found.socket_type} socket" if found.socket_type else "Another program"
         return "not a subscriber", (
-            f"{what} is there: check the port against the one that the subscriber, or the relay, "
-            "shows."
+            f"{what} is bound there: compare the port with the one that the subscriber or the "
+            "relay prints."
         )
-    return seen.reason, (
-        "Start a subscriber that listens there, or check address, port and firewall."
+    return found.reason, (
+        "Start a subscriber that binds this address, or check address, port and firewall."
     )
 
 
@@ -211,7 +211,7 @@ def _logger() -> logging.Logger:
 
 
 def _forget_thread() -> None:
-    """In a forked child the thread is not there."""
+    """In a forked child the thread does not exist."""
     global _reader, _starting  # noqa: PLW0603
     _reader = None
     _starting = _threads.allocate_lock()

@@ -1,9 +1,9 @@
-"""The end of a process: threads that still work first, then what is queued gets its linger.
+"""The end of a process: its threads finish first, then queued messages get their linger.
 
-A program ends with the functions of `atexit`, after all threads but the daemons. A child of
-`multiprocessing` ends with `os._exit`, which runs none of them, but it does run the finalizers of
-`multiprocessing.util`, before it waits for its threads. (A bare `os.fork` that ends with `os._exit`
-runs nothing at all: close what you opened there.)
+A program runs the functions of `atexit` after all threads except daemons. A child of
+`multiprocessing` ends with `os._exit`, which skips `atexit`. It runs the finalizers of
+`multiprocessing.util`, but before it waits for its threads. A child of a bare `os.fork` that ends
+with `os._exit` runs neither: close its objects there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import sys
 
 from ._core import _shutdown
 
-# After all others: the child's own children and queues have come to their end.
+# Runs after the other finalizers, which end the child's own children and queues.
 _LAST = -1_000_000
 
 
 def _end_program() -> None:
     if sys.version_info < (3, 9):
-        # Later versions let pools finish their work before any function of `atexit` runs; here they
-        # do it in one of their own, which comes after ours if they were imported first.
+        # In later versions, pools finish their work before any function of `atexit` runs. Here they
+        # use `atexit` themselves, and run after this function if they were imported first.
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
             pools._python_exit()  # noqa: SLF001
@@ -32,36 +32,36 @@ def _end_child() -> None:
     import threading  # noqa: PLC0415 - loaded already wherever this is called
 
     try:
-        # What `multiprocessing` does next, and what then finds nothing left to do.
+        # `multiprocessing` calls this next; the second call has no effect.
         threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
     finally:
         _shutdown()
 
 
-def _at_the_end() -> None:
-    """Have the current `multiprocessing` child shut down at its end."""
+def _end_child_at_exit() -> None:
+    """Register `_end_child` for the end of this `multiprocessing` child."""
     from multiprocessing import util  # noqa: PLC0415 - loaded already wherever this is called
 
     util.Finalize(None, _end_child, exitpriority=_LAST)
 
 
-def _expect_start() -> None:
-    """Have `multiprocessing` call `_at_the_end` when it starts a child in this process.
+def _prepare_children() -> None:
+    """Have `multiprocessing` call `_end_child_at_exit` when this process becomes its child.
 
-    It forgets the finalizers that were there before, so that they must be made then: after a fork,
-    or after a forkserver's child has imported the main module.
+    A new child drops the finalizers that existed before, so they are registered afterwards: after a
+    fork, or after a forkserver's child has imported the main module.
     """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(_expect_start, lambda _: _at_the_end())
+        util.register_after_fork(_prepare_children, lambda _: _end_child_at_exit())
 
 
-def watch() -> None:
-    """Care for this process, and for children of it."""
+def register() -> None:
+    """Register the end of this process, and of its children."""
     atexit.register(_end_program)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_expect_start)
-    _expect_start()
+        os.register_at_fork(after_in_child=_prepare_children)
+    _prepare_children()
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
-        _at_the_end()
+        _end_child_at_exit()

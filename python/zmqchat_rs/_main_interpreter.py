@@ -1,7 +1,7 @@
-"""The package works in the main interpreter of a process only; this module raises elsewhere.
+"""Raises an `ImportError` in a subinterpreter: the package works in the main interpreter only.
 
-The end of a subinterpreter runs its `atexit` functions, which would close the objects of the whole
-process.
+When a subinterpreter ends, it runs its `atexit` functions. These would close the objects of the
+whole process.
 """
 
 try:
@@ -9,7 +9,7 @@ try:
 except ImportError:
     try:
         import _xxsubinterpreters as interpreters  # type: ignore[import-not-found]
-    except ImportError:  # a Python without subinterpreters
+    except ImportError:  # this Python has no subinterpreters
         interpreters = None
 
 if interpreters is not None and interpreters.get_current() != interpreters.get_main():

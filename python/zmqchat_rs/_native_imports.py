@@ -1,14 +1,14 @@
-"""Every module that native code, or a thread of this package, imports when it is first needed.
+"""Imports every module that native code, or a thread of this package, imports on first use.
 
-Programs that freeze a package, such as PyInstaller, search Python files for imports and do not see
-those of native code: this file names them. Under gevent it is imported with the package, because a
-thread of the system that imports a module while greenlets do so can deadlock on gevent's locks.
+Programs that freeze a package, such as PyInstaller, find the imports of Python files and not those
+of native code. Under gevent, this file is imported with the package: a native thread that imports a
+module while greenlets import can deadlock on gevent's locks.
 """
 
 import asyncio
 import atexit
 import builtins
-import datetime  # noqa: ICN001 - named as native code names it
+import datetime  # noqa: ICN001 - the name that native code uses
 import difflib
 import json
 import logging

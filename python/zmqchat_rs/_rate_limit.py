@@ -1,4 +1,4 @@
-"""Reports each thing once in a while, so that logs and terminals are not flooded."""
+"""A limit for repeated reports, so that they do not flood a log or a terminal."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from time import monotonic
 
 
 class RateLimit:
-    """Says what is news: each key once in so many seconds, and no crowd of keys."""
+    """Allows one report of each key per interval, and a limited number of keys."""
 
     def __init__(self, seconds: float, most: int) -> None:
-        """Begin; of `most` keys no more is news until one of them is old."""
+        """Start without reports.
+
+        Args:
+            seconds: The interval.
+            most: The number of keys; while so many are recent, no further key is allowed.
+        """
         self.seconds = seconds
         self._most = most
-        self._known: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
-    def is_news(self, key: str) -> bool:
-        """Whether to say it; if so, it is no news for a while."""
-        if self.was_told(key) or len(self._known) >= self._most:
+    def allows(self, key: str) -> bool:
+        """Whether to report this key now; if so, it counts as reported."""
+        if self.is_recent(key) or len(self._reported) >= self._most:
             return False
-        self._known[key] = monotonic()
+        self._reported[key] = monotonic()
         return True
 
-    def was_told(self, key: str) -> bool:
-        """Whether it was said a short while ago."""
+    def is_recent(self, key: str) -> bool:
+        """Whether this key was reported during the last interval."""
         now = monotonic()
-        self._known = {one: at for one, at in self._known.items() if now - at < self.seconds}
-        return key in self._known
+        self._reported = {one: at for one, at in self._reported.items() if now - at < self.seconds}
+        return key in self._reported

@@ -1,8 +1,8 @@
 """Threads and locks of the operating system, for work that waits in native code.
 
-gevent's ``monkey.patch_all()`` replaces those of `threading`: a thread is then a greenlet, and a
-greenlet that waits in native code stops all others. Threads of this package are started here, and
-what they share with the user's threads is guarded by the locks made here.
+gevent's ``monkey.patch_all()`` replaces the threads of `threading` with greenlets. A greenlet that
+waits in native code blocks all other greenlets. Therefore this module starts the threads of this
+package, and makes the locks for data that they share with the user's threads.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 def make(work: Callable[[], object], name: str) -> AnyThread:
-    """Make a daemon thread, to be started by `start_thread`.
+    """Make a daemon thread; `start_thread` starts it.
 
     Args:
-        work: What it runs.
-        name: Its name; under gevent it has none outside this package.
+        work: The function that the thread runs.
+        name: The name of the thread; under gevent, only this package knows it.
 
     Returns:
         A `threading.Thread`, or under gevent a `NativeThread`.
@@ -46,45 +46,45 @@ def start_thread(thread: AnyThread) -> None:
     """Start a thread.
 
     Args:
-        thread: The thread, not started yet.
+        thread: A thread that was not started yet.
 
     Raises:
-        ZmqChatError: If the system starts no further thread.
+        ZmqChatError: If the system cannot start another thread.
     """
     try:
         thread.start()
     except RuntimeError as error:
         raise ZmqChatError(
             errno.EAGAIN,
-            f"cannot start the thread {thread.name}: {error}; close what you no longer need, or "
-            "raise the limit (ulimit -u, or the container's limit of pids)",
+            f"cannot start the thread {thread.name}: {error}; close unused objects, or raise the "
+            "limit (ulimit -u, or the container's limit of pids)",
         ) from error
 
 
 def is_current(thread: AnyThread | None) -> bool:
-    """Whether the calling code runs in this thread."""
+    """Whether the caller runs in this thread."""
     return thread is not None and thread.ident == _original("get_ident")()
 
 
 def allocate_lock() -> threading.Lock:
-    """A lock that blocks the thread of the operating system."""
+    """Make a lock that blocks the thread of the operating system, also under gevent."""
     lock: threading.Lock = _original("allocate_lock")()
     return lock
 
 
 class NativeThread:
-    """A thread of the operating system where `threading.Thread` is a greenlet."""
+    """A thread of the operating system, for programs in which `threading.Thread` is a greenlet."""
 
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self.name = name
         self.ident: int | None = None
         self._work = work
         self._pid = os.getpid()
-        # Held while it runs.
+        # Held while the thread runs.
         self._running = allocate_lock()
 
     def start(self) -> None:
-        """Start it."""
+        """Start the thread."""
         self._running.acquire()
         try:
             _original("start_new_thread")(self._run, ())
@@ -93,11 +93,11 @@ class NativeThread:
             raise
 
     def is_alive(self) -> bool:
-        """Whether it still runs; in a forked child it does not."""
+        """Whether the thread still runs; False in a forked child."""
         return self._pid == os.getpid() and self._running.locked()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, at most `timeout` seconds."""
+        """Wait for the end of the thread, at most `timeout` seconds."""
         if self.is_alive() and self._running.acquire(timeout=_within(timeout)):
             self._running.release()
 
@@ -110,9 +110,10 @@ class NativeThread:
 
 
 class Condition:
-    """A condition over a lock that its holder can take again, as `threading.Condition`.
+    """A condition variable with a reentrant lock, as `threading.Condition`.
 
-    Made of the system's locks: `threading.Condition` waits with whatever lock is in `threading`.
+    It uses locks of the operating system. `threading.Condition` waits with the lock that
+    `threading` has at the moment, which gevent replaces.
     """
 
     def __init__(self) -> None:
@@ -136,7 +137,7 @@ class Condition:
         turn = allocate_lock()
         turn.acquire()
         self._waiting.append(turn)
-        # However often it was taken, it is released and taken again.
+        # Released completely, even if this thread has taken it several times.
         held = self._lock._release_save()  # noqa: SLF001
         try:
             turn.acquire(timeout=_within(timeout))
@@ -146,7 +147,7 @@ class Condition:
                 self._waiting.remove(turn)
 
     def notify_all(self) -> None:
-        """Wake all that wait; the caller holds the lock."""
+        """Wake all waiting threads; the caller holds the lock."""
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             turn.release()
@@ -156,18 +157,18 @@ def _within(timeout: float | None) -> float:
     return -1 if timeout is None else min(max(0.0, timeout), TIMEOUT_MAX)
 
 
-def _gevent() -> Any:  # noqa: ANN401 - a module of a package that may not be installed
+def _gevent() -> Any:  # noqa: ANN401 - gevent may not be installed
     return sys.modules.get("gevent.monkey")
 
 
 def _is_replaced() -> bool:
-    """Whether `threading.Thread` would start a greenlet."""
+    """Whether `threading.Thread` starts a greenlet."""
     gevent = _gevent()
     return gevent is not None and bool(gevent.is_module_patched("threading"))
 
 
 def _original(name: str) -> Any:  # noqa: ANN401
-    """The original of this name in `_thread`, even if gevent has replaced it."""
+    """The original function or class of `_thread`, even if gevent has replaced it."""
     gevent = _gevent()
     if gevent is None:
         return getattr(_thread, name)

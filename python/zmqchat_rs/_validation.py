@@ -1,4 +1,4 @@
-"""What Python code of this package is passed, checked: the errors say what to pass instead."""
+"""Checks of arguments; the errors say what to pass instead."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _Init = TypeVar("_Init", bound="Callable[..., None]")
 
 
 def number(what: str, value: float) -> float:
-    """Check that something is a number.
+    """Check that an argument is a number.
 
     Args:
         what: The argument's name.
-        value: What was passed.
+        value: The argument.
 
     Returns:
-        It as a float; one that no float holds is infinite.
+        The number as a float; infinity if it is too large for a float.
 
     Raises:
-        TypeError: It is no number.
+        TypeError: If it is not a number.
     """
     try:
-        # Unlike `float`, this reads no text.
+        # Unlike `float`, this does not accept text.
         return math.fsum((value,))
     except OverflowError:
         return math.inf if value > 0 else -math.inf
@@ -36,17 +36,17 @@ def number(what: str, value: float) -> float:
 
 
 def whole(what: str, value: int) -> int:
-    """Check that something is a whole number.
+    """Check that an argument is an integer.
 
     Args:
         what: The argument's name.
-        value: What was passed.
+        value: The argument.
 
     Returns:
-        It as an int.
+        The number as an int.
 
     Raises:
-        TypeError: It is none; True and False are none either.
+        TypeError: If it is not an integer, or is True or False.
     """
     if not isinstance(value, bool):
         try:
@@ -57,18 +57,18 @@ def whole(what: str, value: int) -> int:
 
 
 def seconds(what: str, value: float | None) -> float | None:
-    """Check a time-out.
+    """Check a timeout.
 
     Args:
         what: The argument's name.
-        value: Seconds; None for no limit.
+        value: Seconds, or None for no limit.
 
     Returns:
-        It as a float, or None.
+        The timeout as a float, or None.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is negative, or NaN.
+        TypeError: If it is not a number.
+        ValueError: If it is negative or NaN.
     """
     if value is None:
         return None
@@ -83,25 +83,25 @@ def function(what: str, value: object, takes: str) -> None:
 
     Args:
         what: The argument's name.
-        value: What was passed; None for none.
-        takes: What it is called with.
+        value: The callback, or None.
+        takes: A description of its argument.
 
     Raises:
-        TypeError: It cannot be called.
+        TypeError: If it cannot be called.
     """
     if value is not None and not callable(value):
         raise TypeError(f"{what} is a function that takes {takes}, or None")
 
 
-def explained(second: str, instead: Mapping[str, str]) -> Callable[[_Init], _Init]:
-    """Decorate a constructor whose `name` alone is positional: its errors say what to type.
+def helpful_arguments(second: str, instead: Mapping[str, str]) -> Callable[[_Init], _Init]:
+    """Decorate a constructor with `name` as its only positional argument: errors name a remedy.
 
     Args:
-        second: The argument that a second positional value is probably meant for.
-        instead: What to type instead of a keyword that it does not have.
+        second: The keyword that a second positional value is probably meant for.
+        instead: Advice for keywords that the constructor does not have.
 
     Returns:
-        The decorator. The signature does not change.
+        The decorator; it does not change the signature.
     """
 
     def decorate(init: _Init) -> _Init:

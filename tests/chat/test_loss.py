@@ -79,7 +79,7 @@ def test_lines_that_are_lost_while_disconnected_are_counted_and_reported_with_th
             wait_until(lambda: [one for one in events if one.kind == "lost"], "the event")
         (lost,) = [one for one in events if one.kind == "lost"]
         assert (lost.address, lost.count) == ("alice", 3)
-        said = "3 messages of alice lost: a connection was interrupted"
+        said = "lost 3 messages from alice: a connection was interrupted"
         assert str(lost) == said
         assert said in caplog.text
 

@@ -401,7 +401,7 @@ def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
 ) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
-        alice.shows(f"nobody at {nowhere}: refused.")
+        alice.shows(f"cannot connect to {nowhere}: refused.")
         alice.type("Hello\r")
         alice.shows("(no subscriber in lobby yet: this line was not delivered)")
         with chat("bob", bind=nowhere) as bob:

@@ -33,7 +33,7 @@ def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
     address = f"127.0.0.1:{free_port()}"
     with start("sub", address, "--timestamps", "none") as sub:
         notice = sub.notice()
-        assert notice.startswith(f"nobody at {address}: refused. ")
+        assert notice.startswith(f"cannot connect to {address}: refused. ")
         assert "zmqchat pub" in notice
         for text in ("Hello", "again"):
             with Publisher(address) as publisher:
@@ -72,7 +72,7 @@ def test_sub_says_what_was_lost_and_nobody_forges_a_line() -> None:
     with stamping_publisher() as alice, start("sub", alice.address) as sub:
         alice.wait()
         alice.send(1, 5, **{"from": "eve\n\x1b[2J"})
-        assert sub.notice().startswith(r"3 messages of eve\n\x1b[2J lost: ")
+        assert sub.notice().startswith(r"lost 3 messages from eve\n\x1b[2J: ")
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--raw",)])
@@ -108,7 +108,7 @@ def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publish
 def test_notices_are_dim_where_there_is_colour() -> None:
     with start("sub", "127.0.0.1:1", "--color", "always") as sub:
         notice = sub.notice()
-        assert re.fullmatch(r"\x1b\[2mnobody at 127\.0\.0\.1:1: refused\. .*\x1b\[0m", notice)
+        assert re.fullmatch(r"\x1b\[2mcannot connect to 127\.0\.0\.1:1: refused\. .*\x1b\[0m", notice)
         sub.process.send_signal(signal.SIGINT)
         assert sub.finish() == (130, "", "")
 
@@ -230,7 +230,7 @@ def test_no_subscription_can_drive_the_terminal() -> None:
 def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with start("pub", "--connect", address, "--wait", "9", "-v") as pub:
-        assert pub.notice().startswith(f"nobody at {address}: refused. ")
+        assert pub.notice().startswith(f"cannot connect to {address}: refused. ")
         with Subscriber(bind=address, topics=["room1"]):
             assert pub.notice() == f"connected to {address}"
             assert pub.notice() == f"{address} joined room1"
@@ -242,7 +242,7 @@ def test_the_prompt_of_pub_shows_why_it_is_not_connected(free_port: FreePort) ->
     address = f"127.0.0.1:{free_port()}"
     with in_terminal("pub", "--connect", address, NO_COLOR="1") as pub:
         pub.expect(r"Message> ")
-        pub.expect(rf"nobody at {address}: refused\.")
+        pub.expect(rf"cannot connect to {address}: refused\.")
 
 
 def prompted(pub: Terminal) -> str:

@@ -140,7 +140,7 @@ def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
     with start("relay", *HERE, "--connect", upstream) as relay:
         _, backend = addresses(relay)
         assert relay.notice() == f"Passing on what comes from {upstream}."
-        assert relay.notice().startswith(f"nobody at {upstream}: refused. ")
+        assert relay.notice().startswith(f"cannot connect to {upstream}: refused. ")
         with Subscriber(backend) as subscriber, Relay("127.0.0.1:0", backend=upstream) as above:
             assert relay.notice() == f"connected to {upstream}"
             with Publisher(connect=str(above.frontend)) as publisher:

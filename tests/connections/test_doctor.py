@@ -471,5 +471,5 @@ def test_an_old_peer_fails_the_handshake() -> None:
         report = doctor(address)
     assert not report.ok
     assert (
-        f"{address}: handshake failed: the peer speaks ZMTP 2.0; ZeroMQ 4.0 or later is needed"
+        f"{address}: handshake failed: the peer uses ZMTP 2.0; ZeroMQ 4.0 or later is needed"
     ) in str(report)

@@ -298,6 +298,6 @@ def test_a_peer_that_is_cut_off_again_and_again_does_not_flood_the_log(
 
 
 def test_a_crowd_that_is_cut_off_does_not_flood_the_log() -> None:
-    seldom = RateLimit(10 * TIMEOUT, 10)
-    news = [seldom.is_news(f"192.0.2.1:{port}") for port in range(50)]
+    limit = RateLimit(10 * TIMEOUT, 10)
+    news = [limit.allows(f"192.0.2.1:{port}") for port in range(50)]
     assert news == [True] * 10 + [False] * 40

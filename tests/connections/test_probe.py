@@ -236,9 +236,9 @@ def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "stage", "why"),
     [
-        (SIGNATURE + b"\x00", "greeting", "The peer speaks ZMTP 1.0; ZeroMQ 4.0 or later is"),
-        (SIGNATURE + b"\x01\x01\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
-        (SIGNATURE + b"\x02\x09\0\0", "greeting", "The peer speaks ZMTP 2.0; ZeroMQ 4.0 or lat"),
+        (SIGNATURE + b"\x00", "greeting", "The peer uses ZMTP 1.0; ZeroMQ 4.0 or later is"),
+        (SIGNATURE + b"\x01\x01\0\0", "greeting", "The peer uses ZMTP 2.0; ZeroMQ 4.0 or lat"),
+        (SIGNATURE + b"\x02\x09\0\0", "greeting", "The peer uses ZMTP 2.0; ZeroMQ 4.0 or lat"),
         (greeting() + error(b"Access denied"), "handshake", "it says 'Access denied'"),
         (greeting() + error(b"\x1b]0;mine\x07"), "handshake", r"it says '\x1b]0;mine\x07'"),
         (greeting() + b"\x00\x05Hello", "handshake", "makes no sense"),

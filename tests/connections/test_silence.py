@@ -28,7 +28,7 @@ short_silence = pytest.mark.usefixtures("short_silence")
 
 
 def silence_warnings(records: list[logging.LogRecord]) -> list[str]:
-    return [one.getMessage() for one in records if one.getMessage().startswith("nobody at")]
+    return [one.getMessage() for one in records if one.getMessage().startswith("cannot connect to")]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_missing_peer_is_reported_once_an_outage_with_the_reason(
         event = events.events[0]
         assert (event.address, event.reason) == (address, "refused")
         assert "zmqchat pub" in event.advice
-        assert str(event).startswith(f"nobody at {address}: refused. ")
+        assert str(event).startswith(f"cannot connect to {address}: refused. ")
         with Publisher(address):
             events.wait_for("silent", "connected")
         events.wait_for("silent", "connected", "disconnected", "silent")
@@ -122,10 +122,10 @@ def test_an_object_that_waits_for_a_first_connection_reports_that_none_came() ->
     assert {event.reason for event in events.events} == {"nobody came"}
     of_subscriber, of_publisher = map(str, events.events)
     assert of_subscriber.startswith(
-        f"nobody has connected to {subscriber.addresses[0]}. Have a publisher "
+        f"no peer has connected to {subscriber.addresses[0]}. Have a publisher "
     )
     assert of_publisher.startswith(
-        f"nobody has connected to {publisher.addresses[0]}. Have a subscriber "
+        f"no peer has connected to {publisher.addresses[0]}. Have a subscriber "
     )
 
 
@@ -136,7 +136,7 @@ def test_a_subscriber_without_addresses_reports_that_it_connects_to_none() -> No
         Background(subscriber.recv)
         events.wait_for("silent")
         assert str(events.events[0]) == (
-            "connected to nobody. Call connect with the address of a publisher."
+            "no address to connect to. Call connect with the address of a publisher."
         )
 
 
@@ -240,7 +240,7 @@ def test_an_old_peer_is_named_as_such(publishes: bool) -> None:  # noqa: FBT001
                 Background(subscriber.recv)
                 events.wait_for("silent")
     assert events.events[0].reason == "handshake failed"
-    text = f"{address}: handshake failed: the peer speaks ZMTP 2.0; {NEEDED}."
+    text = f"{address}: handshake failed: the peer uses ZMTP 2.0; {NEEDED}."
     assert text in str(events.events[0])
 
 
@@ -265,7 +265,7 @@ def test_an_old_subscriber_that_connects_is_reported_once(
             bound.wait_for_subscribers(timeout=TIMEOUT)
     assert (events.events[0].reason, events.kinds().count("handshake failed")) == ("version", 1)
     assert "silent" not in events.kinds()
-    text = f"the peer speaks ZMTP 2.0 or older, or is not a subscriber; {NEEDED}"
+    text = f"the peer uses ZMTP 2.0 or older, or is not a subscriber; {NEEDED}"
     assert text in str(events.events[0])
     assert text in caplog.text
 
@@ -322,7 +322,7 @@ with Subscriber(sys.argv[1], topics=["room1"], on_event=lambda _: reported.set()
     finished = run_python(script, address, str(SHORT_SILENCE))
     assert (finished.code, finished.stdout) == (0, "0\n")
     (line,) = finished.stderr.splitlines()
-    assert line.startswith(f"nobody at {address}: refused. ")
+    assert line.startswith(f"cannot connect to {address}: refused. ")
 
 
 @short_silence
@@ -345,7 +345,7 @@ def test_a_wait_in_asyncio_reports_a_missing_peer_as_well(
         _wait_until_maintenance_is_idle()
         Background(asyncio.run, wait(one))
         wait_until(lambda: caplog.messages)
-    words = {"came": "nobody has connected to 127.0.0.1:", "connected": "connected to nobody"}
+    words = {"came": "no peer has connected to 127.0.0.1:", "connected": "no address to connect to"}
     (line,) = caplog.messages
     assert line.startswith(words[reason])
 
@@ -383,5 +383,5 @@ def test_a_socket_that_is_not_a_publisher_or_subscriber_is_named() -> None:
             events.wait_for("silent", "silent")
     context.term()
     sentences = [str(event) for event in events.events]
-    assert sentences[0].startswith(f"no subscriber at {address}. A PUSH socket is there")
+    assert sentences[0].startswith(f"no subscriber at {address}. A PUSH socket is bound there")
     assert sentences[1].startswith(f"no publisher at {address}: not a publisher")

@@ -288,4 +288,4 @@ def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
         present(bob, times + 1)
         assert say(bob, "") == lines
     texts = [line["text"] for line in bob.of("event") if line["kind"] == "lost"]
-    assert texts == ["2 messages of alice lost: a connection was interrupted"]
+    assert texts == ["lost 2 messages from alice: a connection was interrupted"]

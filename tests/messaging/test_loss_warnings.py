@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_loss_is_logged_at_a_limited_rate(caplog: pytest.LogCaptureFixture) -> None:
     def told() -> list[logging.LogRecord]:
         # The losses of an earlier test may be logged only now.
-        return [record for record in caplog.records if " of bert lost: " in record.getMessage()]
+        return [record for record in caplog.records if " from bert: " in record.getMessage()]
 
     bert = {"from": "bert"}
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
@@ -40,8 +40,8 @@ def test_loss_is_logged_at_a_limited_rate(caplog: pytest.LogCaptureFixture) -> N
         assert time.monotonic() - began > 3
     assert [record.levelname for record in told()] == ["WARNING"] * 2
     first, second = (record.getMessage() for record in told())
-    assert first.startswith("9 messages of bert lost: ")
-    assert second.startswith(f"{9 * len(range(20, 2000, 10))} messages of bert lost: ")
+    assert first.startswith("lost 9 messages from bert: ")
+    assert second.startswith(f"lost {9 * len(range(20, 2000, 10))} messages from bert: ")
 
 
 def test_a_script_without_logging_configuration_prints_its_losses(run_python: RunPython) -> None:
@@ -67,7 +67,7 @@ with Subscriber(sys.argv[1], on_event=seen.append) as sub:
         finished = run_python(script, alice.address)
         thread.join()
     assert finished.stdout.splitlines() == ["('alice', 1)"]
-    assert finished.stderr.startswith("1 message of alice lost: ")
+    assert finished.stderr.startswith("lost 1 message from alice: ")
     assert finished.code == 0
 
 
@@ -79,6 +79,6 @@ def test_the_losses_of_several_publishers_are_logged_for_each(
         # The first loss is logged at once, the others together when the subscriber closes.
         for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
             deliver(relay, subscriber, *seqs, id=name, **{"from": name})
-    text = " lost: read too slowly, or a connection between the publisher and a relay"
-    for loss in ("1 message of anna", "3 messages of anna", "2 messages of berta"):
+    text = ": this subscriber reads too slowly, or a connection between publisher and relay"
+    for loss in ("1 message from anna", "3 messages from anna", "2 messages from berta"):
         wait_until(lambda: f"{loss}{text}" in caplog.text, loss)  # noqa: B023

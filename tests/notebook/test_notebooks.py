@@ -83,7 +83,7 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
             text = output.get("text", "") + output.get("data", {}).get("text/html", "")
             if output.get("name") == "stderr":
                 assert path.stem.startswith("06"), text
-                assert re.fullmatch(r"(\d+ messages? of \S+ lost: .*\n)+", text), text
+                assert re.fullmatch(r"(lost \d+ messages? from \S+: .*\n)+", text), text
             assert "■ stopped by an error" not in text
     displays = [
         output.data

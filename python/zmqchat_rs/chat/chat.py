@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from zmqchat_rs._core import ClosedError, Message, Peer, ZmqChatError, sanitize
-from zmqchat_rs._validation import explained, function, seconds
+from zmqchat_rs._validation import function, helpful_arguments, seconds
 
 from .engine import Engine
 from .members import ChatStats, Member, Notice, check_name
@@ -77,7 +77,7 @@ class Chat:
         ZmqChatError: The address to bind is in use, or not this machine's.
     """
 
-    @explained("peers", _INSTEAD)
+    @helpful_arguments("peers", _INSTEAD)
     def __init__(  # noqa: PLR0913
         self,
         name: str,

@@ -60,10 +60,10 @@ class Notices:
     def _is_repeated(self, event: Event) -> bool:
         place = self._place(event.address)
         if event.kind == "cut off":
-            return not self._cut_off.is_news(place)
+            return not self._cut_off.allows(place)
         # What comes between two cuttings off of one that we connect to.
         between = event.kind in ("connected", "disconnected") and event.address in self._connects_to
-        return between and self._cut_off.was_told(place)
+        return between and self._cut_off.is_recent(place)
 
     def _lines(self, event: Event) -> Iterator[str]:
         raise NotImplementedError

@@ -45,7 +45,7 @@ class OldVersionError(BrokenError):
     """The peer speaks a version of ZMTP that no connection is made with."""
 
     def __init__(self, version: str) -> None:
-        super().__init__(f"the peer speaks ZMTP {version}; ZeroMQ 4.0 or later is needed")
+        super().__init__(f"the peer uses ZMTP {version}; ZeroMQ 4.0 or later is needed")
         self.version = version
 
 
