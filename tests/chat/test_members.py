@@ -282,7 +282,7 @@ def test_members_that_were_lost_are_named_until_they_return() -> None:
 
     def take(kind: str, name: str, room: str = "lobby") -> None:
         at = datetime.now(timezone.utc)
-        lost.take(Notice(kind, name, f"{name}#1", room, "?", at, None))
+        lost.record(Notice(kind, name, f"{name}#1", room, "?", at, None))
 
     assert lost.to_warn_of("lobby", alone=True) == ""
     take("lost", "bob")

@@ -176,7 +176,7 @@ def test_a_relay_names_both_of_its_ports(
     system(tmp_path, DOCKER, monkeypatch)
     with Relay("*:0", backend="*:0") as relay:
         addresses = [*relay.backend_addresses, *relay.frontend_addresses]
-        output.notice_of_isolation(addresses)
+        output.notice_port_forwarding(addresses)
         text = capsys.readouterr().err
         for address in addresses:
             port = address.rpartition(":")[2]
@@ -188,7 +188,7 @@ def test_pub_says_so_where_it_shows_its_addresses(
 ) -> None:
     system(tmp_path, WSL2, monkeypatch)
     with Publisher(["127.0.0.1:0", "ipc://" + str(tmp_path / "s")]) as publisher:
-        output.notice_of_isolation(publisher.addresses)
+        output.notice_port_forwarding(publisher.addresses)
     assert capsys.readouterr().err == ""  # no other host reaches these, forwarded or not
     assert main(["pub", "--bind", "*:0", "--wait", "0", "-m", "Hello"]) == 0
     lines = capsys.readouterr().err.splitlines()

@@ -1,4 +1,4 @@
-"""Which messages of ``pub`` and ``replay`` no subscriber receives, reported once per change."""
+"""Notices of ``pub`` and ``replay`` about messages that no subscriber receives."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from zmqchat_rs._core import Publisher
     from zmqchat_rs.events import Event
 
-# How many subscriptions a notice names, and how much of a prefix.
+# The number of subscriptions in a notice, and the number of characters of a prefix.
 _MOST = 5
 _LONGEST = 40
-# The number of topics that are remembered; a feed may have any number of topics.
+# The number of remembered topics; a feed may have any number of topics.
 _REMEMBERED = 1_000
 
 
 class SubscriptionChanges:
-    """Counts the changes of subscriptions and connections; the publisher's `on_event`."""
+    """Counts changes of subscriptions and connections; used as a publisher's `on_event`."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -29,7 +29,7 @@ class SubscriptionChanges:
 
 
 class DeliveryCheck:
-    """Compares each message with the subscriptions that the publisher has."""
+    """Compares messages with the subscriptions of the publisher."""
 
     def __init__(
         self,
@@ -39,27 +39,27 @@ class DeliveryCheck:
         framing: str,
         typed: bool = False,
     ) -> None:
-        """Take the publisher.
+        """Prepare the check of a publisher's messages.
 
-        If lines are `typed` at a prompt, each message is compared. A pipe may give a million
-        messages a second: there, a topic is compared again only after one of the `changes`.
+        Lines that are `typed` are all compared. A pipe can deliver a million messages a second:
+        its topics are compared again only after one of the `changes`.
         """
         self._publisher = publisher
         self._changes = changes
         self._framing = framing
         self._typed = typed
-        # What was reported of each topic; empty where a subscriber received it.
+        # The last notice of each topic; empty if a subscriber received it.
         self._reported: dict[str | None, str] = {}
-        # Topics to be compared again, since something changed.
+        # Topics to compare again after a change.
         self._due: set[str | None] = set()
         self._compared_at = 0
 
     def missing(self, data: bytes, topic: str | None) -> str:
-        """Give the notice that is due before this message is sent; empty where none is.
+        """Return the notice to print before this message is sent; empty for none.
 
         Args:
             data: The payload.
-            topic: The topic it is sent to; None where the payload may hold one.
+            topic: The topic; None if the payload may contain one.
         """
         shown = topic
         if topic is None and self._framing == "plain":

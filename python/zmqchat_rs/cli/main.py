@@ -1,7 +1,7 @@
-"""The command ``zmqchat``: a file for each of its commands, and here what is common to all.
+"""The entry of the command ``zmqchat``: parses the arguments, runs a command, reports errors.
 
-Payload goes to stdout and notices to stderr. Exit codes: 0 ok, 1 error, 2 usage, 3 time-out
-before the count, 130 Ctrl+C, 143 SIGTERM, 129 SIGHUP (the window was closed).
+Payload goes to stdout, notices to stderr. Exit codes: 0 success, 1 error, 2 usage, 3 timeout before
+the count, 130 Ctrl+C, 143 SIGTERM, 129 SIGHUP (the window was closed).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 OK, ERROR, USAGE, TIMED_OUT = 0, 1, 2, 3
 INTERRUPTED = 128 + signal.SIGINT
-HUNG_UP = 129  # 128 and SIGHUP, which is not known everywhere
+HUNG_UP = 129  # 128 + SIGHUP, which Windows does not define
 
-#: A module for each command.
+#: The module of each command.
 COMMANDS = {
     "demo": demo,
     "pub": pub,
@@ -42,59 +42,59 @@ Publish and subscribe over ZeroMQ: type in one window, read in the others."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat demo                    see it work, in this window alone
+  zmqchat demo                    see it work, in this window only
   zmqchat pub                     window 1: type messages here ...
   zmqchat sub                     window 2: ... and read them here
   zmqchat sub 192.168.1.12        or on another laptop (there: zmqchat ip)
-  zmqchat relay                   one address for many publishers and readers
-  zmqchat chat 192.168.1.12       talk with whoever chats there
-  zmqchat doctor 192.168.1.12     no message comes? find out why
+  zmqchat relay                   one address for many publishers and subscribers
+  zmqchat chat 192.168.1.12       chat with another laptop
+  zmqchat doctor 192.168.1.12     no message arrives? find out why
 
 exit codes:
-  0 ok, 1 error, 2 usage, 3 time-out before the count, 130 Ctrl+C
+  0 success, 1 error, 2 usage, 3 timeout before the count, 130 Ctrl+C
 
-'zmqchat COMMAND --help' tells more about each command."""
+'zmqchat COMMAND --help' describes each command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: The words after ``zmqchat``; None takes them from the command line.
+        argv: The arguments after ``zmqchat``; None takes them from the command line.
 
     Returns:
         The exit code.
     """
     try:
-        with signals.on_termination(signals.leave):
+        with signals.on_termination(signals.exit_on_signal):
             code = _run(argv)
-            # Of a window that is gone there is nobody left to complain to.
-            (output.flush_or_abandon if code == HUNG_UP else output.flush)()
+            # A closed window cannot show an error.
+            (output.flush_or_discard if code == HUNG_UP else output.flush)()
     except BrokenPipeError:
-        # Whoever read our output (`| head`) has seen enough.
-        output.abandon()
+        # The reader of stdout, such as `| head`, has closed the pipe.
+        output.discard_stdout()
         return OK
     except KeyboardInterrupt:
         output.end_prompt_line()
         code = INTERRUPTED
     except UsageError as error:
-        output.complain(error)
+        output.print_error(error)
         code = USAGE
     except UnicodeEncodeError as error:
-        output.complain(not_text(error))
+        output.print_error(not_text(error))
         code = USAGE
     except TimeoutError as error:
-        output.complain(error)
+        output.print_error(error)
         code = TIMED_OUT
     except (ZmqChatError, ValueError, OSError) as error:
-        output.complain(error)
+        output.print_error(error)
         code = ERROR
-    output.flush_or_abandon()
+    output.flush_or_discard()
     return code
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands."""
+    """Make the argument parser with all commands."""
     parser = argparse.ArgumentParser(
         prog="zmqchat",
         description=_DESCRIPTION,
@@ -117,7 +117,7 @@ def _run(argv: Sequence[str] | None) -> int:
         if words and not words[0].startswith("-") and words[0] not in COMMANDS:
             meant = suggestions.command_meant(words[0], list(COMMANDS))
             instead = f"type: zmqchat {meant}" if meant else f"choose from {', '.join(COMMANDS)}"
-            parser.error(f"there is no command '{sanitize(words[0])}'; {instead}")
+            parser.error(f"unknown command '{sanitize(words[0])}'; {instead}")
         arguments, strays = parser.parse_known_args(words)
         if strays:
             command = words[0] if words[0] in COMMANDS else ""
@@ -125,7 +125,7 @@ def _run(argv: Sequence[str] | None) -> int:
             if strays == ["-v"] and not command:
                 hint = "type: zmqchat --version"
             hint = f" ({hint})" if hint else ""
-            # The command's own usage, not that of all of them.
+            # Print the usage of the command, not that of zmqchat.
             words_shown = sanitize(" ".join(strays))
             getattr(arguments, "parser", parser).error(
                 f"unrecognized arguments: {words_shown}{hint}"
@@ -136,5 +136,5 @@ def _run(argv: Sequence[str] | None) -> int:
         output.choose_color(getattr(arguments, "color", "auto"))
         return int(arguments.run(arguments))
     except SystemExit as end:
-        # From argparse after --help or a usage error, or from a signal.
+        # From argparse (--help, usage error) or from a signal.
         return end.code if isinstance(end.code, int) else OK

@@ -1,4 +1,4 @@
-"""How a command's options are declared, and the kinds of arguments that several take."""
+"""Options and argument types that several commands share."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Callable, Iterator
 
-    # The first is generic in the type stubs alone; the second is what parsers and groups share.
+    # `_SubParsersAction` is generic only in type stubs; parsers and groups share the second class.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
     Options = argparse._ActionsContainer  # noqa: SLF001
 
 
 class UsageError(Exception):
-    """Something typed after ``zmqchat`` that can never work."""
+    """Arguments of ``zmqchat`` that cannot work."""
 
 
 @contextmanager
 def as_usage() -> Iterator[None]:
-    """Report a bad value as one that was typed: addresses, topics and names are checked inside."""
+    """Report a ValueError of an address, topic or name as a usage error."""
     try:
         yield
     except UnicodeEncodeError:
-        raise  # `not_text` tells of it
+        raise  # reported with `not_text`
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
 def not_text(error: UnicodeEncodeError) -> str:
-    """Say which word on the command line is no text."""
+    """Return the message for an argument that is not valid text."""
     word = error.object
     try:
         shown = word.encode(errors="surrogateescape").decode(errors="backslashreplace")
     except UnicodeEncodeError:
         shown = word.encode(errors="backslashreplace").decode()
-    return f"'{shown}' is not UTF-8: type it anew, in a window whose text is UTF-8"
+    return f"'{shown}' is not UTF-8: type it again, in a window that uses UTF-8"
 
 
 def add_command(  # noqa: PLR0913
@@ -54,16 +54,16 @@ def add_command(  # noqa: PLR0913
     """Declare one command.
 
     Args:
-        commands: What it is added to.
-        name: What is typed.
-        run: Called with the arguments; returns the exit code.
+        commands: The commands of ``zmqchat``.
+        name: The name of the command.
+        run: Runs the command; takes the arguments, returns the exit code.
         summary: Its line in ``zmqchat --help``.
-        description: What its own ``--help`` opens with; lines stay as they are.
-        examples: What that closes with.
-        stray: What to type instead of words that belong nowhere.
+        description: The beginning of its own help; line breaks are kept.
+        examples: The end of its own help; line breaks are kept.
+        stray: A hint for unrecognized arguments.
 
     Returns:
-        The parser, for the command's options.
+        The parser of the command, for its options.
     """
     parser = commands.add_parser(
         name,
@@ -83,26 +83,26 @@ def add_color(parser: Options) -> None:
         "--color",
         choices=("auto", "always", "never"),
         default="auto",
-        help="Choose when to use colour; auto: on a terminal, and as NO_COLOR and FORCE_COLOR say "
-        "(default: auto).",
+        help="Choose when to use colour; auto: on a terminal; NO_COLOR and FORCE_COLOR override "
+        "this (default: auto).",
     )
 
 
 def seconds(text: str) -> float:
-    """Read a time-out."""
+    """Parse a timeout."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"'{text}' is no time: type seconds, for example 10")
+        raise argparse.ArgumentTypeError(f"invalid time '{text}': expected seconds, for example 10")
     return value
 
 
 def whole_number(text: str) -> int:
-    """Read a count; one that no memory holds is the largest that there is."""
+    """Parse a count; a larger one than `sys.maxsize` becomes `sys.maxsize`."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"'{text}' is no count: type 0, 1, 2, …")
+        raise argparse.ArgumentTypeError(f"invalid count '{text}': expected 0, 1, 2, …")
     digits = text.lstrip("0") or "0"
-    # Python itself refuses to read thousands of digits.
+    # `int` raises ValueError for thousands of digits.
     return sys.maxsize if len(digits) > len(str(sys.maxsize)) else min(int(digits), sys.maxsize)

@@ -1,4 +1,4 @@
-"""What a command writes: payload to stdout, notices to stderr, and how either ends."""
+"""The output of a command: payload on stdout, notices and errors on stderr."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from zmqchat_rs.display.terminal import Color
 
-# The error of a bind whose port another process holds.
+# The error of a bind to a port that another process uses.
 _IN_USE = re.compile(r"cannot bind (?P<address>\S+): .*?in use by (?P<holder>another program)")
-# CPython overlooks a Ctrl+C that comes just before a wait; it then takes this long, in seconds.
-_LOOK_AGAIN = 0.2
-# How far the second line of a notice is indented , and under what the second line of an error is.
+# A wait is cut into slices, in seconds: CPython misses a Ctrl+C just before a wait.
+_SLICE = 0.2
+# The indentation of the second line of a notice; an error is indented below its text.
 INDENT = 2
 _PROGRAM = "zmqchat: "
 
@@ -34,28 +34,28 @@ _color: Color = "auto"
 
 
 def choose_color(color: Color) -> None:
-    """Take the command's ``--color``, for notices."""
-    global _color  # noqa: PLW0603 - there is one stderr, and one command a process
+    """Set the command's ``--color`` for notices."""
+    global _color  # noqa: PLW0603 - one stderr and one command per process
     _color = color
 
 
 def wait_until(end: float | None) -> None:
-    """Wait until this moment, monotonic, or for Ctrl+C alone where it is None."""
+    """Wait until this monotonic time; None waits for Ctrl+C alone."""
     clock = threading.Event()  # never set
     while True:
-        left = _LOOK_AGAIN if end is None else min(_LOOK_AGAIN, end - monotonic())
+        left = _SLICE if end is None else min(_SLICE, end - monotonic())
         if left <= 0:
             return
         clock.wait(left)
 
 
-def say(text: str = "", *, indent: int | None = None) -> None:
-    """Write a line of payload, seen at once.
+def print_line(text: str = "", *, indent: int | None = None) -> None:
+    """Print a line to stdout, and flush it.
 
     Args:
         text: The line.
-        indent: On a terminal the line is wrapped at words, and this is how far its continuation is
-            indented. None writes the text as it is.
+        indent: The indentation of further lines if a terminal wraps the text. None leaves the text
+            unwrapped.
     """
     if sys.stdout is not None:
         line = text if indent is None else wrapped(sys.stdout, text, indent=indent)
@@ -64,21 +64,21 @@ def say(text: str = "", *, indent: int | None = None) -> None:
 
 
 def notice(text: str, *, being_typed: str | None = "") -> None:
-    """Write a line of notice, dim where there is colour, wrapped where there is a terminal.
+    """Print a notice to stderr: dim if coloured, wrapped on a terminal.
 
-    Where stderr cannot be written, nothing happens.
+    Errors of stderr are ignored.
 
     Args:
-        text: The line.
-        being_typed: The prompt and the text that a person types there just now; they are written
-            again below the notice. None where that text is not known: the notice begins on a line
-            of its own, and what was typed stays valid.
+        text: The notice.
+        being_typed: The prompt and the typed text on the current line; they are printed again below
+            the notice. None if the typed text is not known: the notice begins on a new line, and
+            the typed text stays valid.
     """
     _write_notice(text, indent=INDENT, dim=True, being_typed=being_typed)
 
 
-def complain(error: BaseException | str) -> None:
-    """Write what went wrong, in one line, which is not dim."""
+def print_error(error: BaseException | str) -> None:
+    """Print an error to stderr, which is not dim."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.errno == errno.EADDRINUSE:
@@ -107,11 +107,11 @@ def _write_notice(text: str, *, indent: int, dim: bool, being_typed: str | None 
 
 
 def _with_holder(text: str) -> str:
-    """Name the program that holds the port, in the error of a bind that failed."""
+    """Name the program that uses the port, in the error of a bind."""
     found = _IN_USE.search(text)
     if found is None:
         return text
-    from zmqchat_rs.diagnostics.ports import holder_of  # noqa: PLC0415 - the other commands start sooner
+    from zmqchat_rs.diagnostics.ports import holder_of  # noqa: PLC0415 - for this error alone
 
     holder = holder_of(parse_address(found.group("address"), bind=True)[2])
     start, end = found.span("holder")
@@ -119,37 +119,37 @@ def _with_holder(text: str) -> str:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person sits at the other end."""
+    """Whether the stream is open and a terminal."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def columns(stream: TextIO | None) -> int | None:
-    """The width of the terminal that `stream` writes to; None where it is not a terminal."""
+    """The width of the terminal of `stream`; None if it is not a terminal."""
     return None if stream is None else columns_of(stream)
 
 
 def end_prompt_line() -> None:
-    """Move past a prompt, or the ``^C`` that the terminal echoed."""
+    """Begin a new line after a prompt, or after the ``^C`` that the terminal echoed."""
     if is_terminal(sys.stderr):
         notice("")
 
 
 def flush() -> None:
-    """Write out what stdout still holds."""
+    """Flush stdout."""
     if sys.stdout is not None and not sys.stdout.closed:
         sys.stdout.flush()
 
 
-def flush_or_abandon() -> None:
-    """Write out what stdout still holds, or give it up in silence."""
+def flush_or_discard() -> None:
+    """Flush stdout; discard its buffer if that fails."""
     try:
         flush()
     except (OSError, ValueError):
-        abandon()
+        discard_stdout()
 
 
-def abandon() -> None:
-    """Point stdout at nothing: the interpreter's last flush must not fail and speak of it."""
+def discard_stdout() -> None:
+    """Redirect stdout to the null device, so that the interpreter's last flush cannot fail."""
     try:
         descriptor = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -160,10 +160,10 @@ def abandon() -> None:
 
 
 def on_closed_stdout(callback: Callable[[], object]) -> None:
-    """Call back, from a thread, once nobody reads our stdout any more.
+    """Call `callback` from another thread when the reader of stdout closes the pipe.
 
-    Without it ``zmqchat sub | head -1`` notices at its next write only, which may never come.
-    Where the system cannot tell, nothing is called.
+    Without it, ``zmqchat sub | head -1`` would end at its next write, which may never happen. On
+    systems that do not report a closed pipe, `callback` is not called.
     """
     try:
         from select import POLLERR, POLLHUP, poll  # noqa: PLC0415 - Windows has none
@@ -176,17 +176,17 @@ def on_closed_stdout(callback: Callable[[], object]) -> None:
 
     def watch() -> None:
         poller = poll()
-        poller.register(descriptor, 0)  # these two are reported unasked
+        poller.register(descriptor, 0)  # POLLERR and POLLHUP are always reported
         if any(events & (POLLERR | POLLHUP) for _, events in poller.poll()):
             callback()
 
-    # Where no thread starts, the next write notices.
+    # Without a thread, the next write fails.
     with suppress(ZmqChatError):
         start_thread(threading.Thread(target=watch, name="zmqchat-stdout", daemon=True))
 
 
-def notice_of_isolation(addresses: Sequence[str]) -> None:
-    """Describe how other hosts reach these addresses, where this host has a network of its own."""
+def notice_port_forwarding(addresses: Sequence[str]) -> None:
+    """Describe the port forwarding that other hosts need, in WSL2 or in a container."""
     ports = [
         port
         for transport, host, port in (parse_address(each, bind=True) for each in addresses)
@@ -197,6 +197,6 @@ def notice_of_isolation(addresses: Sequence[str]) -> None:
         notice(f"This is {found.where}. {found.advice(*dict.fromkeys(ports))}")
 
 
-def has_free_port(addresses: list[str]) -> bool:
-    """Whether one of these leaves the port to the system, so that only a notice can tell it."""
+def has_system_port(addresses: list[str]) -> bool:
+    """Whether the system chooses the port of an address, so that a notice must name it."""
     return any(address.strip().endswith((":0", ":*")) for address in addresses)

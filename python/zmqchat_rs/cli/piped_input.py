@@ -1,8 +1,8 @@
-"""Lines of standard input that is not a terminal.
+"""Lines of a standard input that is not a terminal.
 
-Python looks for signals between two steps and when a system call is interrupted. A signal that
-comes just before a read of an empty pipe would go unnoticed until the next line, perhaps for ever:
-so here a descriptor that every signal makes readable is waited for as well.
+Python checks for signals between two instructions, and when a system call is interrupted. A signal
+just before a read of an empty pipe would wait until the next line arrives. Therefore the read also
+waits for a descriptor that becomes readable at every signal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
-#: More than any message may have: such a line is handed on in pieces, and refused as too long.
+#: Longer than any message. A longer line is yielded in pieces, which `send` refuses as too long.
 _LONGEST = 64 * 1024 * 1024 + 2
 _CHUNK = 64 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -25,8 +25,8 @@ def lines(*, raw: bool = False) -> Iterator[bytes]:
     """Read lines as bytes, each without its newline.
 
     Args:
-        raw: Keep a carriage return before the newline, and a byte order mark before the first
-            line; both are removed otherwise, on every system.
+        raw: Whether to keep a carriage return before a newline, and a byte order mark before the
+            first line.
     """
     first = True
     for line, ended in _pieces():
@@ -43,7 +43,7 @@ def lines(*, raw: bool = False) -> Iterator[bytes]:
 
 
 def _pieces() -> Iterator[tuple[bytes, bool]]:
-    """Read lines without their newlines, and whether there was one."""
+    """Yield lines without their newlines, and whether each one had a newline."""
     if sys.stdin is None:
         return
     begun: list[bytes] = []
@@ -68,12 +68,12 @@ def _read(woken: socket.socket | None) -> bytes:
     try:
         descriptor = sys.stdin.fileno()
     except (OSError, ValueError, AttributeError):
-        # Somebody put another stream there, which no signal holds up.
+        # Replaced by a stream without a descriptor.
         return sys.stdin.buffer.read(_CHUNK)
     if woken is not None:
         while True:
             readable, _, _ = select.select([descriptor, woken], [], [])
-            # The signal's handler ran before this line.
+            # The handler of the signal has run before this line.
             if woken in readable:
                 woken.recv(_CHUNK)
             if descriptor in readable:
@@ -83,9 +83,9 @@ def _read(woken: socket.socket | None) -> bytes:
 
 @contextmanager
 def _signals() -> Iterator[socket.socket | None]:
-    """Make what every signal makes readable; None where there is no such thing."""
+    """Make a socket that becomes readable at every signal; None if that is not possible."""
     if os.name == "nt":
-        # Its `select` knows sockets only.
+        # On Windows, `select` works with sockets only.
         yield None
         return
     reads, writes = socket.socketpair()
@@ -95,7 +95,7 @@ def _signals() -> Iterator[socket.socket | None]:
         try:
             before = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
         except ValueError:
-            # Not the main thread, which alone hears of signals.
+            # Only the main thread handles signals.
             yield None
             return
         try:

@@ -21,42 +21,42 @@ if TYPE_CHECKING:
     from typing import Any, Iterator, TextIO
 
 _PROMPT = "Message> "
-# How long a redraw waits for a notice that is being written, in seconds.
-_PATIENCE = 0.5
-# How often a program in the background looks whether the terminal is its own again, in seconds.
-_LOOK_AGAIN = 0.2
+# Seconds that a redraw waits for a notice that is being printed.
+_REDRAW_TIMEOUT = 0.5
+# Seconds between two checks, in the background, for the return to the foreground.
+_POLL_INTERVAL = 0.2
 _CHUNK = 1_024
 
 
 class Prompt:
-    """A line that a person types, and notices that leave it as it is."""
+    """Reads lines from a person; notices do not disturb the typed text."""
 
     def __init__(self) -> None:
-        # Held by whoever writes: a notice, or the prompt itself until it stands there.
+        # Held while a notice is printed, and until the prompt is drawn.
         self._writing = threading.Lock()
-        self._asked = False
+        self._prompting = False
         self._readline: ModuleType | None = None
-        # Where the prompt is drawn, and the terminal's settings while a line is edited and before:
-        # readline makes its own.
+        # The stream of the prompt, and the terminal's settings while readline edits a line, and
+        # before.
         self._stream: TextIO | None = None
         self._settings: list[Any] | None = None
-        self._unedited: list[Any] | None = None
+        self._original_settings: list[Any] | None = None
         self._was_continued = False
         self._was_redrawn = False
 
     def notice(self, text: str) -> None:
-        """Write a notice, from any thread; what is being typed goes on below it."""
+        """Print a notice, from any thread; the prompt and the typed text follow below it."""
         with self._writing:
-            output.notice(text, being_typed=self._typed() if self._asked else "")
+            output.notice(text, being_typed=self._typed() if self._prompting else "")
 
     def _typed(self) -> str | None:
-        """The prompt and the text behind it; None where only the terminal knows that text."""
+        """The prompt and the typed text; None if only the terminal knows this text."""
         if self._readline is None or is_libedit(self._readline):
             return None
         return f"{_PROMPT}{self._readline.get_line_buffer()}"
 
     def lines(self) -> Iterator[bytes]:
-        """Read lines until Ctrl+D; an empty one is a slip of the finger."""
+        """Yield typed lines until Ctrl+D, without empty ones."""
         with suppress(AttributeError):
             sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
         editing = output.is_terminal(sys.stdout)
@@ -67,27 +67,27 @@ class Prompt:
                 self._readline = readline
         with self._redrawn_after_a_stop(sys.stdout if editing else sys.stderr):
             while True:
-                text = self._edited() if editing else self._plain()
+                text = self._read_edited() if editing else self._read_plain()
                 if text is None:
                     break
-                # Several lines can be pasted in one go.
+                # A pasted text can have several lines.
                 yield from filter(None, (_encode(line) for line in text.split("\n")))
         output.end_prompt_line()
 
     @contextmanager
     def _redrawn_after_a_stop(self, stream: TextIO | None) -> Iterator[None]:
-        """Draw the prompt again when a shell continues this program: after Ctrl+Z and ``fg``.
+        """Draw the prompt again after Ctrl+Z and ``fg``.
 
-        Readline leaves these signals to Python, so that its settings of the terminal are undone and
-        made again here, too: not every shell does. A thread draws, because Python runs no handler
-        while readline waits in a read, which a program in the background does.
+        Readline leaves these signals to Python, so this module also resets and restores the
+        terminal's settings, which not every shell does. A thread draws the prompt, because Python
+        runs no signal handler while readline waits in a read, as a program in the background does.
         """
         main = threading.current_thread() is threading.main_thread()
         if not main or not hasattr(signal, "SIGCONT") or stream is None:
             yield
             return
         self._stream = stream
-        self._unedited = _settings()
+        self._original_settings = _settings()
         ended = threading.Event()
         reads, writes = socket.socketpair()
         writes.settimeout(0)
@@ -102,7 +102,7 @@ class Prompt:
             name="zmqchat-prompt",
             daemon=True,
         )
-        # Where no thread starts, the prompt is not drawn again.
+        # Without a thread, the prompt is not drawn again.
         with suppress(ZmqChatError):
             start_thread(thread)
         try:
@@ -112,27 +112,27 @@ class Prompt:
             for number, handler in before:
                 signal.signal(number, handler)
             ended.set()
-            writes.close()  # the end of the thread
+            writes.close()  # ends the thread
 
     def _draw_when_continued(self, signals: socket.socket, ended: threading.Event) -> None:
-        """Draw after each SIGCONT, once the terminal is ours; after `bg` it is the shell's."""
+        """Draw the prompt after each SIGCONT, as soon as this program is in the foreground."""
         with signals:
             while True:
                 numbers = signals.recv(_CHUNK)
                 if not numbers:
                     return
                 _end_wait_for_a_key()
-                if signal.SIGHUP in numbers and not ended.wait(_PATIENCE):
-                    # libedit reads from a terminal that is gone without end, and Python never gets
-                    # to the handler of the signal.
+                if signal.SIGHUP in numbers and not ended.wait(_REDRAW_TIMEOUT):
+                    # libedit reads forever from a closed terminal, and Python never runs the
+                    # handler of the signal.
                     _shutdown()
                     os._exit(128 + signal.SIGHUP)
                 if signal.SIGCONT not in numbers:
-                    if not ended.wait(_LOOK_AGAIN):
+                    if not ended.wait(_POLL_INTERVAL):
                         _end_wait_for_a_key()
                     continue
                 while not _in_foreground():
-                    if ended.wait(_LOOK_AGAIN):
+                    if ended.wait(_POLL_INTERVAL):
                         return
                 self._redraw()
 
@@ -140,20 +140,20 @@ class Prompt:
         self._was_continued = True
 
     def _stopped(self, number: int, _frame: FrameType | None) -> None:
-        """Stop as the shell asks (Ctrl+Z), with the terminal as the shell left it."""
-        if self._asked:
-            _apply(self._unedited)
+        """Stop on Ctrl+Z, with the terminal's original settings."""
+        if self._prompting:
+            _apply(self._original_settings)
         self._was_continued = False
         before = signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, before)
         if not self._was_continued:
-            # It never stopped: no shell is there that could continue it.
+            # The program was not stopped, because no shell could continue it.
             self._redraw()
 
     def _redraw(self) -> None:
-        """Set the terminal as it was, and draw the prompt and what was typed."""
-        if not self._asked or not self._writing.acquire(timeout=_PATIENCE):
+        """Restore the terminal's settings, and draw the prompt and the typed text."""
+        if not self._prompting or not self._writing.acquire(timeout=_REDRAW_TIMEOUT):
             return
         try:
             typed = ""
@@ -168,62 +168,62 @@ class Prompt:
         finally:
             self._writing.release()
 
-    def _edited(self) -> str | None:
-        """Ask through readline, which writes the prompt by itself; None at the end of the input."""
-        # Where readline does not call back once the prompt is written, a notice may precede it.
+    def _read_edited(self) -> str | None:
+        """Read a line with readline, which draws the prompt; None at the end of the input."""
+        # Without a hook that readline calls after it has drawn the prompt, a notice may precede it.
         hook = None
         if not is_libedit(self._readline):
             hook = getattr(self._readline, "set_pre_input_hook", None)
         self._writing.acquire()
         try:
             if hook is None:
-                self._stands()
+                self._allow_notices()
             else:
-                hook(self._is_edited)
+                hook(self._on_prompt_drawn)
             return input(_PROMPT)
         except EOFError:
             return None
         finally:
             if hook is not None:
                 hook(None)
-            if self._asked:
-                # A redraw that has begun ends first.
+            if self._prompting:
+                # Wait for a redraw in progress.
                 self._writing.acquire()
-            self._asked = False
+            self._prompting = False
             if self._was_redrawn and _in_foreground():
-                # It may have set the terminal after readline had set it back.
-                _apply(self._unedited)
+                # The redraw may have changed the settings after readline had restored them.
+                _apply(self._original_settings)
             self._was_redrawn = False
             self._writing.release()
 
-    def _is_edited(self) -> None:
-        """Remember the settings that readline has made; called once it has drawn the prompt."""
+    def _on_prompt_drawn(self) -> None:
+        """Save the settings of readline, which calls this when it has drawn the prompt."""
         self._settings = _settings()
-        self._stands()
+        self._allow_notices()
 
-    def _stands(self) -> None:
-        """Let notices through: they find the prompt there."""
-        if not self._asked:
-            self._asked = True
+    def _allow_notices(self) -> None:
+        """Allow notices from now on: they are printed above the prompt."""
+        if not self._prompting:
+            self._prompting = True
             self._writing.release()
 
-    def _plain(self) -> str | None:
-        """Ask on stderr, where stdout goes elsewhere; None at the end of the input."""
+    def _read_plain(self) -> str | None:
+        """Read a line with a prompt on stderr; None at the end of the input."""
         try:
             with self._writing:
                 sys.stderr.write(_PROMPT)
                 sys.stderr.flush()
-                self._asked = True
+                self._prompting = True
             return sys.stdin.readline() or None
         finally:
-            self._asked = False
+            self._prompting = False
 
 
 def _end_wait_for_a_key() -> None:
     """Have CPython's `input` check for signals.
 
-    It overlooks one that arrives between its last check and its wait for a key. The signal of a
-    resized window ends that wait, and changes nothing else.
+    It misses a signal between its last check and its wait for a key. SIGWINCH, the signal of a
+    resized window, ends that wait and has no other effect.
     """
     main = threading.main_thread().ident
     if main is not None:
@@ -231,7 +231,7 @@ def _end_wait_for_a_key() -> None:
 
 
 def _settings() -> list[Any] | None:
-    """Read the terminal's settings; None where there is none."""
+    """Read the terminal's settings; None without a terminal."""
     try:
         import termios  # noqa: PLC0415 - Windows has none
     except ImportError:
@@ -243,16 +243,16 @@ def _settings() -> list[Any] | None:
 
 
 def _apply(settings: list[Any] | None) -> None:
-    """Set the terminal; nothing happens without settings."""
+    """Apply settings to the terminal; None changes nothing."""
     if settings is not None:
-        import termios  # noqa: PLC0415 - there are settings, so there is the module
+        import termios  # noqa: PLC0415 - `_settings` has imported it
 
         with suppress(OSError, ValueError, termios.error):
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, settings)
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal is ours, and not a shell's that runs us in the background."""
+    """Whether this program is in the foreground of its terminal."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The signals that end a program, for each command alike."""
+"""Signals that end a command: SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def on_termination(told: Callable[[int], object]) -> Iterator[None]:
-    """Have `told` called with the number of a signal that asks us to go, once, in the main thread.
+def on_termination(handler: Callable[[int], object]) -> Iterator[None]:
+    """Call `handler` once, in the main thread, with the number of a signal that ends the program.
 
-    These are SIGTERM, and SIGHUP, which a window sends that is closed, often twice. One that is
-    ignored, as SIGHUP under ``nohup``, stays so. In other threads, which no signal reaches, nothing
-    is changed.
+    The signals are SIGTERM and SIGHUP; a closed window sends SIGHUP, often twice. A signal that is
+    ignored, as SIGHUP under ``nohup``, stays ignored. Outside of the main thread, nothing changes.
     """
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [getattr(signal, name) for name in names]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    going = False
+    received = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        # A second one must not disturb what the first one began.
-        nonlocal going
-        if not going:
-            going = True
-            told(number)
+        # A second signal does not interrupt the end that the first one began.
+        nonlocal received
+        if not received:
+            received = True
+            handler(number)
 
-    ours = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, handle)) for number in ours]
+    active = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, handle)) for number in active]
     try:
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        for number, previous in before:
+            signal.signal(number, previous)
 
 
-def leave(number: int) -> NoReturn:
-    """Unwind, so that sockets close in order and unsent messages get their linger."""
+def exit_on_signal(number: int) -> NoReturn:
+    """Raise SystemExit, so that sockets are closed and unsent messages get their linger."""
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""What to type instead of words that a command does not take."""
+"""Suggestions for unknown commands and unrecognized arguments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zmqchat_rs._core import local_addresses, parse_address
 if TYPE_CHECKING:
     from typing import Iterator, Sequence
 
-# What other tools call an option, by what is meant.
+# The options of other tools, by their meaning.
 _MEANINGS = {
     "port": ("--port", "-p", "-P"),
     "address": (
@@ -51,12 +51,12 @@ _COMMANDS_MEANT = {
 
 
 def hint(command: str, words: Sequence[str], strays: Sequence[str]) -> str:
-    """Say what to type instead; empty where nothing is known.
+    """Suggest what to type instead of an unrecognized argument; empty if nothing fits.
 
     Args:
-        command: Such as "pub".
-        words: All that was typed after it.
-        strays: Those of them that it does not take.
+        command: The command, such as "pub".
+        words: All of its arguments.
+        strays: The unrecognized ones.
     """
     for meaning, value in _meant(words, strays):
         texts = _HINTS.get(command, {})
@@ -70,7 +70,7 @@ def hint(command: str, words: Sequence[str], strays: Sequence[str]) -> str:
 
 
 def _host(words: Sequence[str]) -> str:
-    """Give the host that was typed, for an example; this computer where there is none."""
+    """Return a typed host for an example; this host if none was typed."""
     for word in filter(_is_address, words):
         with suppress(ValueError):
             return parse_address(word)[1]
@@ -78,15 +78,15 @@ def _host(words: Sequence[str]) -> str:
 
 
 def command_meant(word: str, commands: Sequence[str]) -> str:
-    """Give the command, or the option, that was probably meant; empty where none is near."""
-    for command, others in _COMMANDS_MEANT.items():
-        if word.lower() in others:
+    """Return the command or option that was probably meant; empty if none is similar."""
+    for command, synonyms in _COMMANDS_MEANT.items():
+        if word.lower() in synonyms:
             return command
     return next(iter(get_close_matches(word.lower(), commands, 1)), "")
 
 
 def _meant(words: Sequence[str], strays: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Give what each stray word means, and its value."""
+    """Yield the meaning and the value of each unrecognized argument."""
     used = set()
     for place, word in enumerate(words):
         if word not in strays or place in used:
@@ -107,13 +107,13 @@ def _meant(words: Sequence[str], strays: Sequence[str]) -> Iterator[tuple[str, s
 
 
 def _without_scheme(address: str) -> str:
-    """Give a web address as one that works here."""
+    """Remove the scheme and path of a web address."""
     scheme, found, rest = address.partition("://")
     return rest.partition("/")[0] if found and scheme.lower() in ("http", "https") else address
 
 
 def _is_address(word: str) -> bool:
-    """Whether a word looks like an address rather than like text to send."""
+    """Whether a word looks like an address, and not like text to send."""
     if "://" in word or word.startswith("["):
         return True
     host, colon, port = word.partition(":")
@@ -123,7 +123,7 @@ def _is_address(word: str) -> bool:
 
 
 def _is_own(address: str) -> bool:
-    """Whether it is an address of this computer, which a publisher can bind."""
+    """Whether it is an address of this host, which a publisher can bind."""
     try:
         transport, host, _ = parse_address(address, bind=True)
     except ValueError:
@@ -136,11 +136,11 @@ _HINTS = {
     "pub": {
         "port": "to publish on another port: --bind '*:{value}'",
         "address": "subscribers connect to this publisher, so it needs no address; to connect to "
-        "a relay or to a subscriber that is bound there: --connect {value}",
-        "bind": "to publish at this address of this computer: --bind {value}",
+        "a relay or a bound subscriber: --connect {value}",
+        "bind": "to publish at this address: --bind {value}",
         "topic": "a topic goes after -t: -t {value}",
         "name": "a name goes after --name: --name {value}",
-        "message": "what to send goes after -m: -m {value}",
+        "message": "the text to send goes after -m: -m {value}",
     },
     "sub": {
         "port": "the port follows the host: zmqchat sub {place}",
@@ -152,41 +152,39 @@ _HINTS = {
         "count": "to end after {value} messages: -c {value}",
     },
     "chat": {
-        "port": "to wait at another port: --bind '*:{value}'; to reach another chat's port: "
+        "port": "to bind another port: --bind '*:{value}'; to connect to another chat's port: "
         "zmqchat chat {place}",
         "address": "the address of another chat needs no option: zmqchat chat {value}; a relay's "
         "address goes after --via",
-        "bind": "to wait at another address: --bind {value}",
-        "topic": "the room to begin in: --room {value}",
-        "name": "your name: --name {value}",
+        "bind": "to bind another address: --bind {value}",
+        "topic": "the first room goes after --room: --room {value}",
+        "name": "your name goes after --name: --name {value}",
         "message": "in a pipe each line is sent: echo {value} | zmqchat chat ...",
     },
     "relay": {
         "port": "the port for subscribers: --backend '*:{value}'; for publishers: --frontend "
         "'*:{value}'",
-        "address": "a relay is bound on this computer and needs no address; to take in what "
-        "another relay or a publisher sends: --connect {value}",
-        "bind": "where subscribers connect: --backend {value}; where publishers connect: "
+        "address": "a relay binds addresses of this host and needs none; to also forward messages "
+        "of another relay or publisher: --connect {value}",
+        "bind": "the address for subscribers: --backend {value}; for publishers: "
         "--frontend {value}",
-        "topic": "a relay passes on all topics; subscribers choose: zmqchat sub -t {value}",
+        "topic": "a relay forwards all topics; subscribers choose: zmqchat sub -t {value}",
     },
     "doctor": {
         "port": "the port follows the host: zmqchat doctor {place}",
-        "address": "one address, without an option: zmqchat doctor {value}",
+        "address": "the address needs no option: zmqchat doctor {value}",
     },
     "ip": {
-        "address": "ip prints the addresses of this computer; to check another one: zmqchat "
+        "address": "ip prints the addresses of this host; to check another one: zmqchat "
         "doctor {value}",
     },
     "demo": {
-        "port": "the demo takes a free port; to publish on this one: zmqchat pub --bind "
-        "'*:{value}'",
-        "address": "the demo runs on this computer alone; to receive from another one: zmqchat "
-        "sub {value}",
+        "port": "the demo uses a free port; to publish on this one: zmqchat pub --bind '*:{value}'",
+        "address": "the demo uses this host only; to receive from another one: zmqchat sub {value}",
     },
     "replay": {
         "port": "to publish on this port: --to '*:{value}'",
-        "address": "to publish to a subscriber that is bound there: --connect {value}",
+        "address": "to publish to a bound subscriber: --connect {value}",
         "bind": "to publish at this address: --to {value}",
         "message": "to send: zmqchat pub -m {value}",
     },

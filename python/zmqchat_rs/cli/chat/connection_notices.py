@@ -1,4 +1,4 @@
-"""What a chat says of its connections: of those to whom it goes, once each."""
+"""Notices about the connections of a chat."""
 
 from __future__ import annotations
 
@@ -22,57 +22,61 @@ if TYPE_CHECKING:
 
 
 class ChatNotices(SubscriberNotices):
-    """The notices of a chat."""
+    """Reports connections to the typed addresses, and chats that this one should connect to."""
 
     def __init__(
         self, arguments: Namespace, frontend: Frontend, chat_once_ready: Callable[[], Chat]
     ) -> None:
-        """Take the addresses that were typed, and what prints the notices.
+        """Prepare notices.
 
         Args:
-            arguments: What was typed.
-            frontend: What prints the notices.
-            chat_once_ready: Returns the chat, and waits until it is ready.
+            arguments: The arguments of the command.
+            frontend: Prints the notices.
+            chat_once_ready: Waits until the chat is ready, and returns it.
         """
-        hosts, self._speak, self._hear = list(arguments.host), "", ""
+        hosts, self._frontend_address, self._backend_address = list(arguments.host), "", ""
         if arguments.via is not None:
-            speak, hear = relay_addresses(arguments.via)
-            hosts.append(hear)
-            self._speak, self._hear = typed_address(speak), typed_address(hear)
-        super().__init__(hosts, verbose=frontend.person)
+            frontend_address, backend_address = relay_addresses(arguments.via)
+            hosts.append(backend_address)
+            self._frontend_address = typed_address(frontend_address)
+            self._backend_address = typed_address(backend_address)
+        super().__init__(hosts, verbose=frontend.interactive)
         self._frontend = frontend
         self._chat_once_ready = chat_once_ready
-        # Who hears us is worth a word where all should hear all.
-        self._mutual = frontend.person and arguments.via is None
-        self._patience = arguments.heartbeat
-        self._hearers: set[str] = set()
+        # Without a relay, each chat should connect to each other chat.
+        self._mutual = frontend.interactive and arguments.via is None
+        self._delay = arguments.heartbeat
+        self._subscribed_hosts: set[str] = set()
 
-    def also(self, address: str) -> None:
-        """Tell of one more, whom we go to from now on."""
+    def add(self, address: str) -> None:
+        """Report the connection to one more address."""
         self._connects_to.add(typed_address(address))
 
     def _lines(self, event: Event) -> Iterator[str]:
-        if event.address == self._speak:
-            # If the relay does not run at all, there is one notice for both ports.
-            if event.kind == "silent" and self._is_connected(self._hear):
+        if event.address == self._frontend_address:
+            # If no relay runs there, one notice covers both ports.
+            if event.kind == "silent" and self._is_connected(self._backend_address):
                 yield (
                     f"cannot send to {event.address}: {event.reason}. A relay has one port to "
                     "receive from and another to send to: check this one, and its firewall."
                 )
         elif event.kind == "silent" and event.reason == "refused":
             self._missed.add(event.address)
-            todo = "Whoever starts to chat there is heard at once; or check address and port."
-            if event.address == self._hear:
-                todo = "Start the relay there: zmqchat relay; or check address and port."
-            yield f"nobody at {event.address}: refused. {todo}"
+            missing = "no chat is running there yet"
+            if event.address == self._backend_address:
+                missing = "no relay is running there yet (start it: zmqchat relay)"
+            yield (
+                f"{event.address} refused the connection: {missing}. Retrying; check address and "
+                "port if it should be running."
+            )
         elif event.kind == "subscribed":
-            self._hears_us(event.address)
+            self._suggest_connection(event.address)
         elif event.kind == "unsubscribed":
             pass
         elif event.kind == "lost":
             lines = "line" if event.count == 1 else "lines"
             member = event.address or "several members"
-            yield f"{event.count} {lines} of {member} lost: {event.reason}"
+            yield f"lost {event.count} {lines} from {member}: {event.reason}"
         elif (
             event.kind in ("no room", "handshake failed", "loopback", "cut off")
             or event.address in self._connects_to
@@ -83,21 +87,24 @@ class ChatNotices(SubscriberNotices):
         peers = self._chat_once_ready().peers
         return any(peer.address == address and peer.state == "connected" for peer in peers)
 
-    def _hears_us(self, address: str) -> None:
+    def _suggest_connection(self, address: str) -> None:
+        """Suggest to connect to a subscriber of this chat, if no presence arrives from it."""
         host = self._place(address)
-        if self._mutual and host not in self._hearers and "://" not in address:
-            self._hearers.add(host)
-            # By then those whom we hear have said that they are here.
-            timer = threading.Timer(self._patience, self._look_for, [host])
+        if self._mutual and host not in self._subscribed_hosts and "://" not in address:
+            self._subscribed_hosts.add(host)
+            # All connected chats have sent presence by then.
+            timer = threading.Timer(self._delay, self._suggest_if_unknown, [host])
             timer.daemon = True
-            # Where no thread starts, the hint is missing.
+            # Without a thread there is no suggestion.
             with suppress(ZmqChatError):
                 start_thread(timer)
 
-    def _look_for(self, host: str) -> None:
-        if self._open and host not in {one.address for one in self._chat_once_ready().members}:
+    def _suggest_if_unknown(self, host: str) -> None:
+        members = self._chat_once_ready().members
+        if self._open and host not in {one.address for one in members}:
             self._frontend.notice(
-                f"{host} hears you, and you do not hear it: /connect {host} if it chats, too"
+                f"{host} receives your lines, but you receive none from there: type /connect "
+                f"{host} if a chat runs there"
             )
 
     def _write(self, line: str) -> None:

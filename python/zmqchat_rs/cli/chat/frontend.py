@@ -1,4 +1,4 @@
-"""What a chat session prints to: a screen, or plain lines."""
+"""The base class of the two frontends of a chat session: a screen, or plain lines."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from zmqchat_rs.cli import output
 
 
 class Frontend:
-    """Where a person sits, or a pipe ends.
+    """Shows the lines and notices of a chat.
 
     Attributes:
-        colored: Whether `line` may be given colours.
-        person: Whether somebody reads what `notice` says.
-        commands: Whether a line that begins with ``/`` is meant for us.
+        colored: Whether the text of `line` may be coloured.
+        interactive: Whether a person reads the notices.
+        commands: Whether lines that begin with ``/`` are commands.
     """
 
     colored = False
-    person = False
+    interactive = False
     commands = False
 
     @property
     def columns(self) -> int | None:
-        """The width for wrapping the text of `line`; None does not wrap."""
+        """The width at which the text of `line` is wrapped; None to leave it unwrapped."""
         return output.columns(sys.stdout)
 
     def line(self, text: str, *, own: bool) -> None:
-        """Show what was said, by us or another; from any thread."""
+        """Show the line of a member, or an `own` line; from any thread."""
         raise NotImplementedError
 
     def notice(self, text: str) -> None:
-        """Show what happened; from any thread."""
+        """Show a notice; from any thread."""
         raise NotImplementedError

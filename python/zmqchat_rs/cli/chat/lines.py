@@ -1,4 +1,4 @@
-"""A chat where no screen can be drawn: lines of the input are said, others' lines are printed."""
+"""The frontend without a screen: sends the lines of stdin, prints received lines to stdout."""
 
 from __future__ import annotations
 
@@ -20,71 +20,71 @@ if TYPE_CHECKING:
 
     from .session import ChatSession
 
-# Others who try to reach us, or whom we try to reach, are there within so many seconds.
+# Before the first line of a pipe is sent, other chats get _GRACE seconds to connect. Each one that
+# connects gives the next one _NEXT seconds.
 _GRACE = 2.0
-# Each gives the next one so many more.
 _NEXT = 0.3
 
 
 class LineFrontend(Frontend):
-    """Lines in, lines out: others on stdout, notices on stderr, our own lines nowhere."""
+    """Prints received lines to stdout and notices to stderr; own lines are not printed."""
 
     def __init__(self, color: Color, *, commands: bool) -> None:
-        """Take how to colour, and whether a person types the lines."""
+        """Prepare the output; `commands` if a person types the lines."""
         self.commands = commands
-        self.person = output.is_terminal(sys.stderr)
+        self.interactive = output.is_terminal(sys.stderr)
         self.colored = sys.stdout is not None and wants_color(sys.stdout, color)
-        self._unread = False
+        self._stdout_closed = False
 
     def line(self, text: str, *, own: bool) -> None:
-        """Print what others say; whoever reads stdout no more ends the chat."""
+        """Print a received line; a closed stdout ends the chat."""
         if own:
             return
         try:
-            output.say(text, indent=None)  # wrapped already
+            output.print_line(text, indent=None)  # wrapped already
         except BrokenPipeError:
-            self._nobody_reads()
+            self._end()
 
     def notice(self, text: str) -> None:
-        """Print it on stderr."""
+        """Print it to stderr."""
         output.notice(sanitize(text))
 
     def run(self, session: ChatSession) -> int:
-        """Say each line until the input ends."""
-        output.on_closed_stdout(self._nobody_reads)
+        """Send each line until the input ends; return the exit code."""
+        output.on_closed_stdout(self._end)
         try:
             for number, line in enumerate(piped_input.lines()):
                 if number == 0 and not self.commands:
-                    self._let_arrive(session)
+                    self._wait_for_subscribers(session)
                 if self.commands and not line.strip():
-                    continue  # a slip of the finger
+                    continue
                 if not session.typed(line.decode(errors="replace")):
                     break
         except KeyboardInterrupt:
-            if self._unread:
+            if self._stdout_closed:
                 return 0
             output.end_prompt_line()
             return 128 + signal.SIGINT
         return 0
 
-    def _let_arrive(self, session: ChatSession) -> None:
-        """Give those who are on their way here the time to arrive."""
-        deadline, here = monotonic() + _GRACE, 0
+    def _wait_for_subscribers(self, session: ChatSession) -> None:
+        """Give other chats the time to connect."""
+        deadline, count = monotonic() + _GRACE, 0
         with suppress(TimeoutError):
             while True:
                 left = max(0.0, deadline - monotonic())
-                patience = min(left, _NEXT) if here else left
-                here = session.chat.wait_for_listeners(here + 1, timeout=patience)
-        if not here:
-            # With a relay, it is the relay that is not connected, for which there is a notice.
+                timeout = min(left, _NEXT) if count else left
+                count = session.chat.wait_for_listeners(count + 1, timeout=timeout)
+        if not count:
+            # A chat with a relay has no address. A notice reports that the relay is not connected.
             names = "".join(
                 f". Others can connect to your address: zmqchat chat {address}"
                 for address in session.chat.addresses[:1]
             )
-            output.complain(f"no chat is connected yet: these lines may be lost{names}")
+            output.print_error(f"no chat is connected yet: these lines may be lost{names}")
 
-    def _nobody_reads(self) -> None:
-        """End, in silence: the main thread waits for a line that may never come."""
-        if not self._unread:
-            self._unread = True
+    def _end(self) -> None:
+        """Interrupt the main thread, which may wait for input forever, without a message."""
+        if not self._stdout_closed:
+            self._stdout_closed = True
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Which members of a chat were lost, so that lines may not reach them."""
+"""The lost members of a chat, which lines may not reach."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zmqchat_rs.chat.members import Notice
+    from zmqchat_rs.chat import Notice
 
-# Peers can make up any number of names; the oldest are forgotten.
+# The number of members that are remembered, since peers can make up any number of names.
 _MOST = 100
-# How many are named in one warning.
+# The number of members that one warning names.
 _NAMED = 3
 
 
 class LostMembers:
-    """Members that were lost and did not return, by room and name; threads may share it."""
+    """Members that were lost and have not returned, by room and name; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # The label of each, and whether a line was sent with a warning since.
+        # The label of each member, and whether a warning has named it.
         self._lost: dict[tuple[str, str], tuple[str, bool]] = {}
 
-    def take(self, notice: Notice) -> None:
+    def record(self, notice: Notice) -> None:
         """Record a notice of the chat."""
         key = (notice.room, notice.name)
         with self._lock:
@@ -36,12 +36,12 @@ class LostMembers:
         """Name the members that a line may not reach.
 
         Args:
-            room: Where the line was sent.
-            alone: Whether no member is present there. Then every line has a warning; otherwise the
-                first one after a member was lost.
+            room: The room of the line.
+            alone: Whether no member is present there. If so, each line gets a warning, otherwise
+                only the first line after a member was lost.
 
         Returns:
-            Their names, or "" for no warning.
+            The names as a list in a sentence; "" for no warning.
         """
         with self._lock:
             found = [

@@ -1,8 +1,8 @@
-"""A chat in a terminal: the line that is typed stands at the bottom, all else comes above it.
+"""The frontend on a terminal: an input line at the bottom, messages and notices above it.
 
-The editor runs from the first line to the last, so that no key falls between two prompts. What
-comes from other threads waits in a queue; the editor's own thread takes its line off the screen,
-writes, and draws it again below.
+The editor runs during the whole chat, so that no key is lost between two prompts. Text from other
+threads waits in a queue. The editor's own thread erases the input line, writes the text, and draws
+the input line below it.
 """
 
 from __future__ import annotations
@@ -40,58 +40,59 @@ if TYPE_CHECKING:
 
     from .session import ChatSession
 
-# A narrower terminal has no room for the room's name, nor a wider one for a very long one.
+# A narrower terminal has a prompt without the room's name. In columns.
 _NARROW = 30
-_LONGEST = 20
-_MENU = 6
+# Longer names of rooms are cut in the prompt.
+_LONGEST_ROOM = 20
+_MENU_LINES = 6
 
 
 class ScreenFrontend(Frontend):
-    """A screen with a line at its bottom that a person edits."""
+    """A screen with an editable line at the bottom."""
 
-    person = True
+    interactive = True
     commands = True
 
     def __init__(self, color: Color) -> None:
-        """Take how to colour."""
+        """Prepare the editor."""
         self.colored = wants_color(sys.stdout, color)
         self._session: ChatSession | None = None
         self._lock = threading.Lock()
         self._waiting: deque[str] = deque()
-        self._asked = False
+        self._scheduled = False
         self._code: int | None = None
-        # The terminal is not asked where its cursor is: some never answer.
+        # Do not ask the terminal for the cursor's position: some never answer.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         self._editor: PromptSession[str] = PromptSession(
             self._prompt,
             history=InMemoryHistory(),
             completer=_Completer(self),
             complete_while_typing=False,
-            reserve_space_for_menu=_MENU,
+            reserve_space_for_menu=_MENU_LINES,
             key_bindings=self._keys(),
             enable_suspend=True,
             erase_when_done=True,
         )
         self._editor.default_buffer.accept_handler = self._accept
 
-    def line(self, text: str, *, own: bool) -> None:  # noqa: ARG002 - a screen shows both
-        """Show a line above the one that is typed."""
+    def line(self, text: str, *, own: bool) -> None:  # noqa: ARG002 - own lines are shown, too
+        """Show a line above the input line."""
         with self._lock:
             self._waiting.append(text)
-        self._ask()
+        self._schedule_write()
 
     def notice(self, text: str) -> None:
-        """Show a notice above the line that is typed."""
+        """Show a notice above the input line."""
         line = wrapped(sys.stdout, sanitize(text), indent=output.INDENT)
         self.line(paint(line, style="dim") if self.colored else line, own=True)
 
     def run(self, session: ChatSession) -> int:
-        """Edit lines until Ctrl+D."""
+        """Edit and send lines until Ctrl+D; return the exit code."""
         self._session = session
         editor = self._editor
         try:
-            # The editor does this, too, but later: no key may fall in between.
-            with on_termination(self._end), editor.input.raw_mode():
+            # The editor also sets raw mode, but later; keys typed in between must not be lost.
+            with on_termination(self._terminate), editor.input.raw_mode():
                 self._write()
                 editor.prompt(pre_run=self._write)
         except EOFError:
@@ -99,7 +100,7 @@ class ScreenFrontend(Frontend):
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
-            # The terminal is gone: its window was closed.
+            # The terminal's window was closed.
         finally:
             with suppress(OSError):
                 self._write()
@@ -107,21 +108,21 @@ class ScreenFrontend(Frontend):
             raise SystemExit(self._code)
         return 0
 
-    # ---- what is typed
+    # ---- input
 
     def _prompt(self) -> str:
         columns = self._editor.output.get_size().columns
         if self._session is None or columns < _NARROW:
             return "> "
         room = self._session.chat.room
-        if len(room) > _LONGEST:
-            room = f"{room[:_LONGEST]}…"
+        if len(room) > _LONGEST_ROOM:
+            room = f"{room[:_LONGEST_ROOM]}…"
         return f"{room}> "
 
     def _accept(self, buffer: Buffer) -> bool:
-        """Do what a line says; several can be pasted in one go."""
-        assert self._session is not None  # noqa: S101 - nothing is typed before `run`
-        # What is no UTF-8 comes from the keyboard in a form that cannot be sent.
+        """Send a typed line, or several pasted ones."""
+        assert self._session is not None  # noqa: S101 - set by `run`
+        # Typed bytes that are not UTF-8 are surrogates, which cannot be sent.
         typed = buffer.text.encode(errors="surrogateescape").decode(errors="replace")
         for text in typed.splitlines():
             try:
@@ -153,36 +154,36 @@ class ScreenFrontend(Frontend):
         if app.is_running and not app.is_done:
             app.exit(result="")
 
-    def _end(self, number: int) -> None:
-        """A signal asks us to go."""
+    def _terminate(self, number: int) -> None:
+        """Leave after a signal."""
         self._code = 128 + number
         loop = self._editor.app.loop
         if loop is not None:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._leave)
 
-    # ---- what is shown
+    # ---- output
 
-    def _ask(self) -> None:
-        """Have what waits written, in the editor's own thread if it runs."""
+    def _schedule_write(self) -> None:
+        """Write the waiting text in the editor's thread, or here before the editor runs."""
         loop = self._editor.app.loop
         if loop is None:
             if self._session is None:
                 self._write()
             return
         with self._lock:
-            asked, self._asked = self._asked, True
-        if not asked:
-            # Where the editor ends just now, `run` writes what is left.
+            scheduled, self._scheduled = self._scheduled, True
+        if not scheduled:
+            # If the editor has just ended, `run` writes the rest.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._write_above)
 
     def _write_above(self) -> None:
         with self._lock:
-            self._asked = False
+            self._scheduled = False
         app = self._editor.app
         if not app.is_running or app.is_done:
-            return  # `run` does it
+            return  # `run` writes it
         app.renderer.erase(leave_alternate_screen=False)
         self._write()
         app.invalidate()
@@ -192,7 +193,7 @@ class ScreenFrontend(Frontend):
         with self._lock:
             text = "".join(f"{line}\n" for line in self._waiting).replace("\n", "\r\n")
             self._waiting.clear()
-            # Over what was typed before there was an editor, which shows it once more.
+            # Erase text that was typed before the editor started; the editor draws it again.
             output.write_raw("\r")
             output.erase_end_of_line()
             encoding = output.encoding()
@@ -202,7 +203,7 @@ class ScreenFrontend(Frontend):
 
 
 class _Completer(Completer):
-    """Tab: commands, what may follow them, and names."""
+    """Completion with Tab: commands, their arguments, and members."""
 
     def __init__(self, frontend: ScreenFrontend) -> None:
         self._frontend = frontend
@@ -210,7 +211,7 @@ class _Completer(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterator[Completion]:
-        """Give what the word before the cursor may become."""
+        """Yield completions of the word before the cursor."""
         del complete_event
         session = self._frontend._session  # noqa: SLF001
         if session is None:

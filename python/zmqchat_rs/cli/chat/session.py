@@ -1,4 +1,4 @@
-"""A chat and its frontend: what is heard and noticed, what is said, and what is kept."""
+"""One chat in a terminal or a pipe: sends typed lines, shows messages and notices, logs them."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _MINUTE = 60
 
 
 class ChatSession:
-    """One chat of one person.
+    """A chat with its frontend and its log.
 
     Attributes:
         chat: The chat.
-        frontend: Where it is shown.
-        ready: Set once we have said who we are; what comes before waits until then.
+        frontend: Shows messages and notices.
+        ready: Set by `begin`; messages and notices wait until then.
     """
 
     def __init__(self, arguments: Namespace, frontend: Frontend) -> None:
         self.frontend = frontend
         self._arguments = arguments
         self.ready = threading.Event()
-        # Messages come from two threads: others' from the chat's, our own from the main one.
+        # Received messages come from the chat's thread, own messages from the main thread.
         self._showing = threading.Lock()
         self._previous: Message | None = None
         self._log: Transcript | None = None
@@ -62,7 +62,7 @@ class ChatSession:
                     via=arguments.via,
                     plain=arguments.plain,
                     heartbeat=arguments.heartbeat,
-                    on_message=self._heard,
+                    on_message=self._received,
                     on_notice=self._noticed,
                     on_event=self._connections,
                 )
@@ -70,62 +70,63 @@ class ChatSession:
             self._opened = opened.pop_all()
 
     def begin(self) -> None:
-        """Announce the addresses; notices and messages that waited are printed from here on."""
+        """Print the first notices, then those that waited, and the messages."""
         self._announce()
         self.ready.set()
 
     def typed(self, text: str) -> bool:
-        """Do what a line says: say it, or follow it where it is a command.
+        """Send a typed line, or run its command.
 
         Args:
             text: The line.
 
         Returns:
-            Whether to go on.
+            Whether the chat continues.
         """
         try:
             if self.frontend.commands and text.startswith("/") and not text.startswith("//"):
                 word, _, rest = text[1:].partition(" ")
                 return self._command(word, rest.strip())
-            self.say(text[1:] if self.frontend.commands and text.startswith("//") else text)
+            self.send(text[1:] if self.frontend.commands and text.startswith("//") else text)
         except ClosedError:
             raise
         except (ValueError, ZmqChatError) as error:
             self.frontend.notice(getattr(error, "strerror", None) or str(error))
         return True
 
-    def say(self, text: str, *, action: bool = False) -> None:
-        """Say a line in the current room, or what we do."""
+    def send(self, text: str, *, action: bool = False) -> None:
+        """Send a line, or an action, to the current room."""
         try:
-            heard = self.chat.wait_for_listeners(timeout=0)
+            subscribers = self.chat.wait_for_listeners(timeout=0)
         except TimeoutError:
-            heard = 0
-        # A plain line has the name in its text.
+            subscribers = 0
+        # The text of a plain line already contains the name.
         label = None if self._arguments.plain else self.chat.name
         self._show((self.chat.me if action else self.chat.say)(text), label, own=True)
-        if not self.frontend.person:
+        if not self.frontend.interactive:
             return
-        if heard:
+        if subscribers:
             self._warn_of_lost_members()
         else:
             room = self.chat.room
             self.frontend.notice(f"(no subscriber in {room} yet: this line was not delivered)")
 
     def _warn_of_lost_members(self) -> None:
-        """Their connections may still count as connected."""
+        """Warn of lost members, whose connections may still be open."""
         room = self.chat.room
         alone = not any(one.present and one.room == room for one in self.chat.members)
         names = self._lost.to_warn_of(room, alone=alone)
         if names:
-            self.frontend.notice(f"(no presence of {names}: this line may not arrive there)")
+            verb = "are" if " and " in names else "is"
+            self.frontend.notice(f"({names} {verb} not responding: this line may not arrive)")
 
     def connect(self, host: str) -> None:
-        """Hear one more, and tell of the connection."""
-        self._connections.also(host)
+        """Connect to another chat, and report the connection."""
+        self._connections.add(host)
         self.chat.connect(host)
 
     def log_to(self, path: str | None) -> None:
-        """Keep what is said in another file from now on; None for nowhere."""
+        """Log to another file from now on; None to log nothing."""
         jsonl = path is not None and path.endswith(".jsonl")
         log = None if path is None else Transcript(path, format="jsonl" if jsonl else "text")
         with self._showing:
@@ -135,7 +136,7 @@ class ChatSession:
 
     @property
     def log_path(self) -> str | None:
-        """Where what is said is kept; None for nowhere."""
+        """The file of the log; None if nothing is logged."""
         log = self._log
         return None if log is None else log.path
 
@@ -143,23 +144,23 @@ class ChatSession:
         command = COMMANDS.get(word.lower())
         if command is None:
             self.frontend.notice(
-                f"there is no /{word}: /help lists what there is; //{word} says it"
+                f"unknown command /{word}: type /help for a list, or //{word} to send it"
             )
             return True
         return command.run(self, rest)
 
     def _chat_once_ready(self) -> Chat:
-        """The chat, once its first notices were printed."""
+        """The chat, after `begin`."""
         self.ready.wait()
         return self.chat
 
-    def _heard(self, message: Message) -> None:
+    def _received(self, message: Message) -> None:
         self.ready.wait()
         self._show(message, self.chat.label(message), own=False)
 
     def _noticed(self, notice: Notice) -> None:
         self.ready.wait()
-        self._lost.take(notice)
+        self._lost.record(notice)
         if not self._arguments.quiet:
             self.frontend.notice(str(notice))
 
@@ -167,7 +168,7 @@ class ChatSession:
         failed = None
         with self._showing:
             if self._log is not None:
-                failed = self._keep(self._log, message)
+                failed = self._write_log(self._log, message)
             line = message.render(
                 color=self.frontend.colored,
                 timestamps=self._arguments.timestamps,
@@ -180,48 +181,48 @@ class ChatSession:
         if failed is not None:
             self.frontend.notice(failed)
 
-    def _keep(self, log: Transcript, message: Message) -> str | None:
-        """Log a message; what to say of it. A full disk must not end the chat, and is said once."""
+    def _write_log(self, log: Transcript, message: Message) -> str | None:
+        """Log a message; return a notice of the first failure, which does not end the chat."""
         try:
             log.write(message)
         except ZmqChatError as error:
-            said, self._log_fails = self._log_fails, True
-            return None if said else f"not logged: {error.strerror}"
+            reported, self._log_fails = self._log_fails, True
+            return None if reported else f"not logged: {error.strerror}"
         self._log_fails = False
         return None
 
     def _announce(self) -> None:
-        """Say who we are and how others come here, to a person; to all a port nobody could know."""
+        """Print name, room and addresses; without a person, only a port chosen by the system."""
         arguments, frontend = self._arguments, self.frontend
-        if frontend.person or output.has_free_port(arguments.bind):
+        if frontend.interactive or output.has_system_port(arguments.bind):
             for address in self.chat.addresses:
-                frontend.notice(f"Others talk to you with:  zmqchat chat {address}")
-        if not frontend.person:
+                frontend.notice(f"Others connect with:  zmqchat chat {address}")
+        if not frontend.interactive:
             return
         frontend.notice(
-            f"You are {self.chat.name} in {self.chat.room}. /help tells more, Ctrl+D leaves."
+            f"You are {self.chat.name} in {self.chat.room}. /help lists commands, Ctrl+D leaves."
         )
         if not (arguments.host or arguments.via):
-            frontend.notice("You hear nobody yet: type /connect and the address of one who chats.")
+            frontend.notice("Not connected to another chat yet: type /connect and its address.")
 
     def __enter__(self) -> Self:
-        """Begin: the chat is open already."""
+        """Return the session, whose chat is open already."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the chat, and all that goes with it."""
+        """Close the chat, its log and its notices."""
         self.ready.set()
         self._opened.close()
 
 
 class Command(NamedTuple):
-    """One command.
+    """A slash command of the chat.
 
     Attributes:
-        usage: How it is typed.
-        help: What it does.
-        run: Called with the session and what follows the command's word; false ends the chat.
-        words: What may follow, for completion.
+        usage: The command and its argument.
+        help: A short description.
+        run: Called with the session and the argument; returns False to end the chat.
+        words: The possible arguments, for completion.
     """
 
     usage: str
@@ -237,11 +238,11 @@ def _who(session: ChatSession, rest: str) -> bool:
     members = [one for one in session.chat.members if rest in ("", one.room)]
     if not members:
         where = f" in {rest}" if rest else ""
-        session.frontend.notice(f"nobody else was heard{where} yet")
+        session.frontend.notice(f"no other members{where} yet")
     for one in members:
-        how = "" if one.present else ", without presence"
+        how = "" if one.present else ", no presence"
         seen = _ago(one.last_seen)
-        line = f"{one.room} {one.label} ({one.address}, heard {seen} ago{how})"
+        line = f"{one.room} {one.label} ({one.address}, seen {seen} ago{how})"
         session.frontend.notice(sanitize(line))
     return True
 
@@ -256,8 +257,8 @@ def _room(session: ChatSession, rest: str) -> bool:
     if rest:
         chat.join(rest)
     others = [room for room in chat.rooms if room != chat.room]
-    also = f", and hear {', '.join(others)}" if others else ""
-    session.frontend.notice(f"you speak in {chat.room}{also}")
+    also = f"; you are also in {', '.join(others)}" if others else ""
+    session.frontend.notice(f"your lines go to {chat.room}{also}")
     return True
 
 
@@ -265,19 +266,19 @@ def _leave(session: ChatSession, rest: str) -> bool:
     chat = session.chat
     if rest in ("", chat.room) and len(chat.rooms) == 1:
         session.frontend.notice(
-            f"{chat.room} is your only room: /room NAME is another, /quit leaves"
+            f"{chat.room} is your only room: type /room NAME to join another, or /quit"
         )
         return True
     chat.leave(rest or None)
-    session.frontend.notice(f"you speak in {chat.room}")
+    session.frontend.notice(f"your lines go to {chat.room}")
     return True
 
 
 def _me(session: ChatSession, rest: str) -> bool:
     if rest:
-        session.say(rest, action=True)
+        session.send(rest, action=True)
     else:
-        session.frontend.notice("say what you do, as in: /me waves")
+        session.frontend.notice("type an action, for example: /me waves")
     return True
 
 
@@ -314,7 +315,7 @@ def _help(session: ChatSession, _rest: str) -> bool:
     width = max(len(command.usage) for command in COMMANDS.values())
     for command in COMMANDS.values():
         session.frontend.notice(f"{command.usage:{width}}  {command.help}")
-    session.frontend.notice(f"{'//text':{width}}  says /text")
+    session.frontend.notice(f"{'//text':{width}}  send /text")
     return True
 
 
@@ -322,18 +323,18 @@ def _rooms(session: ChatSession) -> Sequence[str]:
     return session.chat.rooms
 
 
-#: By the word that follows the slash.
+#: The commands by name.
 COMMANDS = {
-    "who": Command("/who [ROOM]", "who is there", _who, _rooms),
+    "who": Command("/who [ROOM]", "list the members", _who, _rooms),
     "room": Command(
-        "/room [NAME]", "join a room and speak there; without NAME, tell", _room, _rooms
+        "/room [NAME]", "join a room and write there; without NAME, list rooms", _room, _rooms
     ),
-    "leave": Command("/leave [NAME]", "leave a room, this one unless you say", _leave, _rooms),
-    "me": Command("/me ACTION", "say what you do: /me waves", _me),
+    "leave": Command("/leave [NAME]", "leave a room (default: the current one)", _leave, _rooms),
+    "me": Command("/me ACTION", "send an action: /me waves", _me),
     "connect": Command(
-        "/connect [HOST]", "hear one more; without HOST, tell who is heard", _connect
+        "/connect [HOST]", "connect to a chat; without HOST, list connections", _connect
     ),
-    "log": Command("/log [FILE]", "log the lines to a file; /log off stops it", _log),
-    "quit": Command("/quit", "leave, as Ctrl+D does", _quit),
-    "help": Command("/help", "show this", _help),
+    "log": Command("/log [FILE]", "log the lines to a file; /log off stops", _log),
+    "quit": Command("/quit", "leave the chat, as Ctrl+D does", _quit),
+    "help": Command("/help", "list the commands", _help),
 }

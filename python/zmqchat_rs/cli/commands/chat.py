@@ -23,29 +23,30 @@ if TYPE_CHECKING:
 
     Frontend = Union[LineFrontend, ScreenFrontend]
 
-# At the end, seconds for what is still queued to reach a slow peer.
+# Seconds for queued lines to reach a slow peer at the end.
 _LINGER = 2.0
 
 _DESCRIPTION = """\
 Chat with others: each line is sent to all members of the room.
 
-Each laptop binds port 5555 and connects to the given HOSTs, so each needs the
-others' addresses (zmqchat ip). With a relay (--via), all need only its address.
+Each laptop binds port 5555 and connects to the given HOSTs, so each one needs
+the addresses of all others (zmqchat ip). With a relay (--via), the address of
+the relay is enough.
 
-Incoming lines never disturb the line that you type. In a pipe, each input line
+Incoming lines do not disturb the line that you type. In a pipe, each input line
 is sent, received lines are printed to stdout, and notices to stderr."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat chat --name alice 192.168.1.13        with bob, who types our address
+  zmqchat chat --name alice 192.168.1.13        bob there types our address
   zmqchat chat --name carol --via teacher-pc    through the teacher's relay
-  zmqchat chat --room team1 --log team1.log ..  another room than lobby, logged
+  zmqchat chat --room team1 --log team1.log ..  another room, with a log
   zmqchat chat --bind '*:5557' 127.0.0.1        a second chat on this laptop
-  uptime | zmqchat chat --via teacher-pc        sends a line and ends
-  zmqchat chat --plain ..                       for readers that use pyzmq
+  uptime | zmqchat chat --via teacher-pc        send one line and end
+  zmqchat chat --plain ..                       for subscribers in pyzmq
 
-Type /help in the chat for its commands. The lines that you type are kept in
-memory only, for the arrow keys, unless --log is given."""
+Type /help in the chat for its commands. Typed lines are kept in memory only, for
+the arrow keys, unless --log is given."""
 
 
 def add_to(commands: Commands) -> None:
@@ -62,16 +63,17 @@ def add_to(commands: Commands) -> None:
         "host",
         nargs="*",
         metavar="HOST[:PORT]",
-        help="Connect to this chat.",
+        help="Connect to this chat (default: none).",
     )
     parser.add_argument("--name", help="Use this name (default: your login name).")
-    parser.add_argument("--room", default="lobby", help="Begin in this room (default: lobby).")
+    parser.add_argument("--room", default="lobby", help="Start in this room (default: lobby).")
     where = parser.add_argument_group("where")
     where.add_argument(
         "--via",
         metavar="HOST",
         help="Use the relay on HOST: receive from port 5555, and send to port 5556. HOST:6000 "
-        "receives from 6000 and sends to 6001. SPEAK,HEAR gives both addresses.",
+        "receives from 6000 and sends to 6001. FRONTEND,BACKEND gives both addresses (default: "
+        "no relay).",
     )
     where.add_argument(
         "--bind",
@@ -83,7 +85,7 @@ def add_to(commands: Commands) -> None:
     where.add_argument(
         "--plain",
         action="store_true",
-        help="Send 'lobby:alice: Hello' in one frame, and no presence, for pyzmq readers.",
+        help="Send 'lobby:alice: Hello' in one frame, and no presence, for pyzmq subscribers.",
     )
     where.add_argument(
         "--heartbeat",
@@ -91,7 +93,7 @@ def add_to(commands: Commands) -> None:
         default=5.0,
         metavar="SECONDS",
         help="Send presence at this interval, 0.05 to 86400, the same for all members. A member "
-        "that is silent for 3.5 intervals is lost (default: 5).",
+        "without presence for 3.5 intervals is lost (default: 5).",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
@@ -106,19 +108,19 @@ def add_to(commands: Commands) -> None:
         "-q",
         "--quiet",
         action="store_true",
-        help="Report no members that join or leave.",
+        help="Do not report members that join or leave.",
     )
     how.add_argument(
         "--log",
         metavar="FILE",
         help="Also write the lines to this file, as JSON lines if it ends with .jsonl; see "
-        "'zmqchat log'.",
+        "'zmqchat log' (default: no log).",
     )
 
 
 def run(arguments: Namespace) -> int:
     """Chat until the input ends."""
-    # The other commands start without a chat's modules.
+    # Imported here, so that other commands start sooner.
     from zmqchat_rs.chat.relay import relay_addresses  # noqa: PLC0415
 
     if arguments.name is None:
@@ -146,21 +148,21 @@ def _open(arguments: Namespace, frontend: Frontend) -> ChatSession:
             raise
         raise ZmqChatError(
             error.errno,
-            f"{cause.strerror}. Another chat on this laptop takes a port of its own, such as "
-            "--bind '*:5557'; where a relay holds this one, go through it: --via 127.0.0.1",
+            f"{cause.strerror}. A second chat on this laptop needs another port, such as --bind "
+            "'*:5557'; if a relay uses this one, connect to it: --via 127.0.0.1",
         ) from error
 
 
 def _frontend(arguments: Namespace) -> Frontend:
-    """A screen for two terminals, lines for all else."""
+    """A screen if stdin and stdout are terminals, otherwise plain lines."""
     typed, shown = output.is_terminal(sys.stdin), output.is_terminal(sys.stdout)
     if typed and shown and os.environ.get("TERM", "dumb") != "dumb":
         try:
-            # The one user of prompt_toolkit; the other commands start without it.
+            # The only import of prompt_toolkit.
             from zmqchat_rs.cli.chat.screen import ScreenFrontend  # noqa: PLC0415
         except ImportError:
             output.notice(
-                "zmqchat: lines that come will break the one you type; this helps: "
+                "zmqchat: received lines will disturb the line you type; to avoid this: "
                 "pip install prompt_toolkit"
             )
         else:
@@ -181,9 +183,11 @@ def _heartbeat(text: str) -> float:
 
 
 def _login_name() -> str:
-    import getpass  # noqa: PLC0415 - where no name was given
+    import getpass  # noqa: PLC0415 - only without --name
 
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
-        raise UsageError("say who you are, for example --name alice") from None
+        raise UsageError(
+            "your login name is unknown: add a name, for example --name alice"
+        ) from None

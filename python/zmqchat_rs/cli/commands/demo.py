@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from zmqchat_rs.cli.options import Commands
 
 _DESCRIPTION = """\
-Show a publisher and two subscribers at work, in this window alone: over TCP on
-127.0.0.1 with a free port. It ends by itself and prints what to try next."""
+Run a publisher and two subscribers in this window, over TCP on 127.0.0.1 with a
+free port. At the end, print what to try next."""
 
 _EXAMPLES = """\
 example:
   zmqchat demo"""
 
-_SPEAKER = "alice"
-_HEARERS = {"ben": ["room1"], "chloe": ["room1", "room2"]}
+_PUBLISHER_NAME = "alice"
+_TOPICS = {"ben": ["room1"], "chloe": ["room1", "room2"]}
 _SCRIPT = [
     ("room1", "Hello everyone!"),
-    ("room2", "Only room2 hears this."),
-    ("room1", "A name keeps its colour, everywhere."),
-    ("room2", "And a topic does, too."),
+    ("room2", "Only room2 receives this."),
+    ("room1", "A name always has the same colour."),
+    ("room2", "So does a topic."),
 ]
-# Seconds between two messages, so that a reader can follow; and the longest wait for a message.
+# Seconds between two messages, and the longest wait for a message.
 _PACE = 0.3
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 
 
 def add_to(commands: Commands) -> None:
@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "demo",
         run,
-        summary="see it work, in this window alone",
+        summary="see it work, in this window only",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
@@ -52,61 +52,61 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Play the script, and check that each subscriber receives its messages and no others."""
+    """Send the messages, and check that each subscriber receives exactly its own."""
     color = sys.stdout is not None and wants_color(sys.stdout, arguments.color)
     with ExitStack() as stack:
-        publisher = stack.enter_context(Publisher("127.0.0.1:0", name=_SPEAKER))
+        publisher = stack.enter_context(Publisher("127.0.0.1:0", name=_PUBLISHER_NAME))
         subscribers = {
             name: stack.enter_context(Subscriber(publisher.addresses, topics=rooms))
-            for name, rooms in _HEARERS.items()
+            for name, rooms in _TOPICS.items()
         }
-        output.say(
+        output.print_line(
             f"A publisher at {publisher.addresses[0]}, over TCP, and two subscribers:", indent=0
         )
-        for name, rooms in _HEARERS.items():
-            output.say(
+        for name, rooms in _TOPICS.items():
+            output.print_line(
                 f"  {_name(name, color=color)} subscribes to {' and '.join(rooms)}", indent=4
             )
         for room in ("room1", "room2"):
-            hearers = sum(room in rooms for rooms in _HEARERS.values())
-            publisher.wait_for_subscribers(hearers, topic=room, timeout=_PATIENCE)
-        output.say("Both are connected, so no message is lost:", indent=0)
-        output.say()
+            count = sum(room in rooms for rooms in _TOPICS.values())
+            publisher.wait_for_subscribers(count, topic=room, timeout=_TIMEOUT)
+        output.print_line("Both are connected, so no message is lost:", indent=0)
+        output.print_line()
         for room, text in _SCRIPT:
             sleep(_PACE)
             publisher.send(text, topic=room)
-            for name, rooms in _HEARERS.items():
+            for name, rooms in _TOPICS.items():
                 if room in rooms:
-                    message = subscribers[name].recv(timeout=_PATIENCE)
+                    message = subscribers[name].recv(timeout=_TIMEOUT)
                     line = message.render(color=color)
-                    output.say(f"{_name(name, color=color)} receives  {line}", indent=4)
+                    output.print_line(f"{_name(name, color=color)} receives  {line}", indent=4)
         for name, subscriber in subscribers.items():
-            _expect_silence(name, subscriber)
-    output.say()
-    _say_what_next(color=color)
+            _check_no_message(name, subscriber)
+    output.print_line()
+    _print_next_steps(color=color)
     return 0
 
 
 def _name(name: str, *, color: bool) -> str:
-    padding = " " * (max(map(len, _HEARERS)) - len(name))
+    padding = " " * (max(map(len, _TOPICS)) - len(name))
     return (paint(name, key=name) if color else name) + padding
 
 
-def _expect_silence(name: str, subscriber: Subscriber) -> None:
+def _check_no_message(name: str, subscriber: Subscriber) -> None:
     try:
         message = subscriber.recv(timeout=0)
     except TimeoutError:
         return
-    raise ZmqChatError(f"{name} heard what was not meant for them: {message}")
+    raise ZmqChatError(f"{name} received a message of a topic that is not subscribed to: {message}")
 
 
-def _say_what_next(*, color: bool) -> None:
+def _print_next_steps(*, color: bool) -> None:
     title = "Now you, in two windows:"
-    output.say(paint(title, style="bold") if color else title)
-    output.say("  zmqchat pub                  type  room1:Hello  and press Enter")
-    output.say("  zmqchat sub                  prints it; with  -t room1  only that room")
-    outward = [each["address"] for each in local_addresses() if each["kind"] == "lan"]
-    if outward:
-        title = "On another laptop of the same network, to read what this one publishes:"
-        output.say(paint(title, style="bold") if color else title)
-        output.say(f"  zmqchat sub {outward[0]}")
+    output.print_line(paint(title, style="bold") if color else title)
+    output.print_line("  zmqchat pub                  type  room1:Hello  and press Enter")
+    output.print_line("  zmqchat sub                  prints it; with  -t room1  only that topic")
+    addresses = [each["address"] for each in local_addresses() if each["kind"] == "lan"]
+    if addresses:
+        title = "On another laptop of the same network, to receive the messages of this one:"
+        output.print_line(paint(title, style="bold") if color else title)
+        output.print_line(f"  zmqchat sub {addresses[0]}")

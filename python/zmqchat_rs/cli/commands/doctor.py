@@ -1,4 +1,4 @@
-"""``zmqchat doctor``: why no message comes, and what to do."""
+"""``zmqchat doctor``: find out why no message arrives."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from zmqchat_rs.cli.options import Commands
 
 _DESCRIPTION = """\
-Find out why no message comes. It looks at this laptop: versions, environment,
-network, and whether the port is free for a publisher. With HOST, it looks at
-that publisher, too: name, TCP (refused, filtered or unreachable), ZeroMQ,
-security, socket type, subscription, round trip.
+Find out why no message arrives. Checks of this laptop: versions, environment,
+network, and whether the port is free for a publisher. Checks of the publisher
+at HOST: name, TCP (refused, filtered or unreachable), ZeroMQ, security, socket
+type, subscription, round trip.
 
-Each check has a line: ok, warning or failed, what was found, and what to do.
-The default port is 5555; another one is given as in 192.168.1.12:6000. The
-publisher sees a subscriber that connects and disconnects."""
+Each check has a line: ok, warning or failed, the result, and what to do. The
+default port is 5555; add another one, as in 192.168.1.12:6000. The publisher
+sees a subscriber that connects and disconnects."""
 
 _EXAMPLES = """\
 examples:
   zmqchat doctor                          this laptop
-  zmqchat doctor 192.168.1.12             and the publisher over there
+  zmqchat doctor 192.168.1.12             this laptop and that publisher
   zmqchat doctor 192.168.1.12 --json | jq .ok
 
 exit codes:
   0 nothing failed, 1 something failed"""
 
-# Every terminal has green, yellow and red. The word itself gives the status, too.
+# Green, yellow and red of the terminal.
 _COLORS = {"ok": "32", "warning": "33", "failed": "1;31"}
 
 
@@ -44,31 +44,33 @@ def add_to(commands: Commands) -> None:
         commands,
         "doctor",
         run,
-        summary="find out why no message comes",
+        summary="find out why no message arrives",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("host", nargs="?", metavar="HOST[:PORT]", help="Also check this publisher.")
+    parser.add_argument(
+        "host", nargs="?", metavar="HOST[:PORT]", help="Also check this publisher (default: none)."
+    )
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=4.0,
         metavar="SECONDS",
-        help="Limit the check of the publisher (default: 4).",
+        help="Limit the time for the check of the publisher (default: 4).",
     )
     parser.add_argument("--json", action="store_true", help="Print the report as one JSON object.")
     add_color(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Print what was found."""
+    """Print the report."""
     from zmqchat_rs.diagnostics.doctor import DETAIL_COLUMN, doctor  # noqa: PLC0415 - the other commands start sooner
 
     with as_usage():
         report = doctor(arguments.host, timeout=arguments.timeout)
     if arguments.json:
-        # JSON leaves one control character as it is.
-        output.say(json.dumps(report.to_dict()).replace("\x7f", "\\u007f"))
+        # json.dumps does not escape DEL.
+        output.print_line(json.dumps(report.to_dict()).replace("\x7f", "\\u007f"))
     else:
         color = sys.stdout is not None and wants_color(sys.stdout, arguments.color)
         for check in report.checks:
@@ -76,5 +78,5 @@ def run(arguments: Namespace) -> int:
             if color:
                 word = check.status
                 line = f"\x1b[{_COLORS[word]}m{word}\x1b[0m{line[len(word) :]}"
-            output.say(line, indent=DETAIL_COLUMN)
+            output.print_line(line, indent=DETAIL_COLUMN)
     return 0 if report.ok else 1

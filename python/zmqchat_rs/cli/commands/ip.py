@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _PORT = 5555  # the default port
 
 _DESCRIPTION = """\
-Print this laptop's addresses, best first, for 'zmqchat sub' on other hosts.
-The first is usually on the local network; those of virtual machines, containers
-and VPNs are last. Loopback, which only this laptop itself can reach, is printed
-if there is no other address, and with -v or --json. In WSL2 and in containers a
-notice describes the port forwarding that other hosts need."""
+Print the addresses of this laptop, best first, for 'zmqchat sub' on other hosts.
+The first one is usually on the local network; addresses of virtual machines,
+containers and VPNs are last. The loopback address, which only this laptop can
+reach, is printed if there is no other one, and with -v or --json. In WSL2 and in
+containers, a notice describes the port forwarding that other hosts need."""
 
 _EXAMPLES = """\
 examples:
   zmqchat ip                              192.168.1.12
   zmqchat ip -v                           with the interface and the kind
-  zmqchat ip | head -1                    the best one, for a script"""
+  zmqchat ip | head -1                    the best address, for a script"""
 
 
 def add_to(commands: Commands) -> None:
@@ -43,9 +43,11 @@ def add_to(commands: Commands) -> None:
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
-        "-v", "--verbose", action="store_true", help="Print all of them, with interface and kind."
+        "-v", "--verbose", action="store_true", help="Print all addresses, with interface and kind."
     )
-    form.add_argument("--json", action="store_true", help="Print all, one JSON object a line.")
+    form.add_argument(
+        "--json", action="store_true", help="Print all addresses, one JSON object per line."
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -53,17 +55,17 @@ def run(arguments: Namespace) -> int:
     addresses = local_addresses()
     if arguments.json:
         for each in addresses:
-            output.say(json.dumps(each))
+            output.print_line(json.dumps(each))
     elif arguments.verbose:
         width = max((len(each["address"]) for each in addresses), default=0)
         for each in addresses:
-            output.say(f"{each['address']:{width}}  {each['kind']:8}  {each['interface']}")
+            output.print_line(f"{each['address']:{width}}  {each['kind']:8}  {each['interface']}")
     else:
         outward = [each for each in addresses if each["kind"] != "loopback"]
         if not outward:
-            output.complain("no network; only this laptop itself can reach these")
+            output.print_error("no network: only this laptop can reach these addresses")
         for each in outward or addresses:
-            output.say(each["address"])
+            output.print_line(each["address"])
     if not arguments.json:
         found = isolation()
         if found is not None:

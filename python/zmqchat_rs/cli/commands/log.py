@@ -30,9 +30,9 @@ _EXAMPLES = """\
 examples:
   zmqchat log chat.log                     every message
   zmqchat log chat.log -t room1 --grep '(?i)deadline'
-  zmqchat log chat.log --since 2h -n 20    at most 20 messages of two hours
+  zmqchat log chat.log --since 2h -n 20    the last 20 of two hours
   zmqchat log chat.log --since 9:00 --until 10:30
-  zmqchat log chat.log -f                  and new messages
+  zmqchat log chat.log -f                  also new messages
   zmqchat log chat.log --json | jq .text   for scripts"""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -50,14 +50,19 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="Read this transcript, text or jsonl.")
     what = parser.add_argument_group("what to print")
-    what.add_argument("--grep", type=_pattern, metavar="PATTERN", help="Print messages that match.")
+    what.add_argument(
+        "--grep",
+        type=_pattern,
+        metavar="PATTERN",
+        help="Print messages whose text matches this regular expression (default: all).",
+    )
     what.add_argument(
         "-t",
         "--topic",
         action="append",
         default=[],
-        help="Print messages of this exact topic, including those that were recorded without a "
-        "topic and begin with 'TOPIC:' (repeatable; default: all).",
+        help="Print messages of this exact topic, also those that were logged without a topic and "
+        "begin with 'TOPIC:' (repeatable; default: all).",
     )
     what.add_argument(
         "--from",
@@ -71,15 +76,33 @@ def add_to(commands: Commands) -> None:
         "--since",
         type=_moment,
         metavar="TIME",
-        help="Start at 10m, 2h or 3d ago, 14:30 today, 2026-01-31 or 2026-01-31T14:30.",
-    )
-    what.add_argument("--until", type=_moment, metavar="TIME", help="Stop before this time.")
-    what.add_argument("-n", "--last", type=whole_number, metavar="N", help="Print only the last N.")
-    what.add_argument(
-        "-a", "--all", action="store_true", help="Also read the older files FILE.1, FILE.2, ..."
+        help="Start at this time: 10m, 2h or 3d ago, 14:30 today, 2026-01-31 or 2026-01-31T14:30 "
+        "(default: the first message).",
     )
     what.add_argument(
-        "-f", "--follow", action="store_true", help="Also print new messages, until Ctrl+C."
+        "--until",
+        type=_moment,
+        metavar="TIME",
+        help="Stop before this time (default: the last message).",
+    )
+    what.add_argument(
+        "-n",
+        "--last",
+        type=whole_number,
+        metavar="N",
+        help="Print only the last N messages (default: all).",
+    )
+    what.add_argument(
+        "-a",
+        "--all",
+        action="store_true",
+        help="Also read the older files FILE.1, FILE.2, ... (default: FILE only).",
+    )
+    what.add_argument(
+        "-f",
+        "--follow",
+        action="store_true",
+        help="Also print new messages, until Ctrl+C (default: stop at the end).",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
@@ -89,12 +112,12 @@ def add_to(commands: Commands) -> None:
         help="Choose the time before a line: time of day, iso with date and zone, delta since the "
         "last line, or none (default: iso).",
     )
-    how.add_argument("--json", action="store_true", help="Print one JSON object a line.")
+    how.add_argument("--json", action="store_true", help="Print one JSON object per line.")
     add_color(how)
 
 
 def run(arguments: Namespace) -> int:
-    """Print what was asked for."""
+    """Print the selected messages."""
     sink: Sink
     if arguments.json:
         sink = _Json()
@@ -110,11 +133,11 @@ def run(arguments: Namespace) -> int:
     with reader:
         output.on_closed_stdout(reader.close)
 
-        def asked_for(message: Message) -> bool:
-            return _is_asked_for(message, arguments)
+        def selected(message: Message) -> bool:
+            return _is_selected(message, arguments)
 
-        present: Iterator[Message] = filter(asked_for, _present(reader))
-        # Without -n nothing is kept back, however large the file.
+        present: Iterator[Message] = filter(selected, _present(reader))
+        # Without -n, each message is printed at once.
         if arguments.last is not None:
             present = iter(deque(present, maxlen=arguments.last))
         for message in present:
@@ -122,7 +145,7 @@ def run(arguments: Namespace) -> int:
         sink.flush()
         if arguments.follow:
             for message in reader:
-                if asked_for(message):
+                if selected(message):
                     sink.show(message)
                     sink.flush()
     check_readable(arguments.file, reader)
@@ -130,13 +153,13 @@ def run(arguments: Namespace) -> int:
 
 
 def check_readable(path: str, reader: TranscriptReader) -> None:
-    """Refuse a file of which nothing could be read; an empty one is no error."""
+    """Raise ValueError if no message of a file could be read; an empty file is not an error."""
     if reader.skipped and not reader._messages:  # noqa: SLF001
         raise ValueError(f"'{path}' holds no messages that could be read")
 
 
 def _present(reader: TranscriptReader) -> Iterator[Message]:
-    """Give what there is just now."""
+    """Yield the messages that are in the file now."""
     while True:
         message = reader._next(timeout=0)  # noqa: SLF001
         if message is None:
@@ -144,9 +167,9 @@ def _present(reader: TranscriptReader) -> Iterator[Message]:
         yield message
 
 
-def _is_asked_for(message: Message, arguments: Namespace) -> bool:
+def _is_selected(message: Message, arguments: Namespace) -> bool:
     if message._is_presence:  # noqa: SLF001
-        return False  # of a chat, in what a relay kept
+        return False  # presence of a chat, in the log of a relay
     if arguments.sender and message.sender not in arguments.sender:
         return False
     at = message.received_at
@@ -161,30 +184,32 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no pattern: {error}") from error
+        raise argparse.ArgumentTypeError(f"invalid pattern '{text}': {error}") from error
 
 
 def _moment(text: str) -> datetime:
-    """Read a time: so long ago, of today, or with a date."""
+    """Parse a time: an age, a time of today, or a date."""
     now = datetime.now().astimezone()
     ago = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
     if ago:
         try:
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         except OverflowError:
-            raise argparse.ArgumentTypeError(f"'{text}' is before the year 1: type 3d") from None
+            raise argparse.ArgumentTypeError(
+                f"invalid time '{text}': before the year 1; expected for example 3d"
+            ) from None
     if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text, re.ASCII):
         text = f"{now:%Y-%m-%d}T{text:0>{8 if text.count(':') > 1 else 5}}"
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone()
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"'{text}' is no time: type 10m, 2h, 3d, 14:30, 2026-01-31 or 2026-01-31T14:30"
+            f"invalid time '{text}': expected 10m, 2h, 3d, 14:30, 2026-01-31 or 2026-01-31T14:30"
         ) from None
 
 
 class _Json(Sink):
-    """The line of a transcript in jsonl."""
+    """Prints lines as in a transcript of the format jsonl."""
 
     def show(self, message: Message) -> None:
         if sys.stdout is not None:

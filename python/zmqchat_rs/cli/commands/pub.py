@@ -1,4 +1,4 @@
-"""``zmqchat pub``: publish lines that are typed, piped in, or given with -m."""
+"""``zmqchat pub``: publish lines from a prompt, a pipe or the option -m."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
     from zmqchat_rs.cli.options import Commands
 
-# Subscribers that were started before the publisher try again every 0.1 to 0.2 s. Without --wait,
-# they get _GRACE seconds to connect. Each one that connects gives the next one _NEXT seconds.
+# Subscribers that were started before the publisher retry every 0.1 to 0.2 s. Without --wait, they
+# get _GRACE seconds to connect. Each one that connects gives the next one _NEXT seconds.
 _GRACE = 2.0
 _NEXT = 0.3
 # Seconds for queued messages to reach a slow subscriber after the end of the input.
 _LINGER = 10.0
 
 _DESCRIPTION = """\
-Publish messages: typed at a prompt, one line of a pipe each, or given with -m.
+Publish messages: lines typed at a prompt, lines of a pipe, or the text of -m.
 
 A line is sent unchanged. Subscribers to room1 receive the line 'room1:Hello';
 with -t room1, 'Hello' is enough. The publisher binds port 5555 of every network
-(see --bind), and prints the address to give to 'zmqchat sub'."""
+(see --bind), and prints the address for 'zmqchat sub'."""
 
 _EXAMPLES = """\
 examples:
   zmqchat pub                               a prompt: room1:Hello, Enter
-  zmqchat pub -t room1 -m 'Hello'           one message, then it ends
+  zmqchat pub -t room1 -m 'Hello'           send one message and end
   tail -f log | zmqchat pub -t log          each line of a pipe
   zmqchat pub --wait 2 -t room1 < poem.txt  first wait for two subscribers
   zmqchat pub --bind '*:6000' --name alice  another port, and a name
 
-Messages sent before a subscriber connects are lost: ZeroMQ keeps none of them.
+Messages sent before a subscriber connects are lost: ZeroMQ does not keep them.
 A notice reports when no subscriber receives a topic, once per change (in a pipe
 with --wait 0: never). With a pipe or -m, subscribers that are already waiting
-get up to 2 seconds to connect (--wait 0: none). The pipe waits for a slow
+get up to 2 seconds to connect (--wait 0: no time). A pipe waits for a slow
 subscriber, so that no message is dropped."""
 
 
@@ -58,7 +58,7 @@ def add_to(commands: Commands) -> None:
         summary="publish lines, typed or from a pipe",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
-        stray="what to send goes after -m, its topic after -t: zmqchat pub -t room1 -m Hello",
+        stray="the text to send goes after -m, its topic after -t: zmqchat pub -t room1 -m Hello",
     )
     what = parser.add_argument_group("what to send")
     what.add_argument("-t", "--topic", help="Send every message to this topic (default: none).")
@@ -68,7 +68,7 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="TEXT",
-        help="Send this text and end (repeatable).",
+        help="Send this text and end (repeatable; default: read lines).",
     )
     what.add_argument(
         "--name",
@@ -93,28 +93,29 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="ADDR",
-        help="Bind this address; port 0 takes a free one (repeatable; default: *:5555).",
+        help="Bind this address; port 0 selects a free one (repeatable; default: *:5555).",
     )
     where.add_argument(
         "--connect",
         action="append",
         default=[],
         metavar="ADDR",
-        help="Connect to a bound subscriber or a relay instead (repeatable).",
+        help="Connect to a bound subscriber or a relay instead (repeatable; default: none).",
     )
     when = parser.add_argument_group("when")
     when.add_argument(
         "--wait",
         type=whole_number,
         metavar="N",
-        help="First wait for N subscribers; with -t, for N subscribers to the topic.",
+        help="First wait for N subscribers; with -t, for N subscribers to the topic (default: do "
+        "not wait; with a pipe or -m, up to 2 seconds for the first one).",
     )
     when.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="Limit --wait, and end with exit code 3 after it (default: no limit).",
+        help="Limit the time of --wait; after it, end with exit code 3 (default: no limit).",
     )
     parser.add_argument(
         "-v",
@@ -139,7 +140,7 @@ def run(arguments: Namespace) -> int:
                 connect=arguments.connect,
                 name=arguments.name,
                 framing=arguments.framing,
-                # A prompt must never hang; a pipe can wait.
+                # A prompt must not block; a pipe may wait.
                 on_full="drop" if typed else "block",
                 on_event=notices,
             )
@@ -149,7 +150,7 @@ def run(arguments: Namespace) -> int:
 
 
 class _Publishing:
-    """One run: sends the lines, and reports which of them no subscriber receives."""
+    """Sends the lines, and reports lines that no subscriber receives."""
 
     def __init__(
         self,
@@ -185,14 +186,14 @@ class _Publishing:
         )
         for number, line in enumerate(lines):
             if number == 0 and arguments.wait is None:
-                _let_arrive(publisher, arguments.topic, until=opened + _GRACE)
+                _wait_for_early_subscribers(publisher, arguments.topic, until=opened + _GRACE)
             self._send(line)
         publisher.close(linger=_LINGER)
 
     def _send(self, line: bytes) -> None:
         """Send one line, and report when no subscriber receives it."""
         topic = self._arguments.topic
-        # Before it is sent: a subscriber that received it may have left afterwards.
+        # Checked before the line is sent: a subscriber may disconnect after it has received it.
         missing = ""
         if self._prompt is not None or self._arguments.wait != 0:
             missing = self._receivers.missing(line, topic)
@@ -204,19 +205,19 @@ class _Publishing:
 def _announce(publisher: Publisher, arguments: Namespace, *, typed: bool) -> None:
     """Print the addresses on a terminal; in a pipe, only where the system chose the port."""
     person = output.is_terminal(sys.stderr)
-    if not (person or output.has_free_port(arguments.bind)):
+    if not (person or output.has_system_port(arguments.bind)):
         return
     topic = "" if arguments.topic is None else f" -t {arguments.topic}"
     for address in publisher.addresses:
-        output.notice(f"Others read it with:  zmqchat sub {address}{topic}")
-    output.notice_of_isolation(publisher.addresses)
+        output.notice(f"Subscribe with:  zmqchat sub {address}{topic}")
+    output.notice_port_forwarding(publisher.addresses)
     if arguments.connect:
         output.notice(f"Publishing to {', '.join(arguments.connect)}.")
     if typed:
-        rooms = f" It goes to {arguments.topic}." if topic else ""
+        where = f" It is sent to {arguments.topic}." if topic else ""
         if not topic and arguments.framing == "plain":
-            rooms = " room1:Hello goes to room1."
-        output.notice(f"Type a message and press Enter.{rooms} Ctrl+D ends.")
+            where = " room1:Hello is sent to room1."
+        output.notice(f"Type a message and press Enter.{where} Ctrl+D ends.")
 
 
 def _wait(publisher: Publisher, arguments: Namespace) -> None:
@@ -231,14 +232,14 @@ def _wait(publisher: Publisher, arguments: Namespace) -> None:
         raise TimeoutError(text) from None
 
 
-def _let_arrive(publisher: Publisher, topic: str | None, *, until: float) -> None:
-    """Give subscribers that are trying to connect the time to arrive."""
-    here = 0
+def _wait_for_early_subscribers(publisher: Publisher, topic: str | None, *, until: float) -> None:
+    """Give subscribers that were started before the publisher the time to connect."""
+    count = 0
     with suppress(TimeoutError):
         while True:
             left = max(0.0, until - monotonic())
-            patience = min(left, _NEXT) if here else left
-            here = publisher.wait_for_subscribers(here + 1, topic=topic, timeout=patience)
+            timeout = min(left, _NEXT) if count else left
+            count = publisher.wait_for_subscribers(count + 1, topic=topic, timeout=timeout)
 
 
 def _check_topic(publisher: Publisher, topic: str | None) -> None:

@@ -1,4 +1,4 @@
-"""``zmqchat relay``: one address for all publishers and all subscribers."""
+"""``zmqchat relay``: forward messages of all publishers to all subscribers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from zmqchat_rs.cli.options import Commands
 
 _FRONTEND, _BACKEND = "*:5556", "*:5555"
-# Enough for a campus; more would only be a table that the system keeps.
+# Each connection needs a file descriptor.
 _DESCRIPTORS = 65_536
-# How long the end waits for a slow disk before it tells how much is written, in seconds.
-_PATIENCE = 1.0
+# Seconds that the final counts wait for a slow disk.
+_LOG_TIMEOUT = 1.0
 
 _DESCRIPTION = """\
 Forward the messages of all publishers to all subscribers, until Ctrl+C.
 
 Publishers connect to the frontend, subscribers to the backend; the commands for
-both are printed at the start. After a restart of the relay they all reconnect.
-Messages sent meanwhile are lost."""
+both are printed at the start. After a restart of the relay all of them
+reconnect. Messages sent meanwhile are lost."""
 
 _EXAMPLES = """\
 examples:
@@ -76,22 +76,22 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="UPSTREAM",
-        help="Also forward messages of this relay or publisher (repeatable).",
+        help="Also forward messages of this relay or publisher (repeatable; default: none).",
     )
     where.add_argument(
         "--publish-to",
         action="append",
         default=[],
         metavar="ADDR",
-        help="Also forward to this frontend of another relay (repeatable). Messages circulate "
-        "forever if that relay forwards to this one, too.",
+        help="Also forward to this frontend of another relay (repeatable; default: none). Messages "
+        "circulate forever if that relay also forwards to this one.",
     )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--on-full",
         choices=("drop", "block"),
         default="drop",
-        help="Choose what happens when a subscriber is too slow: drop its messages, or block all "
+        help="Choose what happens if a subscriber is too slow: drop its messages, or block all "
         "publishers (default: drop).",
     )
     how.add_argument(
@@ -101,17 +101,19 @@ def add_to(commands: Commands) -> None:
         const=True,
         default=False,
         metavar="TOPICS",
-        help="Send a late subscriber the latest message of its topic, for at most N topics "
-        "(default with this option: 10000).",
+        help="Send a late subscriber the latest message of its topic, for at most this number of "
+        "topics (default: off; without a number 10000).",
     )
     how.add_argument(
         "--log",
         metavar="FILE",
         help="Also write all messages to this file, as JSON lines if it ends with .jsonl; see "
-        "'zmqchat log'.",
+        "'zmqchat log' (default: no log).",
     )
     what = parser.add_argument_group("what to show")
-    what.add_argument("--stats", action="store_true", help="Print the final counts.")
+    what.add_argument(
+        "--stats", action="store_true", help="Print the final counts (default: do not)."
+    )
     what.add_argument(
         "-v",
         "--verbose",
@@ -121,8 +123,8 @@ def add_to(commands: Commands) -> None:
     add_color(what)
 
 
-def _allow_many() -> None:
-    """Raise the limit of descriptors, of which each connection takes one, as far as is allowed."""
+def _raise_descriptor_limit() -> None:
+    """Raise the limit of file descriptors, as far as the system allows it."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource  # noqa: PLC0415 - Windows has none
 
@@ -133,8 +135,8 @@ def _allow_many() -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Pass messages on until Ctrl+C."""
-    _allow_many()
+    """Forward messages until Ctrl+C."""
+    _raise_descriptor_limit()
     with as_usage():
         notices = RelayNotices(
             arguments.connect,
@@ -154,10 +156,10 @@ def run(arguments: Namespace) -> int:
                 on_event=notices,
             )
         with relay:
-            return _pass_on(relay, arguments)
+            return _forward(relay, arguments)
 
 
-def _pass_on(relay: Relay, arguments: Namespace) -> int:
+def _forward(relay: Relay, arguments: Namespace) -> int:
     try:
         _announce(relay, arguments)
         output.wait_until(None)
@@ -171,25 +173,25 @@ def _pass_on(relay: Relay, arguments: Namespace) -> int:
 
 
 def _announce(relay: Relay, arguments: Namespace) -> None:
-    """Say what the others type: nobody could know otherwise, terminal or not."""
+    """Print the commands for publishers and subscribers, also without a terminal."""
     for address in relay.frontend_addresses:
-        output.notice(f"Others publish with:  zmqchat pub --connect {address}")
+        output.notice(f"Publish with:    zmqchat pub --connect {address}")
     for address in relay.backend_addresses:
-        output.notice(f"Others read with:     zmqchat sub {_short(address)}")
-    output.notice_of_isolation([*relay.backend_addresses, *relay.frontend_addresses])
+        output.notice(f"Subscribe with:  zmqchat sub {_short(address)}")
+    output.notice_port_forwarding([*relay.backend_addresses, *relay.frontend_addresses])
     if not (arguments.frontend or arguments.backend):
         for address in relay.backend_addresses:
-            output.notice(f"Others chat with:     zmqchat chat --via {_short(address)}")
+            output.notice(f"Chat with:       zmqchat chat --via {_short(address)}")
     if arguments.connect:
-        output.notice(f"Passing on what comes from {', '.join(arguments.connect)}.")
+        output.notice(f"Forwarding messages from {', '.join(arguments.connect)}.")
     if arguments.publish_to:
-        output.notice(f"Passing on to {', '.join(arguments.publish_to)}.")
+        output.notice(f"Forwarding messages to {', '.join(arguments.publish_to)}.")
     if output.is_terminal(sys.stderr):
         output.notice("Ctrl+C ends.")
 
 
 def _short(address: str) -> str:
-    """Without the port, where it is the one that everybody takes."""
+    """The address without the default port."""
     transport, host, port = parse_address(address)
     usual = transport == "tcp" and port == parse_address("x")[2] and ":" not in host
     return host if usual else address
@@ -199,16 +201,16 @@ def _report(relay: Relay, *, logs: bool) -> None:
     names = ["messages", "bytes", "overflows", "publishers", "subscribers"]
     if logs:
         names += ["captured", "capture_skipped"]
-        _let_log(relay)
+        _finish_log(relay)
     stats = relay.stats()
     words = ", ".join(f"{name.replace('_', ' ')} {getattr(stats, name)}" for name in names)
     output.notice(words)
 
 
-def _let_log(relay: Relay) -> None:
-    """Let nothing more come, and what has come be written, so that the numbers agree."""
+def _finish_log(relay: Relay) -> None:
+    """Stop the relay and wait until its log is complete, so that the counts agree."""
     relay.pause()
-    clock, deadline = threading.Event(), monotonic() + _PATIENCE
+    clock, deadline = threading.Event(), monotonic() + _LOG_TIMEOUT
     while monotonic() < deadline:
         stats = relay.stats()
         if stats.captured + stats.capture_skipped >= stats.messages:

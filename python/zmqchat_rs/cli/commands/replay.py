@@ -1,4 +1,4 @@
-"""``zmqchat replay``: show or publish a transcript again, with its pauses."""
+"""``zmqchat replay``: print or publish a transcript again, with its pauses."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from zmqchat_rs._core import Message
     from zmqchat_rs.cli.options import Commands
 
-# Seconds to connect for subscribers that were started before; they try again every 0.1 to 0.2 s.
+# Seconds for subscribers that were started before to connect; they retry every 0.1 to 0.2 s.
 _GRACE = 2.0
 # Seconds for queued messages to reach a slow subscriber at the end.
 _LINGER = 10.0
 
 _DESCRIPTION = """\
-Show the messages of a transcript with the pauses that were between them, or,
-with --to, publish them again."""
+Print the messages of a transcript with the original pauses, or publish them
+again with --to."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat replay chat.log                  on the screen, in its own time
+  zmqchat replay chat.log                  on the screen, with the pauses
   zmqchat replay chat.log --speed 10       ten times as fast
   zmqchat replay chat.log --to '*:5555' --wait 1
-                                           for 'zmqchat sub', once one is there
+                                           wait for 'zmqchat sub', then publish
   zmqchat replay chat.log --to '*:5555' --speed 0
                                            without pauses
 
 Topic and text are published, with --name as the sender. Further frames of
-messages from other programs are not."""
+messages from other programs are not published."""
 
 
 def add_to(commands: Commands) -> None:
@@ -58,7 +58,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "replay",
         run,
-        summary="show or publish a transcript again",
+        summary="print or publish a transcript again",
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
@@ -71,7 +71,10 @@ def add_to(commands: Commands) -> None:
         help="Multiply the speed by X; 0 makes no pauses (default: 1).",
     )
     parser.add_argument(
-        "-a", "--all", action="store_true", help="Also read the older files FILE.1, FILE.2, ..."
+        "-a",
+        "--all",
+        action="store_true",
+        help="Also read the older files FILE.1, FILE.2, ... (default: FILE only).",
     )
     add_color(parser)
     to = parser.add_argument_group("publishing")
@@ -80,14 +83,14 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="Bind this address, such as *:5555, and publish there (repeatable).",
+        help="Bind this address, such as *:5555, and publish there (repeatable; default: print).",
     )
     to.add_argument(
         "--connect",
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="Connect to a bound subscriber or a relay instead (repeatable).",
+        help="Connect to a bound subscriber or a relay instead (repeatable; default: none).",
     )
     to.add_argument("--name", help="Name the publisher and number its messages (default: none).")
     to.add_argument(
@@ -97,18 +100,23 @@ def add_to(commands: Commands) -> None:
         help="Choose the frames: plain is 'topic:text'; envelope has the topic in a frame of its "
         "own (default: plain).",
     )
-    to.add_argument("--wait", type=whole_number, metavar="N", help="First wait for N subscribers.")
+    to.add_argument(
+        "--wait",
+        type=whole_number,
+        metavar="N",
+        help="First wait for N subscribers (default: up to 2 seconds for the first one).",
+    )
     to.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="Limit --wait, and end with exit code 3 after it (default: no limit).",
+        help="Limit the time of --wait; after it, end with exit code 3 (default: no limit).",
     )
 
 
 def run(arguments: Namespace) -> int:
-    """Play it to its end."""
+    """Print or publish the whole transcript."""
     if arguments.to or arguments.connect:
         return _publish(arguments)
     if arguments.name or arguments.wait:
@@ -127,7 +135,7 @@ def run(arguments: Namespace) -> int:
 
 def _publish(arguments: Namespace) -> int:
     if arguments.timeout is not None and not arguments.wait:
-        raise UsageError("-W limits --wait: say how many to wait for, as in --wait 1 -W 10")
+        raise UsageError("-W limits --wait: give a number of subscribers, as in --wait 1 -W 10")
     changes = SubscriptionChanges()
     with as_usage():
         publisher = Publisher(
@@ -152,15 +160,15 @@ def _publish(arguments: Namespace) -> int:
         shortened += _has_more(message)
 
     with publisher:
-        if output.has_free_port(arguments.to) or output.is_terminal(sys.stderr):
+        if output.has_system_port(arguments.to) or output.is_terminal(sys.stderr):
             for address in publisher.addresses:
-                output.notice(f"Others read it with:  zmqchat sub {address}")
-            output.notice_of_isolation(publisher.addresses)
+                output.notice(f"Subscribe with:  zmqchat sub {address}")
+            output.notice_port_forwarding(publisher.addresses)
         _wait(publisher, arguments)
         _play(arguments, send)
         publisher.close(linger=_LINGER)
     if shortened:
-        output.complain(f"{shortened} messages had further frames, which were not sent")
+        output.print_error(f"{shortened} messages had further frames, which were not published")
     return 0
 
 
@@ -173,7 +181,7 @@ def _wait(publisher: Publisher, arguments: Namespace) -> None:
 
 
 def _has_more(message: Message) -> bool:
-    """Whether a stranger's message has frames beside its topic and its payload."""
+    """Whether a message of another program has frames besides topic and payload."""
     frames = message.frames
     if message.sender is not None or len(frames) == 1:
         return False
@@ -181,14 +189,14 @@ def _has_more(message: Message) -> bool:
 
 
 def _play(arguments: Namespace, out: Callable[[Message], None]) -> None:
-    """Hand out each message when its time has come."""
+    """Pass each message to `out` at its time."""
     began, elapsed, before = monotonic(), 0.0, None
     with read_transcript(arguments.file, rotated=arguments.all) as reader:
         for message in reader:
             if message._is_presence:  # noqa: SLF001
-                continue  # of a chat, in what a relay kept
+                continue  # presence of a chat, in the log of a relay
             now = message.received_at
-            # Where the sender's clock was set back, there is no pause.
+            # No pause if the clock was set back.
             if before is not None and now > before:
                 elapsed += (now - before).total_seconds()
             before = now
@@ -203,5 +211,5 @@ def _speed(text: str) -> float:
         return seconds(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"'{text}' is no speed: type 1, 10, 0.5, or 0 for no pauses"
+            f"invalid speed '{text}': expected 1, 10, 0.5, or 0 for no pauses"
         ) from None

@@ -27,15 +27,15 @@ _DESCRIPTION = """\
 Print the messages of publishers, one line each, until Ctrl+C.
 
 HOST is the publisher's address (default: this laptop, 127.0.0.1). The default
-port is 5555; another one is given as in 192.168.1.12:6000. With several HOSTs,
-the messages of all are printed. Without -t and --prefix, every message is."""
+port is 5555; add another one, as in 192.168.1.12:6000. With several HOSTs, the
+messages of all of them are printed. Without -t and --prefix, all messages are."""
 
 _EXAMPLES = """\
 examples:
-  zmqchat sub                          everything published on this laptop
+  zmqchat sub                          all messages of this laptop
   zmqchat sub 192.168.1.12 -t room1    room1 of another laptop
   zmqchat sub -t room1 -t room2        two rooms
-  zmqchat sub --split-topics           everything; 'room1:Hello' has topic room1
+  zmqchat sub --split-topics           all; 'room1:Hello' has the topic room1
   zmqchat sub --log chat.log           also to a file; see zmqchat log
   zmqchat sub -c 1 -W 10               one message; exit code 3 if none in 10 s
   zmqchat sub --json | jq .text        for scripts
@@ -52,13 +52,18 @@ def add_to(commands: Commands) -> None:
         description=_DESCRIPTION,
         examples=_EXAMPLES,
     )
-    parser.add_argument("host", nargs="*", metavar="HOST[:PORT]", help="Connect to this publisher.")
+    parser.add_argument(
+        "host",
+        nargs="*",
+        metavar="HOST[:PORT]",
+        help="Connect to this publisher (default: 127.0.0.1).",
+    )
     parser.add_argument(
         "--bind",
         action="append",
         default=[],
         metavar="ADDR",
-        help="Bind this address for publishers that connect (repeatable).",
+        help="Bind this address for publishers that connect (repeatable; default: none).",
     )
     what = parser.add_argument_group("what to receive")
     what.add_argument(
@@ -66,14 +71,14 @@ def add_to(commands: Commands) -> None:
         "--topic",
         action="append",
         default=[],
-        help="Receive this exact topic (repeatable).",
+        help="Receive this exact topic (repeatable; default: all).",
     )
     what.add_argument(
         "--prefix",
         action="append",
         default=[],
         metavar="TEXT",
-        help="Receive every message that begins with this text (repeatable).",
+        help="Receive all messages that begin with this text (repeatable; default: all).",
     )
     what.add_argument(
         "--framing",
@@ -85,17 +90,24 @@ def add_to(commands: Commands) -> None:
     what.add_argument(
         "--split-topics",
         action="store_true",
-        help="Take the text before the first ':' of a message as its topic, if it is a valid one "
+        help="Use the text before the first ':' of a message as its topic, if it is a valid topic "
         "(default: only topics given with -t).",
     )
     end = parser.add_argument_group("when to end")
-    end.add_argument("-c", "--count", type=whole_number, metavar="N", help="Stop after N messages.")
+    end.add_argument(
+        "-c",
+        "--count",
+        type=whole_number,
+        metavar="N",
+        help="Stop after N messages (default: never).",
+    )
     end.add_argument(
         "-W",
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="Stop after this time; with -c, exit code 3 if fewer than N arrived.",
+        help="Stop after this time; with -c, end with exit code 3 if fewer than N messages arrived "
+        "(default: never).",
     )
     how = parser.add_argument_group("how to print")
     how.add_argument(
@@ -106,7 +118,7 @@ def add_to(commands: Commands) -> None:
         "last line, or none (default: time).",
     )
     form = how.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="Print one JSON object a line.")
+    form.add_argument("--json", action="store_true", help="Print one JSON object per line.")
     form.add_argument(
         "--raw",
         action="store_true",
@@ -119,7 +131,12 @@ def add_to(commands: Commands) -> None:
         help="Also write the messages to this file, as JSON lines if it ends with .jsonl; see "
         "'zmqchat log'.",
     )
-    how.add_argument("-v", "--verbose", action="store_true", help="Report every connection.")
+    how.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="Report every connection (default: only lost and missing ones).",
+    )
     how.add_argument(
         "--stats",
         action="store_true",
@@ -128,7 +145,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print until the count, the time or Ctrl+C."""
+    """Print messages until the count, the timeout or Ctrl+C."""
     hosts = arguments.host
     if not hosts and not arguments.bind:
         hosts = ["127.0.0.1"]
@@ -146,8 +163,8 @@ def run(arguments: Namespace) -> int:
             jsonl = arguments.log.endswith(".jsonl")
             with as_usage():
                 log = Transcript(arguments.log, format="jsonl" if jsonl else "text")
-            # The log's own way to stderr is closed meanwhile.
-            sink = Logged(sink, opened.enter_context(log), warn=output.complain)
+            # `logging` does not print to stderr meanwhile.
+            sink = Logged(sink, opened.enter_context(log), warn=output.print_error)
         with as_usage():
             subscriber = _open(hosts, arguments, notices)
         with subscriber:
@@ -176,7 +193,7 @@ def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list
         if arguments.count is not None and sink.shown < arguments.count:
             missed = _why_fewer(subscriber, sink.shown, arguments)
     except ClosedError:
-        return 0  # nobody reads us any more
+        return 0  # stdout was closed
     except KeyboardInterrupt:
         output.end_prompt_line()
         return 128 + signal.SIGINT
@@ -190,7 +207,7 @@ def _print(subscriber: Subscriber, sink: Sink, arguments: Namespace, hosts: list
 
 
 def _why_fewer(subscriber: Subscriber, shown: int, arguments: Namespace) -> str:
-    """Give the number of messages that arrived in time, and why it is not all."""
+    """Return the number of received messages, and why it is lower than the count."""
     text = f"{shown} of {arguments.count} messages in {arguments.timeout:g} s"
     if shown and any(peer.state == "connected" for peer in subscriber.peers):
         return text
@@ -204,21 +221,21 @@ def _report(subscriber: Subscriber) -> None:
 
 
 def _announce(subscriber: Subscriber, arguments: Namespace, hosts: list[str]) -> None:
-    """Say what is heard, to a person; and to all a port that nobody could know otherwise."""
+    """Print what is received to a person; in a pipe, only a port chosen by the system."""
     person = output.is_terminal(sys.stderr)
-    if arguments.bind and (person or output.has_free_port(arguments.bind)):
+    if arguments.bind and (person or output.has_system_port(arguments.bind)):
         for address in subscriber.addresses:
-            output.notice(f"Others publish to it with:  zmqchat pub --connect {address}")
-        output.notice_of_isolation(subscriber.addresses)
+            output.notice(f"Publish with:  zmqchat pub --connect {address}")
+        output.notice_port_forwarding(subscriber.addresses)
     if person:
-        begins = [f"what begins with '{prefix}'" for prefix in arguments.prefix]
-        what = ", ".join(arguments.topic + begins) or "everything"
+        prefixes = [f"prefix '{prefix}'" for prefix in arguments.prefix]
+        what = ", ".join(arguments.topic + prefixes) or "all messages"
         where = f" from {', '.join(hosts)}" if hosts else ""
-        output.notice(f"Listening for {what}{where}. Ctrl+C ends.")
+        output.notice(f"Receiving {what}{where}. Ctrl+C ends.")
 
 
 class _Json(Sink):
-    """One JSON object a line, in ASCII."""
+    """One JSON object per line, in ASCII."""
 
     def show(self, message: Message) -> None:
         text = message.text
@@ -235,16 +252,16 @@ class _Json(Sink):
         data = message.data
         if "\ufffd" in text and text.encode() != data:
             fields["data_base64"] = base64.b64encode(data).decode()
-        # JSON leaves one control character as it is.
+        # json.dumps does not escape DEL.
         line = json.dumps(fields).replace("\x7f", "\\u007f")
-        # Closed from the beginning (`>&-`), there is none.
+        # None if stdout was closed from the beginning (`>&-`).
         if sys.stdout is not None:
             sys.stdout.write(f"{line}\n")
         self.shown += 1
 
 
 class _Raw(Sink):
-    """The first frame's bytes, and a newline."""
+    """The bytes of the first frame, and a newline."""
 
     def show(self, message: Message) -> None:
         if sys.stdout is not None:
