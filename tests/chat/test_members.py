@@ -15,7 +15,7 @@ from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Message, Subscriber
 from zmqchat_rs.chat import members as members_module
 from zmqchat_rs.chat.members import Members, Notice
-from zmqchat_rs.chat.presence import Pulse
+from zmqchat_rs.chat.presence import PresenceTimer
 from zmqchat_rs.cli.chat.lost_members import LostMembers
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_who_comes_and_who_goes_is_noticed() -> None:
             assert (came.room, came.address, str(came)) == (
                 "lobby",
                 "127.0.0.1",
-                "bob came to lobby",
+                "bob joined lobby",
             )
         assert str(noticed.wait("go", "bob")) == "bob left lobby"
         assert alice.members == []
@@ -86,7 +86,7 @@ def test_who_is_killed_is_lost_and_who_lives_is_not(start_python: StartPython) -
         noticed.wait_present("bob")
         bob.kill()
         lost = noticed.wait("lost", "bob")
-        assert str(lost) == "bob is lost: nothing heard from there in lobby"
+        assert str(lost) == "bob is lost: not responding in lobby"
         assert [one.name for one in dave.members] == ["carol"]
         assert "lost" not in [one.kind for one in noticed.notices if one.name == "carol"]
 
@@ -183,7 +183,7 @@ def test_nobody_forges_a_line_of_notices() -> None:
         eve.wait()
         name = "eve\n\x1b[2J"
         eve.send_frames(b"lobby:", stamp(0, "lobby", kind="come", **{"from": name}))
-        assert str(noticed.wait("come", name)) == r"eve\n\x1b[2J came to lobby"
+        assert str(noticed.wait("come", name)) == r"eve\n\x1b[2J joined lobby"
         assert [one.name for one in alice.members] == [name]
 
 
@@ -197,7 +197,7 @@ def test_a_good_bye_of_somebody_unknown_is_no_news() -> None:
     assert noticed.notices == []
 
 
-# ---- the books and the pulse, without sockets
+# ---- the books and the timer, without sockets
 
 
 def presence(number: int, kind: str = "here") -> Message:
@@ -207,7 +207,7 @@ def presence(number: int, kind: str = "here") -> Message:
 def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(members_module, "_MOST", 10)
     members = Members("me", 1.0)
-    notices = [members.heard(presence(number), 0.0) for number in range(100)]
+    notices = [members.record(presence(number), 0.0) for number in range(100)]
     assert len(members.list()) == sum(one is not None for one in notices) == 10
     assert len(members.sweep(3.6)) == 10
     assert members.list() == []
@@ -215,8 +215,8 @@ def test_strangers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_who_has_no_presence_is_forgotten_without_a_word() -> None:
     members = Members("me", 1.0)
-    assert members.heard(Message([b"lobby:note: buy milk"], topic="lobby"), 0.0) is None
-    assert members.heard(Message([b"lobby:two words: x"], topic="lobby"), 0.0) is None
+    assert members.record(Message([b"lobby:note: buy milk"], topic="lobby"), 0.0) is None
+    assert members.record(Message([b"lobby:two words: x"], topic="lobby"), 0.0) is None
     assert [(one.name, one.present) for one in members.list()] == [("?", False), ("note", False)]
     assert members.count() == 0
     assert members.sweep(59.0) == []
@@ -227,50 +227,50 @@ def test_who_has_no_presence_is_forgotten_without_a_word() -> None:
 
 def test_three_silences_are_forgiven_and_a_fourth_is_not() -> None:
     members = Members("me", 1.0)
-    members.heard(presence(1), 0.0)
+    members.record(presence(1), 0.0)
     assert members.sweep(3.4) == []
     assert [one.kind for one in members.sweep(3.6)] == ["lost"]
-    again = members.heard(presence(1), 4.0)
+    again = members.record(presence(1), 4.0)
     assert again is not None
     assert again.kind == "here"
 
 
 def test_a_member_speaks_once_a_heartbeat_give_or_take_a_quarter() -> None:
-    pulse = Pulse(5.0, 0.0, chance=random.Random(1))
+    timer = PresenceTimer(5.0, 0.0, chance=random.Random(1))
     pauses, last = [], 0.0
     for _ in range(1000):
-        pauses.append(pulse.due - last)
-        last = pulse.due
-        pulse.sent(last)
+        pauses.append(timer.due - last)
+        last = timer.due
+        timer.sent(last)
     assert 3.75 <= min(pauses) < 3.8
     assert 6.2 < max(pauses) <= 6.25
     assert 4.9 < sum(pauses) / 1000 < 5.1
 
 
 def test_a_newcomer_is_answered_at_once_where_nobody_else_is() -> None:
-    pulse = Pulse(5.0, 0.0)
-    pulse.nudge(1.0, 0)
-    assert pulse.due == 1.0
-    pulse.sent(1.0)
-    pulse.nudge(1.1, 0)
-    assert pulse.due == 1.5  # never twice within a tenth
+    timer = PresenceTimer(5.0, 0.0)
+    timer.schedule_answer(1.0, 0)
+    assert timer.due == 1.0
+    timer.sent(1.0)
+    timer.schedule_answer(1.1, 0)
+    assert timer.due == 1.5  # never twice within a tenth
 
 
 def test_two_hundred_who_come_at_once_are_answered_within_bounds() -> None:
     chance = random.Random(2)
-    members = [Pulse(5.0, 0.0, chance=chance) for _ in range(200)]
+    members = [PresenceTimer(5.0, 0.0, chance=chance) for _ in range(200)]
     sent: list[float] = []
     steps = 100
     for step in range(60 * steps):
         now = step / steps
-        spoke = [pulse for pulse in members if pulse.due <= now]
+        spoke = [timer for timer in members if timer.due <= now]
         sent += [now] * len(spoke)
-        for pulse in spoke:
-            pulse.sent(now)
+        for timer in spoke:
+            timer.sent(now)
         # In the first ten seconds twenty newcomers a second, whom everybody answers.
         if now < 10 and step % 5 == 0:
-            for pulse in members:
-                pulse.nudge(now, 200)
+            for timer in members:
+                timer.schedule_answer(now, 200)
     crowded = sum(now < 10 for now in sent) / 10
     calm = sum(now >= 20 for now in sent) / 40
     assert 38 < calm < 42  # a message a heartbeat of each

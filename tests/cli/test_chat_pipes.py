@@ -64,7 +64,7 @@ def test_a_long_line_stays_in_one_piece_in_a_pipe() -> None:
 
 def test_what_others_say_is_on_stdout_and_who_comes_and_goes_on_stderr() -> None:
     with piping() as (alice, bob):
-        assert re.fullmatch("bob (came to|is in) lobby", alice.notice())
+        assert re.fullmatch("bob (joined|is in) lobby", alice.notice())
         bob.say("Hello")
         bob.me("waves")
         assert [alice.line(), alice.line()] == ["lobby bob: Hello", "lobby * bob waves"]

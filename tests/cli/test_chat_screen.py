@@ -241,8 +241,8 @@ def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
     with Screen("chat", "--name", "alice", theirs, "--bind", ours, *words) as alice, Screen(
         "chat", "--name", "bob", ours, "--bind", theirs, *words
     ) as bob:
-        bob.until(lambda: re.search(r"alice (came to|is in) lobby", bob.text), "alice")
-        alice.until(lambda: re.search(r"bob (came to|is in) lobby", alice.text), "bob")
+        bob.until(lambda: re.search(r"alice (joined|is in) lobby", bob.text), "alice")
+        alice.until(lambda: re.search(r"bob (joined|is in) lobby", alice.text), "bob")
         alice.type("one\r")
         bob.shows("lobby alice: one")
         # Its connection stays, as after a cable was cut.
@@ -405,7 +405,7 @@ def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
         alice.type("Hello\r")
         alice.shows("(no subscriber in lobby yet: this line was not delivered)")
         with chat("bob", bind=nowhere) as bob:
-            alice.shows(f"connected to {nowhere}", "bob came to lobby")
+            alice.shows(f"connected to {nowhere}", "bob joined lobby")
             bob.say("Hi")
             alice.shows("bob: Hi")
         alice.shows("bob left lobby", f"lost the connection to {nowhere}")

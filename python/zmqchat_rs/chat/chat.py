@@ -1,4 +1,4 @@
-"""Two-way and group chat: a publisher and a subscriber as one object."""
+"""The class `Chat`: a publisher and a subscriber as one object."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Chat", "ChatStats", "Member", "Notice"]
 
-_PEERS = 'the addresses of the others are peers="192.168.1.12"'
+_PEERS = 'the addresses of other chats go into peers="192.168.1.12"'
 _ROOM = 'a room is a topic, as in room="room1"; chat.join("room2") adds another'
-#: What to type instead of arguments that other classes have.
+#: Advice for arguments that other classes have.
 _INSTEAD = {
     **dict.fromkeys(("connect", "peer", "host", "address", "ip", "endpoint"), _PEERS),
     **dict.fromkeys(("topic", "topics", "rooms"), _ROOM),
@@ -37,44 +37,47 @@ _INSTEAD = {
 
 
 class Chat:
-    """Talks with others in rooms: says, hears, and knows who is there.
+    """A member of a group chat: sends and receives messages in rooms, and lists the members.
 
-    Each laptop binds a port and connects to the others (`peers`), or all go through a relay
-    (`via`). A room is a topic: whoever publishes ``lobby:Hello`` with plain pyzmq is heard in
-    ``lobby``, and hears each line followed by a stamp, which names the speaker. What it says itself
-    does not come back. Who comes, goes or falls silent is told to `on_notice`; iterating over the
-    chat waits for the others' messages until somebody closes it.
+    Each laptop binds a port and connects to the other chats (`peers`), or all of them connect to a
+    relay (`via`). A room is a topic: the chat receives ``lobby:Hello`` from a plain pyzmq publisher
+    in ``lobby``. A pyzmq subscriber receives each line with a stamp frame, which names the sender.
+    The chat does not receive its own messages. `on_notice` reports members that join, leave or are
+    lost. Iterating over the chat yields messages until it is closed.
 
-    Any threads may share it. Leaving its ``with`` block closes it; the end of the program does,
-    too. A forked child must make its own.
+    Any threads may share it. Leaving its ``with`` block closes it, and so does the end of the
+    program. A forked child must make its own.
 
     Args:
-        name: Who speaks: 1 to 255 bytes of text that shows. Two of the same name are told apart.
-        room: The first room; a topic: 1 to 255 bytes of UTF-8, printable, without ``:`` or spaces.
-        bind: Where the others connect to, one address or several; None means ``*:5555``, or nothing
-            where `via` is given.
-        peers: The others' addresses, one or several, such as ``192.168.1.12``. They need not be
-            there yet.
-        via: A relay's host: it is heard at port 5555 and spoken to at port 5556. With a port,
-            ``teacher-pc:6000``, it is heard there and spoken to at the next one. Or both addresses,
-            where to speak and where to hear: ``("teacher-pc:7001", "teacher-pc:7000")``. None for
-            no relay.
+        name: The name of the sender: 1 to 255 bytes of printable text. Members with the same name
+            get different labels.
+        room: The first room; a topic: 1 to 255 bytes of printable UTF-8, without ``:`` or spaces.
+        bind: One or several addresses that other chats connect to; None means ``*:5555``, or no
+            address if `via` is given.
+        peers: One or several addresses of other chats, such as ``192.168.1.12``. These chats may
+            start later.
+        via: A relay's host: the chat receives from port 5555 and sends to port 5556. With a port,
+            ``teacher-pc:6000``, it receives from that port and sends to the next one. Or both
+            addresses, frontend and backend: ``("teacher-pc:7001", "teacher-pc:7000")``. None for no
+            relay.
         plain: Whether to send ``lobby:alice: Hello`` in one frame, without stamps and without
-            presence, for company that reads with pyzmq.
-        heartbeat: Seconds between two signs of life, on average, 0.05 to 86,400. Who gives none for
-            three and a half heartbeats is lost. All in a room should have the same.
-        linger: Seconds that unsent messages may take after the close; 0 drops them at once.
-        on_message: Called with each `Message` of others, which is then not queued for `recv`.
-            Called in a thread of the chat's, one call at a time and in order with `on_notice`; what
-            it raises is logged. None queues the messages.
-        on_notice: Called likewise with a `Notice` whenever somebody comes, goes or is lost.
-        on_event: Called with an `Event` whenever something happens to a connection, as with
+            presence, for subscribers in pyzmq.
+        heartbeat: Average seconds between two presence messages, 0.05 to 86,400. A member without
+            presence for three and a half heartbeats is lost. All members of a room should have the
+            same heartbeat.
+        linger: Seconds for unsent messages after the close; 0 drops them at once.
+        on_message: Called with each received `Message`, which is then not queued for `recv`. A
+            thread of the chat makes one call at a time, in order with `on_notice`; exceptions are
+            logged. None queues the messages.
+        on_notice: Called in the same way with a `Notice` when a member joins, leaves or is lost.
+        on_event: Called with an `Event` when something happens to a connection, as with
             `Subscriber` and `Publisher`.
 
     Raises:
-        ValueError: An argument cannot work, such as port 99999; the text says what to type instead.
-        TypeError: An argument is of the wrong kind.
-        ZmqChatError: The address to bind is in use, or not this machine's.
+        ValueError: If an argument cannot work, such as port 99999; the text says what to type
+            instead.
+        TypeError: If an argument has the wrong type.
+        ZmqChatError: If the address to bind is in use, or does not belong to this host.
     """
 
     @helpful_arguments("peers", _INSTEAD)
@@ -110,48 +113,48 @@ class Chat:
             on_notice=on_notice,
             on_event=on_event,
         )
-        # The end of the program has a way of its own.
-        weakref.finalize(self, self._engine.let_go).atexit = False
+        # At the end of the program, the engine closes itself.
+        weakref.finalize(self, self._engine.close_quietly).atexit = False
 
-    # ---- saying and hearing
+    # ---- messages
 
     def say(self, text: str, *, room: str | None = None) -> Message:
-        """Say something to everybody in a room; never waits.
+        """Send a line to all members of a room; never waits.
 
         Args:
-            text: What to say, one line; line breaks reach the others, who see them escaped.
+            text: The line. Line breaks are sent, and printed escaped.
             room: One of `rooms`; None for the current one, `room`.
 
         Returns:
-            The message as the others get it.
+            The message as the members receive it.
 
         Raises:
-            ValueError: It is none of your rooms, or the text exceeds 64 MiB.
-            TypeError: `text` is no str.
-            ClosedError: The chat is closed.
+            ValueError: If the chat is not in this room, or the text exceeds 64 MiB.
+            TypeError: If `text` is not a str.
+            ClosedError: If the chat is closed.
         """
         return self._engine.say(text, None, room)
 
     def me(self, action: str, *, room: str | None = None) -> Message:
-        """Say what you do: ``chat.me("waves")`` is shown as ``* alice waves``.
+        """Send an action: ``chat.me("waves")`` is shown as ``* alice waves``.
 
         Args:
-            action: What you do.
+            action: The action.
             room: As in `say`.
 
         Returns:
-            The message as the others get it.
+            The message as the members receive it.
 
         Raises:
             ValueError: As in `say`.
-            ClosedError: The chat is closed.
+            ClosedError: If the chat is closed.
         """
         return self._engine.say(action, "action", room)
 
     def recv(self, timeout: float | None = None) -> Message:
-        """Wait for the next message of somebody else.
+        """Wait for the next message of another member.
 
-        Ctrl+C ends the wait, `close` in another thread does, too.
+        Ctrl+C ends the wait, and so does `close` in another thread.
 
         Args:
             timeout: Seconds; None waits forever, 0 checks once.
@@ -160,26 +163,29 @@ class Chat:
             The message.
 
         Raises:
-            TimeoutError: None came in time.
-            ValueError: `timeout` is negative.
-            ClosedError: The chat is closed.
-            ZmqChatError: `on_message` gets the messages.
+            TimeoutError: If no message arrives within the timeout.
+            ValueError: If `timeout` is negative.
+            ClosedError: If the chat is closed.
+            ZmqChatError: If `on_message` receives the messages.
         """
         engine = self._engine
         if engine.on_message is not None:
-            raise ZmqChatError(errno.EINVAL, "this chat hands its messages to on_message")
+            raise ZmqChatError(
+                errno.EINVAL,
+                "this chat passes its messages to on_message: make it without on_message to use recv",
+            )
         return engine.wait(
             lambda: engine.unread.popleft() if engine.unread else None,
             timeout,
-            "nobody said anything in time",
+            "no message arrived within the timeout",
         )
 
     def __iter__(self) -> Self:
-        """The chat itself; it ends when somebody closes it."""
+        """The chat itself; the iteration ends when the chat is closed."""
         return self
 
     def __next__(self) -> Message:
-        """The next message of somebody else."""
+        """The next message of another member."""
         try:
             return self.recv()
         except ClosedError:
@@ -187,64 +193,64 @@ class Chat:
                 raise StopIteration from None
             raise
 
-    # ---- rooms, and who is there
+    # ---- rooms and members
 
     @property
     def name(self) -> str:
-        """The name that the others see."""
+        """The name of the sender."""
         return self._engine.name
 
     @property
     def room(self) -> str:
-        """The current room, which `say` uses."""
+        """The current room, to which `say` sends."""
         return self._engine.room
 
     @property
     def rooms(self) -> list[str]:
-        """All rooms that are heard, in the order in which they were joined."""
+        """All joined rooms, in this order."""
         return self._engine.rooms
 
     def join(self, room: str) -> None:
-        """Hear a room, too, and make it the current one. One may be in 64 rooms at once.
+        """Join a room, and make it the current one. A chat has at most 64 rooms.
 
         Args:
-            room: The room; if you are there already, it becomes the current one and no more.
+            room: The room; one that was joined before only becomes the current one.
 
         Raises:
-            ValueError: It breaks the grammar of topics, or there are 64 already.
-            ClosedError: The chat is closed.
+            ValueError: If it is not a valid topic, or the chat has 64 rooms already.
+            ClosedError: If the chat is closed.
         """
         self._engine.join(room)
 
     def leave(self, room: str | None = None) -> None:
-        """Hear a room no longer; the one that was joined last becomes the current one.
+        """Leave a room. If it was the current one, the last joined room becomes the current one.
 
         Args:
             room: The room; None for the current one.
 
         Raises:
-            ValueError: You are not there, or it is your only room.
-            ClosedError: The chat is closed.
+            ValueError: If the chat is not in this room, or it is the only room.
+            ClosedError: If the chat is closed.
         """
         self._engine.leave(self.room if room is None else room)
 
     @property
     def members(self) -> list[Member]:
-        """The others who were heard lately, by room and name."""
+        """The members whose messages arrived lately, by room and name; without this chat."""
         self._engine.check_fork()
         with self._engine.changed:
             return self._engine.members.list()
 
     def label(self, message: Message) -> str | None:
-        """Whom to name as the sender of a message: the `sender` of `Message.render`.
+        """The label of a message's sender, for the argument `sender` of `Message.render`.
 
         Args:
-            message: One that this chat gave.
+            message: A message of this chat.
 
         Returns:
-            The name, with some digits of the instance where several have that name; for a message
-            without a stamp its address or "?"; None where its text begins with a name, as plain
-            chats send it.
+            The name, with digits of the instance if several members have this name; for a message
+            without a stamp its address or "?"; None if its text begins with a name, as in plain
+            chats.
         """
         self._engine.check_fork()
         with self._engine.changed:
@@ -253,23 +259,23 @@ class Chat:
     def wait_for_listeners(
         self, count: int = 1, *, room: str | None = None, timeout: float | None = None
     ) -> int:
-        """Wait until what is said reaches somebody, whether or not we hear of them.
+        """Wait until peers receive the messages of a room, with or without presence.
 
-        Counts connected peers who subscribe to the room, plain pyzmq too; a relay is one, who
-        listens as soon as it knows that we do.
+        Counts the connected peers that subscribe to the room, including plain pyzmq. A relay counts
+        as one; it subscribes as soon as the subscription of this chat has reached it.
 
         Args:
-            count: How many must be there.
+            count: The number of subscribed peers to wait for.
             room: One of `rooms`; None for the current one.
             timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
-            How many there are, `count` or more.
+            The number of subscribed peers, `count` or more.
 
         Raises:
-            TimeoutError: They did not come in time.
-            ValueError: It is none of your rooms, or `count` or `timeout` is negative.
-            ClosedError: The chat is closed.
+            TimeoutError: If fewer are subscribed after the timeout.
+            ValueError: If the chat is not in this room, or `count` or `timeout` is negative.
+            ClosedError: If the chat is closed.
         """
         with self._engine.in_use():
             topic = self._engine.one_of_rooms(room)
@@ -278,20 +284,20 @@ class Chat:
     def wait_for_members(
         self, count: int = 1, *, room: str | None = None, timeout: float | None = None
     ) -> int:
-        """Wait until others are there and hear us, so that nobody misses the first word.
+        """Wait until members are present and receive messages, so that they get the first line.
 
         Args:
-            count: How many must be there; only those count whose presence is heard.
+            count: The number of members to wait for; only members with presence count.
             room: One of `rooms`; None for the current one.
             timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
-            How many are there, `count` or more.
+            The number of present members, `count` or more.
 
         Raises:
-            TimeoutError: They did not come in time.
-            ValueError: It is none of your rooms, or no more, or `timeout` is negative.
-            ClosedError: The chat is closed.
+            TimeoutError: If fewer are present after the timeout.
+            ValueError: If the chat is not in this room or leaves it, or `timeout` is negative.
+            ClosedError: If the chat is closed.
         """
         engine = self._engine
         timeout = seconds("timeout", timeout)
@@ -303,9 +309,11 @@ class Chat:
             here = engine.members.count(engine.one_of_rooms(room))
             return here if here >= count else None
 
-        here = engine.wait(enough, timeout, f"fewer than {count} were heard in {room} in time")
+        here = engine.wait(
+            enough, timeout, f"fewer than {count} members were present in {room} within the timeout"
+        )
         left = None if deadline is None else max(0.0, deadline - monotonic())
-        # Through a relay all of them are one listener.
+        # A relay is one subscriber for all members.
         self.wait_for_listeners(min(1, count) if engine.relayed else count, room=room, timeout=left)
         return here
 
@@ -313,54 +321,54 @@ class Chat:
 
     @property
     def addresses(self) -> list[str]:
-        """What the others can type to connect, best first; empty where nothing is bound."""
+        """The addresses for other chats to connect to, best first; empty if nothing is bound."""
         return self._engine.publisher.addresses
 
     @property
     def endpoint(self) -> str | None:
-        """The first bound endpoint, to which this host can connect; None where nothing is bound."""
+        """The first bound endpoint, for connections from this host; None if nothing is bound."""
         return self._engine.publisher.endpoint
 
     @property
     def peers(self) -> list[Peer]:
-        """The connections to those whom we hear, as they stand."""
+        """The connections to other chats or a relay, with their state."""
         with self._engine.in_use():
             return self._engine.subscriber.peers
 
     def connect(self, address: str) -> None:
-        """Hear one more, as with `peers`; nothing changes when it is heard already.
+        """Connect to one more chat, as with `peers`; a second call with an address does nothing.
 
         Args:
-            address: Where they can be reached. They need not be there yet.
+            address: The address of the chat, which may start later.
 
         Raises:
-            ValueError: The address cannot work; the text says what to type instead.
-            ClosedError: The chat is closed.
+            ValueError: If the address cannot work; the text says what to type instead.
+            ClosedError: If the chat is closed.
         """
         with self._engine.in_use():
             self._engine.subscriber.connect(address)
 
     def disconnect(self, address: str) -> None:
-        """Hear one of them no longer.
+        """Disconnect from another chat.
 
         Args:
             address: The address as it was given.
 
         Raises:
-            ValueError: There is no such connection; the text lists those that there are.
-            ClosedError: The chat is closed.
+            ValueError: If there is no such connection; the text lists the connections.
+            ClosedError: If the chat is closed.
         """
         with self._engine.in_use():
             self._engine.subscriber.disconnect(address)
 
     def stats(self) -> ChatStats:
-        """What it has done so far.
+        """The counts of messages so far.
 
         Returns:
-            A snapshot: messages said, heard, lost and dropped.
+            A snapshot of the sent, received, lost and dropped messages.
 
         Raises:
-            ClosedError: The chat is closed.
+            ClosedError: If the chat is closed.
         """
         engine = self._engine
         with engine.in_use():
@@ -372,20 +380,20 @@ class Chat:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the chat is closed."""
         return self._engine.closed
 
     def close(self, linger: float | None = None) -> None:
-        """Say good-bye and close; returns when the port is free again. Twice changes nothing.
+        """Announce the end to the members and close; returns when the port is free again.
 
-        What was said and not sent goes on being sent in the background. A call that waits in
-        another thread ends with ClosedError, and a loop over the chat ends.
+        Unsent messages are still sent in the background. A waiting call in another thread raises
+        ClosedError, and a loop over the chat ends. Closing twice does nothing.
 
         Args:
-            linger: Seconds that this may take; None uses the constructor's, 0 drops it.
+            linger: Seconds for unsent messages; None uses the constructor's value, 0 drops them.
 
         Raises:
-            ValueError: `linger` is negative or infinite.
+            ValueError: If `linger` is negative or infinite.
         """
         self._engine.close(linger)
 
@@ -400,12 +408,12 @@ class Chat:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it, unless it is another process's."""
+        """Close the chat, except in a forked child."""
         if not self._engine.is_inherited():
             self.close()
 
     def __repr__(self) -> str:
-        """Who, where, and how many others."""
+        """The name, the rooms, and the number of other members."""
         engine = self._engine
         if engine.closed:
             return "<Chat closed>"

@@ -1,8 +1,8 @@
-"""What keeps a `Chat` going: its two sockets, its books and its two threads.
+"""The engine of a `Chat`: its publisher, its subscriber, its members and its two threads.
 
-One thread reads, keeps the books and calls back; the other says now and then that we are here. So a
-callback that takes its time (a terminal held up by Ctrl+S) makes nobody believe that we are lost.
-The threads hold this object and not the `Chat`, which is closed when its user lets go of it.
+One thread receives messages, maintains the members and calls back. The other thread sends presence,
+so that members do not lose a chat whose callback blocks (a terminal stopped by Ctrl+S). The threads
+refer to the engine and not to the `Chat`, so that an unreferenced `Chat` is closed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zmqchat_rs._threads import start_thread
 from zmqchat_rs._validation import seconds
 
 from .members import Members
-from .presence import Pulse
+from .presence import PresenceTimer
 from .relay import relay_addresses
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 
     from .members import Notice
 
-# Messages kept for a user who does not read; then the oldest make room.
+# The number of unread messages that are kept; the oldest are dropped.
 _UNREAD = 10_000
-# How many looks for lost members a heartbeat has.
-_LOOKS = 4
-# Seconds within which a relay sends back what we said without a stamp.
+# The number of checks for lost members per heartbeat.
+_SWEEPS = 4
+# Seconds within which a relay returns an own message without a stamp.
 _ECHO = 10.0
-# Seconds that the close waits for a callback to return.
-_PATIENCE = 0.4
-# Presence goes to each room.
+# Seconds that `close` waits for the end of a callback.
+_CALLBACK_TIMEOUT = 0.4
+# Presence is sent to each room.
 MOST_ROOMS = 64
-# On Windows Ctrl+C does not end a wait for a lock; there a wait looks up this often, in seconds.
+# On Windows, Ctrl+C does not interrupt a wait for a lock: waits are cut into slices, in seconds.
 _SLICE = 0.05 if os.name == "nt" else None
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ _all: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 class Engine:
-    """The works of one chat; see `Chat` for what the arguments mean."""
+    """The state and the threads of one chat; `Chat` documents the arguments."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -79,46 +79,46 @@ class Engine:
         self.name, self.plain, self.relayed = name, plain, via is not None
         self._pid = os.getpid()
         self.on_message, self._on_notice, self._on_event = on_message, on_notice, on_event
-        # One for all: whoever waits for a message, a member or the next heartbeat waits here. It
-        # can be taken twice, as when a signal's handler closes what its thread is using.
+        # For all waits: for messages, members and the next presence. It is reentrant, because a
+        # signal handler may close the chat that its thread is using.
         self.changed = _threads.Condition()
         now = monotonic()
         self._heartbeat = heartbeat
         self.members = Members(name, heartbeat)
-        self._pulse = Pulse(heartbeat, now)
-        # When each room was joined, in that order.
+        self._presence_timer = PresenceTimer(heartbeat, now)
+        # The time at which each room was joined, in this order.
         self._rooms = {room: now}
         self.room = room
         self.unread: deque[Message] = deque()
         self.said = self.heard = self.dropped = 0
         self.closed = False
-        # Our instances: there is another one after 65,536 topics.
-        self._own: set[str] = set()
+        # The own instance ids: the publisher starts a new one after 65,536 topics.
+        self._own_instances: set[str] = set()
         self._echoes: deque[tuple[float, bytes]] = deque()
-        speak: list[str] = []
-        hear = [peers] if isinstance(peers, str) else list(peers)
+        publish_to: list[str] = []
+        subscribe_to = [peers] if isinstance(peers, str) else list(peers)
         if via is not None:
             frontend, backend = relay_addresses(via)
-            speak.append(frontend)
-            hear.insert(0, backend)
+            publish_to.append(frontend)
+            subscribe_to.insert(0, backend)
         self.publisher = _publisher(
             bind,
-            connect=speak,
+            connect=publish_to,
             name=None if plain else name,
             linger=linger,
             on_event=self._publisher_event,
         )
         try:
-            self.subscriber = Subscriber(hear, topics=[room], on_event=on_event)
-            # Others may come to us, and be heard only once somebody connects to them.
+            self.subscriber = Subscriber(subscribe_to, topics=[room], on_event=on_event)
+            # Other chats may connect to this one before it has an address to connect to.
             self.subscriber._suppress_idle_warning()  # noqa: SLF001
         except BaseException:
             self.publisher.close(linger=0)
             raise
-        works = {"zmqchat-chat": self._read}
+        work = {"zmqchat-chat": self._read}
         if not plain:
-            works["zmqchat-chat-pulse"] = self._beat
-        self._threads = [_threads.make(work, name) for name, work in works.items()]
+            work["zmqchat-chat-presence"] = self._send_presence
+        self._threads = [_threads.make(function, name) for name, function in work.items()]
         _all.add(self)
         started = []
         try:
@@ -126,17 +126,17 @@ class Engine:
                 start_thread(thread)
                 started.append(thread)
         except ZmqChatError:
-            # It has sent nothing yet, so it sends no good-bye.
+            # It has not sent presence yet, so it does not announce its end.
             self._threads, self.closed = started, True
             self.close(linger=0)
             raise
 
     def is_inherited(self) -> bool:
-        """Whether a forked child inherited it from its parent."""
+        """Whether this process is a forked child of the one that made the chat."""
         return os.getpid() != self._pid
 
     def check_fork(self) -> None:
-        """Raise where it is another process's, before a lock is taken that may be held forever."""
+        """Raise in a forked child, before taking a lock that may be held forever."""
         if self.is_inherited():
             raise ZmqChatError(
                 errno.EPERM,
@@ -145,30 +145,30 @@ class Engine:
             )
 
     def check(self) -> None:
-        """Raise where it cannot be used: closed, or another process's."""
+        """Raise if the chat is closed, or in a forked child."""
         self.check_fork()
         if self.closed:
             raise _closed()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Use it: where it cannot be used, or is closed meanwhile, the error speaks of the chat."""
+        """Check the chat, and turn a ClosedError of its sockets into one of the chat."""
         self.check()
         try:
             yield
         except ClosedError:
             raise _closed() from None
 
-    def wait(self, look: Callable[[], T | None], timeout: float | None, why: str) -> T:
-        """Wait until `look` finds something.
+    def wait(self, poll: Callable[[], T | None], timeout: float | None, error: str) -> T:
+        """Wait for a result of `poll`.
 
         Args:
-            look: Called under the lock whenever something changed; None goes on waiting.
+            poll: Called with the lock held after each change; returns None to wait for the next.
             timeout: Seconds; None waits forever, 0 checks once.
-            why: What the TimeoutError says.
+            error: The text of the TimeoutError.
 
         Returns:
-            What it found.
+            The result.
         """
         timeout = seconds("timeout", timeout)
         deadline = None if timeout is None else monotonic() + timeout
@@ -176,19 +176,19 @@ class Engine:
         with self.changed:
             while True:
                 self.check()
-                found = look()
+                found = poll()
                 if found is not None:
                     return found
                 left = None if deadline is None else deadline - monotonic()
                 if left is not None and left <= 0:
-                    raise TimeoutError(why)
+                    raise TimeoutError(error)
                 slices = [one for one in (left, _SLICE, _threads.TIMEOUT_MAX) if one is not None]
                 self.changed.wait(min(slices))
 
-    # ---- what the user does
+    # ---- calls of the user
 
     def say(self, text: str, kind: str | None, room: str | None) -> Message:
-        """Send one message to a room, and give it as others get it."""
+        """Send one message to a room, and return it as the members receive it."""
         if not isinstance(text, str):
             raise TypeError(f"text is a str, not {type(text).__name__}")
         with self.in_use(), self.changed:
@@ -201,18 +201,18 @@ class Engine:
             return message
 
     def join(self, room: str) -> None:
-        """Hear a room, and speak there from now on."""
+        """Subscribe to a room, and make it the current one."""
         with self.in_use(), self.changed:
             if room not in self._rooms:
                 if len(self._rooms) >= MOST_ROOMS:
-                    raise ValueError(f"{MOST_ROOMS} rooms at once are the most: leave one first")
+                    raise ValueError(f"a chat has at most {MOST_ROOMS} rooms: leave one first")
                 self.subscriber.subscribe(room)
                 self._rooms[room] = monotonic()
-                self._nudge()
+                self._schedule_answer()
             self.room = room
 
     def leave(self, room: str) -> None:
-        """Hear a room no longer."""
+        """Unsubscribe from a room."""
         with self.in_use(), self.changed:
             if room not in self._rooms:
                 raise ValueError(f"you are not in {room!r}")
@@ -227,7 +227,7 @@ class Engine:
                 self.room = list(self._rooms)[-1]
 
     def one_of_rooms(self, room: str | None) -> str:
-        """Give the room, the current one for None; one that was not joined is an error."""
+        """Return the room, or the current one for None; raise if it was not joined."""
         room = self.room if room is None else room
         if room not in self._rooms:
             raise ValueError(f"you are not in {room!r}: join it first")
@@ -235,11 +235,11 @@ class Engine:
 
     @property
     def rooms(self) -> list[str]:
-        """The rooms, in the order in which they were joined."""
+        """The joined rooms, in this order."""
         return list(self._rooms)
 
     def close(self, linger: float | None = None) -> None:
-        """Say good-bye, and end."""
+        """Announce the end to the members, and close the sockets."""
         self.check_fork()
         with self.changed:
             if not self.closed:
@@ -252,77 +252,77 @@ class Engine:
         self.subscriber.close()
         for thread in self._threads:
             if not _threads.is_current(thread):
-                thread.join(_PATIENCE)
+                thread.join(_CALLBACK_TIMEOUT)
 
-    def let_go(self) -> None:
-        """Close it, as its user lets go of it; in a child, leave the parent's alone."""
+    def close_quietly(self) -> None:
+        """Close an unreferenced chat, without exceptions; do nothing in a forked child."""
         if not self.is_inherited():
             with suppress(Exception):
                 self.close()
 
     def _send(self, text: str, kind: str | None, room: str) -> Message:
-        """Send; whoever calls holds the lock, so that the stamp is this message's."""
+        """Send a message; the caller holds the lock, so that the stamp belongs to this message."""
         stamp = self.publisher._send_kind(text, kind, topic=room)  # noqa: SLF001
         frame = f"{room}:{text}".encode()
         message = Message([frame, stamp] if stamp else [frame], topic=room)
         if message.instance is not None:
-            if message.instance not in self._own:
-                self._own.add(message.instance)
-                # What a relay did not send back is no loss of ours.
+            if message.instance not in self._own_instances:
+                self._own_instances.add(message.instance)
+                # Own messages that a relay does not return do not count as lost.
                 self.subscriber._ignore_sender(message.instance)  # noqa: SLF001
         elif self.relayed:
             self._echoes.append((monotonic() + _ECHO, frame))
         return message
 
-    # ---- the thread that reads
+    # ---- the receiving thread
 
     def _read(self) -> None:
-        pause = self._heartbeat / _LOOKS
-        look = monotonic() + pause
+        interval = self._heartbeat / _SWEEPS
+        due = monotonic() + interval
         try:
             while True:
                 message = self.subscriber._next_from(timeout=0)  # noqa: SLF001
                 if message is None:
-                    # Nobody is lost whose sign of life may be waiting to be read.
+                    # The queue is empty, so no presence of a member is waiting in it.
                     now = monotonic()
-                    if now >= look:
-                        look = now + pause
+                    if now >= due:
+                        due = now + interval
                         if self.publisher.closed:
-                            # In a notebook: its cell was run again, and took the port over.
-                            self.let_go()
+                            # In a notebook, a new run of the cell has taken over the port.
+                            self.close_quietly()
                             return
-                        self._sweep(now)
-                    message = self.subscriber._next_from(timeout=look - now)  # noqa: SLF001
+                        self._sweep_members(now)
+                    message = self.subscriber._next_from(timeout=due - now)  # noqa: SLF001
                 if message is not None:
-                    self._take(message)
+                    self._receive(message)
         except ClosedError:
             pass
         finally:
-            # Whoever waits learns that nothing more will come.
+            # End all waits: no further message will arrive.
             with self.changed:
                 self.closed = True
                 self.changed.notify_all()
 
-    def _take(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         now = monotonic()
         with self.changed:
             if message.topic not in self._rooms or self._is_own(message, now):
                 return
-            notice = self.members.heard(message, now)
+            notice = self.members.record(message, now)
             ordinary = not message._is_presence  # noqa: SLF001
             if not ordinary and message.kind == "come":
-                self._nudge()
+                self._schedule_answer()
             if ordinary:
                 self.heard += 1
                 if self.on_message is None:
-                    self._keep(message)
+                    self._queue(message)
             self.changed.notify_all()
         if notice is not None:
-            self._tell(self._on_notice, notice)
+            self._call_back(self._on_notice, notice)
         if ordinary:
-            self._tell(self.on_message, message)
+            self._call_back(self.on_message, message)
 
-    def _keep(self, message: Message) -> None:
+    def _queue(self, message: Message) -> None:
         if len(self.unread) >= _UNREAD:
             self.unread.popleft()
             self.dropped += 1
@@ -330,7 +330,7 @@ class Engine:
 
     def _is_own(self, message: Message, now: float) -> bool:
         if message.instance is not None:
-            return message.instance in self._own
+            return message.instance in self._own_instances
         while self._echoes and self._echoes[0][0] < now:
             self._echoes.popleft()
         for echo in self._echoes:
@@ -339,49 +339,49 @@ class Engine:
                 return True
         return False
 
-    def _sweep(self, now: float) -> None:
+    def _sweep_members(self, now: float) -> None:
         with self.changed:
             notices = self.members.sweep(now)
             self.changed.notify_all()
         for notice in notices:
-            self._tell(self._on_notice, notice)
+            self._call_back(self._on_notice, notice)
 
-    def _tell(self, callback: Callable[..., object] | None, what: Message | Notice) -> None:
+    def _call_back(self, callback: Callable[..., object] | None, what: Message | Notice) -> None:
         if callback is None or self.closed:
             return
         try:
             callback(what)
         except BaseException:
-            # One failure must not end the chat. At the end of the program it is no news.
+            # The chat goes on. At the end of the program, failures are not logged.
             if not _is_shutting_down():
                 logging.getLogger("zmqchat_rs").exception("a callback of a chat failed")
 
-    # ---- the thread that says that we are here
+    # ---- the presence thread
 
-    def _beat(self) -> None:
+    def _send_presence(self) -> None:
         with suppress(ClosedError), self.changed:
             while not self.closed:
                 now = monotonic()
-                if now < self._pulse.due:
-                    self.changed.wait(self._pulse.due - now)
+                if now < self._presence_timer.due:
+                    self.changed.wait(self._presence_timer.due - now)
                     continue
-                self._pulse.sent(now)
+                self._presence_timer.sent(now)
                 for room, joined in self._rooms.items():
-                    # Whoever hears us for the first time just after we came hears that we came.
+                    # A member that subscribes late also receives that this chat is new.
                     kind = "come" if now - joined < self._heartbeat else "here"
                     self._send("", kind, room)
 
-    def _nudge(self) -> None:
-        """Say soon that we are here; whoever calls holds the lock."""
-        self._pulse.nudge(monotonic(), self.members.count())
+    def _schedule_answer(self) -> None:
+        """Send presence soon; the caller holds the lock."""
+        self._presence_timer.schedule_answer(monotonic(), self.members.count())
         self.changed.notify_all()
 
     def _publisher_event(self, event: Event) -> None:
-        """Somebody new may hear us; a relay is one that we speak to."""
+        """Send presence to a new subscriber; a relay subscribes for its subscribers."""
         if event.kind == "subscribed" and not self.plain:
             with self.changed:
                 if isinstance(event.subscription, bytes) or event.subscription in self._rooms:
-                    self._nudge()
+                    self._schedule_answer()
         if self._on_event is not None:
             self._on_event(event)
 
@@ -397,13 +397,13 @@ def _publisher(
     try:
         return Publisher(bind or None, connect=connect, name=name, linger=linger, on_event=on_event)
     except ZmqChatError as error:
-        # A path is not a port: there is no default that another chat could take instead.
+        # The advice is about ports, not about paths.
         if error.errno != errno.EADDRINUSE or "ipc://" in (error.strerror or ""):
             raise
         raise ZmqChatError(
             errno.EADDRINUSE,
-            f"{error.strerror}. Another chat on this laptop takes a port of its own; where a relay "
-            'holds this one, go through it, which binds nothing: via="127.0.0.1"',
+            f"{error.strerror}. A second chat on this laptop needs another port; if a relay uses "
+            'this one, connect to it: via="127.0.0.1", which binds nothing',
         ) from error
 
 
@@ -412,10 +412,10 @@ def _closed() -> ClosedError:
 
 
 def _close_all() -> None:
-    """At the end of the program, so that others hear good-bye; what is queued lingers after."""
+    """Close all chats at the end of the program, before queued messages get their linger."""
     for engine in list(_all):
-        engine.let_go()
+        engine.close_quietly()
 
 
-# Made after the package's own, this one runs before it.
+# Registered after the package's own function, so it runs before that.
 atexit.register(_close_all)

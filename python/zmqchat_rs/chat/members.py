@@ -1,7 +1,7 @@
-"""Who is in a chat's rooms, as far as one hears: the books of `Chat`; pure, no sockets, no clock.
+"""The members of a chat's rooms, from the messages that it receives; without sockets and clock.
 
-Members whose presence was heard are announced when they come, go or fall silent. Whoever only says
-something (pyzmq, a named `Publisher`, a plain chat) has none: they are listed while they talk.
+Members with presence are reported when they join, leave or are lost. Senders without presence
+(pyzmq, a named `Publisher`, a plain chat) are listed for a while after their last message.
 """
 
 from __future__ import annotations
@@ -16,36 +16,35 @@ from zmqchat_rs._core import sanitize
 if TYPE_CHECKING:
     from zmqchat_rs._core import Message
 
-    # Stamped ones by their instance, others by what they call themselves or where they are.
+    # With a stamp: the instance; without: the name in the text, or the address. Then the room.
     _Key = tuple[bool, str, str]
 
-# How many heartbeats without a sign of life are one too many: three may be late or lost.
-_SILENCES = 3.5
-# So many heartbeats after their last message those without presence are forgotten.
-_TALKS = 60.0
-# A room has a few hundred members; strangers could invent any number.
+# Heartbeats without presence after which a member is lost: three may be late or lost.
+_LOST_AFTER = 3.5
+# Heartbeats after their last message until senders without presence are removed.
+_REMOVED_AFTER = 60.0
+# Limits the memory: peers could make up any number of members.
 _MOST = 2_000
-# How `Chat(plain=True)` begins its lines. Longer, or with a space, it is hardly a name.
+# The name at the beginning of a line of `Chat(plain=True)`.
 _PLAIN_NAME = re.compile(r"([^\s:]{1,32}): ")
 _LONGEST_NAME = 255
-# Digits of an instance that tell two of the same name apart.
+# The digits of the instance in the label of members with the same name.
 _DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody in a room of a `Chat`, as last heard.
+    """A member of a room of a `Chat`.
 
     Attributes:
-        name: The name that they gave themselves, or the address of somebody without one, or "?".
-        label: The name to show: where several have the same one, with the first digits of the
-            instance, as in `alice#9f3c`.
-        room: The room. Whoever is in two rooms is listed for each.
-        address: The IP address that their messages come from, a relay's where there is one; "?"
-            where none is known.
-        last_seen: When they were last heard: an aware datetime in local time.
-        instance: Their instance id, new at each start; None without a stamp.
-        present: Whether their presence is heard, so that going would be noticed.
+        name: The member's name; without a name its address, or "?".
+        label: The name to show. If several members have the same name, it includes the first digits
+            of the instance, as in `alice#9f3c`.
+        room: The room. A member of two rooms is listed once for each.
+        address: The IP address of the sender of its messages, which may be a relay; "?" if unknown.
+        last_seen: The time of its last message: an aware datetime in local time.
+        instance: Its instance id, new at each start; None without a stamp.
+        present: Whether it sends presence, so that its end is reported.
     """
 
     name: str
@@ -59,16 +58,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Notice:
-    """Somebody came, was there already, went, or is lost; what `on_notice` is called with.
+    """A member joined, was already present, left, or is lost; the argument of `on_notice`.
 
     Attributes:
-        kind: "come", "here" (was there before us, or is back), "go" or "lost" (fell silent without
-            a good-bye).
+        kind: "come", "here" (was present before this chat, or has returned), "go" or "lost" (no
+            presence received, although it did not leave).
         name: As in `Member`.
         label: As in `Member`.
         room: As in `Member`.
         address: As in `Member`.
-        at: When it was noticed: an aware datetime in local time.
+        at: The time: an aware datetime in local time.
         instance: As in `Member`.
     """
 
@@ -81,28 +80,27 @@ class Notice:
     instance: str | None
 
     def __str__(self) -> str:
-        """The notice as a sentence; what a stranger named is shown escaped."""
-        who, room = sanitize(self.label), sanitize(self.room)
+        """The notice as a sentence; control characters in names are escaped."""
+        label, room = sanitize(self.label), sanitize(self.room)
         if self.kind == "come":
-            return f"{who} came to {room}"
+            return f"{label} joined {room}"
         if self.kind == "here":
-            return f"{who} is in {room}"
+            return f"{label} is in {room}"
         if self.kind == "go":
-            return f"{who} left {room}"
-        return f"{who} is lost: nothing heard from there in {room}"
+            return f"{label} left {room}"
+        return f"{label} is lost: not responding in {room}"
 
 
 @dataclass(frozen=True)
 class ChatStats:
-    """What a `Chat` has done so far.
+    """The counts of a `Chat`.
 
     Attributes:
-        said: Messages said.
-        heard: Messages of others.
-        lost: Messages of others that are missing, by the numbers in their stamps. Presence does not
-            count; it shows that the last messages before it are missing.
-        dropped: Messages that were dropped for newer ones because they were not read: 10,000 are
-            kept.
+        said: Sent messages.
+        heard: Received messages.
+        lost: Messages that are missing, by the sequence numbers in the stamps. Presence does not
+            count, but it reveals that messages before it are missing.
+        dropped: Unread messages that were dropped for newer ones: 10,000 are kept.
     """
 
     said: int
@@ -123,23 +121,23 @@ class _Entry:
 
 
 class Members:
-    """The books. Times are `time.monotonic` seconds, passed in; not thread-safe by itself."""
+    """The members of all rooms. Times are seconds of `time.monotonic`; not thread-safe."""
 
     def __init__(self, own_name: str, heartbeat: float) -> None:
         self._own_name = own_name
-        self._lost_after = _SILENCES * heartbeat
-        self._forgotten_after = _TALKS * heartbeat
+        self._lost_after = _LOST_AFTER * heartbeat
+        self._removed_after = _REMOVED_AFTER * heartbeat
         self._entries: dict[_Key, _Entry] = {}
 
-    def heard(self, message: Message, now: float) -> Notice | None:
-        """Book what a message tells of its sender.
+    def record(self, message: Message, now: float) -> Notice | None:
+        """Record the sender of a message.
 
         Args:
-            message: From somebody else, in a room.
-            now: The time.
+            message: A message of another member, in a room.
+            now: The current time.
 
         Returns:
-            What is to be told of it; None for nothing.
+            The notice to report, or None.
         """
         room, instance = message.topic or "", message.instance
         kind = message.kind if message._is_presence else None  # noqa: SLF001
@@ -157,17 +155,17 @@ class Members:
                 return None
             known = _Entry(name, room, "?", instance, present=False, at=message.received_at, seen=0)
             self._entries[key] = known
-        came = presence and not known.present
+        joined = presence and not known.present
         known.address = message.address or known.address
         known.present = known.present or presence
         known.at, known.seen = message.received_at, now
-        return self._notice(kind or "", known, message.received_at) if came else None
+        return self._notice(kind or "", known, message.received_at) if joined else None
 
     def sweep(self, now: float) -> list[Notice]:
-        """Take out who fell silent, and give what is to be told."""
+        """Remove silent members, and return the notices to report."""
         notices = []
         for key, entry in list(self._entries.items()):
-            limit = self._lost_after if entry.present else self._forgotten_after
+            limit = self._lost_after if entry.present else self._removed_after
             if now - entry.seen > limit:
                 if entry.present:
                     at = datetime.now(timezone.utc).astimezone()
@@ -176,11 +174,11 @@ class Members:
         return notices
 
     def leave(self, room: str) -> None:
-        """Forget who is in a room that is not heard any more."""
+        """Remove the members of a room that was left."""
         self._entries = {key: one for key, one in self._entries.items() if one.room != room}
 
     def list(self) -> list[Member]:
-        """Everybody, by room and name."""
+        """All members, by room and name."""
         found = [
             Member(
                 one.name,
@@ -196,7 +194,7 @@ class Members:
         return sorted(found, key=lambda one: (one.room, one.label))
 
     def count(self, room: str | None = None) -> int:
-        """How many are present, in a room or in all; each once."""
+        """The number of present members, in one room or in all, each counted once."""
         return len(
             {
                 one.instance
@@ -206,7 +204,7 @@ class Members:
         )
 
     def label(self, name: str, instance: str | None) -> str:
-        """A name as it is shown: one that others have too is told apart by its instance."""
+        """The name to show; if another member has the same name, it includes the instance."""
         if instance is None:
             return name
         shared = name == self._own_name or any(
@@ -216,7 +214,7 @@ class Members:
         return f"{name}#{instance[:_DIGITS]}" if shared else name
 
     def label_of(self, message: Message) -> str | None:
-        """Whom to name as a message's sender; None where its text does that by itself."""
+        """The label of a message's sender; None if the text begins with its name."""
         if message.sender:
             return self.label(message.sender, message.instance)
         return None if _PLAIN_NAME.match(message.text) else message.address or "?"
@@ -227,21 +225,18 @@ class Members:
 
 
 def _name_of(message: Message) -> str:
-    """Somebody without a stamp: by the name that the text begins with, or by address."""
+    """The sender of a message without a stamp: the name in the text, or the address."""
     found = _PLAIN_NAME.match(message.text)
     return found.group(1) if found else message.address or "?"
 
 
 def check_name(name: str, *, plain: bool) -> None:
-    """Refuse, without stamps, what they could not carry either or could not be told from the text.
-
-    With stamps, the publisher does.
-    """
+    """Check the name of a plain chat; otherwise, the publisher checks it."""
     if not isinstance(name, str):
         raise TypeError(f"name is a str, not {type(name).__name__}")
     if not plain:
         return
     if not name.strip() or len(name.encode()) > _LONGEST_NAME or sanitize(name) != name:
-        raise ValueError(f"a name has 1 to {_LONGEST_NAME} bytes of text that shows, not {name!r}")
+        raise ValueError(f"a name has 1 to {_LONGEST_NAME} bytes of printable text, not {name!r}")
     if ":" in name:
-        raise ValueError(f"without stamps a name ends at its ':', which {name!r} has inside")
+        raise ValueError(f"a plain chat cannot use the name {name!r}: choose one without ':'")

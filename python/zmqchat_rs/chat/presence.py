@@ -1,10 +1,11 @@
-"""When a chat says that it is here: often enough to be missed soon, seldom enough for a class.
+"""When a chat sends presence: often enough to detect lost members, rarely enough for 200 members.
 
-Each member says so every heartbeat, give or take a quarter, so that 200 of them do not speak at
-once. When somebody comes, all others answer, so that the newcomer knows them: each after a moment
-of its own choice, the longer the more there are, once for all who come until then, and never twice
-within a tenth of a heartbeat. So what one member hears is bounded, whatever the others do: with 200
-members and a heartbeat of 5 s about 40 small messages a second, and twice that while a class comes.
+Each member sends presence once per heartbeat, with a random deviation of a quarter, so that not all
+members send at once. When a new member subscribes, the other members answer with presence. Each
+waits for a random time, which grows with the number of members, and answers once for all members
+that are new by then, never twice within a tenth of a heartbeat. Therefore the load of a member is
+limited: with 200 members and a heartbeat of 5 s, it receives about 40 small messages a second, and
+twice as many while all of them join.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ import random
 
 from zmqchat_rs._validation import number
 
-# The heartbeat varies by so much of itself.
+# The random deviation, as a part of the heartbeat.
 _JITTER = 0.25
-# Never two within this part of a heartbeat.
+# The shortest time between two presence messages, as a part of the heartbeat.
 _GAP = 0.1
-# With so many members or more, answers to a newcomer spread over a whole heartbeat.
+# With this number of members, answers to a new member are spread over a whole heartbeat.
 _CROWD = 200
-# Below, a chat would do little else; above, nobody would miss anybody. In seconds.
+# The limits of the heartbeat, in seconds.
 _SHORTEST, _LONGEST = 0.05, 86_400.0
 
 
 def check_heartbeat(heartbeat: float) -> float:
-    """Check seconds between two signs of life.
+    """Check the seconds between two presence messages.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: Nobody could live by it.
+        TypeError: If it is not a number.
+        ValueError: If it is too short or too long.
     """
     if isinstance(heartbeat, bool):
         raise TypeError("heartbeat is a number of seconds, not bool")
@@ -42,42 +43,42 @@ def check_heartbeat(heartbeat: float) -> float:
     return checked
 
 
-class Pulse:
-    """The time of the next sign of life; pure: the time is passed in."""
+class PresenceTimer:
+    """Computes the time of the next presence message; callers pass the current time."""
 
     def __init__(
         self, heartbeat: float, now: float, *, chance: random.Random | None = None
     ) -> None:
-        """Begin.
+        """Start the timer.
 
         Args:
-            heartbeat: Seconds between two signs of life, on average.
-            now: The time, in seconds of any clock that does not jump.
-            chance: Where chance comes from; None for the system's.
+            heartbeat: The average seconds between two presence messages.
+            now: The current time, in seconds of a monotonic clock.
+            chance: The source of random numbers; None for the system's.
         """
         self._heartbeat = heartbeat
         self._chance = chance or random.SystemRandom()
         self._last = -math.inf
-        self._nudged = False
+        self._answering = False
         self.due = 0.0
         self._rest(now)
 
     def sent(self, now: float) -> None:
-        """One was sent."""
+        """Record that presence was sent."""
         self._last = now
-        self._nudged = False
+        self._answering = False
         self._rest(now)
 
-    def nudge(self, now: float, members: int) -> None:
-        """Have one sent soon, since somebody may not know of us.
+    def schedule_answer(self, now: float, members: int) -> None:
+        """Send presence soon, since a new member may not know this chat.
 
         Args:
-            now: The time.
-            members: How many others may answer the same person.
+            now: The current time.
+            members: The number of members that may answer the same new member.
         """
-        if self._nudged:
-            return  # the answer that is due reaches this one as well
-        self._nudged = True
+        if self._answering:
+            return  # the scheduled answer also reaches this member
+        self._answering = True
         spread = self._heartbeat * min(1.0, members / _CROWD)
         wanted = now + self._chance.uniform(0.0, spread)
         self.due = min(self.due, max(wanted, self._last + _GAP * self._heartbeat))

@@ -1,4 +1,4 @@
-"""Where a relay is, from what a person types."""
+"""The two addresses of a relay, from the argument `via`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _LAST_PORT = 65_535
 
 
 def relay_addresses(via: str | Sequence[str]) -> tuple[str, str]:
-    """Give the two addresses of a relay.
+    """Return the two addresses of a relay.
 
     Args:
-        via: Its host, `teacher-pc`, or with a port, `teacher-pc:6000`: it is heard at that port
-            (5555 unless given) and spoken to at the next one. Or both addresses, where to speak and
-            where to hear: a pair, or a text with a comma.
+        via: The relay's host, `teacher-pc`, or its backend with a port, `teacher-pc:6000` (default
+            port: 5555); the frontend has the next port. Or both addresses, frontend and backend: a
+            pair, or a text with a comma.
 
     Returns:
-        Where to speak (the relay's frontend), where to hear (its backend).
+        The frontend, which receives messages, and the backend, which sends them.
 
     Raises:
-        ValueError: It is no address, or one that has no next port.
+        ValueError: If it is not an address, or has no next port.
     """
     both = via.split(",") if isinstance(via, str) else list(via)
     both = [address.strip() for address in both]
@@ -32,7 +32,7 @@ def relay_addresses(via: str | Sequence[str]) -> tuple[str, str]:
         return _by_ports(both[0])
     if len(both) != 2:  # noqa: PLR2004 - a relay has two sides
         raise ValueError(
-            f"via is one host, or two addresses (where to speak, where to hear), not {len(both)}: "
+            f"via is one host, or two addresses (frontend, backend), not {len(both)}: "
             'for example "teacher-pc" or ("teacher-pc:5556", "teacher-pc:5555")'
         )
     for address in both:
@@ -44,13 +44,13 @@ def _by_ports(via: str) -> tuple[str, str]:
     transport, host, port = parse_address(via)
     if transport != "tcp":
         raise ValueError(
-            f"via={via!r} has no ports: give both addresses, where to speak and where to hear, "
+            f"via={via!r} has no ports: give both addresses, frontend and backend, "
             'for example ("ipc:///tmp/frontend", "ipc:///tmp/backend")'
         )
     if port >= _LAST_PORT:
         raise ValueError(
-            f"via={via!r}: the relay is spoken to at the next port, and there is none after "
-            f"{port}; give both addresses, where to speak and where to hear"
+            f"via={via!r}: the frontend has the next port, and there is none after {port}; give "
+            "both addresses, frontend and backend"
         )
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

@@ -46,7 +46,7 @@ examples:
   zmqchat pub                     window 1: type messages here ...
   zmqchat sub                     window 2: ... and read them here
   zmqchat sub 192.168.1.12        or on another laptop (there: zmqchat ip)
-  zmqchat relay                   one address for many publishers and subscribers
+  zmqchat relay                   one address for publishers and subscribers
   zmqchat chat 192.168.1.12       chat with another laptop
   zmqchat doctor 192.168.1.12     no message arrives? find out why
 

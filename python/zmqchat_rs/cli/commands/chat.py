@@ -45,8 +45,8 @@ examples:
   uptime | zmqchat chat --via teacher-pc        send one line and end
   zmqchat chat --plain ..                       for subscribers in pyzmq
 
-Type /help in the chat for its commands. Typed lines are kept in memory only, for
-the arrow keys, unless --log is given."""
+Type /help in the chat for its commands. Typed lines are kept in memory only,
+for the arrow keys, unless --log is given."""
 
 
 def add_to(commands: Commands) -> None:

@@ -111,9 +111,7 @@ def add_to(commands: Commands) -> None:
         "'zmqchat log' (default: no log).",
     )
     what = parser.add_argument_group("what to show")
-    what.add_argument(
-        "--stats", action="store_true", help="Print the final counts (default: do not)."
-    )
+    what.add_argument("--stats", action="store_true", help="Print the final counts to stderr.")
     what.add_argument(
         "-v",
         "--verbose",

@@ -129,7 +129,7 @@ def add_to(commands: Commands) -> None:
         "--log",
         metavar="FILE",
         help="Also write the messages to this file, as JSON lines if it ends with .jsonl; see "
-        "'zmqchat log'.",
+        "'zmqchat log' (default: no log).",
     )
     how.add_argument(
         "-v",
