@@ -119,8 +119,8 @@ def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], i
     port = free_port()
     with start("chat", "--name", "alice", "--via", f"127.0.0.1:{port}") as alice:
         assert alice.notice() == (
-            f"cannot connect to 127.0.0.1:{port}: refused. Start the relay there: zmqchat relay; or check "
-            "address and port."
+            f"127.0.0.1:{port} refused the connection: no relay is running there yet (start it: "
+            "zmqchat relay). Retrying; check address and port if it should be running."
         )
         with Relay(frontend=f"127.0.0.1:{port + 1}", backend=f"127.0.0.1:{port}"):
             assert alice.notice() == f"connected to 127.0.0.1:{port}"

@@ -157,7 +157,7 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         alice.type("/help\r")
         alice.shows("/who [ROOM]", "/room [NAME]", "/me ACTION", "/log [FILE]", "/quit", "//text")
         alice.type("/who\r")
-        alice.shows("lobby bob (127.0.0.1, heard ")
+        alice.shows("lobby bob (127.0.0.1, seen ")
         alice.type("/me waves\r")
         heard = bob.recv(timeout=TIMEOUT)
         assert (heard.kind, heard.text) == ("action", "waves")
@@ -176,7 +176,7 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         alice.shows("lobby alice: not kept")
         alice.type("/room team1\r")
         alice.bottom("team1>")
-        alice.shows("you speak in team1, and hear lobby")
+        alice.shows("your lines go to team1; you are also in lobby")
         bob.join("team1")
         bob.wait_for_members(room="team1", timeout=TIMEOUT)
         alice.type("here\r")
@@ -237,7 +237,7 @@ def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
 ) -> None:
     ours, theirs = (f"127.0.0.1:{free_port()}" for _ in range(2))
     words = ("--heartbeat", str(2 * HEARTBEAT), "--timestamps", "none")
-    warning = "(no presence of bob: this line may not arrive there)"
+    warning = "(bob is not responding: this line may not arrive)"
     with Screen("chat", "--name", "alice", theirs, "--bind", ours, *words) as alice, Screen(
         "chat", "--name", "bob", ours, "--bind", theirs, *words
     ) as bob:
@@ -266,19 +266,19 @@ def test_lost_lines_are_reported_with_the_member_and_the_cause() -> None:
             bob.wait()
             bob.send(0, 2, topic="lobby", **{"from": "bob"})
             alice.shows(
-                "1 line of bob lost: read too slowly, or a connection between the "
-                "publisher and a relay was interrupted"
+                "lost 1 line from bob: this subscriber reads too slowly, or a connection "
+                "between publisher and relay was interrupted"
             )
 
 
 def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Talking) -> None:
     with talking() as (alice, bob):
         for typed, answer in (
-            ("/whho", "there is no /whho: /help lists what there is; //whho says it"),
+            ("/whho", "unknown command /whho: type /help for a list, or //whho to send it"),
             ("/room a b", "topic"),
             ("/leave nowhere", "you are not in 'nowhere'"),
             ("/leave", "lobby is your only room"),
-            ("/me", "say what you do"),
+            ("/me", "type an action"),
             ("/connect 1:99999", "port"),
             ("/log /no/such/folder/x", "cannot "),
         ):
@@ -365,9 +365,12 @@ def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> 
     mine = f"127.0.0.1:{free_port()}"
     words = ("--bind", mine, "--heartbeat", "0.2")
     with Screen("chat", "--name", "alice", *words) as alice:
-        alice.shows("You hear nobody yet")
+        alice.shows("Not connected to another chat yet")
         with chat("bob", peers=mine):
-            alice.shows("127.0.0.1 hears you, and you do not hear it: /connect 127.0.0.1")
+            alice.shows(
+                "127.0.0.1 receives your lines, but you receive none from there: "
+                "type /connect 127.0.0.1"
+            )
 
 
 def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talking) -> None:
@@ -401,7 +404,7 @@ def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
 ) -> None:
     nowhere = f"127.0.0.1:{free_port()}"
     with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
-        alice.shows(f"cannot connect to {nowhere}: refused.")
+        alice.shows(f"{nowhere} refused the connection: no chat is running there yet.")
         alice.type("Hello\r")
         alice.shows("(no subscriber in lobby yet: this line was not delivered)")
         with chat("bob", bind=nowhere) as bob:

@@ -100,7 +100,7 @@ def test_the_command_waits_no_longer_than_it_is_told_to() -> None:
         port = silent.getsockname()[1]
         finished = zmqchat("doctor", f"127.0.0.1:{port}", "--timeout", str(PROBE_TIMEOUT))
     assert finished.returncode == 1
-    assert b"says nothing" in finished.stdout
+    assert b"sends nothing" in finished.stdout
 
 
 def test_the_command_s_help_has_an_example_and_fits_80_columns() -> None:

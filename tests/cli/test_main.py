@@ -45,7 +45,7 @@ def test_ctrl_c_ends_sub_with_130(publisher: Publisher) -> None:
 
 def test_ctrl_c_in_a_terminal_ends_sub_without_a_traceback(publisher: Publisher) -> None:
     with in_terminal("sub", publisher.addresses[0], "-t", "room1") as sub:
-        sub.expect(r"Listening for room1 from 127\.0\.0\.1:\d+\. Ctrl\+C ends\.")
+        sub.expect(r"Receiving room1 from 127\.0\.0\.1:\d+\. Ctrl\+C ends\.")
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert sub.interrupt() == 130
         assert "Traceback" not in sub.text
@@ -225,7 +225,7 @@ def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
 def test_a_word_that_is_no_text_is_a_usage_error_that_shows_it(words: tuple[str, ...]) -> None:
     finished = zmqchat(*words)
     assert (finished.returncode, finished.stdout) == (2, b"")
-    assert finished.stderr.startswith(rb"zmqchat: '\xff' is not UTF-8: type it anew")
+    assert finished.stderr.startswith(rb"zmqchat: '\xff' is not UTF-8: type it again")
 
 
 def test_no_command_shows_the_help() -> None:

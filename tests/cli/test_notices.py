@@ -108,7 +108,9 @@ def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publish
 def test_notices_are_dim_where_there_is_colour() -> None:
     with start("sub", "127.0.0.1:1", "--color", "always") as sub:
         notice = sub.notice()
-        assert re.fullmatch(r"\x1b\[2mcannot connect to 127\.0\.0\.1:1: refused\. .*\x1b\[0m", notice)
+        assert re.fullmatch(
+            r"\x1b\[2mcannot connect to 127\.0\.0\.1:1: refused\. .*\x1b\[0m", notice
+        )
         sub.process.send_signal(signal.SIGINT)
         assert sub.finish() == (130, "", "")
 
@@ -122,13 +124,13 @@ def test_pub_announces_who_joined_and_left_on_a_terminal() -> None:
         with Subscriber(address, topics=["room1"]) as hearer:
             pub.expect(r"127\.0\.0\.1 joined room1\r\n")
             hearer.subscribe(prefix="sens")
-            pub.expect(r"127\.0\.0\.1 joined what begins with 'sens'\r\n")
+            pub.expect(r"127\.0\.0\.1 joined prefix 'sens'\r\n")
             hearer.unsubscribe("room1")
             pub.expect(r"127\.0\.0\.1 left room1\r\n")
-        pub.expect(r"127\.0\.0\.1 left what begins with 'sens'\r\n")
+        pub.expect(r"127\.0\.0\.1 left prefix 'sens'\r\n")
         with Subscriber(address):
-            pub.expect(r"127\.0\.0\.1 joined everything\r\n")
-        pub.expect(r"127\.0\.0\.1 left everything\r\n")
+            pub.expect(r"127\.0\.0\.1 joined all topics\r\n")
+        pub.expect(r"127\.0\.0\.1 left all topics\r\n")
 
 
 def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
@@ -213,7 +215,7 @@ def test_of_thousands_of_subscriptions_the_first_are_announced() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
         with subscriber_to(pub, topics=[f"room{number}" for number in range(2000)]):
             joined = [pub.notice() for _ in range(11)]
-        assert joined[-1] == "127.0.0.1 joined more"
+        assert joined[-1] == "127.0.0.1 joined more topics"
         assert len(set(joined)) == 11
         assert pub.notice().count(",") == 10
 
@@ -222,7 +224,7 @@ def test_no_subscription_can_drive_the_terminal() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
         with subscriber_to(pub, prefixes=[b"\x1b[2J\n\xff" + b"x" * 5000]):
             notice = pub.notice()
-        assert notice.startswith(r"127.0.0.1 joined what begins with '\x1b[2J\n\xffxxx")
+        assert notice.startswith(r"127.0.0.1 joined prefix '\x1b[2J\n\xffxxx")
         assert len(notice) < 120
 
 

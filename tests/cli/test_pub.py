@@ -133,7 +133,7 @@ def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-v") as pub, subscriber_to(
         pub, prefixes=[b"\x1b[2J\n" + b"x" * 500, *(f"{number:03}" for number in range(10))]
     ):
-        while pub.notice() != "127.0.0.1 joined more":
+        while pub.notice() != "127.0.0.1 joined more topics":
             pass  # until the eleventh subscription is known
         pub.type(b"room2:Hello\n")
         listed = ", ".join(f"prefix '{number:03}'" for number in range(4))
@@ -310,7 +310,7 @@ def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:
 
 def test_the_prompt_is_drawn_again_after_ctrl_z_and_fg() -> None:
     with in_shell("pub", "--bind", "127.0.0.1:0", NO_COLOR="1") as shell:
-        address = shell.expect(r"Others read it with:  zmqchat sub (\S+)").group(1)
+        address = shell.expect(r"Subscribe with:  zmqchat sub (\S+)").group(1)
         shell.expect("Message> ")
         with Subscriber(address, topics=["room1"]) as subscriber:
             shell.expect("joined room1\r\nMessage> ")

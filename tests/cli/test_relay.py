@@ -27,12 +27,10 @@ HERE = ("--frontend", "127.0.0.1:0", "--backend", "127.0.0.1:0")
 
 def addresses(relay: Running) -> tuple[str, str]:
     """Read where publishers and subscribers are told to go."""
-    found = re.fullmatch(
-        r"Others publish with:  zmqchat pub --connect ([^\s\x1b]+)", relay.notice()
-    )
+    found = re.fullmatch(r"Publish with:    zmqchat pub --connect ([^\s\x1b]+)", relay.notice())
     assert found
     frontend = found.group(1)
-    found = re.fullmatch(r"Others read with:     zmqchat sub ([^\s\x1b]+)", relay.notice())
+    found = re.fullmatch(r"Subscribe with:  zmqchat sub ([^\s\x1b]+)", relay.notice())
     assert found
     return frontend, found.group(1)
 
@@ -58,7 +56,7 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
         frontend, backend = addresses(relay)
         with Subscriber(backend) as subscriber:
             # The relay listens to everything itself, so that no publisher knows.
-            assert relay.notice() == "127.0.0.1 joined everything"
+            assert relay.notice() == "127.0.0.1 joined all topics"
             with Publisher(connect=frontend) as publisher:
                 publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send("Hello", topic="room1")
@@ -81,15 +79,15 @@ def test_it_says_who_comes_and_goes_when_told_to() -> None:
     with start("relay", *HERE, "-v") as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend):
-            assert relay.notice() == "127.0.0.1 connected to publish"
+            assert relay.notice() == "publisher 127.0.0.1 connected"
             with Subscriber(backend, topics=["room1"]) as subscriber:
                 assert relay.notice() == "127.0.0.1 joined room1"
                 subscriber.subscribe(prefix="x\x1b[2J")
-                assert relay.notice() == r"127.0.0.1 joined what begins with 'x\x1b[2J'"
+                assert relay.notice() == r"127.0.0.1 joined prefix 'x\x1b[2J'"
                 subscriber.unsubscribe("room1")
                 assert relay.notice() == "127.0.0.1 left room1"
             assert relay.notice() == "127.0.0.1 left"
-        assert relay.notice() == "127.0.0.1 publishes no more"
+        assert relay.notice() == "publisher 127.0.0.1 disconnected"
 
 
 def test_in_a_pipe_it_says_nothing_of_who_comes_and_goes() -> None:
@@ -106,8 +104,8 @@ def test_in_a_terminal_ctrl_c_ends_it() -> None:
         frontend = relay.expect(r"zmqchat pub --connect ([^\s\x1b]+)").group(1)
         relay.expect(r"Ctrl\+C ends\.")
         with Publisher(connect=frontend):
-            relay.expect("127.0.0.1 connected to publish")
-        relay.expect("127.0.0.1 publishes no more")
+            relay.expect("publisher 127.0.0.1 connected")
+        relay.expect("publisher 127.0.0.1 disconnected")
         assert relay.interrupt() == 130
     assert relay.text.splitlines()[-1].startswith("messages 0, bytes 0")
 
@@ -127,7 +125,7 @@ def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
         found = re.search(r"zmqchat pub --connect ([^\s\x1b]+)", tmux(*pane))
         assert found
         with Publisher(connect=found.group(1)):
-            wait_until(lambda: "127.0.0.1 connected to publish" in tmux(*pane))
+            wait_until(lambda: "publisher 127.0.0.1 connected" in tmux(*pane))
         tmux("send-keys", "C-c")
         wait_until(lambda: "code 130" in tmux(*pane))
     finally:
@@ -139,7 +137,7 @@ def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
     upstream = f"127.0.0.1:{free_port()}"
     with start("relay", *HERE, "--connect", upstream) as relay:
         _, backend = addresses(relay)
-        assert relay.notice() == f"Passing on what comes from {upstream}."
+        assert relay.notice() == f"Forwarding messages from {upstream}."
         assert relay.notice().startswith(f"cannot connect to {upstream}: refused. ")
         with Subscriber(backend) as subscriber, Relay("127.0.0.1:0", backend=upstream) as above:
             assert relay.notice() == f"connected to {upstream}"
@@ -147,7 +145,7 @@ def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
                 publisher.wait_for_subscribers(timeout=TIMEOUT)
                 publisher.send("from above")
                 assert subscriber.recv(timeout=TIMEOUT).text == "from above"
-        assert relay.notice() == (f"lost the connection to {upstream}; waiting for it to come back")
+        assert relay.notice() == (f"lost the connection to {upstream}; reconnecting")
 
 
 def test_who_comes_late_gets_the_last_value() -> None:
@@ -168,10 +166,10 @@ def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
     with start("relay", *HERE, "--log", "/dev/full", "-v") as relay:
         frontend, backend = addresses(relay)
         with Subscriber(backend) as subscriber:
-            assert relay.notice() == "127.0.0.1 joined everything"
+            assert relay.notice() == "127.0.0.1 joined all topics"
             with Publisher(connect=frontend) as publisher:
                 publisher.wait_for_subscribers(timeout=TIMEOUT)
-                assert relay.notice() == "127.0.0.1 connected to publish"
+                assert relay.notice() == "publisher 127.0.0.1 connected"
                 for _ in range(3):
                     publisher.send("Hello")
                     subscriber.recv(timeout=TIMEOUT)
@@ -193,7 +191,7 @@ def test_the_usual_ports_need_not_be_typed() -> None:
         lines = [relay.notice()]
         while "--via" not in lines[-1]:
             lines.append(relay.notice())
-    assert "Others read with:     zmqchat sub " in "\n".join(lines)
+    assert "Subscribe with:  zmqchat sub " in "\n".join(lines)
     # The port that everybody takes is left out.
     assert not any(line.endswith(":5555") for line in lines)
 
@@ -205,7 +203,7 @@ def test_the_usual_ports_need_not_be_typed() -> None:
         (("--frontend", "*:7000", "--backend", "*:7000"), 2, "have the same port"),
         (("--backend", "127.0.0.1:7003", "--connect", "127.0.0.1:7003"), 2, "forwarded forever"),
         (("--on-full", "raise"), 2, "invalid choice"),
-        (("--last-value", "many"), 2, "no count"),
+        (("--last-value", "many"), 2, "invalid count"),
         (("--log", "/nowhere/at/all"), 1, "/nowhere/at/all"),
         (("extra",), 2, "unrecognized"),
     ],

@@ -83,7 +83,7 @@ def test_an_unknown_command_is_answered_with_the_one_meant(typed: str, instead: 
     word = typed.split(maxsplit=1)[0]
     assert finished.returncode == 2
     assert finished.stderr.decode().endswith(
-        f"zmqchat: error: there is no command '{word}'; {instead}\n"
+        f"zmqchat: error: unknown command '{word}'; {instead}\n"
     )
 
 

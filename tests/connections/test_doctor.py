@@ -135,7 +135,7 @@ def test_a_port_held_by_a_publisher_is_a_warning(publisher: Publisher) -> None:
     assert f"zmqchat sub 127.0.0.1:{port}" in check.advice
     assert f"--bind '*:{port + 1}'" in check.advice
     if LINUX:
-        assert f"this very program (pid {os.getpid()})" in check.detail
+        assert f"this program (pid {os.getpid()})" in check.detail
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::"])
@@ -187,7 +187,7 @@ def test_of_another_user_s_program_the_user_is_told(
     holder = ports.holder_of(port_of(publisher.addresses[0]))
     assert holder is not None
     assert holder.pid is None
-    assert holder.who.startswith("a program of the user ")
+    assert holder.name.startswith("a program of the user ")
     assert holder.address == "127.0.0.1"
 
 
@@ -204,8 +204,8 @@ def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -
 @pytest.mark.parametrize(
     ("addresses", "status", "says"),
     [
-        ([("127.0.0.1", "lo", "loopback")], "warning", "not on a network"),
-        ([], "warning", "not on a network"),
+        ([("127.0.0.1", "lo", "loopback")], "warning", "no network: only this laptop"),
+        ([], "warning", "no network: only this laptop"),
         ([("172.17.0.1", "docker0", "virtual")], "warning", "docker0"),
         ([("169.254.3.4", "eth0", "lan")], "warning", "169.254.3.4"),
         ([("192.168.1.12", "wlan0", "lan"), ("127.0.0.1", "lo", "loopback")], "ok", "wlan0"),
@@ -332,9 +332,7 @@ def test_a_file_that_shadows_the_package_is_a_failure(
     monkeypatch.chdir(tmp_path)
     failure = the_failure(Report(tuple(doctor_module._shadows())))
     assert failure.title == "shadowed import"
-    assert f"{tmp_path / name.partition('/')[0]} is imported in place of the package" in str(
-        failure
-    )
+    assert f"{tmp_path / name.partition('/')[0]} is imported instead of the package" in str(failure)
     assert "Rename it, for example to my_zmqchat" in failure.advice
 
 

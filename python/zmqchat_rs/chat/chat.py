@@ -172,7 +172,7 @@ class Chat:
         if engine.on_message is not None:
             raise ZmqChatError(
                 errno.EINVAL,
-                "this chat passes its messages to on_message: make it without on_message to use recv",
+                "this chat passes its messages to on_message: recv needs a chat without it",
             )
         return engine.wait(
             lambda: engine.unread.popleft() if engine.unread else None,
@@ -223,7 +223,7 @@ class Chat:
         self._engine.join(room)
 
     def leave(self, room: str | None = None) -> None:
-        """Leave a room. If it was the current one, the last joined room becomes the current one.
+        """Leave a room; if it was the current one, the last joined room becomes current.
 
         Args:
             room: The room; None for the current one.

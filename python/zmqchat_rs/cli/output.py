@@ -115,7 +115,7 @@ def _with_holder(text: str) -> str:
 
     holder = holder_of(parse_address(found.group("address"), bind=True)[2])
     start, end = found.span("holder")
-    return text if holder is None else f"{text[:start]}{holder.who}{text[end:]}"
+    return text if holder is None else f"{text[:start]}{holder.name}{text[end:]}"
 
 
 def is_terminal(stream: TextIO | None) -> bool:

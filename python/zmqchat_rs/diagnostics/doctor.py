@@ -1,7 +1,7 @@
-"""The function `doctor`: what a person would check when no message comes, checked.
+"""The function `doctor`: checks why no message arrives.
 
-Each check is one line: ok, a warning or failed, what was seen, and what to do. The look at the
-other side is `probe`'s; the rest is about this laptop.
+The report has one line for each check: ok, warning or failed, the result, and what to do. `probe`
+checks the publisher; the other checks are about this host.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _ENVIRONMENT = "zmqchat"
 _STATUS_COLORS = {"ok": "#5f8700", "warning": "#af8700", "failed": "#ff0000"}
 # The column of a line's detail, after its status and title; see `Check.__str__`.
 DETAIL_COLUMN = 26
-# Names of modules beside a script that its import of the package finds first.
+# Files with these names beside a script are imported instead of the package.
 _OWN_NAMES = {"zmqchat_rs", "zmqchat"}
-# The same for modules that the package and common scripts import. Python 3.8 and 3.9 have no list.
+# The same for modules that the package and scripts import. Python 3.8 and 3.9 have no list.
 _NEEDED_NAMES = {"zmq", "numpy", "pandas", "polars", "prompt_toolkit"} | set(
     getattr(
         sys,
@@ -45,7 +45,7 @@ _NEEDED_NAMES = {"zmq", "numpy", "pandas", "polars", "prompt_toolkit"} | set(
         ("asyncio", "json", "logging", "queue", "random", "socket", "threading", "time", "typing"),
     )
 )
-# What probe() does, in its order, and what a person calls it.
+# The stages of `probe` in their order, and their titles.
 _STEPS = {
     "name": "name",
     "connect": "TCP connection",
@@ -58,13 +58,13 @@ _STEPS = {
 
 
 class Check(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        title: What was looked at, in a word or three.
-        status: "ok", "warning" (may be the trouble) or "failed" (is the trouble).
-        detail: What was seen.
-        advice: What to do; empty when there is nothing to do.
+        title: The subject of the check, in up to three words.
+        status: "ok", "warning" (may be the cause) or "failed" (is a cause).
+        detail: The result.
+        advice: What to do; empty if there is nothing to do.
     """
 
     title: str
@@ -73,18 +73,18 @@ class Check(NamedTuple):
     advice: str = ""
 
     def __str__(self) -> str:
-        """One line for a terminal, harmless whatever a stranger sent."""
+        """One line for a terminal; control characters are escaped."""
         advice = f". {self.advice}" if self.advice else ""
         return sanitize(f"{self.status:8} {self.title:16} {self.detail}{advice}")
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What `doctor` found; its text has a line for each check.
+    """The report of `doctor`; its text has a line for each check.
 
     Attributes:
-        checks: All that was looked at, in order.
-        probe: The look at the other side; None where no host was given.
+        checks: The checks, in their order.
+        probe: The check of the publisher; None without a host.
     """
 
     checks: tuple[Check, ...]
@@ -92,11 +92,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return all(check.status != "failed" for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as dicts, lists, strings and numbers, ready for JSON."""
+        """Return the report as dicts, lists, strings and numbers for JSON."""
         return {
             "ok": self.ok,
             "checks": [check._asdict() for check in self.checks],
@@ -104,7 +104,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """A line for each check; wrapped at words where ``sys.stdout`` is a terminal."""
+        """One line for each check, wrapped at words if ``sys.stdout`` is a terminal."""
         lines = [str(check) for check in self.checks]
         if sys.stdout is not None:
             lines = [wrapped(sys.stdout, line, indent=DETAIL_COLUMN) for line in lines]
@@ -125,24 +125,23 @@ class Report:
 
 
 def doctor(host: str | None = None, *, port: int | None = None, timeout: float = 4.0) -> Report:
-    """Check what can keep messages from coming, on this laptop and at a publisher.
+    """Check why no message arrives, on this laptop and at a publisher.
 
-    A publisher that is looked at sees a connection that comes and goes, and for that moment a
-    subscriber, to whom it sends nothing.
+    The publisher sees a subscriber that connects and disconnects. It sends no message to it.
 
     Args:
-        host: A publisher's address, such as "192.168.1.12" or "lab-pc:6000"; None looks at this
-            laptop alone.
-        port: The port that shall be free here, and the host's where `host` names none; None means
-            the host's, else 5555.
-        timeout: Seconds for the look at the host, above 0.
+        host: A publisher's address, such as "192.168.1.12" or "lab-pc:6000"; None checks this
+            laptop only.
+        port: The port to check on this laptop, and the port of `host` if it has none; None means
+            the port of `host`, or 5555.
+        timeout: Seconds for the check of the publisher, above 0.
 
     Returns:
-        The checks. `print` it; `Report.ok` is false when one failed.
+        The report, for `print`. `Report.ok` is False if a check failed.
 
     Raises:
-        ValueError: `host`, `port` or `timeout` can never work.
-        TypeError: One of them is of the wrong kind.
+        ValueError: If `host`, `port` or `timeout` cannot work.
+        TypeError: If one of them has the wrong type.
     """
     if port is not None and not 1 <= whole("port", port) <= 65535:  # noqa: PLR2004 - TCP's ports
         raise ValueError(f"port is {port}: use a number from 1 to 65535, for example 5555")
@@ -151,13 +150,13 @@ def doctor(host: str | None = None, *, port: int | None = None, timeout: float =
     if host is not None:
         address, port = _with_port(host, port)
         seen = probe(address, timeout=timeout)
-        remote = tuple(_other_side(seen))
-    here = _this_laptop(port or _DEFAULT_PORT, asked_for_host=host is not None)
+        remote = tuple(_publisher_checks(seen))
+    here = _host_checks(port or _DEFAULT_PORT, asked_for_host=host is not None)
     return Report((*here, *remote), seen)
 
 
 def _with_port(host: str, port: int | None) -> tuple[str, int]:
-    """Complete an address with a port; also say which port it has in the end."""
+    """Return an address with its port, and the port."""
     transport, name, its_port = parse_address(host)
     if transport != "tcp":
         return host, port or _DEFAULT_PORT
@@ -166,10 +165,10 @@ def _with_port(host: str, port: int | None) -> tuple[str, int]:
     return f"{name}:{port}", port
 
 
-# ---- this laptop
+# ---- this host
 
 
-def _this_laptop(port: int, *, asked_for_host: bool) -> Iterator[Check]:
+def _host_checks(port: int, *, asked_for_host: bool) -> Iterator[Check]:
     yield _python()
     yield _libzmq()
     yield _command()
@@ -199,7 +198,7 @@ def _libzmq() -> Check:
 
 
 def _command() -> Check:
-    """Whether a shell's ``zmqchat`` is that of this interpreter."""
+    """Check that ``zmqchat`` in a shell belongs to this interpreter."""
     title, found = "command", shutil.which("zmqchat")
     if found is None:
         return Check(
@@ -209,7 +208,7 @@ def _command() -> Check:
             f"{_activation()}, or type: python -m zmqchat_rs.",
         )
     folder = Path(found).parent
-    # pyenv's shims lead to whichever Python is chosen at that moment.
+    # A shim of pyenv starts the Python that is selected at the moment.
     if folder.name == "shims" or folder.resolve() in {each.resolve() for each in _script_folders()}:
         return Check(title, "ok", found)
     return Check(
@@ -221,11 +220,11 @@ def _command() -> Check:
 
 
 def _activation() -> str:
-    """Give the command that makes this interpreter's commands available in a shell."""
+    """Return advice to make the commands of this interpreter available in a shell."""
     prefix = Path(sys.prefix)
     if sys.prefix != sys.base_prefix:
         if os.name == "nt":
-            # PowerShell and cmd each find their own script by this name.
+            # PowerShell and cmd find their own script by this name.
             return f"Activate the virtual environment: {prefix / 'Scripts' / 'activate'}"
         shell = Path(os.environ.get("SHELL", "")).name
         ending = {"fish": ".fish", "csh": ".csh", "tcsh": ".csh"}.get(shell, "")
@@ -241,7 +240,7 @@ def _activation() -> str:
 
 
 def _script_folders() -> list[Path]:
-    """Give the folders that pip puts this interpreter's commands into."""
+    """The folders into which pip installs commands for this interpreter."""
     folders = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
     user = f"{os.name}_user"
     if user in sysconfig.get_scheme_names():
@@ -254,7 +253,7 @@ def _conda() -> Check:
     name, prefix = os.environ.get("CONDA_DEFAULT_ENV"), os.environ.get("CONDA_PREFIX")
     if sys.prefix != sys.base_prefix:
         return Check(title, "ok", f"a virtual environment, {sys.prefix}")
-    activate = f"Type: conda activate {_ENVIRONMENT}, and start this again from that window."
+    activate = f"Type: conda activate {_ENVIRONMENT}, and start this again in that window."
     if not name:
         if (Path(sys.prefix) / "conda-meta").is_dir():
             return Check(title, "warning", f"conda's {sys.prefix} is not activated", activate)
@@ -274,12 +273,12 @@ def _conda() -> Check:
 
 
 def _shadows() -> Iterator[Check]:
-    """Find files here that Python imports in place of the package, or of modules that it needs.
+    """Find files that Python imports instead of the package, or of modules that it needs.
 
-    A script's own folder is first on its path. The command ``zmqchat`` has another first folder, so
-    that it runs even if the script's import fails.
+    The folder of a script is first in its search path. The command ``zmqchat`` has another first
+    folder, so it runs even if the import of the script fails.
     """
-    # The folders of this program, which may be the user's script.
+    # The current folder, and the folder of the running script.
     folders = dict.fromkeys((Path.cwd(), Path(sys.path[0] if sys.path else "").absolute()))
     own = {Path(each).resolve() for each in sysconfig.get_paths().values()}
     found = [each for folder in folders if folder.resolve() not in own for each in _modules(folder)]
@@ -289,20 +288,20 @@ def _shadows() -> Iterator[Check]:
             yield Check(
                 "shadowed import",
                 "failed",
-                f"{path} is imported in place of the package",
+                f"{path} is imported instead of the package",
                 f"Rename it, for example to my_{path.name}; delete __pycache__ beside it.",
             )
         elif name in _NEEDED_NAMES:
             yield Check(
                 "shadowed import",
                 "warning",
-                f"{path} is imported in place of the module '{name}', which other modules need",
+                f"{path} is imported instead of the module '{name}', which other modules need",
                 f"Rename it, for example to my_{path.name}.",
             )
 
 
 def _modules(folder: Path) -> list[Path]:
-    """Give the modules and packages in a folder, except this package itself."""
+    """The modules and packages in a folder, except this package."""
     here = Path(__file__).resolve().parent.parent
     try:
         entries = sorted(folder.iterdir())
@@ -322,19 +321,19 @@ def _network() -> Check:
     if assigned:
         shown = ", ".join(f"{each['address']} ({each['interface']})" for each in assigned)
         return Check(title, "ok", f"this laptop is {shown}")
-    join = "Join the same Wi-Fi or cable as the other laptop; then: zmqchat ip."
+    join = "Connect to the same network (Wi-Fi or cable) as the other laptop; then: zmqchat ip."
     if lan:
-        detail = f"{lan[0]['address']} is an address of last resort: the network assigned none"
+        detail = f"the network assigned no address, only {lan[0]['address']} was chosen"
         return Check(title, "warning", detail, join)
     virtual = [each["interface"] for each in mine if each["kind"] == "virtual"]
     if virtual:
         detail = f"no local network, only virtual ones ({', '.join(virtual)})"
         return Check(title, "warning", detail, join)
-    return Check(title, "warning", "not on a network: only this laptop can reach itself", join)
+    return Check(title, "warning", "no network: only this laptop can reach itself", join)
 
 
 def _isolation(port: int, *, asked_for_host: bool) -> Iterator[Check]:
-    """Report how other hosts reach a port here; a subscriber needs no port."""
+    """Check for WSL2 and containers, where a publisher needs port forwarding."""
     found = isolation()
     if found is not None:
         needless = asked_for_host or found.shares
@@ -347,7 +346,7 @@ def _isolation(port: int, *, asked_for_host: bool) -> Iterator[Check]:
 
 
 def _port(port: int, *, asked_for_host: bool) -> Check:
-    """Whether a publisher could be bound; for one who only listens that is no trouble."""
+    """Check whether a publisher could bind the port, which a subscriber does not need."""
     title, another = f"port {port}", port + 1 if port < 65535 else _DEFAULT_PORT  # noqa: PLR2004
     elsewhere = f"zmqchat pub --bind '*:{another}'"
     try:
@@ -358,15 +357,16 @@ def _port(port: int, *, asked_for_host: bool) -> Check:
             title,
             "warning" if asked_for_host else "failed",
             f"cannot be bound: {error.strerror or error}",
-            f"Take another port: {elsewhere}.",
+            f"Use another port: {elsewhere}.",
         )
     holder = holder_of(port) or Holder("another program")
     if probe(f"{holder.address}:{port}", timeout=1.0, subscribe=False).ok:
         return Check(
             title,
             "ok" if asked_for_host else "warning",
-            f"in use by a publisher: {holder.who}",
-            f"To hear it: zmqchat sub {holder.address}:{port}. A second one needs another port: "
+            f"in use by a publisher: {holder.name}",
+            f"To receive from it: zmqchat sub {holder.address}:{port}. A second publisher needs "
+            f"another port: "
             f"{elsewhere}.",
         )
     find = (
@@ -378,16 +378,16 @@ def _port(port: int, *, asked_for_host: bool) -> Check:
     return Check(
         title,
         "warning" if asked_for_host else "failed",
-        f"in use by {holder.who}, which is no publisher that answers",
-        f"End that program{look}, or take another port: {elsewhere}.",
+        f"in use by {holder.name}, which does not answer as a publisher",
+        f"End that program{look}, or use another port: {elsewhere}.",
     )
 
 
-# ---- the other side
+# ---- the publisher
 
 
-def _other_side(seen: Probe) -> Iterator[Check]:
-    """Make a line of each step that the look took."""
+def _publisher_checks(seen: Probe) -> Iterator[Check]:
+    """Yield a check for each stage of the probe."""
     if seen.stage == "address":
         yield Check("address", "warning", f"{seen.address}: {seen.reason}", seen.advice)
         return
@@ -401,23 +401,23 @@ def _other_side(seen: Probe) -> Iterator[Check]:
         "name": f"{seen.host} is {'an IP address' if literal else ', '.join(seen.addresses)}",
         "connect": f"{seen.address}{at} in {_milliseconds(seen.connect_seconds)}",
         "greeting": f"ZMTP {seen.version}",
-        "security": f"{seen.mechanism}: nothing is encrypted",
+        "security": f"{seen.mechanism}: not encrypted",
         "handshake": "completed",
         "socket type": f"{seen.socket_type}, a publisher",
-        "subscription": "accepted" if seen.subscribed else "sent; whether it was taken is not told",
+        "subscription": "accepted" if seen.subscribed else "sent; this version does not confirm it",
     }
     for stage, title in _STEPS.items():
         if stage == seen.stage:
             yield Check(title, "failed", failure, advice)
             return
         if stage == "name" and not seen.addresses:
-            continue  # ipc:// has none
-        if stage == "name" and _is_surprising_loopback(seen):
+            continue  # ipc:// has no name
+        if stage == "name" and _is_unexpected_loopback(seen):
             yield Check(
                 title,
                 "warning",
                 f"{details[stage]}: only this host",
-                "For another host, type its IP address (there: zmqchat ip).",
+                "To reach another host, type its IP address (there: zmqchat ip).",
             )
         else:
             yield Check(title, "ok", details[stage])
@@ -429,29 +429,29 @@ def _other_side(seen: Probe) -> Iterator[Check]:
         yield Check(
             "round trip",
             "warning",
-            f"{seen.address} is connected, but does not answer in time",
-            "Look whether that laptop is overloaded or the network very slow.",
+            f"{seen.address} is connected, but does not answer within the timeout",
+            "Check whether that laptop is overloaded or the network is slow.",
         )
     else:
-        yield Check("round trip", "ok", f"not measured: ZMTP {seen.version} answers no PING")
+        yield Check("round trip", "ok", f"not measured: ZMTP {seen.version} has no PING")
     yield Check(
         "messages",
         "ok",
-        "come when somebody publishes after you subscribed, and topics are exact",
-        f"If none comes you may not be subscribed to what is sent: try zmqchat sub {seen.address} "
+        "arrive when a message is published after you subscribed; topics match exactly",
+        f"If none arrives, you may not be subscribed to its topic: try zmqchat sub {seen.address} "
         "without -t.",
     )
 
 
-def _is_surprising_loopback(seen: Probe) -> bool:
-    """Whether a name that should lead to another host leads to this one alone."""
+def _is_unexpected_loopback(seen: Probe) -> bool:
+    """Whether a name other than localhost resolves to this host only."""
     if seen.addresses == (seen.host,) or seen.host.lower().startswith("localhost"):
         return False
     return all(each.startswith("127.") or each == "::1" for each in seen.addresses)
 
 
 def _other_addresses(seen: Probe) -> Iterator[Check]:
-    """Make a line of each address of the name that does not work."""
+    """Yield a check for each other address of the name, which does not work."""
     for other in seen.others:
         advice = "A subscriber tries the next address of the name." if seen.ok else ""
         yield Check("other address", "warning" if seen.ok else "failed", other, advice)

@@ -1,6 +1,6 @@
-"""Whether this program has a network of its own behind a host: in WSL2, or in a container.
+"""WSL2 and containers, in which other hosts reach a port only with port forwarding.
 
-The kernel and the files of container runtimes give the answer; the network is not used.
+The environment is detected from the kernel and from files of container runtimes, without network.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _ANY_FORWARDING = "publish or forward the port when the container is started"
 
 
 class Isolation(NamedTuple):
-    """A network of its own, behind a host.
+    """An environment with its own network behind a host.
 
     Attributes:
         kind: "WSL2", or the container's runtime: "Docker", "Podman", "Kubernetes", "LXC" …
-        shares: Whether it seems to use the network of its host, which makes forwarding needless.
+        shares: Whether it seems to share the network of its host, so that ports need no forwarding.
     """
 
     kind: str
@@ -45,11 +45,11 @@ class Isolation(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The name of this environment, for use in a sentence."""
+        """The environment, as text in a sentence."""
         return "WSL2" if self.kind == "WSL2" else f"a container ({self.kind})"
 
     def advice(self, first: int, *more: int) -> str:
-        """Describe in a sentence or two how other hosts reach these ports."""
+        """Describe how other hosts reach these ports."""
         ports = (first, *more)
         shown = _shown(ports)
         if self.kind == "WSL2":
@@ -64,7 +64,7 @@ class Isolation(NamedTuple):
                 f"{shown}, port forwarding is needed: {how}."
             )
         return (
-            f"Other hosts reach {shown} only with port forwarding: {how}. They then type the "
+            f"Other hosts reach {shown} only with port forwarding: {how}. They then connect to the "
             "address of the host that runs the container."
         )
 
@@ -86,8 +86,8 @@ class Isolation(NamedTuple):
         return (
             f"Other hosts reach {shown} only with port forwarding by Windows: type in its "
             f"PowerShell, as administrator, {commands} and allow {allowed} in "
-            "its firewall; or write networkingMode=mirrored into .wslconfig. They then type the "
-            "address of Windows (ipconfig)."
+            "its firewall; or write networkingMode=mirrored into .wslconfig. They then connect to "
+            "the address of Windows (ipconfig)."
         )
 
 
@@ -96,7 +96,7 @@ def _shown(ports: tuple[int, ...]) -> str:
 
 
 def isolation() -> Isolation | None:
-    """Find the environment of this program; None if its addresses are those of the host itself."""
+    """Detect the environment; None if this program uses the network of the host."""
     runtime = _runtime()
     if runtime:
         return Isolation(runtime, shares=_has_hardware())
@@ -109,7 +109,7 @@ def isolation() -> Isolation | None:
 
 
 def _runtime() -> str:
-    """Name the container's runtime; empty where there is none."""
+    """The container's runtime; empty outside of a container."""
     if (_ROOT / ".dockerenv").exists():
         return "Docker"
     if (_ROOT / "run/.containerenv").exists():
@@ -128,8 +128,8 @@ def _runtime() -> str:
 def _sources(mountinfo: str) -> list[str]:
     """The sources of the root and of the files that every runtime mounts.
 
-    Other mounts do not count: a host of containers has theirs. The format is described in Linux's
-    Documentation/filesystems/proc.rst.
+    Other mounts are ignored, because the host of a container also has its mounts. The format is
+    described in Linux's Documentation/filesystems/proc.rst.
     """
     found = []
     for line in mountinfo.splitlines():
@@ -146,7 +146,7 @@ def _sources(mountinfo: str) -> list[str]:
 
 
 def _has_hardware() -> bool:
-    """Whether an interface has a device, which the network of a container alone has not."""
+    """Whether an interface has a device: a container's own network has none."""
     return any((_ROOT / "sys/class/net").glob("*/device"))
 
 

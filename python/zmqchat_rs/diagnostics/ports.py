@@ -1,4 +1,4 @@
-"""Whether a TCP port of this machine is free, and who seems to hold it."""
+"""Whether a TCP port of this host is free, and which program uses it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _LISTENING = "0A"  # Linux: include/net/tcp_states.h
 
 
 class Holder(NamedTuple):
-    """Who listens on a port.
+    """The program that listens on a port.
 
     Attributes:
-        who: The program, for people.
-        pid: Its process; None where that is not told.
-        address: Where it can be reached on this machine.
+        name: The program, as text in a sentence.
+        pid: Its process id; None if the system does not report it.
+        address: The address at which this host reaches it.
     """
 
-    who: str
+    name: str
     pid: int | None = None
     address: str = "127.0.0.1"
 
@@ -30,13 +30,13 @@ class Holder(NamedTuple):
 def is_free(port: int) -> bool:
     """Whether a publisher could bind the port on every interface.
 
-    It is bound for a moment and never listens, so nobody is turned away.
+    The port is bound for a moment without listening, so no connection is refused.
 
     Raises:
-        OSError: Something else than its use forbids to bind it, such as missing rights.
+        OSError: If it cannot be bound for another reason, such as missing permission.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        # As libzmq does: what is left of closed connections does not count, a listener does.
+        # As libzmq: remains of closed connections do not block the port, a listener does.
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
@@ -51,7 +51,7 @@ def is_free(port: int) -> bool:
 
 
 def holder_of(port: int) -> Holder | None:
-    """Find who listens, as far as Linux tells; None where it does not."""
+    """Find the program that listens on a port; None if the system does not report it."""
     listeners = _listeners(port)
     if not listeners:
         return None
@@ -60,15 +60,15 @@ def holder_of(port: int) -> Holder | None:
     for process in _PROC.glob("[0-9]*"):
         if _holds(process, wanted):
             pid = int(process.name)
-            who = "this very program" if pid == os.getpid() else _name(process)
-            return Holder(f"{who} (pid {pid})", pid, address)
+            name = "this program" if pid == os.getpid() else _name(process)
+            return Holder(f"{name} (pid {pid})", pid, address)
     return Holder(f"a program of the user {_user_name(user)}", None, address)
 
 
 def _listeners(port: int) -> list[tuple[str, int, str]]:
-    """Give the inode, user and address of each socket that listens on this port.
+    """Return the inode, user and address of each socket that listens on this port.
 
-    The format stands in Linux's Documentation/networking/proc_net_tcp.rst.
+    The format is described in Linux's Documentation/networking/proc_net_tcp.rst.
     """
     found = []
     for table in ("tcp", "tcp6"):
@@ -85,7 +85,7 @@ def _listeners(port: int) -> list[tuple[str, int, str]]:
 
 
 def _readable(host: str) -> str:
-    """Where to reach a listener: an IPv4 address in the kernel's own byte order, or all."""
+    """The address of a listener, from an IPv4 address in the kernel's byte order."""
     data = bytes.fromhex(host)
     if len(data) != 4 or not any(data):  # noqa: PLR2004 - IPv4
         return "127.0.0.1"
@@ -97,14 +97,14 @@ def _holds(process: Path, wanted: set[str]) -> bool:
         with os.scandir(process / "fd") as descriptors:
             return any(_target(descriptor.path) in wanted for descriptor in descriptors)
     except OSError:
-        return False  # another user's, or gone
+        return False  # of another user, or already ended
 
 
 def _target(link: str) -> str:
     try:
         return os.readlink(link)
     except OSError:
-        return ""  # closed meanwhile
+        return ""  # already closed
 
 
 def _name(process: Path) -> str:

@@ -25,7 +25,7 @@ _UNREACHABLE = {
 
 
 class StoppedError(Exception):
-    """Here a look ends.
+    """The end of a probe.
 
     Attributes:
         reason: One of the reasons of a `Probe`.
@@ -38,20 +38,17 @@ class StoppedError(Exception):
         self.advice = f"{advice[0].upper()}{advice[1:]}."
 
 
-def look_up(host: str, port: int, deadline: float) -> list[Any]:
-    """Find a host's addresses, as `socket.getaddrinfo` gives them.
-
-    They are in the order in which a subscriber tries them: IPv4 first.
-    """
+def resolve(host: str, port: int, deadline: float) -> list[Any]:
+    """Return the result of `socket.getaddrinfo` for a host, IPv4 first, as subscribers use it."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except OSError:
-        found = _ask_for(host, port, deadline)
+        found = _resolve_name(host, port, deadline)
     return sorted(found, key=lambda each: each[0] != socket.AF_INET)
 
 
-def _ask_for(host: str, port: int, deadline: float) -> list[Any]:
-    """Look a name up in a thread: a resolver takes its time, and cannot be called off."""
+def _resolve_name(host: str, port: int, deadline: float) -> list[Any]:
+    """Resolve a name in another thread, since a resolver has no timeout."""
     answers: list[list[Any]] = []
     errors: list[Exception] = []
 
@@ -65,7 +62,7 @@ def _ask_for(host: str, port: int, deadline: float) -> list[Any]:
     try:
         start_thread(thread)
     except ZmqChatError as error:
-        raise StoppedError("not checked", f"no name can be looked up: {error.strerror}") from error
+        raise StoppedError("not checked", f"cannot resolve a name: {error.strerror}") from error
     thread.join(max(0.0, deadline - monotonic()))
     if answers:
         return answers[0]
@@ -73,36 +70,36 @@ def _ask_for(host: str, port: int, deadline: float) -> list[Any]:
     if not errors or getattr(errors[0], "errno", None) == socket.EAI_AGAIN:
         raise StoppedError(
             "name not found",
-            f"no name server answers for '{host}': check that this laptop is on the network, "
-            + instead,
+            f"no name server answers for '{host}': check that this laptop is connected to the "
+            "network, " + instead,
         )
     raise StoppedError(
-        "name not found", f"no computer is called '{host}': check the spelling, {instead}"
+        "name not found", f"no host has the name '{host}': check the spelling, {instead}"
     )
 
 
 def connect_tcp(family: int, place: Any, deadline: float) -> socket.socket:  # noqa: ANN401
-    """Connect to one of the addresses that `look_up` found."""
+    """Connect to one of the addresses of `resolve`."""
     try:
         sock = _connect(family, place, deadline)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Where nobody listens, TCP may by chance connect a socket to itself.
+            # Without a listener, TCP can connect a socket to itself by chance.
             to_itself = sock.getsockname() == sock.getpeername()
         except BaseException:
             sock.close()
             raise
     except OSError as error:
-        raise _why_not(str(place[0]), place[1], error) from error
+        raise _connection_error(str(place[0]), place[1], error) from error
     if to_itself:
         sock.close()
-        raise _why_not(str(place[0]), place[1], ConnectionRefusedError())
+        raise _connection_error(str(place[0]), place[1], ConnectionRefusedError())
     return sock
 
 
 def connect_ipc(path: str, deadline: float) -> socket.socket:
     """Connect to a Unix socket."""
-    # An `@` stands for the NUL of Linux's abstract names.
+    # An `@` means the NUL of Linux's abstract names.
     place = "\0" + path[1:] if path.startswith("@") else path
     try:
         return _connect(socket.AF_UNIX, place, deadline)
@@ -110,12 +107,12 @@ def connect_ipc(path: str, deadline: float) -> socket.socket:
         reason, advice = "name not found", "no such file: start the publisher, and check the path"
     except ConnectionRefusedError:
         reason = "refused"
-        advice = "nobody listens at this path any more: start the publisher again"
+        advice = "no program listens at this path any more: start the publisher again"
     except PermissionError:
         reason = "unreachable"
         advice = "this user may not open the socket: check the permissions of file and folder"
     except (socket.timeout, BlockingIOError):
-        reason, advice = "filtered", "the program there takes no connection: start it again"
+        reason, advice = "filtered", "the program there accepts no connection: start it again"
     except OSError as error:
         reason, advice = "unreachable", f"{error.strerror or error}: check the path"
     raise StoppedError(reason, advice)
@@ -125,7 +122,7 @@ def _connect(family: int, place: Any, deadline: float) -> socket.socket:  # noqa
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        why = f"this program can open no further socket: {error.strerror or error}"
+        why = f"this program cannot open another socket: {error.strerror or error}"
         raise StoppedError("not checked", why) from error
     try:
         sock.settimeout(time_left(deadline))
@@ -136,8 +133,8 @@ def _connect(family: int, place: Any, deadline: float) -> socket.socket:  # noqa
     return sock
 
 
-def _why_not(host: str, port: int, error: OSError) -> StoppedError:
-    """Tell refused, filtered and unreachable apart."""
+def _connection_error(host: str, port: int, error: OSError) -> StoppedError:
+    """Distinguish refused, filtered and unreachable."""
     timed_out = isinstance(error, (socket.timeout, TimeoutError))
     if isinstance(error, (ConnectionRefusedError, ConnectionResetError)):
         if host.startswith("127.") or host == "::1":
@@ -148,36 +145,36 @@ def _why_not(host: str, port: int, error: OSError) -> StoppedError:
             )
         return StoppedError(
             "refused",
-            f"{host} is there, but no program listens on its port {port} or its firewall says no: "
-            "start the publisher there, and compare IP and port with what it shows (one bound to "
-            "127.0.0.1 is heard on its own laptop alone)",
+            f"{host} answers, but no program listens on its port {port}, or its firewall rejects "
+            "the connection: start the publisher there, and compare IP and port with its output (a "
+            "publisher bound to 127.0.0.1 is reachable on its own laptop only)",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return StoppedError(
             "filtered",
-            f"a firewall here or on the way forbids it: allow TCP to {host} port {port}",
+            f"a firewall here or in between forbids it: allow TCP to {host} port {port}",
         )
-    if error.errno in _UNREACHABLE or (timed_out and _is_nobody(host)):
+    if error.errno in _UNREACHABLE or (timed_out and _has_no_neighbour(host)):
         return StoppedError(
             "unreachable",
-            f"no way leads to {host}: check its IP (there: zmqchat ip), that it is switched on, "
-            "and that both laptops are on the same network (a strict firewall there may look like "
-            "this, too)",
+            f"{host} cannot be reached: check its IP (there: zmqchat ip), that it is switched "
+            "on, and that both laptops are on the same network (a strict firewall there can have "
+            "the same effect)",
         )
     if timed_out:
         return StoppedError(
             "filtered",
-            f"nothing comes back from {host}: check its IP (there: zmqchat ip), that both laptops "
-            f"are on the same network, and that its firewall allows TCP port {port} (there: sudo "
-            f"ufw allow {port}/tcp)",
+            f"{host} does not answer: check its IP (there: zmqchat ip), that both laptops are "
+            f"on the same network, and that its firewall allows TCP port {port} (there: sudo ufw "
+            f"allow {port}/tcp)",
         )
     return StoppedError("unreachable", f"{error.strerror or error}: check the address {host}")
 
 
-def _is_nobody(address: str) -> bool:
-    """Whether nobody on this network has the address, as Linux's table of neighbours tells.
+def _has_no_neighbour(address: str) -> bool:
+    """Whether no host on this network has the address, from Linux's table of neighbours.
 
-    The kernel takes 3 seconds to say so by itself; until then it looks as if filtered.
+    The kernel itself reports this only after 3 seconds; before, the address seems to be filtered.
     """
     try:
         with open(_NEIGHBOURS, encoding="ascii") as table:  # noqa: PTH123 - sooner than pathlib

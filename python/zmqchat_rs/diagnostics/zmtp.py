@@ -1,8 +1,8 @@
-"""As much of ZMTP as `probe` speaks: greeting, frames and commands over one socket.
+"""The part of ZMTP that `probe` uses: greeting, frames and commands over one socket.
 
 The format is that of ZMTP 3.1 (https://rfc.zeromq.org/spec/37/). Of 2.0
-(https://rfc.zeromq.org/spec/15/) only the version is read: no connection is made with it. All
-reading is bounded, in bytes and in time.
+(https://rfc.zeromq.org/spec/15/) only the version is read: no connection is made with it. All reads
+are limited in bytes and in time.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Ten bytes that open a greeting.
+#: The first ten bytes of a greeting.
 SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 
-# Our major version goes first, for the other side to choose its words; then the minor one, no
-# security, a client's role, and zeros up to 64 bytes.
+# The major version is sent first, so that the peer can adapt; then the minor version, no security,
+# the client role, and zeros up to 64 bytes.
 _MAJOR = b"\x03"
 _REST_OF_GREETING = b"\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
-# RFC 15, "Revision", in the place of the major version: 1 and 2 are both ZMTP 2.0 there.
+# RFC 15, "Revision", at the position of the major version: 1 and 2 both mean ZMTP 2.0.
 _OLD_VERSIONS = {0: "1.0", 1: "2.0", 2: "2.0"}
 
 _MORE, _LONG, _COMMAND = 1, 2, 4
-# While a PONG is awaited, this much of other things may come first, in bytes.
+# The number of other bytes that may arrive before a PONG.
 _BEFORE_PONG = 256 * 1024
 
-# A program that wants SIGPIPE's usual end does not want it from here.
+# This socket must not end the program with SIGPIPE.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class BrokenError(ConnectionAbortedError):
-    """The other side hung up, or says what cannot be."""
+    """The peer disconnected, or violated the protocol."""
 
     def __init__(self, why: str) -> None:
         super().__init__(errno.ECONNABORTED, why)
@@ -42,7 +42,7 @@ class BrokenError(ConnectionAbortedError):
 
 
 class OldVersionError(BrokenError):
-    """The peer speaks a version of ZMTP that no connection is made with."""
+    """The peer uses a version of ZMTP that is not supported."""
 
     def __init__(self, version: str) -> None:
         super().__init__(f"the peer uses ZMTP {version}; ZeroMQ 4.0 or later is needed")
@@ -50,7 +50,7 @@ class OldVersionError(BrokenError):
 
 
 class Connection:
-    """A connected socket; every call may raise `socket.timeout` or another `OSError`."""
+    """A connected socket; each call may raise `socket.timeout` or another `OSError`."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._socket = sock
@@ -66,17 +66,17 @@ class Connection:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all data."""
         self._socket.settimeout(time_left(self._deadline))
         self._socket.sendall(data, _NO_SIGNAL)
 
     def peek(self) -> bytes:
-        """Wait for the first bytes, and leave them there."""
+        """Wait for the first bytes, without consuming them."""
         self._fill(1)
         return self._buffer
 
-    def comes_within(self, seconds: float) -> bool:
-        """Whether anything is there to read by then, be it an end or an error."""
+    def is_readable_within(self, seconds: float) -> bool:
+        """Whether data, the end or an error of the connection arrives within `seconds`."""
         if self._buffer:
             return True
         self._socket.settimeout(max(seconds, 0.001))
@@ -85,21 +85,21 @@ class Connection:
         except socket.timeout:
             return False
         except OSError:
-            return True  # whoever reads next meets it, too
+            return True  # the next read raises it, too
         return True
 
     def read(self, count: int) -> bytes:
-        """Take so many bytes."""
+        """Read `count` bytes."""
         self._fill(count)
         data, self._buffer = self._buffer[:count], self._buffer[count:]
         return data
 
     def open_greeting(self) -> None:
-        """Say that this is ZeroMQ."""
+        """Send the signature and the major version."""
         self.send(SIGNATURE + _MAJOR)
 
     def read_greeting(self) -> tuple[str, bytes]:
-        """Read what follows the signature, and finish our side.
+        """Read the rest of the peer's greeting, and send the rest of ours.
 
         Returns:
             The version and the security mechanism.
@@ -115,17 +115,17 @@ class Connection:
         return f"{major}.{rest[0]}", rest[1:21].rstrip(b"\0")
 
     def read_frame(self, limit: int) -> tuple[bytes | None, bytes]:
-        """Take one frame of at most `limit` bytes.
+        """Read one frame of at most `limit` bytes.
 
         Returns:
-            A command's name and body; None and the body of a message's.
+            The name and body of a command; None and the body of a message frame.
         """
         flags = self.read(1)[0]
         if flags & ~(_MORE | _LONG | _COMMAND):
-            raise BrokenError("it makes no sense")
+            raise BrokenError("it sends an invalid frame")
         size = int.from_bytes(self.read(8 if flags & _LONG else 1), "big")
         if size > limit:
-            raise BrokenError("it says too much")
+            raise BrokenError("it sends a too long frame")
         body = self.read(size)
         if not flags & _COMMAND:
             return None, body
@@ -133,41 +133,43 @@ class Connection:
         return body[1 : 1 + length], body[1 + length :]
 
     def ping(self, context: bytes) -> None:
-        """Send a PING and wait for its PONG, past all else that comes."""
-        self.send(command("PING", b"\0\0" + context))  # it shall not hang up on our silence
+        """Send a PING and wait for its PONG; other frames are ignored."""
+        self.send(
+            command("PING", b"\0\0" + context)
+        )  # time-to-live 0: no timeout for further commands
         left = _BEFORE_PONG
         while left > 0:
             name, body = self.read_frame(left)
             if (name, body) == (b"PONG", context):
                 return
             left -= len(body) + 2
-        raise socket.timeout("no PONG among all that comes")
+        raise socket.timeout("no PONG among the received frames")
 
     def _fill(self, count: int) -> None:
         while len(self._buffer) < count:
             self._socket.settimeout(time_left(self._deadline))
             data = self._socket.recv(max(64, min(count - len(self._buffer), 65536)))
             if not data:
-                raise BrokenError("it hangs up")
+                raise BrokenError("it disconnects")
             self._buffer += data
 
 
 def time_left(deadline: float) -> float:
-    """Seconds until a moment of `monotonic`, above 0; after it `socket.timeout` is raised."""
+    """Seconds until a time of `monotonic`, above 0; raises `socket.timeout` after it."""
     left = deadline - monotonic()
     if left <= 0:
-        raise socket.timeout("the time is over")
+        raise socket.timeout("the deadline has passed")
     return left
 
 
 def command(name: str, body: bytes) -> bytes:
-    """Make a command's frame, of at most 255 bytes."""
+    """Encode a command frame with at most 255 bytes."""
     content = bytes([len(name)]) + name.encode() + body
     return bytes([_COMMAND, len(content)]) + content
 
 
 def properties(body: bytes) -> dict[bytes, bytes]:
-    """Read those of a READY, with their names in lower case."""
+    """Decode the properties of READY, with names in lower case."""
     found = {}
     while body:
         name, body = body[1 : 1 + body[0]], body[1 + body[0] :]
