@@ -120,7 +120,7 @@ def test_messages_and_notices_come_to_callbacks_in_order() -> None:
             alice.close()
             wait_until(lambda: len(told) == 3, "three callbacks")
             assert bob.stats().heard == 1
-            with pytest.raises(ZmqChatError, match="hands its messages to on_message"):
+            with pytest.raises(ZmqChatError, match="passes its messages to on_message"):
                 bob.recv(timeout=0)
     come, hello, go = told
     assert str(come) in ("alice joined lobby", "alice is in lobby")
@@ -236,7 +236,7 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"heartbeat": 0.049}, "from 0.05 to 86,400"),
         ({"heartbeat": 86_401}, "from 0.05 to 86,400"),
         ({"heartbeat": 10**400}, "from 0.05 to 86,400"),
-        ({"name": "a:b", "plain": True}, "ends at its ':'"),
+        ({"name": "a:b", "plain": True}, "choose one without ':'"),
     ]
     for options, says in wrong:
         with pytest.raises(ValueError, match=says):

@@ -53,7 +53,7 @@ def talking(free_port: Callable[[], int]) -> Talking:
                 *words, "--timestamps", "none", columns=columns, lines=lines, **changes
             ) as alice:
                 bob.wait_for_members(timeout=TIMEOUT)
-                noticed = re.compile(r"bob\s+(came\s+to|is\s+in)")
+                noticed = re.compile(r"bob\s+(joined|is\s+in)")
                 alice.until(lambda: noticed.search(alice.text), "bob to be noticed")
                 yield alice, bob
 

@@ -127,7 +127,7 @@ def test_sub_binds_for_publishers_who_connect() -> None:
 
 def test_sub_without_a_host_listens_to_this_laptop() -> None:
     with in_terminal("sub") as sub:
-        sub.expect(r"everything from 127\.0\.0\.1")
+        sub.expect(r"all messages from 127\.0\.0\.1")
 
 
 def test_sub_ends_after_the_count_and_leaves_the_rest(publisher: Publisher) -> None:

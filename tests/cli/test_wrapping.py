@@ -127,6 +127,6 @@ def test_the_doctor_s_lines_are_wrapped_under_what_was_seen(publisher: Publisher
     lines = [SGR.sub("", line) for line in doctor.text.splitlines()]
     assert all(len(line) <= 80 for line in lines)
     (last,) = (n for n, line in enumerate(lines) if line[9:].startswith("messages"))
-    assert lines[last][26:].startswith("come when")
+    assert lines[last][26:].startswith("arrive when")
     assert lines[last + 1 :]
     assert all(line.startswith(" " * 26) for line in lines[last + 1 :])

@@ -420,7 +420,7 @@ def test_a_wrong_port_says_to_compare_it() -> None:
 def test_two_subscribers_hear_nothing_of_each_other() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         failure = the_failure(doctor(subscriber.addresses[0]))
-    assert "subscribes like this one" in failure.advice
+    assert "which subscribes, too" in failure.advice
 
 
 def test_security_that_a_plain_subscriber_lacks_is_named() -> None:
