@@ -368,8 +368,8 @@ def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> 
         alice.shows("Not connected to another chat yet")
         with chat("bob", peers=mine):
             alice.shows(
-                "127.0.0.1 receives your lines, but you receive none from there: "
-                "type /connect 127.0.0.1"
+                "127.0.0.1 receives your lines, but you receive none from there: type /connect",
+                "127.0.0.1 if a chat runs there",
             )
 
 

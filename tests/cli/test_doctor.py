@@ -49,7 +49,7 @@ def test_the_command_s_json_is_one_object(free_port: Callable[[], int]) -> None:
     ("words", "says"),
     [
         (("127.0.0.1:99999",), "99999"),
-        (("*",), "every interface"),
+        (("*",), "all interfaces"),
         (("127.0.0.1", "--timeout", "0"), "timeout"),
         (("127.0.0.1", "--timeout", "soon"), "soon"),
     ],
