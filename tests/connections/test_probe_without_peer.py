@@ -171,7 +171,7 @@ def test_inproc_cannot_be_looked_at() -> None:
 
 @pytest.mark.parametrize("address", ["", "lab-pc:99999", "lab-pc:55x5", "*:5555", "http://lab-pc"])
 def test_an_address_that_can_never_work_raises(address: str) -> None:
-    with pytest.raises(ValueError, match=r"expected 1|expected a|expected tcp"):
+    with pytest.raises(ValueError, match=r"expected|use the address"):
         probe(address)
 
 
