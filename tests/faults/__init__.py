@@ -1,1 +1,1 @@
-"""Faults on real sockets: killed processes, cut links, crowds, hostile peers, leaks."""
+"""Faults on real sockets: killed processes, cut links, many peers, hostile peers, leaks."""

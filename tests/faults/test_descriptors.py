@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
 
-# How many descriptors are free decides where libzmq runs out of them, so each count is tried.
+# Each number of free descriptors makes libzmq fail at a different place, so all are tried.
 _OPENING = """
 import errno, os, resource, sys
 import zmqchat_rs
@@ -26,25 +26,25 @@ from zmqchat_rs import Chat, Publisher, Relay, Subscriber, ZmqChatError
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
 ipc = "ipc://@zmqchat-test-%d" % os.getpid()
-makers = {
+openers = {
     "publisher": lambda: Publisher("127.0.0.1:0"),
-    "everywhere": lambda: Publisher("*:0"),
-    "interface": lambda: Publisher("lo:0"),
+    "all interfaces": lambda: Publisher("*:0"),
+    "one interface": lambda: Publisher("lo:0"),
     "ipc": lambda: Publisher(ipc),
     "subscriber": lambda: Subscriber("127.0.0.1:1"),
     "relay": lambda: Relay("127.0.0.1:0", backend="127.0.0.1:0"),
     "chat": lambda: Chat("alice", bind="127.0.0.1:0"),
 }
 
-def made_with(free, make):
-    taken = []
+def opened_with(free, make):
+    descriptors = []
     try:
         while True:
-            taken.append(os.open("/dev/null", os.O_RDONLY))
+            descriptors.append(os.open("/dev/null", os.O_RDONLY))
     except OSError:
         pass
     for _ in range(free):
-        os.close(taken.pop())
+        os.close(descriptors.pop())
     try:
         make().close()
         return True
@@ -52,38 +52,46 @@ def made_with(free, make):
         assert error.errno == errno.EMFILE, error
         return False
     finally:
-        for one in taken:
-            os.close(one)
+        for descriptor in descriptors:
+            os.close(descriptor)
 """
 
 
-def test_opening_without_enough_descriptors_raises_whatever_is_left(run_python: RunPython) -> None:
+def test_opening_raises_with_any_insufficient_number_of_descriptors(run_python: RunPython) -> None:
     script = f"""{_OPENING}
 with Subscriber("127.0.0.1:1"):
-    for name, make in makers.items():
-        # libzmq closes the sockets of an attempt a little later, and the next one then has more
-        # than it was given: such a round is repeated.
+    for name, make in openers.items():
+        # libzmq closes the sockets of a failed attempt later, so that the next attempt may have
+        # more descriptors than intended. Such a round is repeated.
         for _ in range(10):
-            made = [made_with(free, make) for free in range(24)]
+            made = [opened_with(free, make) for free in range(24)]
             if made == sorted(made) and not made[0]:
                 break
         print(name, made[0], made[-1], made == sorted(made))
 """
     finished = run_python(script)
     assert finished.stderr == ""
-    kinds = ["publisher", "everywhere", "interface", "ipc", "subscriber", "relay", "chat"]
+    kinds = [
+        "publisher",
+        "all interfaces",
+        "one interface",
+        "ipc",
+        "subscriber",
+        "relay",
+        "chat",
+    ]
     assert finished.stdout.splitlines() == [f"{kind} False True True" for kind in kinds]
 
 
-def test_a_first_use_without_enough_descriptors_raises_and_works_later(
+def test_the_first_object_of_a_process_can_be_opened_after_a_lack_of_descriptors(
     run_python: RunPython,
 ) -> None:
     script = f"""{_OPENING}
-# This process never opens anything itself: each child is at its first use.
+# The parent opens no object, so each child opens the first object of its process.
 for free in range(15):
     child = os.fork()
     if child == 0:
-        print(free, made_with(free, makers["publisher"]), made_with(50, makers["publisher"]))
+        print(free, opened_with(free, openers["publisher"]), opened_with(50, openers["publisher"]))
         sys.stdout.flush()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
@@ -106,7 +114,7 @@ from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher
 
 def open_files():
-    # Each of these may take the descriptor that is kept to refuse a connection.
+    # Each file may take the descriptor that is reserved for refusing a connection.
     while True:
         try:
             os.close(os.open("/dev/null", os.O_RDONLY))
@@ -132,19 +140,19 @@ with Publisher(sys.argv[1], on_event=events.append) as publisher:
     with contextlib.ExitStack() as stack:
         stack.enter_context(Subscriber(endpoint, topics=["room0"]))
         assert program.line() == "connected"
-        crowd = []
+        connections = []
         for _ in range(100):
-            one = socket.socket(socket.AF_INET if transport == "tcp" else socket.AF_UNIX)
-            stack.enter_context(one)
-            one.settimeout(TIMEOUT)
-            one.connect(
+            connection = socket.socket(socket.AF_INET if transport == "tcp" else socket.AF_UNIX)
+            stack.enter_context(connection)
+            connection.settimeout(TIMEOUT)
+            connection.connect(
                 ("127.0.0.1", int(endpoint.rpartition(":")[2]))
                 if transport == "tcp"
                 else f"\0{name}"
             )
-            crowd.append(one)
-        # A greeting or the end of the connection: none is left in the listener's queue.
-        answers = [one.recv(1) for one in crowd]
+            connections.append(connection)
+        # Each connection receives a greeting or is closed: none stays in the listener's queue.
+        answers = [connection.recv(1) for connection in connections]
     assert set(answers) == {b"\xff", b""}
     with Subscriber(endpoint, topics=["room1"]) as subscriber:
         assert subscriber.recv(timeout=TIMEOUT).text == "Hello"

@@ -1,4 +1,4 @@
-"""Peers that flood a publisher or a relay are cut off; calls return and good peers are served."""
+"""Peers that flood a publisher or a relay are cut off; good peers still receive messages."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from zmqchat_rs import Event
 
 MIB = 1024
-#: What a publisher may grow by while it is flooded, in KiB: buffers of the peers, and of the books.
+#: How much memory a flooded publisher may take for buffers and subscription tables, in KiB.
 GROWTH = 64 * MIB
 
 
 @pytest.fixture(autouse=True)
-def log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log names ten peers that were cut off in five seconds: not those of an earlier test."""
+def fresh_log_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers of an earlier test do not count for the limit of ten log lines in five seconds."""
     monkeypatch.setattr(_event_delivery, "_cut_off", RateLimit(5.0, 10))
 
 
@@ -42,15 +42,15 @@ def port_of(endpoint: str | None) -> int:
 
 @contextlib.contextmanager
 def connected(publisher: Publisher) -> Iterator[socket.socket]:
-    """A bare connection after its handshake as a subscriber."""
+    """A raw connection that completed its handshake as a subscriber."""
     address = ("127.0.0.1", port_of(publisher.endpoint))
     with socket.create_connection(address) as connection:
         handshake(connection, b"SUB")
         yield connection
 
 
-def served(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
-    """Receive this number of messages, one after the other."""
+def send_and_receive(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
+    """Send and receive this number of messages, one after the other."""
     for number in range(count):
         publisher.send(str(number), topic="good")
         assert subscriber.recv(timeout=TIMEOUT).text == str(number)
@@ -58,53 +58,54 @@ def served(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
 
 @pytest.mark.parametrize("peers", [1, 10])
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_flooded_publisher_serves_good_peers_and_does_not_grow(attack: str, peers: int) -> None:
-
+def test_a_flooded_publisher_serves_good_peers_and_limits_its_memory(
+    attack: str, peers: int
+) -> None:
     with Publisher("127.0.0.1:0") as publisher, Subscriber(
         publisher.endpoint or "", topics=["good"]
     ) as subscriber:
         publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
-        served(publisher, subscriber, 1_000)
+        send_and_receive(publisher, subscriber, 1_000)
         before = resident_kib()
-        # Each connection is cut off in turn, and the peers reconnect.
+        # The flooding peers reconnect after each cut-off.
         with flooded(port_of(publisher.endpoint), attack, peers):
             wait_until(lambda: len(publisher.peers) > 1)
-            served(publisher, subscriber, 100)
+            send_and_receive(publisher, subscriber, 100)
             publisher.stats()
             with pytest.raises(TimeoutError):
                 publisher.wait_for_subscribers(1_000, timeout=0.2)
-            served(publisher, subscriber, 200)
+            send_and_receive(publisher, subscriber, 200)
         assert resident_kib() - before < GROWTH
-        wait_until(lambda: publisher.topics == {"good": 1}, "the flooding peers to be gone")
-        served(publisher, subscriber, 100)
+        wait_until(lambda: publisher.topics == {"good": 1}, "the flooding peers to be disconnected")
+        send_and_receive(publisher, subscriber, 100)
 
 
-def test_a_flooding_peer_is_cut_off_and_named_with_its_rate(
+def test_a_flooding_peer_is_cut_off_and_reported_with_its_rate(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: list[Event] = []
 
-    def cut() -> list[Event]:
+    def cut_off_events() -> list[Event]:
         return [event for event in events if event.kind == "cut off"]
 
     with caplog.at_level(logging.WARNING, "zmqchat_rs"), Publisher(
         "127.0.0.1:0", on_event=events.append
     ) as publisher:
         with connected(publisher) as connection:
-            offender = ":".join(map(str, connection.getsockname()))
+            peer = ":".join(map(str, connection.getsockname()))
             with contextlib.suppress(ConnectionError):
                 while True:
                     connection.sendall(ATTACKS["junk"])
-            wait_until(cut, "the event")
-        [event] = cut()
-        assert event.address == offender
+            wait_until(cut_off_events, "the event")
+        [event] = cut_off_events()
+        assert event.address == peer
         assert "per second" in event.reason
         assert "refused for 2 s" in event.reason
-        wait_until(lambda: f"cut off {offender}: it sent" in caplog.text, "the log's line")
-        # A good subscriber of the same address gets through once the time of refusal is over.
+        wait_until(lambda: f"cut off {peer}: it sent" in caplog.text, "the log line")
+        # A good subscriber from the same address connects when the refusal expires.
         with Subscriber(publisher.endpoint or "", topics=["good"]) as subscriber:
             publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
-            served(publisher, subscriber, 10)
+            send_and_receive(publisher, subscriber, 10)
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block"])
@@ -118,7 +119,7 @@ def test_a_send_with_a_timeout_returns_while_peers_flood(
 
         def send() -> None:
             with contextlib.suppress(TimeoutError):
-                # The flooding peers read nothing, so that their queues stay full.
+                # The flooding peers do not read, so their queues stay full.
                 publisher.send(b"x" * 100_000, topic="same", timeout=0.1)
 
         for _ in range(20):
@@ -126,7 +127,7 @@ def test_a_send_with_a_timeout_returns_while_peers_flood(
 
 
 #: Waits for subscribers that never connect.
-WAITS = """
+WAITS_FOR_SUBSCRIBERS = """
     from zmqchat_rs import Publisher
 
     with Publisher("127.0.0.1:0") as publisher:
@@ -142,7 +143,7 @@ WAITS = """
 
 
 def test_ctrl_c_ends_a_wait_while_peers_flood(start_python: StartPython) -> None:
-    script = start_python(WAITS)
+    script = start_python(WAITS_FOR_SUBSCRIBERS)
     with flooded(port_of(script.line()), "toggles", 10):
         assert script.line() == "flooded"
         os.kill(script.pid, signal.SIGINT)
@@ -150,20 +151,20 @@ def test_ctrl_c_ends_a_wait_while_peers_flood(start_python: StartPython) -> None
 
 
 def test_an_event_loop_keeps_running_while_peers_flood() -> None:
-    async def beside() -> int:
+    async def count_iterations() -> int:
         with Publisher("127.0.0.1:0") as publisher, Subscriber(
             publisher.endpoint or "", topics=["good"]
         ) as subscriber:
             await publisher.await_for_subscribers(1, topic="good", timeout=TIMEOUT)
-            turns = 0
+            iterations = 0
 
-            async def turn() -> None:
-                nonlocal turns
+            async def iterate() -> None:
+                nonlocal iterations
                 while True:
                     await asyncio.sleep(0)
-                    turns += 1
+                    iterations += 1
 
-            turning = asyncio.ensure_future(turn())
+            iterating = asyncio.ensure_future(iterate())
             with flooded(port_of(publisher.endpoint), "toggles", 10):
                 await publisher.await_for_subscribers(2, timeout=TIMEOUT)
                 with pytest.raises(TimeoutError):
@@ -171,10 +172,10 @@ def test_an_event_loop_keeps_running_while_peers_flood() -> None:
                 for number in range(100):
                     publisher.send(str(number), topic="good")
                     assert (await subscriber.arecv(timeout=TIMEOUT)).text == str(number)
-            turning.cancel()
-            return turns
+            iterating.cancel()
+            return iterations
 
-    assert asyncio.run(beside()) > 100
+    assert asyncio.run(count_iterations()) > 100
 
 
 @pytest.mark.parametrize("cached", [0, 100])
@@ -185,10 +186,10 @@ def test_a_flooded_relay_forwards_to_good_peers(attack: str, cached: int) -> Non
     ) as publisher, Subscriber(relay.backend_addresses[0], topics=["good"]) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         relay.wait_for_subscribers(1, topic="good", timeout=TIMEOUT)
-        served(publisher, subscriber, 10)
+        send_and_receive(publisher, subscriber, 10)
         with flooded(port_of(relay.backend_addresses[0]), attack, 3):
             wait_until(lambda: len(relay.subscribers) > 1)
-            served(publisher, subscriber, 300)
+            send_and_receive(publisher, subscriber, 300)
             assert relay.stats().messages >= 310
 
 
@@ -201,37 +202,37 @@ def test_a_peer_above_max_subscriptions_is_cut_off_and_logged_with_the_reason(
 ) -> None:
     with caplog.at_level(logging.WARNING, "zmqchat_rs"), Publisher(
         "127.0.0.1:0", max_subscriptions=100
-    ) as publisher, connected(publisher) as modest, connected(publisher) as greedy:
-        subscribe(modest, range(10))
+    ) as publisher, connected(publisher) as few, connected(publisher) as many:
+        subscribe(few, range(10))
         wait_until(lambda: len(publisher.topics) == 10)
-        subscribe(greedy, range(10, 111))
-        offender = ":".join(map(str, greedy.getsockname()))
-        until_closed(greedy)
+        subscribe(many, range(10, 111))
+        peer = ":".join(map(str, many.getsockname()))
+        until_closed(many)
         wait_until(lambda: len(publisher.topics) == 10)
-        wait_until(lambda: "max_subscriptions=100" in caplog.text, "the log's line")
-        assert f"cut off {offender}: " in caplog.text
+        wait_until(lambda: "max_subscriptions=100" in caplog.text, "the log line")
+        assert f"cut off {peer}: " in caplog.text
 
 
-def test_all_peers_together_stay_below_max_subscriptions() -> None:
+def test_max_subscriptions_limits_all_peers_together() -> None:
     with Publisher("127.0.0.1:0", max_subscriptions=100) as publisher, connected(
         publisher
-    ) as greedy, connected(publisher) as modest:
-        subscribe(greedy, range(99))
+    ) as many, connected(publisher) as few:
+        subscribe(many, range(99))
         wait_until(lambda: len(publisher.topics) == 99)
-        # The peer with most subscriptions is cut off, not the one that subscribed last.
-        subscribe(modest, range(99, 101))
-        until_closed(greedy)
+        # The peer with the most subscriptions is cut off, not the peer that subscribed last.
+        subscribe(few, range(99, 101))
+        until_closed(many)
         wait_until(lambda: len(publisher.topics) == 2)
 
 
-@pytest.mark.parametrize("make", [Publisher, Relay])
-def test_max_subscriptions_is_a_whole_number_of_at_least_0(make: Callable[..., object]) -> None:
+@pytest.mark.parametrize("kind", [Publisher, Relay])
+def test_a_negative_max_subscriptions_is_rejected(kind: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="invalid max_subscriptions -1: expected 0 or more"):
-        make("127.0.0.1:0", max_subscriptions=-1)
+        kind("127.0.0.1:0", max_subscriptions=-1)
 
 
 @pytest.mark.parametrize("limit", [20_000, 0])
-def test_twenty_thousand_topics_of_one_subscriber_arrive_and_again_after_a_reconnect(
+def test_twenty_thousand_subscriptions_arrive_and_again_after_a_reconnect(
     limit: int,
 ) -> None:
     topics = [str(number) for number in range(20_000)]
@@ -241,7 +242,7 @@ def test_twenty_thousand_topics_of_one_subscriber_arrive_and_again_after_a_recon
             wait_until(lambda: len(publisher.topics) == 20_000, "all subscriptions")
             for _ in range(2):
                 subscriber.disconnect(endpoint)
-                wait_until(lambda: publisher.topics == {}, "their end")
+                wait_until(lambda: publisher.topics == {}, "the subscriptions to be removed")
                 subscriber.connect(endpoint)
                 wait_until(lambda: len(publisher.topics) == 20_000, "all subscriptions again")
             if not limit:
@@ -259,8 +260,8 @@ def test_a_publisher_does_not_cut_off_a_relay_whose_subscribers_toggle() -> None
         with flooded(port_of(relay.backend_addresses[0]), "toggles", 5):
             wait_until(lambda: len(relay.subscribers) > 1)
             for _ in range(10):
-                served(publisher, subscriber, 100)
-                # A new subscription gets through, too.
+                send_and_receive(publisher, subscriber, 100)
+                # The relay also forwards a new subscription.
                 with Subscriber(relay.backend_addresses[0], topics=["later"]):
                     publisher.wait_for_subscribers(1, topic="later", timeout=TIMEOUT)
                 wait_until(lambda: "later" not in publisher.topics)

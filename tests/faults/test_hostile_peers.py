@@ -1,4 +1,4 @@
-"""Strangers who break every rule: they are shut out, and nobody else notices."""
+"""Peers that violate the protocol are disconnected; other peers are not affected."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 ATTACKS = 2_000
 SEED = int(os.environ.get("ZMQCHAT_TEST_SEED", "20240229"))
 
-#: The victims stand in a process of their own, so that a crash is seen for what it is.
-VICTIM = """
+#: The attacked objects live in a process of their own, so that a crash does not end the test run.
+TARGET = """
     import sys
     from zmqchat_rs import Publisher, Subscriber
 
@@ -34,11 +34,11 @@ VICTIM = """
         for line in sys.stdin:
             if line == "publish\\n":
                 publisher.send("still here", topic="good")
-            if line == "hear\\n":
-                # What strangers managed to say comes first.
+            if line == "receive\\n":
+                # Messages of hostile peers may arrive first.
                 while subscriber.recv(timeout=30).raw != b"good:still here":
                     pass
-                print("heard")
+                print("received")
             if line == "count\\n":
                 print(publisher.subscriber_count, len(subscriber.peers))
 """
@@ -48,15 +48,15 @@ def port_of(endpoint: str) -> int:
     return int(endpoint.rpartition(":")[2])
 
 
-@pytest.mark.parametrize("victim", ["publisher", "subscriber"])
-def test_after_noise_and_broken_handshakes_a_good_peer_still_works(
-    start_python: StartPython, victim: str
+@pytest.mark.parametrize("target", ["publisher", "subscriber"])
+def test_a_good_peer_still_works_after_noise_and_broken_handshakes(
+    start_python: StartPython, target: str
 ) -> None:
-    # What a failing run needs to be played again; pytest shows it then.
+    # pytest prints the seed of a failed run, with which the run can be repeated.
     print(f"ZMQCHAT_TEST_SEED={SEED}")
-    script = start_python(VICTIM)
+    script = start_python(TARGET)
     publisher, subscriber = script.line(), script.line()
-    port = port_of(publisher if victim == "publisher" else subscriber)
+    port = port_of(publisher if target == "publisher" else subscriber)
     with Subscriber(publisher, topics=["good"]) as before:
         before.wait_connected(timeout=TIMEOUT)
         for number, pieces in enumerate(attacks(SEED, ATTACKS)):
@@ -66,8 +66,7 @@ def test_after_noise_and_broken_handshakes_a_good_peer_still_works(
             script.send_line("count")
             return [int(word) for word in script.line().split()]
 
-        # Those who left are forgotten.
-        wait_until(lambda: count() == [1, 0], "strangers to be gone from the books")
+        wait_until(lambda: count() == [1, 0], "the hostile peers to be forgotten")
         with Subscriber(publisher, topics=["good"]) as after:
             wait_until(lambda: count()[0] == 2, "a new subscriber")
             script.send_line("publish")
@@ -76,11 +75,11 @@ def test_after_noise_and_broken_handshakes_a_good_peer_still_works(
         with Publisher(connect=subscriber) as good:
             good.wait_for_subscribers(1, timeout=TIMEOUT)
             good.send("still here", topic="good")
-            script.send_line("hear")
-            assert script.line() == "heard"
+            script.send_line("receive")
+            assert script.line() == "received"
 
 
-def test_who_subscribes_to_more_than_8_kib_is_cut_off_and_nobody_else() -> None:
+def test_a_subscription_above_8_kib_disconnects_only_its_peer() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint, topics=["good"]) as subscriber:
@@ -97,13 +96,13 @@ def test_who_subscribes_to_more_than_8_kib_is_cut_off_and_nobody_else() -> None:
                     publisher.wait_for_subscribers(1, topic="small", timeout=TIMEOUT)
                     connection.sendall(oversized)
                     until_closed(connection)
-                wait_until(lambda: publisher.topics == {"good": 1}, "the offender to be gone")
+                wait_until(lambda: publisher.topics == {"good": 1}, "the peer to be disconnected")
             publisher.send("still here", topic="good")
             assert subscriber.recv_text(timeout=TIMEOUT) == "good:still here"
             assert [peer.state for peer in subscriber.peers] == ["connected"]
 
 
-def test_a_publisher_that_sends_too_much_at_once_is_cut_off_and_named(
+def test_a_publisher_that_sends_too_large_a_message_is_cut_off_and_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: list[Event] = []
@@ -126,13 +125,13 @@ def test_a_publisher_that_sends_too_much_at_once_is_cut_off_and_named(
                 event.kind == "disconnected" and event.address.endswith(good.endpoint[-5:])
                 for event in events
             )
-            # The offender gets another chance.
-            wait_until(lambda: offender.subscriber_count == 1, "the offender to be back")
+            # The subscriber reconnects to the publisher that it cut off.
+            wait_until(lambda: offender.subscriber_count == 1, "the reconnect")
             offender.send(b"x" * 10_000)
             assert len(subscriber.recv_bytes(timeout=TIMEOUT)) == 10_000
 
 
-def test_who_sends_too_much_to_a_bound_subscriber_is_cut_off_and_named(
+def test_a_bound_subscriber_cuts_off_and_reports_a_peer_that_sends_too_large_a_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: list[Event] = []
@@ -152,16 +151,17 @@ def test_who_sends_too_much_to_a_bound_subscriber_is_cut_off_and_named(
             until_closed(connection)
             good.send("unharmed")
             assert subscriber.recv_text(timeout=TIMEOUT) == "unharmed"
-        # Who merely leaves was not cut off.
+        # A peer that merely disconnects is not reported as cut off.
         wait_until(
-            lambda: sum(event.kind == "disconnected" for event in events) == 2, "both to be gone"
+            lambda: sum(event.kind == "disconnected" for event in events) == 2,
+            "both peers to be disconnected",
         )
         assert [event.address for event in events if event.kind == "cut off"] == [offender]
-        wait_until(lambda: f"cut off {offender}" in caplog.text, "the log's line")
+        wait_until(lambda: f"cut off {offender}" in caplog.text, "the log line")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="nothing is known of ends there")
-def test_a_publisher_that_resets_with_messages_unread_was_not_cut_off(
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not report why a connection ended")
+def test_a_publisher_that_resets_its_connection_is_not_reported_as_cut_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     events: list[Event] = []
@@ -172,34 +172,36 @@ def test_a_publisher_that_resets_with_messages_unread_was_not_cut_off(
         with socket.create_connection(("127.0.0.1", port_of(subscriber.endpoint))) as connection:
             handshake(connection, b"PUB")
             connection.settimeout(1)
-            # Valid frames until nothing more fits: the subscriber is full and does not read.
+            # Send valid frames until the queue and the network buffers are full.
             with contextlib.suppress(socket.timeout):
                 while True:
                     connection.sendall(frame(b"x" * 200) * 1_000)
             reset = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        # libzmq notices when it reads on.
-        gone = Background(wait_until, lambda: any(event.kind == "disconnected" for event in events))
-        while gone.thread.is_alive():
+        # libzmq detects the reset when it reads the connection again.
+        disconnected = Background(
+            wait_until, lambda: any(event.kind == "disconnected" for event in events)
+        )
+        while disconnected.thread.is_alive():
             with contextlib.suppress(TimeoutError):
                 subscriber.recv(timeout=0.1)
-        gone.result()
+        disconnected.result()
     assert "cut off" not in {event.kind for event in events}
     assert "cut off" not in caplog.text
 
 
-def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
+def test_hostile_peers_do_not_interrupt_a_stream_of_messages() -> None:
     with Publisher("127.0.0.1:0", on_full="block") as publisher:
         assert publisher.endpoint is not None
         port = port_of(publisher.endpoint)
         with Subscriber(publisher.endpoint, topics=["good"]) as subscriber:
             publisher.wait_for_subscribers(1, timeout=TIMEOUT)
 
-            def hostilities() -> None:
+            def run_attacks() -> None:
                 for number, pieces in enumerate(attacks(SEED + 1, 300)):
                     attack(port, pieces, number)
 
-            attacking = Background(hostilities)
+            attacking = Background(run_attacks)
             sent = 0
             while not attacking.done or sent < 1_000:
                 publisher.send(str(sent), topic="good")
@@ -208,34 +210,34 @@ def test_attackers_do_not_disturb_a_stream_that_runs_meanwhile() -> None:
             attacking.result()
 
 
-#: What libzmq took for a greeting of its first version.
+#: Unmodified libzmq takes this request for a greeting of ZMTP 1.0.
 REQUEST = b"GET / HTTP/1.1\r\nHost: " + b"x" * 80 + b"\r\n\r\n"
 
-#: Closes again and again while strangers speak.
+#: Closes a publisher and a subscriber 100 times while peers send them HTTP requests.
 CLOSES = f"""
     import socket
     from zmqchat_rs import Publisher, Subscriber
 
     for _ in range(100):
         with Publisher("127.0.0.1:0") as publisher, Subscriber(bind="127.0.0.1:0") as subscriber:
-            strangers = []
-            for place in 5 * (publisher.addresses + subscriber.addresses):
-                host, _, port = place.rpartition(":")
-                strangers.append(socket.create_connection((host, int(port))))
-            for stranger in strangers:
-                stranger.sendall({REQUEST!r})
-        for stranger in strangers:
-            stranger.close()
+            clients = []
+            for address in 5 * (publisher.addresses + subscriber.addresses):
+                host, _, port = address.rpartition(":")
+                clients.append(socket.create_connection((host, int(port))))
+            for client in clients:
+                client.sendall({REQUEST!r})
+        for client in clients:
+            client.close()
     print("closed")
 """
 
 
-def test_a_stranger_who_comes_during_a_close_harms_nobody(run_python: RunPython) -> None:
+def test_an_http_request_during_a_close_has_no_effect(run_python: RunPython) -> None:
     finished = run_python(CLOSES)
     assert (finished.code, finished.stdout) == (0, "closed\n"), finished
 
 
-def test_who_speaks_no_zeromq_is_sent_away_and_no_subscriber() -> None:
+def test_a_peer_that_does_not_speak_zmtp_is_disconnected_and_not_counted() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         port = port_of(publisher.endpoint or "")
         with socket.create_connection(("127.0.0.1", port)) as browser:

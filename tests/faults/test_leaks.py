@@ -1,4 +1,4 @@
-"""What is opened and closed leaves nothing behind: no thread, no descriptor, no memory."""
+"""Objects that are opened and closed leave no thread, descriptor or memory behind."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 pytestmark = only_linux
 
-#: By then the allocator's arenas, libzmq's tables and Python's caches have their size.
+#: After these rounds the allocator's arenas, libzmq's tables and Python's caches stop growing.
 WARM_UP = 1_000
 ROUNDS = 10_000
 
-#: By how much memory may grow after the warm-up, in KiB. A leak of 256 bytes a round would be more;
-#: what the allocator cannot give back because of holes came to 50 bytes a round.
+#: How much memory may grow after the warm-up, in KiB. A leak of 256 bytes a round would exceed it;
+#: fragmentation of the allocator was measured at 50 bytes a round.
 MARGIN = 2_500
 
 OPENING = """
@@ -43,34 +43,34 @@ def connected():
             assert subscriber.recv_text(timeout=30) == "Hello"
 
 def never_closed():
-    # The last reference goes, no more.
+    # Only the last reference is dropped.
     publisher = Publisher("127.0.0.1:0", linger=0)
     subscriber = Subscriber(publisher.endpoint)
     publisher.wait_for_subscribers(1, timeout=30)
 
-def with_listeners_to_events():
-    heard = []
-    with Publisher("127.0.0.1:0", on_event=heard.append) as publisher:
-        with Subscriber(publisher.endpoint, on_event=heard.append):
+def with_event_callbacks():
+    events = []
+    with Publisher("127.0.0.1:0", on_event=events.append) as publisher:
+        with Subscriber(publisher.endpoint, on_event=events.append):
             publisher.wait_for_subscribers(1, timeout=30)
 """
 
-IN_TURN = (
+REPEATS = (
     OPENING
     + """
-def times(count):
+def repeat(count):
     for _ in range(count):
         open_and_close()
     return settled(), resident_kib()
 
 open_and_close = globals()[sys.argv[1]]
-before, memory = times(int(sys.argv[2]))
-after, memory_after = times(int(sys.argv[3]))
+before, memory = repeat(int(sys.argv[2]))
+after, memory_after = repeat(int(sys.argv[3]))
 print(json.dumps({"before": before, "after": after, "grown": memory_after - memory}))
 """
 )
 
-#: As many descriptors as most systems allow.
+#: 1,024 descriptors are the default limit of most systems.
 UNDER_THE_USUAL_LIMIT = """
 import resource
 from zmqchat_rs import Publisher, Subscriber
@@ -81,24 +81,26 @@ for _ in range(10_000):
 for _ in range(2_500):
     Publisher("127.0.0.1:0").close()
     Subscriber("127.0.0.1:1")
-print("they fit")
+print("opened all")
 """
 
-#: 50 subscribers that try again every tenth of a second; how often is what their `peers` say.
+#: 50 subscribers that reconnect every tenth of a second; `peers` counts their attempts.
 FAILED_RECONNECTS = (
     OPENING
     + """
 def attempts():
     return sum(subscriber.peers[0].attempts for subscriber in subscribers)
 
-told = []
-subscribers = [Subscriber(sys.argv[1], reconnect_max=0.1, on_event=told.append) for _ in range(50)]
-# Each complains of silence once, and that is part of the warm-up.
-wait_until(lambda: attempts() >= 500 and len(told) == 50, "the warm-up")
+events = []
+subscribers = [
+    Subscriber(sys.argv[1], reconnect_max=0.1, on_event=events.append) for _ in range(50)
+]
+# The warm-up includes the event "silent", which each subscriber reports once.
+wait_until(lambda: attempts() >= 500 and len(events) == 50, "the warm-up")
 before, memory = attempts(), resident_kib()
 # At the default of 2 s, an hour has 1,800 attempts.
 wait_until(lambda: attempts() >= before + 3 * 1_800, "the attempts of three hours")
-assert len(told) == 50, told
+assert len(events) == 50, events
 print(json.dumps({"grown": resident_kib() - memory}))
 for subscriber in subscribers:
     subscriber.close()
@@ -115,18 +117,18 @@ def report(run_python: RunPython, script: str, *arguments: str) -> dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("way", "rounds"),
+    ("function", "rounds"),
     [
         ("alone", ROUNDS),
         ("connected", ROUNDS),
         ("never_closed", ROUNDS // 4),
-        ("with_listeners_to_events", ROUNDS // 4),
+        ("with_event_callbacks", ROUNDS // 4),
     ],
 )
-def test_what_is_opened_and_closed_leaves_nothing_behind(
-    run_python: RunPython, way: str, rounds: int
+def test_opened_and_closed_objects_leave_nothing_behind(
+    run_python: RunPython, function: str, rounds: int
 ) -> None:
-    found = report(run_python, IN_TURN, way, str(WARM_UP), str(rounds))
+    found = report(run_python, REPEATS, function, str(WARM_UP), str(rounds))
     assert found["after"] == found["before"]
     assert found["grown"] < MARGIN
 
@@ -138,5 +140,7 @@ def test_hours_of_failed_reconnects_cost_no_memory(
     assert found["grown"] < MARGIN
 
 
-def test_ten_thousand_fit_under_the_usual_limit_of_descriptors(run_python: RunPython) -> None:
-    assert run_python(UNDER_THE_USUAL_LIMIT, deadline=4 * TIMEOUT) == (0, "they fit\n", "")
+def test_ten_thousand_objects_can_be_opened_within_the_usual_descriptor_limit(
+    run_python: RunPython,
+) -> None:
+    assert run_python(UNDER_THE_USUAL_LIMIT, deadline=4 * TIMEOUT) == (0, "opened all\n", "")

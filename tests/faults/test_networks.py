@@ -1,4 +1,4 @@
-"""Two hosts with a cable between them that is pulled out, plugged in, slow or bad."""
+"""Two hosts and the link between them, which is cut, restored, slow or lossy."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.skipif(_MISSING is not None, reason=str(_MISSING))
 
 PORT = 5555
 
-#: What the promise allows: keep-alive's 20 s, and something for a slow machine.
-NOTICED_WITHIN = 25.0
+#: Keep-alive promises 20 s; 5 s more allow for a slow machine.
+DETECTED_WITHIN = 25.0
 
 _numbers = itertools.count()
 
-#: Publishes numbers until a line comes, then so many of them, tells what became of it, and ends.
-SPEAKS = """
+#: Publishes numbers until it reads a line from standard input, then reports how many it sent.
+PUBLISHES = """
     import ast, itertools, json, sys, threading
     from tests.helpers.network_namespaces import enter
 
@@ -39,16 +39,16 @@ SPEAKS = """
 
     filler, stop, pause = b"x" * 1_000, threading.Event(), threading.Event()
 
-    def say(**words):
-        # In one piece: two threads speak.
-        sys.stdout.write(json.dumps(words) + "\\n")
+    def report(**fields):
+        # One write per line, because two threads print.
+        sys.stdout.write(json.dumps(fields) + "\\n")
 
-    def tell(event):
-        say(event=event.kind, address=event.address)
+    def report_event(event):
+        report(event=event.kind, address=event.address)
 
     options = ast.literal_eval(options)
-    with Publisher(address, name="alice", linger=30, on_event=tell, **options) as publisher:
-        say(event="ready")
+    with Publisher(address, name="alice", linger=30, on_event=report_event, **options) as publisher:
+        report(event="ready")
         threading.Thread(target=lambda: (sys.stdin.readline(), stop.set())).start()
         publisher.wait_for_subscribers(1, timeout=30)
         for number in itertools.count():
@@ -57,11 +57,11 @@ SPEAKS = """
             publisher.send(b"%d " % number + filler)
             pause.wait(0.001)
         publisher.send("the end")
-        say(event="sent", count=number)
+        report(event="sent", count=number)
 """
 
-#: Tells every event, every hundredth message's number, and at the end all of them.
-HEARS = """
+#: Reports each event, each hundredth message, and at the end the numbers of all messages.
+RECEIVES = """
     import ast, json, sys
     from tests.helpers.network_namespaces import enter
 
@@ -69,31 +69,31 @@ HEARS = """
     enter(host)
     from zmqchat_rs import Subscriber
 
-    def say(**words):
-        # In one piece: two threads speak.
-        sys.stdout.write(json.dumps(words) + "\\n")
+    def report(**fields):
+        # One write per line, because two threads print.
+        sys.stdout.write(json.dumps(fields) + "\\n")
 
-    def tell(event):
+    def report_event(event):
         states = [peer.state for peer in subscriber.peers]
-        say(event=event.kind, address=event.address, states=states)
+        report(event=event.kind, address=event.address, states=states)
 
     numbers = []
     options = ast.literal_eval(options)
-    subscriber = Subscriber(address, reconnect_max=0.5, on_event=tell, **options)
+    subscriber = Subscriber(address, reconnect_max=0.5, on_event=report_event, **options)
     for message in subscriber:
         if message.data == b"the end":
             break
         numbers.append(int(message.data.partition(b" ")[0]))
         if len(numbers) % 100 == 0:
-            say(event="heard", count=len(numbers))
+            report(event="received", count=len(numbers))
     stats = subscriber.stats()
-    say(event="the end", numbers=numbers, lost=stats.lost)
+    report(event="the end", numbers=numbers, lost=stats.lost)
     subscriber.close()
 """
 
 
 class HostScript:
-    """What a script prints, collected while it runs."""
+    """A script on one of the hosts; collects the lines that it prints."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -108,20 +108,20 @@ class HostScript:
         return [line for line in self.lines if line["event"] == event]
 
     def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
-        """Return that line; the script may take its time."""
+        """Return the line that reports this event for the given time."""
 
-        def told() -> bool:
+        def was_reported() -> bool:
             if len(self.of(event)) >= times:
                 return True
-            # Raises what ended it, if something did.
+            # `result` raises the error that ended the reading, if there was one.
             return self._reading.done and self._reading.result() is not None
 
-        wait_until(told, f"{event!r} after {self.lines[-3:]}")
+        wait_until(was_reported, f"{event!r} after {self.lines[-3:]}")
         return self.of(event)[times - 1]
 
-    def until_heard_more(self, count: int = 300) -> None:
-        begin = len(self.of("heard"))
-        self.wait_for("heard", begin + count // 100)
+    def wait_for_messages(self, count: int = 300) -> None:
+        before = len(self.of("received"))
+        self.wait_for("received", before + count // 100)
 
 
 @pytest.fixture
@@ -133,71 +133,73 @@ def hosts() -> Iterator[Hosts]:
 def connect(
     start_python: StartPython, hosts: Hosts, on_full: str, **options: Any
 ) -> tuple[HostScript, HostScript]:
-    """A publisher on the left and a subscriber on the right, with a stream between them."""
+    """Run a publisher on the left host and a subscriber on the right, until messages arrive."""
     address = f"{hosts.left.address}:{PORT}"
     settings = {"keepalive": (1, 1, 3), **options}
-    speaker = {**settings, "on_full": on_full}
-    speaks = HostScript(start_python(SPEAKS, hosts.left.name, address, repr(speaker)))
-    speaks.wait_for("ready")
-    hears = HostScript(start_python(HEARS, hosts.right.name, address, repr(settings)))
-    hears.until_heard_more()
-    return speaks, hears
+    publisher_options = repr({**settings, "on_full": on_full})
+    publisher = HostScript(start_python(PUBLISHES, hosts.left.name, address, publisher_options))
+    publisher.wait_for("ready")
+    subscriber = HostScript(start_python(RECEIVES, hosts.right.name, address, repr(settings)))
+    subscriber.wait_for_messages()
+    return publisher, subscriber
 
 
-def finish(speaks: HostScript, hears: HostScript) -> tuple[int, list[int], int]:
-    """How many were sent, which ones were heard, and how many are known to be lost."""
-    speaks.script.send_line("stop")
-    end = hears.wait_for("the end")
-    sent = speaks.wait_for("sent")["count"]
-    for each in (speaks, hears):
+def finish(publisher: HostScript, subscriber: HostScript) -> tuple[int, list[int], int]:
+    """Return the number of messages sent, the numbers received, and the number counted as lost."""
+    publisher.script.send_line("stop")
+    end = subscriber.wait_for("the end")
+    sent = publisher.wait_for("sent")["count"]
+    for each in (publisher, subscriber):
         finished = each.script.finish()
         assert finished.code == 0, finished
     return sent, end["numbers"], end["lost"]
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block"])
-def test_a_cut_link_is_noticed_and_the_stream_picked_up_when_it_is_back(
+def test_a_cut_link_is_detected_and_the_stream_resumes_when_it_is_restored(
     start_python: StartPython, hosts: Hosts, on_full: str
 ) -> None:
-    speaks, hears = connect(start_python, hosts, on_full)
+    publisher, subscriber = connect(start_python, hosts, on_full)
     hosts.cut()
-    began = time.monotonic()
-    noticed = hears.wait_for("disconnected")
-    assert time.monotonic() - began < NOTICED_WITHIN
-    assert noticed["address"] == f"{hosts.left.address}:{PORT}"
-    assert noticed["states"] == ["reconnecting"]
+    start = time.monotonic()
+    event = subscriber.wait_for("disconnected")
+    assert time.monotonic() - start < DETECTED_WITHIN
+    assert event["address"] == f"{hosts.left.address}:{PORT}"
+    assert event["states"] == ["reconnecting"]
     hosts.restore()
-    hears.wait_for("connected", times=2)
-    hears.until_heard_more()
-    # The publisher learns of it, too; with data in flight as late as its next attempt to send them.
-    speaks.wait_for("disconnected")
-    sent, numbers, lost = finish(speaks, hears)
+    subscriber.wait_for("connected", times=2)
+    subscriber.wait_for_messages()
+    # With unacknowledged data, the publisher detects the cut at its next retransmission.
+    publisher.wait_for("disconnected")
+    sent, numbers, lost = finish(publisher, subscriber)
     assert numbers == sorted(set(numbers))
-    # What the broken connection held is gone, and counted.
+    # Messages queued in the broken connection are lost, and counted.
     assert len(numbers) + lost == sent
 
 
 @only_long
-def test_with_the_usual_keepalive_a_cut_link_is_noticed_within_twenty_seconds(
+def test_with_the_default_keepalive_a_cut_link_is_detected_within_twenty_seconds(
     start_python: StartPython, hosts: Hosts
 ) -> None:
-    _, hears = connect(start_python, hosts, "drop", keepalive=(5, 4, 3))
+    _, subscriber = connect(start_python, hosts, "drop", keepalive=(5, 4, 3))
     hosts.cut()
-    began = time.monotonic()
-    hears.wait_for("disconnected")
-    assert time.monotonic() - began < NOTICED_WITHIN
+    start = time.monotonic()
+    subscriber.wait_for("disconnected")
+    assert time.monotonic() - start < DETECTED_WITHIN
 
 
 @pytest.mark.parametrize("on_full", ["drop", "block"])
-def test_a_brief_cut_costs_nothing(start_python: StartPython, hosts: Hosts, on_full: str) -> None:
-    speaks, hears = connect(start_python, hosts, on_full, high_water_mark=0)
+def test_a_brief_cut_loses_no_message(
+    start_python: StartPython, hosts: Hosts, on_full: str
+) -> None:
+    publisher, subscriber = connect(start_python, hosts, on_full, high_water_mark=0)
     hosts.cut()
-    # The time without a link is the subject; keep-alive would take about four seconds to act.
+    # The cut lasts one second, because keep-alive ends the connection after about four.
     time.sleep(1)
     hosts.restore()
-    hears.until_heard_more()
-    assert not hears.of("disconnected")
-    sent, numbers, lost = finish(speaks, hears)
+    subscriber.wait_for_messages()
+    assert not subscriber.of("disconnected")
+    sent, numbers, lost = finish(publisher, subscriber)
     assert numbers == list(range(sent))
     assert lost == 0
 
@@ -214,15 +216,15 @@ def test_a_brief_cut_costs_nothing(start_python: StartPython, hosts: Hosts, on_f
 )
 def test_a_bad_link_loses_nothing_under_block(start_python: StartPython, quality: Quality) -> None:
     with two_hosts(str(next(_numbers)), quality) as hosts:
-        speaks, hears = connect(start_python, hosts, "block")
-        hears.until_heard_more(1_000)
-        sent, numbers, lost = finish(speaks, hears)
+        publisher, subscriber = connect(start_python, hosts, "block")
+        subscriber.wait_for_messages(1_000)
+        sent, numbers, lost = finish(publisher, subscriber)
     assert numbers == list(range(sent))
     assert lost == 0
 
 
-#: A chat that reports its notices, its events and, after each line of input, what it lost. An empty
-#: line is not sent.
+#: A chat that reports its notices and events and, after each line of input, the number of lost
+#: messages. An empty line is not sent.
 CHATS = """
     import json, sys
     from tests.helpers.network_namespaces import enter
@@ -231,39 +233,40 @@ CHATS = """
     enter(host)
     from zmqchat_rs import Chat
 
-    def say(**words):
-        # In one piece: two threads speak.
-        sys.stdout.write(json.dumps(words) + "\\n")
+    def report(**fields):
+        # One write per line, because two threads print.
+        sys.stdout.write(json.dumps(fields) + "\\n")
 
-    def notice(notice):
-        say(event=notice.kind)
+    def report_notice(notice):
+        report(event=notice.kind)
 
-    def tell(event):
-        say(event="event", kind=event.kind, text=str(event))
+    def report_event(event):
+        report(event="event", kind=event.kind, text=str(event))
 
-    with Chat(name, bind=bind, peers=peer, heartbeat=0.5, on_notice=notice, on_event=tell) as chat:
-        say(event="ready")
+    callbacks = {"on_notice": report_notice, "on_event": report_event}
+    with Chat(name, bind=bind, peers=peer, heartbeat=0.5, **callbacks) as chat:
+        report(event="ready")
         for line in sys.stdin:
             if line.strip():
                 chat.say(line.strip())
-            say(event="stats", lost=chat.stats().lost)
+            report(event="stats", lost=chat.stats().lost)
 """
 
 
-def present(chat: HostScript, times: int) -> None:
-    """Wait until the other chat was found present this often."""
+def wait_for_presence(chat: HostScript, times: int) -> None:
+    """Wait until the chat has reported the other member as present this many times."""
     wait_until(lambda: len(chat.of("come")) + len(chat.of("here")) == times, f"presence {times}")
 
 
-def say(chat: HostScript, line: str) -> int:
-    """Have it send a line, or nothing; give how many messages it lost."""
+def send_line(chat: HostScript, line: str) -> int:
+    """Send the line if it is not empty; return the number of messages that the chat lost."""
     answers = len(chat.of("stats")) + 1
     chat.script.send_line(line)
     return int(chat.wait_for("stats", answers)["lost"])
 
 
 @only_long
-def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
+def test_after_a_cut_lost_lines_are_counted_and_lost_presence_messages_are_not(
     start_python: StartPython, hosts: Hosts
 ) -> None:
     left, right = (f"{host.address}:{PORT}" for host in hosts)
@@ -275,17 +278,17 @@ def test_presence_lost_with_the_cable_is_not_a_loss_and_lines_are(
 
     for times, lines in ((1, 0), (2, 2)):
         for one in (alice, bob):
-            present(one, times)
-        say(alice, "before")
+            wait_for_presence(one, times)
+        send_line(alice, "before")
         before = disconnections()
         hosts.cut()
         for one in (alice, bob):
             one.wait_for("lost", times)
-        wait_until(lambda: disconnections() > before, "bob to notice it")  # noqa: B023
+        wait_until(lambda: disconnections() > before, "bob to detect the cut")  # noqa: B023
         for number in range(lines):
-            say(alice, f"lost {number}")
+            send_line(alice, f"lost {number}")
         hosts.restore()
-        present(bob, times + 1)
-        assert say(bob, "") == lines
+        wait_for_presence(bob, times + 1)
+        assert send_line(bob, "") == lines
     texts = [line["text"] for line in bob.of("event") if line["kind"] == "lost"]
     assert texts == ["lost 2 messages from alice: a connection was interrupted"]

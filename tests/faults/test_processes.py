@@ -1,4 +1,4 @@
-"""Other processes are killed, started again, stopped, continued, forked and spawned."""
+"""Publishers and subscribers in processes that are killed, restarted, stopped, or forked."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from zmqchat_rs import Message, Publisher, QueueFullError, Subscriber
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython, Script, StartPython
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no such signals")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no SIGSTOP and SIGKILL"
+)
 
-#: Large enough that a queue of 100 and the network's own buffers fill up soon.
+#: With this payload, a queue of 100 messages and the network buffers fill up quickly.
 FILLER = b"x" * 20_000
-MARK = 100
+HIGH_WATER_MARK = 100
 
 #: Publishes numbered messages until it is killed.
 STREAMS = """
@@ -35,22 +37,22 @@ STREAMS = """
             pause.wait(0.001)
 """
 
-#: Publishes as many messages as each line on standard input says.
+#: For each line on standard input, publishes the number of messages that the line contains.
 BURSTS = """
     import sys
     from zmqchat_rs import Publisher
 
     with Publisher(sys.argv[1], name="alice", high_water_mark=100) as publisher:
         publisher.wait_for_subscribers(1, timeout=30)
-        print("somebody listens")
+        print("subscribed")
         for line in sys.stdin:
             for _ in range(int(line)):
                 publisher.send(b"x" * 20_000, topic="room1")
             print(publisher.stats().sent)
 """
 
-#: Prints a line for each message that says "the end", with what was heard of all others.
-HEARS = """
+#: At each message "the end", prints the numbers of the other messages and the statistics.
+RECEIVES = """
     import json, sys
     from zmqchat_rs import Subscriber
 
@@ -69,7 +71,7 @@ HEARS = """
 
 
 def sequences(messages: list[Message]) -> dict[str | None, list[int]]:
-    """The numbers that each instance's messages carry, in the order in which they came."""
+    """The sequence numbers of each instance's messages, in the order of arrival."""
     found: dict[str | None, list[int]] = {}
     for message in messages:
         assert message.sequence is not None
@@ -77,52 +79,52 @@ def sequences(messages: list[Message]) -> dict[str | None, list[int]]:
     return found
 
 
-def test_a_publisher_that_is_killed_is_picked_up_again_when_it_is_back(
+def test_a_subscriber_reconnects_after_a_publisher_is_killed_and_restarted(
     start_python: StartPython, free_port: Callable[[], int]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
-    heard: list[Message] = []
+    received: list[Message] = []
     with Subscriber(address) as subscriber:
-        for lives in range(1, 4):
+        for instances in range(1, 4):
             script = start_python(STREAMS, address)
-            while len(sequences(heard)) < lives or len(heard) < 200 * lives:
-                heard.append(subscriber.recv(timeout=TIMEOUT))
+            while len(sequences(received)) < instances or len(received) < 200 * instances:
+                received.append(subscriber.recv(timeout=TIMEOUT))
             script.kill()
             wait_until(lambda: subscriber.peers[0].state == "reconnecting")
         lost = subscriber.stats().lost
-    for numbers in sequences(heard).values():
-        # Each instance counts for itself, wherever the subscriber came in.
+    for numbers in sequences(received).values():
+        # Each instance numbers its messages separately; the first received is the baseline.
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert lost == 0
 
 
-def test_loss_is_counted_for_each_life_of_a_publisher_apart(
+def test_loss_is_counted_separately_for_each_instance_of_a_publisher(
     start_python: StartPython, free_port: Callable[[], int]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
-    heard: list[Message] = []
+    received: list[Message] = []
     missing = 0
-    with Subscriber(address, high_water_mark=MARK) as subscriber:
-        for lives in (1, 2):
+    with Subscriber(address, high_water_mark=HIGH_WATER_MARK) as subscriber:
+        for instances in (1, 2):
             script = start_python(BURSTS, address)
-            assert script.line() == "somebody listens"
-            # Nobody reads meanwhile, so that most of it is dropped.
+            assert script.line() == "subscribed"
+            # The subscriber does not read meanwhile, so most messages are dropped.
             script.send_line("3000")
             sent = int(script.line())
 
-            def heard_the_last(script: Script = script) -> bool:
+            def received_the_last(script: Script = script) -> bool:
                 nonlocal sent
                 script.send_line("1")
                 sent = int(script.line())
                 with suppress(TimeoutError):
                     while True:
-                        heard.extend(subscriber.recv_many(timeout=0.1))
-                return heard[-1].sequence == sent - 1
+                        received.extend(subscriber.recv_many(timeout=0.1))
+                return received[-1].sequence == sent - 1
 
-            wait_until(heard_the_last, "the last message that was sent")
-            by_life = sequences(heard)
-            assert len(by_life) == lives
-            numbers = list(by_life.values())[-1]
+            wait_until(received_the_last, "the last message that was sent")
+            by_instance = sequences(received)
+            assert len(by_instance) == instances
+            numbers = list(by_instance.values())[-1]
             assert numbers[0] == 0
             assert numbers == sorted(set(numbers))
             missing += sent - len(numbers)
@@ -130,13 +132,13 @@ def test_loss_is_counted_for_each_life_of_a_publisher_apart(
             assert subscriber.stats().lost == missing
             script.kill()
         stats = subscriber.stats()
-    assert stats.received == len(heard)
+    assert stats.received == len(received)
     assert stats.duplicates == 0
 
 
 @pytest.fixture
-def lines() -> Callable[[Script], list[dict[str, Any]]]:
-    """A function that collects what a script prints from now on, while it prints it."""
+def collect_reports() -> Callable[[Script], list[dict[str, Any]]]:
+    """A function that collects the reports that a script prints from now on."""
 
     def collect(script: Script) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -151,27 +153,29 @@ def lines() -> Callable[[Script], list[dict[str, Any]]]:
     return collect
 
 
-def test_what_a_stopped_subscriber_loses_under_drop_is_counted_to_the_last(
-    start_python: StartPython, lines: Callable[[Script], list[dict[str, Any]]]
+def test_messages_that_a_stopped_subscriber_loses_under_drop_are_all_counted(
+    start_python: StartPython, collect_reports: Callable[[Script], list[dict[str, Any]]]
 ) -> None:
-    with Publisher("127.0.0.1:0", name="alice", high_water_mark=MARK, linger=0) as publisher:
+    with Publisher(
+        "127.0.0.1:0", name="alice", high_water_mark=HIGH_WATER_MARK, linger=0
+    ) as publisher:
         assert publisher.endpoint is not None
-        script = start_python(HEARS, publisher.endpoint)
+        script = start_python(RECEIVES, publisher.endpoint)
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
-        reports = lines(script)
+        reports = collect_reports(script)
         with stopped(script):
             for number in range(3_000):
                 publisher.send(b"%d " % number + FILLER, timeout=0)
             assert publisher.subscriber_count == 1
-        looks = itertools.count()
+        polls = itertools.count()
 
-        def heard_the_last() -> bool:
-            # Each has a while to arrive before the next one goes out.
-            if next(looks) % 50 == 0:
+        def received_the_last() -> bool:
+            # Each "the end" has time to arrive before the next is sent.
+            if next(polls) % 50 == 0:
                 publisher.send("the end")
             return bool(reports) and reports[-1]["sequence"] == publisher.stats().sent - 1
 
-        wait_until(heard_the_last, "the last message that was sent")
+        wait_until(received_the_last, "the last message that was sent")
         report = reports[-1]
         assert report["received"] + report["lost"] == publisher.stats().sent
     assert report["lost"] > 0
@@ -180,9 +184,9 @@ def test_what_a_stopped_subscriber_loses_under_drop_is_counted_to_the_last(
 
 
 def test_a_stopped_subscriber_loses_nothing_under_block(start_python: StartPython) -> None:
-    with Publisher("127.0.0.1:0", on_full="block", high_water_mark=MARK) as publisher:
+    with Publisher("127.0.0.1:0", on_full="block", high_water_mark=HIGH_WATER_MARK) as publisher:
         assert publisher.endpoint is not None
-        script = start_python(HEARS, publisher.endpoint)
+        script = start_python(RECEIVES, publisher.endpoint)
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         sent = 0
 
@@ -195,28 +199,28 @@ def test_a_stopped_subscriber_loses_nothing_under_block(start_python: StartPytho
         with stopped(script):
             sending = Background(send)
             sending.wait_until_blocked(lambda: sent)
-            assert MARK <= sent < 3_000
+            assert HIGH_WATER_MARK <= sent < 3_000
         sending.result()
         publisher.send("the end", timeout=TIMEOUT)
         report = json.loads(script.line())
     assert report["numbers"] == list(range(3_000))
 
 
-def test_under_raise_what_a_stopped_subscriber_had_no_room_for_goes_later(
+def test_under_raise_messages_refused_for_a_stopped_subscriber_can_be_sent_later(
     start_python: StartPython,
 ) -> None:
-    with Publisher("127.0.0.1:0", on_full="raise", high_water_mark=MARK) as publisher:
+    with Publisher("127.0.0.1:0", on_full="raise", high_water_mark=HIGH_WATER_MARK) as publisher:
         assert publisher.endpoint is not None
-        script = start_python(HEARS, publisher.endpoint)
+        script = start_python(RECEIVES, publisher.endpoint)
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         payloads = [b"%d " % number + FILLER for number in range(3_000)]
         with stopped(script):
             with pytest.raises(QueueFullError) as caught:
                 publisher.send_many(payloads)
-            assert MARK <= caught.value.sent < 3_000
+            assert HIGH_WATER_MARK <= caught.value.sent < 3_000
         rest = [*payloads[caught.value.sent :], b"the end"]
 
-        def all_went() -> bool:
+        def all_sent() -> bool:
             try:
                 publisher.send_many(rest)
             except QueueFullError as full:
@@ -224,24 +228,24 @@ def test_under_raise_what_a_stopped_subscriber_had_no_room_for_goes_later(
                 return False
             return True
 
-        wait_until(all_went, "room for the rest")
+        wait_until(all_sent, "queue space for the rest")
         report = json.loads(script.line())
     assert report["numbers"] == list(range(3_000))
 
 
-#: The parent publishes to its children and hears them; each uses objects of its own.
-FAMILY = """
+#: The parent publishes to its children and receives their messages; each has its own objects.
+PARENT_AND_CHILDREN = """
     import multiprocessing, sys
     from zmqchat_rs import Publisher, Subscriber
 
     CHILDREN, EACH = 3, 1_000
 
-    def child(name, speaks, hears):
-        with Publisher(connect=hears, on_full="block", linger=30) as publisher:
-            with Subscriber(speaks) as subscriber:
+    def child(name, publisher_endpoint, subscriber_endpoint):
+        with Publisher(connect=subscriber_endpoint, on_full="block", linger=30) as publisher:
+            with Subscriber(publisher_endpoint) as subscriber:
                 publisher.wait_for_subscribers(1, timeout=30)
-                heard = [subscriber.recv_text(timeout=30) for _ in range(EACH)]
-            for text in heard:
+                received = [subscriber.recv_text(timeout=30) for _ in range(EACH)]
+            for text in received:
                 publisher.send(text, topic=name)
 
     if __name__ == "__main__":
@@ -258,20 +262,22 @@ FAMILY = """
                 publisher.wait_for_subscribers(CHILDREN, timeout=30)
                 for number in range(EACH):
                     publisher.send(str(number))
-                heard = {name: [] for name in names}
+                received = {name: [] for name in names}
                 for _ in range(CHILDREN * EACH):
                     message = subscriber.recv(timeout=30)
-                    heard[message.topic].append(message.text)
+                    received[message.topic].append(message.text)
                 for process in children:
                     process.join(30)
                     assert process.exitcode == 0, process.exitcode
-                everything = [str(number) for number in range(EACH)]
-                assert heard == dict.fromkeys(names, everything)
-        print("the family is well")
+                expected = [str(number) for number in range(EACH)]
+                assert received == dict.fromkeys(names, expected)
+        print("all received")
 """
 
 
-@pytest.mark.parametrize("way", ["fork", "forkserver", "spawn"])
-def test_children_of_multiprocessing_publish_and_subscribe(run_python: RunPython, way: str) -> None:
-    finished = run_python(FAMILY, way, deadline=2 * TIMEOUT)
-    assert finished == (0, "the family is well\n", "")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_children_of_multiprocessing_publish_and_subscribe(
+    run_python: RunPython, method: str
+) -> None:
+    finished = run_python(PARENT_AND_CHILDREN, method, deadline=2 * TIMEOUT)
+    assert finished == (0, "all received\n", "")

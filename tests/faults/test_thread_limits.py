@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0,
-    reason="needs Linux, and root to become a user whose threads are counted apart",
+    reason="needs Linux, and root to change to a user without other threads",
 )
 
-# Each count in a child of its own: libzmq's threads are started once a process.
+# Each number of threads is tried in a child of its own: a process starts libzmq's threads once.
 _SCRIPT = """
 import asyncio, ctypes, errno, os, resource, socket, sys, threading, traceback
 from tests.helpers.timeouts import wait_until
@@ -27,25 +27,25 @@ from zmqchat_rs import Chat, Message, Publisher, Relay, Subscriber, Transcript
 from zmqchat_rs import ZmqChatError, doctor
 
 folder = sys.argv[1]
-# Of the user, for the limit binds no root; and of root, for the files.
+# The limit does not apply to root. File access keeps the rights of root.
 user = 2_000_000 + os.getpid()
 os.setresuid(user, user, 0)
 ctypes.CDLL(None).setfsuid(0)
 
-def leave(free):
-    # The parent is one more of this user's.
+def allow_threads(free):
+    # In a child, the thread of the parent counts, too.
     threads = len(os.listdir("/proc/self/task")) + (os.getpid() != parent)
-    most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    resource.setrlimit(resource.RLIMIT_NPROC, (threads + free, most))
+    hard_limit = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    resource.setrlimit(resource.RLIMIT_NPROC, (threads + free, hard_limit))
 
 def is_limited():
-    leave(0)
+    allow_threads(0)
     try:
         threading.Thread(target=int).start()
     except RuntimeError:
         return True
     finally:
-        leave(50)
+        allow_threads(50)
     return False
 
 def watch():
@@ -65,84 +65,84 @@ def listen():
     with Subscriber() as subscriber:
         subscriber.listen(timeout=0)
 
-def examine():
+def diagnose():
     doctor("localhost:1")
 
 def transcript():
     with Transcript(folder + "/log.txt", sync="disk") as log:
         log.write(Message([b"Hello"]))
 
-makers = {
+openers = {
     "publisher": lambda: Publisher("127.0.0.1:0").close(),
     "publisher with events": lambda: Publisher("127.0.0.1:0", on_event=print).close(),
-    "publisher at a name": lambda: Publisher("localhost:0").close(),
+    "publisher at a host name": lambda: Publisher("localhost:0").close(),
     "publisher at a path": lambda: Publisher("ipc://" + folder + "/s").close(),
     "subscriber": lambda: Subscriber("127.0.0.1:1").close(),
-    "subscriber to a name": lambda: Subscriber("localhost:1").close(),
+    "subscriber to a host name": lambda: Subscriber("localhost:1").close(),
     "bound subscriber": lambda: Subscriber(bind="127.0.0.1:0").close(),
     "relay": lambda: Relay("127.0.0.1:0", backend="127.0.0.1:0").close(),
-    "logging relay": lambda: Relay(
+    "relay with capture": lambda: Relay(
         "127.0.0.1:0", backend="127.0.0.1:0", capture=folder + "/all.txt"
     ).close(),
     "chat": lambda: Chat("alice", bind="127.0.0.1:0").close(),
-    "chat with a name": lambda: Chat("alice", bind="127.0.0.1:0", peers="localhost:1").close(),
+    "chat with a host name": lambda: Chat("alice", bind="127.0.0.1:0", peers="localhost:1").close(),
     "chat through a relay": lambda: Chat("alice", via="127.0.0.1").close(),
     "watch": watch,
     "asyncio": receive_in_a_loop,
     "listen": listen,
-    "doctor": examine,
+    "doctor": diagnose,
     "transcript": transcript,
 }
 
-def listens():
+def is_listening():
     for name in os.listdir("/proc/self/fd"):
         try:
-            one = socket.socket(fileno=int(name))
+            inherited = socket.socket(fileno=int(name))
         except OSError:
             continue
         try:
-            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            if inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 return True
         finally:
-            one.detach()
+            inherited.detach()
     return False
 
-def threads_of_ours():
+def package_threads():
     names = set()
     for task in os.listdir("/proc/self/task"):
         try:
             with open("/proc/self/task/" + task + "/comm") as comm:
                 names.add(comm.read().strip())
         except OSError:
-            pass  # it has ended
+            pass  # the thread has ended
     return {name for name in names if name.startswith("zmqchat-")}
 
-def is_over():
-    # Threads that serve the whole process stay.
-    serve_all = {"zmqchat-" + name for name in ("maint", "reactor", "events", "name")}
-    return threads_of_ours() <= serve_all
+def threads_have_ended():
+    # Threads that serve the whole process keep running.
+    shared = {"zmqchat-" + name for name in ("maint", "reactor", "events", "name")}
+    return package_threads() <= shared
 
-def play(make, free):
-    leave(free)
-    made = True
+def try_with(free, make):
+    allow_threads(free)
+    opened = True
     try:
         make()
     except ZmqChatError as error:
         assert error.errno == errno.EAGAIN, error
         assert "ulimit -u" in str(error) or "log.txt" in str(error), error
-        made = False
-    assert not listens()
+        opened = False
+    assert not is_listening()
     assert not os.path.exists(folder + "/s")
-    leave(50)
-    wait_until(is_over)
+    allow_threads(50)
+    wait_until(threads_have_ended)
     make()
-    return made
+    return opened
 
 parent = os.getpid()
 if not is_limited():
     print("not limited")
     sys.exit()
-for name, make in makers.items():
+for name, make in openers.items():
     outcomes = []
     for free in range(9):
         sys.stdout.flush()
@@ -151,7 +151,7 @@ for name, make in makers.items():
             code = 2
             try:
                 sys.stdout = open(os.devnull, "w")
-                code = int(play(make, free))
+                code = int(try_with(free, make))
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -161,7 +161,7 @@ for name, make in makers.items():
 """
 
 
-def test_what_finds_no_thread_raises_and_leaves_nothing_open(
+def test_a_call_that_cannot_start_a_thread_raises_and_leaves_nothing_open(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     finished = run_python(_SCRIPT, str(tmp_path), deadline=120)
@@ -170,10 +170,10 @@ def test_what_finds_no_thread_raises_and_leaves_nothing_open(
     assert (finished.code, finished.stderr) == (0, ""), finished
     lines = [line.split(",") for line in finished.stdout.splitlines()]
     assert len(lines) == 17
-    refused, made = "0", str(1 << 8)
+    refused, opened = "0", str(1 << 8)
     for name, *outcomes in lines:
-        # Refused below some count, made from there on.
-        assert set(outcomes) <= {refused, made}, (name, outcomes)
+        # The calls fail below some number of threads, and succeed from that number on.
+        assert set(outcomes) <= {refused, opened}, (name, outcomes)
         assert outcomes == sorted(outcomes), (name, outcomes)
-        assert outcomes[-1] == made, (name, outcomes)
-        assert outcomes[0] == (made if name == "doctor" else refused), (name, outcomes)
+        assert outcomes[-1] == opened, (name, outcomes)
+        assert outcomes[0] == (opened if name == "doctor" else refused), (name, outcomes)

@@ -1,4 +1,4 @@
-"""A small campus: an author, a relay above two rooms with relays of their own, a host each."""
+"""Two levels of relays: a relay forwards to the relays of two rooms, each on its own host."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ pytestmark = [
 ]
 
 
-def test_everybody_in_two_levels_of_relays_hears_each_message_once(tmp_path: Path) -> None:
+def test_each_subscriber_behind_two_levels_of_relays_receives_each_message_once(
+    tmp_path: Path,
+) -> None:
     figures = tmp_path / "figures.json"
     sizes = {"rooms": 2, "each": 10, "messages": 2_000, "delays": 40, "slow": 0}
-    words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+    options = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
     finished = subprocess.run(
-        [sys.executable, "-m", "benches.scale", *words, "--json", str(figures)],
+        [sys.executable, "-m", "benches.scale", *options, "--json", str(figures)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

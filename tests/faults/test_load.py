@@ -1,4 +1,4 @@
-"""Many threads on one object, many subscribers on one publisher, very many messages."""
+"""Many threads use one object, many subscribers one publisher, and many messages are sent."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ THREADS = 8
 EACH = 5_000
 
 
-def where(publisher: Publisher) -> str:
+def endpoint_of(publisher: Publisher) -> str:
     assert publisher.endpoint is not None
     return publisher.endpoint
 
 
-class Disturbances:
-    """Calls that others make in threads of their own, again and again until they are stopped."""
+class RepeatedCalls:
+    """Calls, each repeated in a thread of its own until `stop`."""
 
     def __init__(self, *calls: Callable[[int], object]) -> None:
         self._stop = threading.Event()
-        self._turns: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
         self._threads = [Background(self._repeat, *each) for each in enumerate(calls)]
 
     def _repeat(self, name: int, call: Callable[[int], object]) -> None:
@@ -39,11 +39,11 @@ class Disturbances:
             if self._stop.is_set():
                 return
             call(number)
-            self._turns[name] = number + 1
+            self._counts[name] = number + 1
 
     @property
-    def fewest_turns(self) -> int:
-        return min(self._turns[name] for name in range(len(self._threads)))
+    def fewest(self) -> int:
+        return min(self._counts[name] for name in range(len(self._threads)))
 
     def stop(self) -> None:
         self._stop.set()
@@ -51,91 +51,94 @@ class Disturbances:
             thread.result()
 
 
-def disturbances(publisher: Publisher, subscriber: Subscriber, other: Publisher) -> Disturbances:
-    """Everything that others may do to the two while they talk."""
+def concurrent_calls(
+    publisher: Publisher, subscriber: Subscriber, other: Publisher
+) -> RepeatedCalls:
+    """Calls that other threads may make while messages are sent and received."""
 
     def subscribe(number: int) -> None:
         subscriber.subscribe(f"t{number % 50}")
         subscriber.unsubscribe(f"t{number % 50}")
 
     def connect(_: int) -> None:
-        subscriber.connect(where(other))
+        subscriber.connect(endpoint_of(other))
         subscriber.wait_connected(2, timeout=TIMEOUT)
-        subscriber.disconnect(where(other))
+        subscriber.disconnect(endpoint_of(other))
 
-    def come_and_go(number: int) -> None:
-        with Subscriber(where(publisher), topics=[f"t{number % 50}"]) as guest:
-            guest.connect(where(other))
-            guest.wait_connected(2, timeout=TIMEOUT)
+    def open_and_close(number: int) -> None:
+        with Subscriber(endpoint_of(publisher), topics=[f"t{number % 50}"]) as temporary:
+            temporary.connect(endpoint_of(other))
+            temporary.wait_connected(2, timeout=TIMEOUT)
 
-    def ask(_: int) -> None:
+    def read_state(_: int) -> None:
         assert publisher.subscriber_count >= 1
         assert "always" in publisher.topics
         assert {peer.state for peer in publisher.peers} <= {"connecting", "connected"}
         assert subscriber.stats().lost == 0
 
-    return Disturbances(subscribe, connect, come_and_go, come_and_go, ask)
+    return RepeatedCalls(subscribe, connect, open_and_close, open_and_close, read_state)
 
 
-def test_threads_that_send_and_read_are_not_disturbed_by_others_who_come_and_go() -> None:
+def test_threads_send_and_receive_each_message_once_while_others_connect_and_disconnect() -> None:
     with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1_000) as publisher, Publisher(
         "127.0.0.1:0"
-    ) as other, Subscriber(where(publisher), topics=["always"]) as subscriber:
+    ) as other, Subscriber(endpoint_of(publisher), topics=["always"]) as subscriber:
         publisher.wait_for_subscribers(1, topic="always", timeout=TIMEOUT)
 
-        def read() -> list[tuple[str, ...]]:
+        def receive() -> list[tuple[str, ...]]:
             return [tuple(message.text.split()) for message in subscriber]
 
-        def speak(name: int) -> None:
+        def send(name: int) -> None:
             for number in range(EACH):
                 publisher.send(f"{name} {number}", topic="always")
 
-        disturbing = disturbances(publisher, subscriber, other)
-        readers = [Background(read) for _ in range(THREADS)]
-        speakers = [Background(speak, name) for name in range(THREADS)]
-        for speaker in speakers:
-            speaker.result()
+        calls = concurrent_calls(publisher, subscriber, other)
+        receivers = [Background(receive) for _ in range(THREADS)]
+        senders = [Background(send, name) for name in range(THREADS)]
+        for sender in senders:
+            sender.result()
         wait_until(lambda: subscriber.stats().received == THREADS * EACH, "every message")
-        wait_until(lambda: disturbing.fewest_turns >= 20, "each disturbance to have happened")
-        disturbing.stop()
+        wait_until(lambda: calls.fewest >= 20, "20 repetitions of each call")
+        calls.stop()
         subscriber.close()
-        heard = Counter(message for reader in readers for message in reader.result())
-        assert heard == Counter(
+        received = Counter(message for each in receivers for message in each.result())
+        assert received == Counter(
             (str(name), str(number)) for name in range(THREADS) for number in range(EACH)
         )
-        wait_until(lambda: publisher.subscriber_count == 0, "the guests to be gone from the books")
+        wait_until(lambda: publisher.subscriber_count == 0, "all subscribers to be disconnected")
 
 
-def keep_calling(call: Callable[[], object], begun: threading.Barrier) -> None:
-    begun.wait(TIMEOUT)
+def keep_calling(call: Callable[[], object], started: threading.Barrier) -> None:
+    started.wait(TIMEOUT)
     while True:
         call()
 
 
 @pytest.mark.parametrize("which", ["publisher", "subscriber"])
 @pytest.mark.parametrize("on_full", ["drop", "block", "raise"])
-def test_closing_under_eight_busy_threads_ends_each_of_them(which: str, on_full: Any) -> None:
+def test_close_ends_the_calls_of_each_of_eight_busy_threads(which: str, on_full: Any) -> None:
     for _ in range(20):
         with Publisher(
             "127.0.0.1:0", on_full=on_full, high_water_mark=10_000_000
-        ) as publisher, Subscriber(where(publisher)) as subscriber:
+        ) as publisher, Subscriber(endpoint_of(publisher)) as subscriber:
             publisher.wait_for_subscribers(1, timeout=TIMEOUT)
-            begun = threading.Barrier(THREADS + 1)
-            closes: Publisher | Subscriber = publisher
+            started = threading.Barrier(THREADS + 1)
+            closed: Publisher | Subscriber = publisher
             call: Callable[[], object] = partial(publisher.send, "x")
             if which == "subscriber":
-                closes, call = subscriber, subscriber.recv_bytes
-            busy = [Background(keep_calling, call, begun) for _ in range(THREADS)]
-            begun.wait(TIMEOUT)
+                closed, call = subscriber, subscriber.recv_bytes
+            busy = [Background(keep_calling, call, started) for _ in range(THREADS)]
+            started.wait(TIMEOUT)
             publisher.send_many(["x"] * 100)
-            closes.close()
+            closed.close()
             for each in busy:
                 with pytest.raises(ClosedError):
                     each.result()
 
 
-#: Two hundred come, hear one message, and go: some one by one, some by way of the last reference.
-CROWD = """
+#: 200 subscribers connect and receive one message. Half are closed; the others lose their last
+#: reference.
+MANY_SUBSCRIBERS = """
 from tests.helpers.memory import settled
 from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber
@@ -143,16 +146,16 @@ from zmqchat_rs import Publisher, Subscriber
 COUNT = 200
 with Publisher("127.0.0.1:0", high_water_mark=0) as publisher:
 
-    def crowd(topics):
-        found = [Subscriber(publisher.endpoint, topics=[topic]) for topic in topics]
+    def connect_all(topics):
+        subscribers = [Subscriber(publisher.endpoint, topics=[topic]) for topic in topics]
         assert publisher.wait_for_subscribers(COUNT, timeout=30) == COUNT
-        return found
+        return subscribers
 
-    crowd(["warm", "up"] * (COUNT // 2)).clear()
+    connect_all(["warm", "up"] * (COUNT // 2)).clear()
     wait_until(lambda: publisher.subscriber_count == 0)
     before = settled()
     for _ in range(5):
-        subscribers = crowd(["a", "b"] * (COUNT // 2))
+        subscribers = connect_all(["a", "b"] * (COUNT // 2))
         wait_until(lambda: sum(peer.state == "connected" for peer in publisher.peers) == COUNT)
         assert publisher.topics == {"a": COUNT // 2, "b": COUNT // 2}
         assert publisher.wait_for_subscribers(COUNT // 2, topic="a") == COUNT // 2
@@ -169,19 +172,19 @@ with Publisher("127.0.0.1:0", high_water_mark=0) as publisher:
         assert publisher.topics == {}
         assert publisher.peers == []
     assert settled() == before, (settled(), before)
-print("all have gone")
+print("all disconnected")
 """
 
 
 @only_linux
-def test_two_hundred_subscribers_come_and_go_and_leave_nothing_behind(
+def test_two_hundred_subscribers_disconnect_and_leave_no_resources_behind(
     run_python: RunPython,
 ) -> None:
-    finished = run_python(CROWD, deadline=3 * TIMEOUT)
-    assert finished == (0, "all have gone\n", "")
+    finished = run_python(MANY_SUBSCRIBERS, deadline=3 * TIMEOUT)
+    assert finished == (0, "all disconnected\n", "")
 
 
-#: A message is its number and a pattern that depends on it; sizes go from 8 bytes to 37.
+#: Each message has a number and a pattern computed from it, in 8 to 37 bytes.
 SENDS_MILLIONS = """
     import sys
     from tests.helpers.numbered_payloads import COUNT, payloads
@@ -203,12 +206,12 @@ def test_five_million_messages_arrive_exactly_once_in_order_and_unaltered(
 
     script = start_python(SENDS_MILLIONS)
     with Subscriber(script.line(), framing="raw") as subscriber:
-        heard = 0
-        while heard < COUNT:
+        received = 0
+        while received < COUNT:
             batch = subscriber.recv_many(10_000, timeout=TIMEOUT)
-            expected = payloads(heard, heard + len(batch))
-            assert [message.data for message in batch] == list(expected), f"after {heard}"
-            heard += len(batch)
+            expected = payloads(received, received + len(batch))
+            assert [message.data for message in batch] == list(expected), f"after {received}"
+            received += len(batch)
         assert script.finish() == (0, script_output(subscriber), "")
         assert subscriber.stats().received == COUNT
         with pytest.raises(TimeoutError):
