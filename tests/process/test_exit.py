@@ -1,4 +1,4 @@
-"""A program ends when it is over: quietly, with its own exit code, and in its own time."""
+"""A program exits without output, with its own exit code, and within the linger of its objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zmqchat_rs import Publisher, Subscriber
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython, StartPython
 
-#: Sends far more than the sockets between two processes hold to a peer that does not read.
+#: Sends far more to a peer that does not read than the sockets between two processes hold.
 UNSENT = """
 import atexit, sys, time
 atexit.register(lambda: print(time.monotonic()))
@@ -31,8 +31,8 @@ print(time.monotonic())
 
 
 @pytest.fixture
-def deaf() -> Iterator[zmq.Socket[bytes]]:
-    """A subscriber that takes next to nothing off the network."""
+def unread_subscriber() -> Iterator[zmq.Socket[bytes]]:
+    """A subscriber that reads almost nothing from the network."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.linger = 0
         socket.rcvhwm = 1
@@ -45,26 +45,26 @@ def deaf() -> Iterator[zmq.Socket[bytes]]:
 @pytest.mark.parametrize("linger", [0, 1.0])
 @pytest.mark.parametrize("rest", ["", "pub.close()", "del pub", "globals()['again'] = pub"])
 def test_unsent_messages_delay_the_exit_by_the_linger_at_most(
-    start_python: StartPython, deaf: zmq.Socket[bytes], linger: float, rest: str
+    start_python: StartPython, unread_subscriber: zmq.Socket[bytes], linger: float, rest: str
 ) -> None:
     script = start_python(UNSENT.format(linger=linger, rest=rest))
-    deaf.connect(script.line())
+    unread_subscriber.connect(script.line())
     done = float(script.line())
     finished = script.finish()
     took = time.monotonic() - done
     assert (finished.code, finished.stderr) == (0, "")
     assert took < linger + EXIT_OVERHEAD
-    # Shorter, and the linger was not kept: there was somebody to send to, all of that time.
+    # The peer is connected all the time, so a shorter exit would mean that the linger was ignored.
     assert took > linger * 0.8
 
 
 @measured
-def test_the_longest_linger_of_all_counts(
-    start_python: StartPython, deaf: zmq.Socket[bytes]
+def test_the_longest_linger_of_all_objects_limits_the_exit(
+    start_python: StartPython, unread_subscriber: zmq.Socket[bytes]
 ) -> None:
     rest = "pub.close(linger=1.0)\nothers = [Publisher('127.0.0.1:0', linger=0) for _ in range(3)]"
     script = start_python(UNSENT.format(linger=0, rest=rest))
-    deaf.connect(script.line())
+    unread_subscriber.connect(script.line())
     done = float(script.line())
     finished = script.finish()
     took = time.monotonic() - done
@@ -73,9 +73,9 @@ def test_the_longest_linger_of_all_counts(
 
 
 @measured
-def test_close_returns_long_before_the_linger_is_over(deaf: zmq.Socket[bytes]) -> None:
+def test_close_does_not_wait_for_the_linger(unread_subscriber: zmq.Socket[bytes]) -> None:
     publisher = Publisher("127.0.0.1:0", linger=TIMEOUT, high_water_mark=0)
-    deaf.connect(str(publisher.endpoint))
+    unread_subscriber.connect(str(publisher.endpoint))
     publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     publisher.send_many([b"x" * 65_536] * 1_000)
     before = time.monotonic()
@@ -84,7 +84,7 @@ def test_close_returns_long_before_the_linger_is_over(deaf: zmq.Socket[bytes]) -
 
 
 @pytest.mark.parametrize("rest", ["", "pub.close()", "with pub: pass", "raise SystemExit(0)"])
-def test_what_was_sent_just_before_the_exit_arrives(start_python: StartPython, rest: str) -> None:
+def test_messages_sent_just_before_the_exit_arrive(start_python: StartPython, rest: str) -> None:
     script = start_python(
         f"""
         import sys
@@ -105,7 +105,7 @@ def test_what_was_sent_just_before_the_exit_arrives(start_python: StartPython, r
     assert script.finish()[::2] == (0, "")
 
 
-#: Ways to leave things open, and to end: each with the exit code that Python gives it.
+#: Statements that leave objects open or end the program, each with the exit code of Python.
 ENDINGS = {
     "nothing is closed": ("", 0),
     "a daemon thread waits in recv": ("daemon(sub.recv)", 0),
@@ -114,36 +114,39 @@ ENDINGS = {
     "a daemon thread waits for subscribers": ("daemon(pub.wait_for_subscribers, 99)", 0),
     "a daemon thread is blocked in send": ("daemon(fill)", 0),
     "many daemon threads wait": ("for _ in range(5): daemon(sub.recv)", 0),
-    "a daemon thread sends without end": ("daemon(flood)", 0),
-    "a daemon thread sends without end, and catches nothing": (
-        "threading.Thread(target=flood, daemon=True).start(); loud.wait(30)",
+    "a daemon thread sends forever": ("daemon(flood)", 0),
+    "a daemon thread sends forever, and catches no exception": (
+        "threading.Thread(target=flood, daemon=True).start(); sending.wait(30)",
         0,
     ),
-    "a daemon thread makes objects without end": ("daemon(objects)", 0),
+    "a daemon thread opens objects forever": ("daemon(objects)", 0),
     "sys.exit": ("daemon(sub.recv); sys.exit(3)", 3),
     "an exception": ("daemon(sub.recv); raise LookupError('mine')", 1),
-    "objects in a circle": ("circle = [pub, sub]; circle.append(circle); del pub, sub, circle", 0),
+    "objects in a reference cycle": (
+        "cycle = [pub, sub]; cycle.append(cycle); del pub, sub, cycle",
+        0,
+    ),
     "objects in a module": ("sys.modules['zmqchat_rs'].mine = pub, sub; del pub, sub", 0),
     "objects in an atexit function": (
         "atexit.register(lambda: (pub.subscriber_count, sub.closed))",
         0,
     ),
-    "an object made at exit": ("atexit.register(lambda: Publisher('127.0.0.1:0'))", 0),
+    "an object opened at exit": ("atexit.register(lambda: Publisher('127.0.0.1:0'))", 0),
     "an object used after the shutdown": ("sys.modules['zmqchat_rs']._late = Late()", 0),
-    "messages nobody read": ("pub.send_many(['x'] * 1_000); sub.recv()", 0),
-    "a message kept": ("pub.send('x'); sys.kept = sub.recv()", 0),
-    "connecting to nobody": (
+    "unread messages": ("pub.send_many(['x'] * 1_000); sub.recv()", 0),
+    "a message that is kept": ("pub.send('x'); sys.kept = sub.recv()", 0),
+    "connections to a closed port": (
         "Subscriber('127.0.0.1:1'); Publisher(connect='127.0.0.1:1').send('x')",
         0,
     ),
-    "a thread that ends when it is told": ("stop_at_exit()", 0),
+    "a thread that ends when its subscriber is closed": ("stop_at_exit()", 0),
     "a callback waits for a message": ("called_back()", 0),
 }
 
 
 @measured
 @pytest.mark.parametrize(("ending", "code"), ENDINGS.values(), ids=ENDINGS)
-def test_an_exit_is_quick_and_quiet_whatever_is_open(
+def test_an_exit_is_quick_and_without_output_whatever_is_open(
     run_python: RunPython, ending: str, code: int
 ) -> None:
     finished = run_python(
@@ -157,7 +160,7 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
         sub = Subscriber(pub.endpoint, high_water_mark=1)
         pub.wait_for_subscribers(1, timeout=30)
 
-        loud = threading.Event()
+        sending = threading.Event()
 
         def daemon(function, *arguments):
             def wait_here():
@@ -175,10 +178,10 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
                 pub.send(b"x" * 100_000)
 
         def flood():
-            with Publisher("127.0.0.1:0") as speaker:
+            with Publisher("127.0.0.1:0") as publisher:
                 while True:
-                    speaker.send("x")
-                    loud.set()
+                    publisher.send("x")
+                    sending.set()
 
         def objects():
             while True:
@@ -223,7 +226,9 @@ def test_an_exit_is_quick_and_quiet_whatever_is_open(
         assert finished.stderr == ""
 
 
-def test_ctrl_c_that_nobody_catches_ends_the_program_as_always(run_python: RunPython) -> None:
+def test_an_uncaught_keyboard_interrupt_ends_the_program_as_in_plain_python(
+    run_python: RunPython,
+) -> None:
     finished = run_python(
         """
         from tests.helpers.timeouts import interrupt_when_blocked
@@ -240,12 +245,12 @@ def test_ctrl_c_that_nobody_catches_ends_the_program_as_always(run_python: RunPy
     assert finished.stderr.count("Traceback") == 1
 
 
-def test_an_import_that_is_never_used_costs_nothing_at_exit(run_python: RunPython) -> None:
+def test_an_import_alone_starts_no_thread(run_python: RunPython) -> None:
     finished = run_python("import threading, zmqchat_rs; print(threading.active_count())")
     assert finished == (0, "1\n", "")
 
 
-#: Waits several times for messages that never come, which takes a while.
+#: Waits for messages until the timeout, four times, which takes 1.2 s.
 WORK = """
 def work():
     for _ in range(4):
@@ -253,7 +258,7 @@ def work():
             sub.recv(timeout=0.3)
         except TimeoutError:
             pass
-    print("the work is done")
+    print("finished")
 """
 
 
@@ -284,24 +289,28 @@ if __name__ == "__main__":
     process.kill()
 """
     finished = run_python(script)
-    # A pool of Python 3.8 has daemon threads, for which no child waits.
-    done = [] if pool and sys.version_info < (3, 9) else ["the work is done"]
-    assert (finished.code, finished.stdout.splitlines(), finished.stderr) == (0, [*done, "0"], "")
+    # In Python 3.8 a pool has daemon threads, for which a child does not wait.
+    expected = [] if pool and sys.version_info < (3, 9) else ["finished"]
+    assert (finished.code, finished.stdout.splitlines(), finished.stderr) == (
+        0,
+        [*expected, "0"],
+        "",
+    )
 
 
 def test_a_pool_finishes_its_work_before_the_program_ends(run_python: RunPython) -> None:
     script = f"""
-from concurrent.futures import ThreadPoolExecutor  # first, as sorted imports stand
+from concurrent.futures import ThreadPoolExecutor  # imported first, as ruff sorts it
 from zmqchat_rs import Subscriber
 {WORK}
 sub = Subscriber("127.0.0.1:1")
 ThreadPoolExecutor().submit(work)
 """
-    assert run_python(script) == (0, "the work is done\n", "")
+    assert run_python(script) == (0, "finished\n", "")
 
 
 @pytest.mark.parametrize("wait", ["recv()", "recv(timeout=0.05)", "listen()", "__next__()"])
-def test_an_older_atexit_function_may_join_its_daemon_thread(
+def test_an_atexit_function_registered_before_the_import_may_join_its_daemon_thread(
     run_python: RunPython, wait: str
 ) -> None:
     script = f"""
@@ -312,7 +321,7 @@ def finish():
     thread.join()
     print("joined")
 
-stop, waits = threading.Event(), threading.Event()
+stop, started = threading.Event(), threading.Event()
 atexit.register(finish)
 from zmqchat_rs import Subscriber
 
@@ -320,7 +329,7 @@ def work():
     try:
         sub = Subscriber("127.0.0.1:1")
         while not stop.is_set():
-            waits.set()
+            started.set()
             try:
                 sub.{wait}
             except TimeoutError:
@@ -330,7 +339,7 @@ def work():
 
 thread = threading.Thread(target=work, daemon=True)
 thread.start()
-waits.wait(30)
+started.wait(30)
 """
     assert run_python(script) == (0, "cleaned up\njoined\n", "")
 
@@ -341,7 +350,7 @@ import zmqchat_rs
 from zmqchat_rs import ClosedError, Message, Publisher, Relay, Subscriber
 
 class Last:
-    \"\"\"Its `__del__` runs after the interpreter counts as ended.\"\"\"
+    \"\"\"Its `__del__` runs after the shutdown of the interpreter began.\"\"\"
 
     def __init__(self, pub, sub):
         self.calls = {
@@ -383,8 +392,10 @@ sys.last_of_all = Last(pub, Subscriber(pub.endpoint))
 """
 
 
-def test_a_finalizer_that_runs_after_the_end_gets_closed_errors(run_python: RunPython) -> None:
-    """It used to get a PanicException where an error was inspected."""
+def test_calls_in_a_finalizer_that_runs_during_shutdown_raise_closed_error(
+    run_python: RunPython,
+) -> None:
+    """Inspecting an error at that time once raised a PanicException."""
     finished = run_python(_IN_A_FINALIZER)
     assert finished.code == 0, finished
     assert finished.stderr == ""

@@ -1,4 +1,4 @@
-"""A fork: the child is told clearly, may start afresh, and harms nobody; the parent lives on."""
+"""In a forked child, inherited objects raise and new ones work; the parent continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import Pair
     from tests.helpers.scripts import RunPython, StartPython
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 on_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere a child keeps the sockets that it inherits"
@@ -53,8 +53,7 @@ USES = {
     "listen": lambda: sub.listen(timeout=1),
 }
 
-def refuses():
-    # Every use of what came through the fork raises a clear error.
+def check_inherited():
     for name, use in USES.items():
         try:
             use()
@@ -63,41 +62,42 @@ def refuses():
         else:
             raise AssertionError(name + " raised nothing")
 
-def starts_afresh():
-    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as hears:
+def check_new():
+    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as receiver:
         mine.wait_for_subscribers(1, timeout=30)
         mine.send("from the child")
-        assert hears.recv_text(timeout=30) == "from the child"
+        assert receiver.recv_text(timeout=30) == "from the child"
 
-def lives_on():
-    # The parent's own objects work as before.
+def check_parent():
     assert pub.wait_for_subscribers(1, timeout=30) == 1
     pub.send("still here")
     assert sub.recv_text(timeout=30) == "still here"
-    print("the parent lives on")
+    print("the parent continues")
 
 def wait_for(child):
     status = os.waitpid(child, 0)[1]
     assert status == 0, status
 """
 
-GOOD = (0, "the parent lives on\n", "")
+EXPECTED = (0, "the parent continues\n", "")
 
 
 @pytest.mark.parametrize(
     "child",
     [
-        "refuses()",
-        "starts_afresh()",
-        "refuses(); starts_afresh(); refuses()",
-        "starts_afresh(); refuses(); del pub, sub; gc.collect()",
-        "del pub, sub, USES; gc.collect(); starts_afresh()",
+        "check_inherited()",
+        "check_new()",
+        "check_inherited(); check_new(); check_inherited()",
+        "check_new(); check_inherited(); del pub, sub; gc.collect()",
+        "del pub, sub, USES; gc.collect(); check_new()",
         "globals().clear()",
         "pass",
     ],
 )
 @pytest.mark.parametrize("end", ["sys.exit(0)", "os._exit(0)"])
-def test_the_child_of_a_fork_harms_nobody(run_python: RunPython, child: str, end: str) -> None:
+def test_a_forked_child_does_not_affect_its_parent(
+    run_python: RunPython, child: str, end: str
+) -> None:
     end = f"import os, sys; {end}"
     script = f"""{OPENING}
 child = os.fork()
@@ -105,58 +105,58 @@ if child == 0:
     {child}
     {end}
 wait_for(child)
-lives_on()
+check_parent()
 """
-    assert run_python(script) == GOOD
+    assert run_python(script) == EXPECTED
 
 
-def test_a_fork_while_another_thread_waits_hangs_nobody(run_python: RunPython) -> None:
+def test_a_fork_while_another_thread_waits_does_not_hang(run_python: RunPython) -> None:
     script = f"""{OPENING}
 reader = Background(sub.recv_text)
 reader.wait_until_blocked()
 for _ in range(10):
     child = os.fork()
     if child == 0:
-        refuses()
-        starts_afresh()
+        check_inherited()
+        check_new()
         sys.exit(0)
     wait_for(child)
 pub.send("for the thread")
 assert reader.result() == "for the thread"
-lives_on()
+check_parent()
 """
-    assert run_python(script) == GOOD
+    assert run_python(script) == EXPECTED
 
 
-def test_a_fork_while_other_threads_send_hangs_nobody(run_python: RunPython) -> None:
+def test_a_fork_while_other_threads_send_does_not_hang(run_python: RunPython) -> None:
     script = f"""{OPENING}
 stop = threading.Event()
 
-def speak():
-    with Publisher("127.0.0.1:0") as loud, Subscriber(loud.endpoint) as hears:
-        loud.wait_for_subscribers(1, timeout=30)
+def send_and_receive():
+    with Publisher("127.0.0.1:0") as own, Subscriber(own.endpoint) as receiver:
+        own.wait_for_subscribers(1, timeout=30)
         while not stop.is_set():
-            loud.send("x")
-            hears.recv(timeout=30)
+            own.send("x")
+            receiver.recv(timeout=30)
             pub.topics
 
-threads = [Background(speak) for _ in range(2)]
+threads = [Background(send_and_receive) for _ in range(2)]
 for _ in range(20):
     child = os.fork()
     if child == 0:
-        refuses()
-        starts_afresh()
+        check_inherited()
+        check_new()
         os._exit(0)
     wait_for(child)
 stop.set()
 for thread in threads:
     thread.result()
-lives_on()
+check_parent()
 """
-    assert run_python(script) == GOOD
+    assert run_python(script) == EXPECTED
 
 
-def test_a_fork_in_a_signal_handler_during_a_wait_hangs_nobody(run_python: RunPython) -> None:
+def test_a_fork_in_a_signal_handler_during_a_wait_does_not_hang(run_python: RunPython) -> None:
     script = """
 import os, signal, threading
 from zmqchat_rs import Subscriber
@@ -179,18 +179,18 @@ def fork(number, frame):
 children, stop = [], threading.Event()
 sub = Subscriber("127.0.0.1:1")
 
-def look():
-    # Holds the lock that a waiter takes as it leaves.
+def read_subscriptions():
+    # Holds the lock that the end of a wait takes.
     while not stop.is_set():
         sub.subscriptions
 
-threads = [threading.Thread(target=look) for _ in range(6)]
+threads = [threading.Thread(target=read_subscriptions) for _ in range(6)]
 for thread in threads:
     thread.start()
 signal.signal(signal.SIGALRM, fork)
 signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 try:
-    # All signals come in this one wait.
+    # All signals arrive during this wait.
     sub.recv()
 except InTheChild:
     os._exit(0)
@@ -215,31 +215,33 @@ with pub, sub, Relay("127.0.0.1:0", backend="127.0.0.1:0"), Chat("alice", bind="
     if child == 0:
         sys.exit(3)
     print(os.WEXITSTATUS(os.waitpid(child, 0)[1]))
-    lives_on()
+    check_parent()
 """
-    assert run_python(script) == (0, "3\nthe parent lives on\n", "")
+    assert run_python(script) == (0, "3\nthe parent continues\n", "")
 
 
-def test_a_fork_of_a_fork_is_told_too(run_python: RunPython) -> None:
+def test_inherited_objects_raise_in_a_grandchild_too(run_python: RunPython) -> None:
     script = f"""{OPENING}
 child = os.fork()
 if child == 0:
-    starts_afresh()
+    check_new()
     pub, sub = Publisher("127.0.0.1:0"), Subscriber("127.0.0.1:1")
     grandchild = os.fork()
     if grandchild == 0:
-        refuses()
-        starts_afresh()
+        check_inherited()
+        check_new()
         sys.exit(0)
     wait_for(grandchild)
     sys.exit(0)
 wait_for(child)
-lives_on()
+check_parent()
 """
-    assert run_python(script) == GOOD
+    assert run_python(script) == EXPECTED
 
 
-def test_a_fork_before_anything_was_made_is_no_fork_at_all(run_python: RunPython) -> None:
+def test_after_a_fork_before_first_use_both_processes_can_open_objects(
+    run_python: RunPython,
+) -> None:
     script = """
 import os, sys
 from zmqchat_rs import Publisher, Subscriber
@@ -256,7 +258,9 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing_works_in_each_of_its_ways(run_python: RunPython, method: str) -> None:
+def test_workers_of_each_multiprocessing_start_method_receive_messages(
+    run_python: RunPython, method: str
+) -> None:
     script = f"""
 import multiprocessing
 from zmqchat_rs import Publisher, Subscriber, ZmqChatError
@@ -264,8 +268,8 @@ from zmqchat_rs import Publisher, Subscriber, ZmqChatError
 inherited = None
 
 def work(endpoint, method):
-    with Subscriber(endpoint, topics=["room1"]) as hears:
-        assert hears.recv(timeout=30).text == "Hello"
+    with Subscriber(endpoint, topics=["room1"]) as subscriber:
+        assert subscriber.recv(timeout=30).text == "Hello"
     if method == "fork":
         try:
             inherited.send("x")
@@ -277,10 +281,10 @@ def work(endpoint, method):
         assert inherited is None
 
 if __name__ == "__main__":
-    ways = multiprocessing.get_context("{method}")
+    context = multiprocessing.get_context("{method}")
     with Publisher("127.0.0.1:0") as inherited, Subscriber(inherited.endpoint) as own:
-        given = (inherited.endpoint, "{method}")
-        workers = [ways.Process(target=work, args=given) for _ in range(2)]
+        arguments = (inherited.endpoint, "{method}")
+        workers = [context.Process(target=work, args=arguments) for _ in range(2)]
         for worker in workers:
             worker.start()
         inherited.wait_for_subscribers(3, topic="room1", timeout=60)
@@ -292,7 +296,7 @@ if __name__ == "__main__":
     assert run_python(script, deadline=90) == (0, "[0, 0] room1:Hello\n", "")
 
 
-def test_messages_travel_between_processes(run_python: RunPython) -> None:
+def test_messages_can_be_pickled_between_processes(run_python: RunPython) -> None:
     script = """
 import multiprocessing
 from zmqchat_rs import Message
@@ -307,16 +311,16 @@ if __name__ == "__main__":
     assert run_python(script) == (0, "['room1 HELLO']\n", "")
 
 
-def test_publishers_and_subscribers_do_not_pickle(pair: Pair) -> None:
+def test_publishers_and_subscribers_cannot_be_pickled(pair: Pair) -> None:
     for each in pair:
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(each)
 
 
-def test_a_child_of_a_parent_that_sends_large_payloads_sends_some_itself(
+def test_a_child_forked_while_its_parent_sends_large_payloads_can_send_them_too(
     run_python: RunPython,
 ) -> None:
-    # The parent's network thread may be giving one back at the moment of the fork.
+    # At the moment of the fork, the parent's network thread may be releasing a payload.
     script = """
 import os, threading
 from zmqchat_rs import ClosedError, Publisher, Subscriber
@@ -339,11 +343,11 @@ for thread in threads:
     thread.start()
 
 def child():
-    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as hears:
+    with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as receiver:
         mine.wait_for_subscribers(1, timeout=30)
         for _ in range(3):
             mine.send(payload)
-            hears.recv(timeout=10)
+            receiver.recv(timeout=10)
 
 ended = []
 for _ in range(100):
@@ -403,7 +407,7 @@ worker.kill()
 
 @on_linux
 @pytest.mark.parametrize("start", ["close_fds=False", "close_fds=False, preexec_fn=int"])
-def test_a_program_that_is_executed_inherits_no_socket(run_python: RunPython, start: str) -> None:
+def test_an_executed_program_inherits_no_socket(run_python: RunPython, start: str) -> None:
     script = f"""
 import os, subprocess
 from zmqchat_rs import Publisher, Subscriber
@@ -421,7 +425,7 @@ print("pipe:[" in listed, "socket:[" in listed, "anon_inode:" in listed)
 
 
 @on_linux
-def test_subscribers_notice_the_end_of_a_parent_whose_child_lives_on(
+def test_subscribers_detect_the_end_of_a_parent_whose_child_continues(
     start_python: StartPython,
 ) -> None:
     program = start_python("""
@@ -440,10 +444,10 @@ time.sleep(600)
 """)
     kinds: list[str] = []
 
-    def note(event: Event) -> None:
+    def record(event: Event) -> None:
         kinds.append(event.kind)
 
-    with Subscriber(program.line(), on_event=note) as subscriber:
+    with Subscriber(program.line(), on_event=record) as subscriber:
         assert subscriber.wait_connected(1, timeout=TIMEOUT) == 1
         program.kill()
         wait_until(lambda: "disconnected" in kinds)
@@ -454,8 +458,8 @@ time.sleep(600)
 def test_a_child_closes_all_network_sockets_and_no_descriptor_of_the_program(
     run_python: RunPython, tmp_path: Path
 ) -> None:
-    # Descriptors change hands while threads open and close: a number that was a connection is
-    # a file a moment later.
+    # While threads open and close descriptors, the number of a closed connection may be reused
+    # for a file.
     script = """
 import itertools, os, socket, sys, threading
 from tests.helpers.timeouts import Background
@@ -477,16 +481,16 @@ def connect():
 def open_files(name):
     for number in itertools.count():
         with lock:
-            # The fork happens under the lock, too: what is noted is open.
+            # The fork holds this lock, too, so that all descriptors in `kept` are open.
             if number % 2:
                 descriptor = os.open(sys.argv[1] + "/" + name, os.O_CREAT | os.O_RDWR)
             else:
                 descriptor = os.dup(own.fileno())
             kept[descriptor] = identity(descriptor)
             if len(kept) > 40:
-                old = next(iter(kept))
-                del kept[old]
-                os.close(old)
+                oldest = next(iter(kept))
+                del kept[oldest]
+                os.close(oldest)
         if stop.is_set():
             return
 
@@ -495,10 +499,10 @@ def network_sockets():
     for name in os.listdir("/proc/self/fd"):
         try:
             if os.readlink("/proc/self/fd/" + name).startswith("socket:"):
-                one = socket.socket(fileno=int(name))
-                if one.family == socket.AF_INET:
+                inherited = socket.socket(fileno=int(name))
+                if inherited.family == socket.AF_INET:
                     found.append(name)
-                one.detach()
+                inherited.detach()
         except OSError:
             continue
     return found
@@ -512,8 +516,8 @@ for _ in range(60):
     with lock:
         child = os.fork()
     if child == 0:
-        for descriptor, known in kept.items():
-            if identity(descriptor) != known:
+        for descriptor, expected in kept.items():
+            if identity(descriptor) != expected:
                 os._exit(2)
         if len(network_sockets()) != 1:
             os._exit(3)

@@ -1,4 +1,4 @@
-"""Beside gevent, which replaces the threads of Python: ours stay threads of the system."""
+"""With gevent, which replaces Python's threads, the package still uses threads of the system."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ monkey.patch_all()
 import gevent
 from zmqchat_rs import Publisher, Subscriber
 
-seen = []
-with Publisher("127.0.0.1:0", on_event=seen.append) as pub, Subscriber(pub.endpoint):
-    while not seen:
+events = []
+with Publisher("127.0.0.1:0", on_event=events.append) as pub, Subscriber(pub.endpoint):
+    while not events:
         gevent.sleep(0.01)
 print("done")
 """
@@ -71,7 +71,7 @@ print("done")
 def test_greenlets_run_while_a_thread_of_the_package_waits(
     run_python: RunPython, program: str
 ) -> None:
-    """None of these ends if such a thread is a greenlet that waits in native code."""
+    """A greenlet that waits in native code would block all others, and the program."""
     finished = run_python(program)
     assert "done" in finished.stdout, finished.stderr
     assert finished.code == 0, finished.stderr

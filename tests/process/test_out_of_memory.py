@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 
-# The message is received while there is memory, then all but pieces of less than 100 kB is taken.
+# The message is received with enough memory. Then all memory but pieces below 100 kB is allocated.
 _PROGRAM = """
-import json, resource, sys  # json: an import without memory fails in ways of its own
+import json, resource, sys  # json is imported now, because an import without memory fails
 from zmqchat_rs import MessageTable, Publisher, Subscriber
 
-size = 900_000  # libzmq holds the frame until its bytes are asked for
+size = 900_000  # libzmq holds the frame until its bytes are read
 fill = {"ascii": b"x", "accents": "é".encode(), "undecodable": b"\\xff"}[sys.argv[1]]
 with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint, topics=["room1"]) as sub:
     pub.wait_for_subscribers(timeout=20)
@@ -38,22 +38,22 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint, topics=["room1"])
     }
     with open("/proc/self/statm") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    hard_limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     outcomes = {}
     for name, call in calls.items():
-        resource.setrlimit(resource.RLIMIT_AS, (used + 20_000_000, hard))
-        taken = []
+        resource.setrlimit(resource.RLIMIT_AS, (used + 20_000_000, hard_limit))
+        blocks = []
         try:
             while True:
-                taken.append(bytes(100_000))
+                blocks.append(bytes(100_000))
         except MemoryError:
             pass
         try:
             call()
         except BaseException as error:
             outcomes[name] = type(error)
-        del taken
-        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        del blocks
+        resource.setrlimit(resource.RLIMIT_AS, (hard_limit, hard_limit))
     for name, call in calls.items():
         print(name, outcomes[name].__name__ if name in outcomes else "no error")
     print(len(message.raw))
@@ -61,7 +61,7 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint, topics=["room1"])
 
 
 @pytest.mark.parametrize("fill", ["ascii", "accents", "undecodable"])
-def test_a_large_message_raises_a_memory_error_and_stays_whole(
+def test_reading_a_large_message_raises_a_memory_error_and_keeps_the_message(
     run_python: RunPython, fill: str
 ) -> None:
     finished = run_python(_PROGRAM, fill)

@@ -1,4 +1,4 @@
-"""A subinterpreter cannot harm the objects of the main interpreter."""
+"""A subinterpreter cannot import the package, and does not affect the main interpreter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ try:
 except ImportError:
     import _xxsubinterpreters as interpreters
 try:
-    shared = interpreters.create("legacy")  # as the C API makes them, with one GIL for all
+    shared = interpreters.create("legacy")  # as created by the C API, with one GIL for all
 except TypeError:
     try:
         shared = interpreters.create(isolated=False)
@@ -42,8 +42,10 @@ print("done")
 """
 
 
-def test_a_subinterpreter_gets_an_import_error_and_closes_nothing(run_python: RunPython) -> None:
-    """Before and after the main interpreter has imported the package."""
+def test_an_import_in_a_subinterpreter_raises_import_error_and_closes_nothing(
+    run_python: RunPython,
+) -> None:
+    """The result is the same before and after the main interpreter imports the package."""
     finished = run_python(_PROGRAM)
     assert finished.code == 0, finished
     first, second, *rest = finished.stdout.splitlines()
