@@ -1,4 +1,4 @@
-"""In asyncio: tasks that send, and wait for full queues while other tasks run."""
+"""In asyncio: tasks that send, and wait for queue space while other tasks run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from tests.conftest import Pair
 
 
-def test_a_task_that_sends_without_end_lets_others_run(publisher: Publisher) -> None:
-    async def send(forever: Callable[[], Coroutine[Any, Any, object]]) -> None:
+def test_other_tasks_run_while_tasks_send_forever(publisher: Publisher) -> None:
+    async def repeat(send: Callable[[], Coroutine[Any, Any, object]]) -> None:
         while True:
-            await forever()
+            await send()
 
     async def main() -> None:
         tasks = [
-            asyncio.create_task(send(lambda: publisher.asend("x"))),
-            asyncio.create_task(send(lambda: publisher.asend_many(["x"] * 1_000_000))),
+            asyncio.create_task(repeat(lambda: publisher.asend("x"))),
+            asyncio.create_task(repeat(lambda: publisher.asend_many(["x"] * 1_000_000))),
         ]
         for _ in range(10):
             await asyncio.sleep(0.001)
@@ -36,7 +36,7 @@ def test_a_task_that_sends_without_end_lets_others_run(publisher: Publisher) -> 
 
 
 @pytest.mark.parametrize("on_full", ["drop", "raise", "block"])
-def test_a_send_in_asyncio_obeys_on_full(on_full: Any) -> None:
+def test_sending_in_asyncio_follows_on_full(on_full: Any) -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
@@ -70,7 +70,7 @@ def test_a_send_in_asyncio_obeys_on_full(on_full: Any) -> None:
     run(main())
 
 
-def test_under_block_no_message_is_lost_and_a_cancelled_one_is_not_sent() -> None:
+def test_under_block_no_message_is_lost_and_a_cancelled_send_sends_nothing() -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
@@ -78,7 +78,7 @@ def test_under_block_no_message_is_lost_and_a_cancelled_one_is_not_sent() -> Non
                 await publisher.await_for_subscribers(timeout=TIMEOUT)
                 blob = "x" * 300_000
                 sent: list[str] = []
-                heard: list[str] = []
+                received: list[str] = []
 
                 async def send() -> None:
                     for number in range(60):
@@ -94,21 +94,21 @@ def test_under_block_no_message_is_lost_and_a_cancelled_one_is_not_sent() -> Non
                             break
                     await publisher.asend("end")
 
-                async def listen() -> None:
+                async def receive() -> None:
                     async for message in subscriber:
                         if message.text == "end":
                             return
-                        heard.append(message.text.rstrip("x"))
-                        # Slower than the sender.
+                        received.append(message.text.rstrip("x"))
+                        # Receive more slowly than the sender sends.
                         await asyncio.sleep(0.003)
 
-                await asyncio.gather(send(), listen())
-                assert sent == heard == [*map(str, range(60))]
+                await asyncio.gather(send(), receive())
+                assert sent == received == [*map(str, range(60))]
 
     run(main())
 
 
-def test_several_tasks_that_wait_for_a_full_queue_all_send() -> None:
+def test_all_tasks_that_wait_for_queue_space_send_their_messages() -> None:
     async def main() -> None:
         with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1, linger=0) as publisher:
             assert publisher.endpoint is not None
@@ -119,14 +119,14 @@ def test_several_tasks_that_wait_for_a_full_queue_all_send() -> None:
                     asyncio.create_task(publisher.asend_many([f"{task}{blob}"] * 5))
                     for task in range(8)
                 ]
-                heard = [(await subscriber.arecv_text()).rstrip("x") for _ in range(40)]
+                received = [(await subscriber.arecv_text()).rstrip("x") for _ in range(40)]
                 assert await asyncio.gather(*tasks) == [5] * 8
-                assert sorted(heard) == sorted(str(number % 8) for number in range(40))
+                assert sorted(received) == sorted(str(number % 8) for number in range(40))
 
     run(main())
 
 
-def test_asend_many_gives_each_payload_its_own_topic(pair: Pair) -> None:
+def test_asend_many_sends_each_payload_with_its_own_topic(pair: Pair) -> None:
     async def main() -> None:
         sent = await pair.publisher.asend_many(["one", "two", "three"], topics=["a", None, "b"])
         assert sent == 3
@@ -134,5 +134,5 @@ def test_asend_many_gives_each_payload_its_own_topic(pair: Pair) -> None:
             await pair.publisher.asend_many(["one"], topics=["a", "b"])
 
     asyncio.run(main())
-    heard = [pair.subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
-    assert [str(m) for m in heard] == ["a:one", "two", "b:three"]
+    received = [pair.subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
+    assert [str(message) for message in received] == ["a:one", "two", "b:three"]

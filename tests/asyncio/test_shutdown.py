@@ -1,4 +1,4 @@
-"""In asyncio: how waits end with their loop, with the program, by Ctrl+C, and in a forked child."""
+"""In asyncio: waits end by Ctrl+C, at exit, when their loop is closed, and in a forked child."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def fill():
     while True:
         await pub.asend(blob)
 
-async def listen():
+async def receive_all():
     async for message in sub:
         pass
 
@@ -43,7 +43,7 @@ async def listen():
 WAITS = {
     "arecv": "sub.arecv()",
     "arecv_many": "sub.arecv_many(timeout=60)",
-    "async for": "listen()",
+    "async for": "receive_all()",
     "await_for_subscribers": "pub.await_for_subscribers(99)",
     "await_connected": "sub.await_connected(99)",
     "asend": "fill()",
@@ -68,11 +68,11 @@ print(pub.closed, sub.closed)
 
 
 @waiting
-def test_a_loop_that_is_waited_in_wakes_ten_times_a_second(
+def test_a_waiting_loop_runs_callbacks_that_a_signal_handler_adds(
     run_python: RunPython, wait: str
 ) -> None:
-    # A notebook's stop button is a signal whose handler leaves a word for the loop, as here, where
-    # nothing else wakes it: the handler runs, and the system call goes on.
+    # A notebook's stop button sends a signal whose handler calls `loop.call_soon`, as here. The
+    # signal alone does not end the system call of the loop; its timer of 0.1 s does.
     rest = f"""
 async def main():
     loop = asyncio.get_running_loop()
@@ -95,9 +95,9 @@ wait_here()
     assert run_python(OPENING + rest) == (0, "True\n", "")
 
 
-def test_a_program_may_end_while_loops_in_daemon_threads_wait(run_python: RunPython) -> None:
+def test_a_program_may_exit_while_loops_in_daemon_threads_wait(run_python: RunPython) -> None:
     rest = """
-for wait in (sub.arecv, listen, fill, lambda: pub.await_for_subscribers(9)):
+for wait in (sub.arecv, receive_all, fill, lambda: pub.await_for_subscribers(9)):
     threading.Thread(target=lambda wait=wait: asyncio.run(wait()), daemon=True).start()
 
 def wait_here():
@@ -109,7 +109,7 @@ print("the end")
     assert run_python(OPENING + rest) == (0, "the end\n", "")
 
 
-def test_a_program_may_end_with_a_loop_that_was_abandoned(run_python: RunPython) -> None:
+def test_a_program_may_exit_with_a_pending_task_in_a_closed_loop(run_python: RunPython) -> None:
     rest = """
 loop = asyncio.new_event_loop()
 coroutine = sub.arecv()
@@ -117,7 +117,7 @@ task = loop.create_task(coroutine)
 for _ in range(3):
     loop.call_soon(loop.stop)
     loop.run_forever()
-# asyncio itself warns about a pending task, unless its logging is off.
+# Otherwise asyncio logs that a pending task was destroyed.
 task._log_destroy_pending = False
 loop.close()
 pub.send("x")
@@ -126,15 +126,15 @@ print("the end")
     assert run_python(OPENING + rest) == (0, "the end\n", "")
 
 
-def leave_a_loop_waiting(pair: Pair, loop: asyncio.AbstractEventLoop) -> weakref.ref[Any]:
-    """Begin to wait in a loop, and close it."""
+def close_loop_with_waiting_tasks(pair: Pair, loop: asyncio.AbstractEventLoop) -> weakref.ref[Any]:
+    """Start tasks that wait, close their loop, and return a reference to one of them."""
     tasks: list[Any] = [
         loop.create_task(pair.subscriber.arecv()),
         loop.create_task(pair.publisher.await_for_subscribers(9)),
     ]
     loop.run_until_complete(wait_until_suspended(*tasks))
     for task in tasks:
-        # asyncio would say that it is still pending, and be right.
+        # Otherwise asyncio logs that a pending task was destroyed.
         task._log_destroy_pending = False
     loop.close()
     return weakref.ref(tasks[0])
@@ -143,27 +143,27 @@ def leave_a_loop_waiting(pair: Pair, loop: asyncio.AbstractEventLoop) -> weakref
 @pytest.mark.parametrize(
     "new_loop", [asyncio.new_event_loop, new_uvloop], ids=["asyncio", "uvloop"]
 )
-def test_a_loop_may_be_closed_while_a_task_waits_in_it(pair: Pair, new_loop: Any) -> None:
-    left = leave_a_loop_waiting(pair, new_loop())
-    # Finds a closed loop, and prints nothing.
+def test_a_loop_may_be_closed_while_its_tasks_wait(pair: Pair, new_loop: Any) -> None:
+    task = close_loop_with_waiting_tasks(pair, new_loop())
+    # The message wakes a waiter of the closed loop, which must not raise or log.
     pair.publisher.send("Hello")
     assert run(pair.subscriber.arecv_text()) == "Hello"
 
-    def is_gone() -> bool:
+    def is_released() -> bool:
         gc.collect()
-        return left() is None
+        return task() is None
 
-    wait_until(is_gone, "the task to be let go of")
+    wait_until(is_released, "the task to be released")
 
 
 def test_a_closed_loop_is_released_even_if_no_message_arrives(pair: Pair) -> None:
-    left = leave_a_loop_waiting(pair, asyncio.new_event_loop())
+    task = close_loop_with_waiting_tasks(pair, asyncio.new_event_loop())
 
-    def is_gone() -> bool:
+    def is_released() -> bool:
         gc.collect()
-        return left() is None
+        return task() is None
 
-    wait_until(is_gone, "the task to be let go of")
+    wait_until(is_released, "the task to be released")
 
 
 def threads_and_descriptors() -> tuple[int, int]:
@@ -188,11 +188,13 @@ def test_a_thousand_loops_leave_no_thread_and_no_descriptor(pair: Pair) -> None:
     before = threads_and_descriptors()
     for number in range(1_000):
         run(main(number))
-    wait_until(lambda: threads_and_descriptors() <= before, "threads and descriptors to go")
+    wait_until(
+        lambda: threads_and_descriptors() <= before, "threads and descriptors to be released"
+    )
 
 
-def test_an_object_may_be_released_before_its_loop() -> None:
-    # What exists before need not be searched 50 times.
+def test_an_object_is_released_while_its_loop_runs() -> None:
+    # The collector then skips the objects that exist already, 50 times.
     gc.freeze()
 
     async def main() -> None:
@@ -205,10 +207,10 @@ def test_an_object_may_be_released_before_its_loop() -> None:
             await publisher.await_for_subscribers(timeout=TIMEOUT)
             await publisher.asend("Hello")
             assert await subscriber.arecv_text(timeout=TIMEOUT) == "Hello"
-            gone = weakref.ref(subscriber), weakref.ref(publisher)
+            references = weakref.ref(subscriber), weakref.ref(publisher)
             del subscriber, publisher
             gc.collect()
-            assert [one() for one in gone] == [None, None]
+            assert [reference() for reference in references] == [None, None]
 
     try:
         run(main())
@@ -226,9 +228,9 @@ async def child():
         await sub.arecv()
     except OSError as error:
         print("fork" in str(error))
-    async with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as hears:
+    async with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as receiver:
         await mine.await_for_subscribers(timeout=30)
-        task = asyncio.ensure_future(hears.arecv_text())
+        task = asyncio.ensure_future(receiver.arecv_text())
         await asyncio.sleep(0.01)
         await mine.asend("my own")
         print(await task)
@@ -244,14 +246,14 @@ print(asyncio.run(sub.arecv_text(timeout=30)))
     assert run_python(OPENING + rest) == (0, "True\nmy own\n0\nparent\n", "")
 
 
-def test_a_loop_may_move_to_another_thread(pair: Pair) -> None:
+def test_a_loop_may_continue_in_another_thread(pair: Pair) -> None:
     loop = asyncio.new_event_loop()
     task = loop.create_task(pair.subscriber.arecv_text())
     loop.run_until_complete(wait_until_suspended(task))
-    heard: list[str] = []
-    thread = threading.Thread(target=lambda: heard.append(loop.run_until_complete(task)))
+    received: list[str] = []
+    thread = threading.Thread(target=lambda: received.append(loop.run_until_complete(task)))
     thread.start()
     pair.publisher.send("Hello")
     thread.join(TIMEOUT)
     loop.close()
-    assert heard == ["Hello"]
+    assert received == ["Hello"]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.event_loops import LOOPS, run, run_in, wait_until, wait_until_suspended
 from tests.helpers.timeouts import TIMEOUT, Background
-from tests.helpers.timeouts import wait_until as until_now
+from tests.helpers.timeouts import wait_until as wait_until_sync
 from zmqchat_rs import ClosedError, Message, Publisher, Subscriber
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ RECEIVES: list[Callable[[Subscriber], Receive]] = [
 ]
 
 
-def forget(coroutine: object) -> None:
-    """Not to await a coroutine."""
+def discard(coroutine: object) -> None:
+    """Drop a coroutine without awaiting it."""
     del coroutine
 
 
@@ -41,7 +41,7 @@ each_receive = pytest.mark.parametrize(
 
 
 @LOOPS
-def test_a_publisher_and_a_subscriber_talk_in_one_loop(
+def test_a_publisher_and_a_subscriber_exchange_messages_in_one_loop(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def main() -> list[str]:
@@ -56,23 +56,26 @@ def test_a_publisher_and_a_subscriber_talk_in_one_loop(
                 message = await waiting
                 assert (message.topic, message.text) == ("room1", "first")
                 assert await publisher.asend_many(["a", "b", "c"]) == 3
-                heard = [await subscriber.arecv_text(), (await subscriber.arecv_bytes()).decode()]
+                received = [
+                    await subscriber.arecv_text(),
+                    (await subscriber.arecv_bytes()).decode(),
+                ]
                 async for message in subscriber:
-                    heard.append(message.text)
+                    received.append(message.text)
                     break
         assert publisher.closed
         assert subscriber.closed
-        return heard
+        return received
 
     assert run_in(new_loop(), main()) == ["a", "b", "c"]
 
 
-def test_a_loop_over_a_subscriber_ends_when_it_is_closed(pair: Pair) -> None:
-    async def listen() -> list[str]:
+def test_async_for_ends_when_the_subscriber_is_closed(pair: Pair) -> None:
+    async def receive_all() -> list[str]:
         return [message.text async for message in pair.subscriber]
 
     async def main() -> list[str]:
-        task = asyncio.create_task(listen())
+        task = asyncio.create_task(receive_all())
         pair.publisher.send_many(["a", "b"])
         await wait_until_suspended(task)
         await wait_until(lambda: pair.subscriber.stats().received == 2)
@@ -85,13 +88,13 @@ def test_a_loop_over_a_subscriber_ends_when_it_is_closed(pair: Pair) -> None:
 
 def test_a_batch_returns_the_queued_messages(pair: Pair) -> None:
     async def main() -> None:
-        heard: list[str] = []
+        received: list[str] = []
         pair.publisher.send_many(map(str, range(100)))
-        while len(heard) < 100:
+        while len(received) < 100:
             batch = await pair.subscriber.arecv_many(30)
             assert 1 <= len(batch) <= 30
-            heard += [message.text for message in batch]
-        assert heard == [*map(str, range(100))]
+            received += [message.text for message in batch]
+        assert received == [*map(str, range(100))]
 
     run(main())
 
@@ -100,7 +103,7 @@ def test_a_batch_returns_the_queued_messages(pair: Pair) -> None:
 def test_a_receive_times_out(pair: Pair, receive: Callable[[Subscriber], Receive]) -> None:
     async def main() -> None:
         for timeout in (0, 0.0, 0.01, 0.1):
-            # The builtin, before Python 3.11 too, where asyncio's is another.
+            # It is the builtin also before Python 3.11, where asyncio.TimeoutError differs.
             with pytest.raises(TimeoutError, match="no message"):
                 await receive(pair.subscriber)(timeout=timeout)
 
@@ -122,17 +125,17 @@ def test_a_timeout_beyond_the_range_of_the_clock_waits_forever(
 
 
 @each_receive
-def test_an_invalid_timeout_is_refused(
+def test_an_invalid_timeout_is_rejected(
     pair: Pair, receive: Callable[[Subscriber], Receive]
 ) -> None:
     for timeout in (-1, -0.001, math.nan):
         with pytest.raises(ValueError, match="timeout"):
-            forget(receive(pair.subscriber)(timeout=timeout))
+            discard(receive(pair.subscriber)(timeout=timeout))
     with pytest.raises(TypeError):
-        forget(receive(pair.subscriber)(timeout="1"))
+        discard(receive(pair.subscriber)(timeout="1"))
 
 
-def test_the_timeouts_of_waits_for_peers_name_both_counts(publisher: Publisher) -> None:
+def test_waits_for_peers_time_out_and_report_the_number_of_peers(publisher: Publisher) -> None:
     async def main() -> None:
         for timeout in (0, 0.05):
             with pytest.raises(TimeoutError, match="0 of 3 subscribers of topic 'room1'"):
@@ -145,7 +148,7 @@ def test_the_timeouts_of_waits_for_peers_name_both_counts(publisher: Publisher) 
     run(main())
 
 
-def test_bad_arguments_are_refused_before_anything_is_awaited(pair: Pair) -> None:
+def test_invalid_arguments_are_rejected_before_the_await(pair: Pair) -> None:
     publisher: Any = pair.publisher
     subscriber: Any = pair.subscriber
     with pytest.raises(ValueError, match="room 1"):
@@ -169,16 +172,16 @@ def test_the_error_of_a_wait_outside_a_loop_names_the_remedy(pair: Pair) -> None
 
 def test_a_coroutine_that_is_never_awaited_has_no_effect_and_warns(pair: Pair) -> None:
     with pytest.warns(RuntimeWarning, match=r"'Publisher\.asend' was never awaited"):
-        forget(pair.publisher.asend("lost"))
+        discard(pair.publisher.asend("lost"))
     pair.publisher.send("kept")
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "kept"
-    pair.publisher.send("still there")
+    pair.publisher.send("still here")
     with pytest.warns(RuntimeWarning, match=r"'Subscriber\.arecv' was never awaited"):
-        forget(pair.subscriber.arecv())
-    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "still there"
+        discard(pair.subscriber.arecv())
+    assert pair.subscriber.recv_text(timeout=TIMEOUT) == "still here"
 
 
-def test_a_coroutine_is_awaited_once(pair: Pair) -> None:
+def test_a_coroutine_can_be_awaited_only_once(pair: Pair) -> None:
     async def main() -> None:
         pair.publisher.send_many(["a", "b"])
         coroutine = pair.subscriber.arecv_text()
@@ -191,7 +194,7 @@ def test_a_coroutine_is_awaited_once(pair: Pair) -> None:
     run(main())
 
 
-def test_it_works_with_all_that_asyncio_does_with_coroutines(pair: Pair) -> None:
+def test_receives_work_in_tasks_gather_wait_for_and_shield(pair: Pair) -> None:
     async def main() -> None:
         subscriber = pair.subscriber
         tasks = [asyncio.create_task(subscriber.arecv_text()) for _ in range(2)]
@@ -199,9 +202,9 @@ def test_it_works_with_all_that_asyncio_does_with_coroutines(pair: Pair) -> None
         limited = asyncio.create_task(asyncio.wait_for(subscriber.arecv_text(), TIMEOUT))
         shielded = asyncio.shield(subscriber.arecv_text())
         await asyncio.sleep(0)
-        pair.publisher.send_many("abcdef"[place] for place in range(6))
-        heard = [*await gathered, await limited, await shielded, *[await task for task in tasks]]
-        assert sorted(heard) == [*"abcdef"]
+        pair.publisher.send_many("abcdef"[index] for index in range(6))
+        received = [*await gathered, await limited, await shielded, *[await task for task in tasks]]
+        assert sorted(received) == [*"abcdef"]
         assert "Subscriber.arecv_text" in repr(tasks[0])
 
     run(main())
@@ -209,7 +212,7 @@ def test_it_works_with_all_that_asyncio_does_with_coroutines(pair: Pair) -> None
     assert asyncio.run(pair.subscriber.arecv_text(timeout=TIMEOUT)) == "alone"
 
 
-def test_a_thousand_tasks_get_a_message_each(pair: Pair) -> None:
+def test_a_thousand_tasks_receive_one_message_each(pair: Pair) -> None:
     async def main() -> list[str]:
         tasks = [asyncio.create_task(pair.subscriber.arecv_text()) for _ in range(1000)]
         await wait_until_suspended(*tasks)
@@ -232,43 +235,43 @@ def test_tasks_receive_in_the_order_in_which_they_began_to_wait(pair: Pair) -> N
     assert run(main()) == [*map(str, range(19))]
 
 
-def test_other_tasks_run_while_there_are_always_more_messages(pair: Pair) -> None:
+def test_other_tasks_run_while_messages_are_always_available(pair: Pair) -> None:
     async def main() -> int:
-        rounds = 0
+        iterations = 0
 
-        async def swallow() -> None:
+        async def receive_slowly() -> None:
             async for message in pair.subscriber:
-                # Much longer than the next message takes.
+                # This takes much longer than the arrival of the next message.
                 sum(range(10_000))
                 if message.text == "last":
                     return
 
         async def count() -> None:
-            nonlocal rounds
+            nonlocal iterations
             while True:
-                rounds += 1
+                iterations += 1
                 await asyncio.sleep(0)
 
         pair.publisher.send_many(["x"] * 1_000)
         pair.publisher.send("last")
-        # From now on there is always one more message.
+        # From here on, a message is always available.
         await pair.subscriber.arecv()
         counter = asyncio.create_task(count())
-        await swallow()
+        await receive_slowly()
         counter.cancel()
-        return rounds
+        return iterations
 
     assert run(main()) > 5
 
 
-def test_a_look_without_end_lets_others_run(pair: Pair) -> None:
-    async def look() -> str:
+def test_other_tasks_run_while_a_task_polls_without_a_pause(pair: Pair) -> None:
+    async def poll() -> str:
         while True:
             with contextlib.suppress(TimeoutError):
                 return await pair.subscriber.arecv_text(timeout=0)
 
     async def main() -> str:
-        task = asyncio.create_task(look())
+        task = asyncio.create_task(poll())
         await asyncio.sleep(0.01)
         await pair.publisher.asend("Hello")
         return await task
@@ -276,32 +279,34 @@ def test_a_look_without_end_lets_others_run(pair: Pair) -> None:
     assert run(main()) == "Hello"
 
 
-def test_two_loops_in_two_threads_and_a_thread_that_blocks_share_what_arrives(pair: Pair) -> None:
+def test_loops_in_two_threads_and_a_blocked_thread_share_all_messages(pair: Pair) -> None:
     count = 3_000
 
-    async def listen() -> list[str]:
+    async def receive_all() -> list[str]:
         return [message.text async for message in pair.subscriber]
 
-    loops = [Background(run, listen()) for _ in range(2)]
+    loops = [Background(run, receive_all()) for _ in range(2)]
     blocked = Background(lambda: [message.text for message in pair.subscriber])
     for reader in (*loops, blocked):
         reader.wait_until_blocked()
     for number in range(count):
         pair.publisher.send(str(number))
         if number % 100 == 0:
-            # Now and then the queue runs dry, and all of them wait again.
-            until_received(pair, number + 1)
-    until_received(pair, count)
-    until_now(lambda: pair.subscriber.stats().backlog == 0, "the messages to be read")
+            # Every 100 messages the queue becomes empty, and all readers wait again.
+            wait_until_received(pair, number + 1)
+    wait_until_received(pair, count)
+    wait_until_sync(lambda: pair.subscriber.stats().backlog == 0, "the messages to be read")
     pair.subscriber.close()
-    heard = [reader.result() for reader in (*loops, blocked)]
-    for texts in heard:
+    received = [reader.result() for reader in (*loops, blocked)]
+    for texts in received:
         assert texts == sorted(texts, key=int)
-    assert sorted((text for texts in heard for text in texts), key=int) == [*map(str, range(count))]
+    assert sorted((text for texts in received for text in texts), key=int) == [
+        *map(str, range(count))
+    ]
 
 
-def until_received(pair: Pair, count: int) -> None:
-    until_now(lambda: pair.subscriber.stats().received >= count, "the messages to arrive")
+def wait_until_received(pair: Pair, count: int) -> None:
+    wait_until_sync(lambda: pair.subscriber.stats().received >= count, "the messages to arrive")
 
 
 @each_receive
@@ -340,7 +345,7 @@ def test_a_close_ends_every_other_wait(publisher: Publisher) -> None:
     run(main())
 
 
-def test_a_message_is_the_same_as_by_the_blocking_calls(room: Pair) -> None:
+def test_asyncio_calls_return_the_same_messages_as_blocking_calls(room: Pair) -> None:
     async def main() -> None:
         await room.publisher.asend(bytearray(b"buffer"), topic="room1")
         message = await room.subscriber.arecv()
@@ -356,8 +361,8 @@ def test_a_message_is_the_same_as_by_the_blocking_calls(room: Pair) -> None:
     run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="anext is not there before")
-def test_anext_gives_one_message(pair: Pair) -> None:
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="anext is new in Python 3.10")
+def test_anext_returns_one_message(pair: Pair) -> None:
     async def main() -> None:
         pair.publisher.send("Hello")
         message = await vars(builtins)["anext"](pair.subscriber)
