@@ -1,4 +1,4 @@
-"""asyncio on both sides: zmq.asyncio over there, our calls here, in both directions."""
+"""Messages between asyncio calls of this package and zmq.asyncio, in both directions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COUNT = 20_000
 
-HEARS = f"""
+RECEIVES = f"""
     import asyncio, sys, zmq, zmq.asyncio
 
     async def main():
@@ -21,13 +21,13 @@ HEARS = f"""
         socket.rcvhwm = 0
         socket.subscribe("room1:")
         socket.connect(sys.argv[1])
-        heard = [await socket.recv_string() for _ in range({COUNT})]
-        print(heard == [f"room1:{{number}}" for number in range({COUNT})])
+        received = [await socket.recv_string() for _ in range({COUNT})]
+        print(received == [f"room1:{{number}}" for number in range({COUNT})])
 
     asyncio.run(main())
 """
 
-SPEAKS = f"""
+PUBLISHES = f"""
     import asyncio, sys, zmq, zmq.asyncio
 
     async def main():
@@ -43,11 +43,11 @@ SPEAKS = f"""
 """
 
 
-def test_zmq_asyncio_hears_what_is_sent_from_a_task(start_python: StartPython) -> None:
+def test_zmq_asyncio_receives_messages_that_a_task_sends(start_python: StartPython) -> None:
     async def main() -> str:
         async with Publisher("127.0.0.1:0", on_full="block", linger=TIMEOUT) as publisher:
             assert publisher.endpoint is not None
-            script = start_python(HEARS, publisher.endpoint)
+            script = start_python(RECEIVES, publisher.endpoint)
             await publisher.await_for_subscribers(topic="room1", timeout=TIMEOUT)
             for number in range(COUNT // 2):
                 await publisher.asend(str(number), topic="room1")
@@ -57,17 +57,17 @@ def test_zmq_asyncio_hears_what_is_sent_from_a_task(start_python: StartPython) -
     assert run(main()) == "True"
 
 
-def test_tasks_hear_what_zmq_asyncio_sends(start_python: StartPython) -> None:
-    script = start_python(SPEAKS)
+def test_a_task_receives_messages_that_zmq_asyncio_sends(start_python: StartPython) -> None:
+    script = start_python(PUBLISHES)
 
     async def main() -> list[str]:
-        heard: list[str] = []
+        received: list[str] = []
         async with Subscriber(script.line(), topics="room1", high_water_mark=0) as subscriber:
             async for message in subscriber:
-                heard.append(message.text)
-                if len(heard) == COUNT:
-                    return heard
-        return heard
+                received.append(message.text)
+                if len(received) == COUNT:
+                    return received
+        return received
 
     assert run(main()) == [*map(str, range(COUNT))]
     script.send_line("")

@@ -1,6 +1,6 @@
-"""The promise: a plain pyzmq script on the other side works, both ways, with no option set here.
+"""A plain pyzmq program works as publisher and as subscriber, without any option on our side.
 
-The pyzmq side runs in a process of its own and knows nothing of this package.
+The pyzmq side runs in a process of its own and does not import this package.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MANY = 100_000
 BIG = bytes(range(256)) * (10 * 1024 * 4)
 
-#: Hears what the first argument names; prints each message as a list of frames in hexadecimal.
-HEARS = """
+#: Subscribes at the address in the first argument; prints each message as hexadecimal frames.
+RECEIVES = """
     import json, sys, zmq
     socket = zmq.Context().socket(zmq.SUB)
     socket.rcvhwm = 0
@@ -37,8 +37,8 @@ HEARS = """
         print(json.dumps([frame.hex() for frame in socket.recv_multipart()]))
 """
 
-#: Publishes "hello?" until somebody says that he hears it, then what `send` does, then "the end".
-SPEAKS = """
+#: Publishes "hello?" until a line of input arrives, then runs `send` and publishes "the end".
+PUBLISHES = """
     import select, sys, zmq
     socket = zmq.Context().socket(zmq.PUB)
     socket.sndhwm = 0
@@ -55,26 +55,26 @@ SPEAKS = """
 """
 
 
-def frames_heard(script: Script) -> list[bytes]:
-    heard: list[str] = json.loads(script.line())
-    return [bytes.fromhex(frame) for frame in heard]
+def receive_frames(script: Script) -> list[bytes]:
+    frames: list[str] = json.loads(script.line())
+    return [bytes.fromhex(frame) for frame in frames]
 
 
-def start_to_hear(
+def start_subscriber(
     start_python: StartPython, publisher: Publisher, count: int, *topics: str
 ) -> Script:
     assert publisher.endpoint is not None
-    script = start_python(HEARS, publisher.endpoint, str(count), *topics)
+    script = start_python(RECEIVES, publisher.endpoint, str(count), *topics)
     publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     return script
 
 
-def spoken(start_python: StartPython, send: str, **options: Any) -> list[tuple[bytes, ...]]:
-    """What our subscriber hears of `send`, as frames."""
-    script = start_python(SPEAKS.replace("{send}", send))
+def receive_all(start_python: StartPython, send: str, **options: Any) -> list[tuple[bytes, ...]]:
+    """Return the frames of each message that our subscriber receives while pyzmq runs `send`."""
+    script = start_python(PUBLISHES.replace("{send}", send))
     with Subscriber(script.line(), high_water_mark=0, **options) as subscriber:
         assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
-        script.send_line("I hear you")
+        script.send_line("received")
         messages = []
         while True:
             frames = subscriber.recv(timeout=TIMEOUT).frames
@@ -82,7 +82,7 @@ def spoken(start_python: StartPython, send: str, **options: Any) -> list[tuple[b
                 break
             if frames != (b"hello?",):
                 messages.append(frames)
-        script.send_line("good-bye")
+        script.send_line("exit")
         assert script.finish().code == 0
     return messages
 
@@ -101,15 +101,15 @@ def spoken(start_python: StartPython, send: str, **options: Any) -> list[tuple[b
         (memoryview(b"a view of it")[2:6], None, b"view"),
     ],
 )
-def test_a_pyzmq_subscriber_hears_exactly_these_bytes(
+def test_a_pyzmq_subscriber_receives_exactly_these_bytes(
     start_python: StartPython, publisher: Publisher, payload: Any, topic: str | None, wire: bytes
 ) -> None:
-    script = start_to_hear(start_python, publisher, 1)
+    script = start_subscriber(start_python, publisher, 1)
     publisher.send(payload, topic=topic)
-    assert frames_heard(script) == [wire]
+    assert receive_frames(script) == [wire]
 
 
-def test_recv_string_of_pyzmq_reads_what_send_was_given(
+def test_recv_string_of_pyzmq_returns_topic_and_text(
     start_python: StartPython, publisher: Publisher
 ) -> None:
     assert publisher.endpoint is not None
@@ -128,30 +128,30 @@ def test_recv_string_of_pyzmq_reads_what_send_was_given(
     assert script.line() == "room1:Hello"
 
 
-def test_a_pyzmq_subscriber_hears_the_first_message_and_nothing_before_it(
+def test_a_pyzmq_subscriber_receives_the_first_message_and_all_later_ones(
     start_python: StartPython, publisher: Publisher
 ) -> None:
-    script = start_to_hear(start_python, publisher, 2)
+    script = start_subscriber(start_python, publisher, 2)
     publisher.send("first")
     publisher.send("second")
-    assert [frames_heard(script) for _ in range(2)] == [[b"first"], [b"second"]]
+    assert [receive_frames(script) for _ in range(2)] == [[b"first"], [b"second"]]
 
 
-def test_a_pyzmq_subscriber_to_one_topic_is_spared_the_others(
+def test_a_pyzmq_subscriber_to_one_topic_does_not_receive_others(
     start_python: StartPython, publisher: Publisher
 ) -> None:
-    script = start_to_hear(start_python, publisher, 2, "room1:")
+    script = start_subscriber(start_python, publisher, 2, "room1:")
     for topic in ("room2", "room1", "room10", "room1"):
         publisher.send("Hello", topic=topic)
-    assert [frames_heard(script) for _ in range(2)] == [[b"room1:Hello"]] * 2
+    assert [receive_frames(script) for _ in range(2)] == [[b"room1:Hello"]] * 2
 
 
-def test_a_pyzmq_subscriber_hears_ten_megabytes(
+def test_a_pyzmq_subscriber_receives_ten_megabytes(
     start_python: StartPython, publisher: Publisher
 ) -> None:
-    script = start_to_hear(start_python, publisher, 1)
+    script = start_subscriber(start_python, publisher, 1)
     publisher.send(BIG)
-    (frame,) = frames_heard(script)
+    (frame,) = receive_frames(script)
     assert hashlib.sha256(frame).digest() == hashlib.sha256(BIG).digest()
 
 
@@ -159,56 +159,64 @@ def test_a_pyzmq_subscriber_hears_ten_megabytes(
 def test_a_pyzmq_subscriber_loses_none_of_100_000_messages(
     start_python: StartPython, on_full: Any
 ) -> None:
-    mark = 0 if on_full == "drop" else 1_000
-    with Publisher("127.0.0.1:0", high_water_mark=mark, on_full=on_full, linger=0) as publisher:
+    high_water_mark = 0 if on_full == "drop" else 1_000
+    with Publisher(
+        "127.0.0.1:0", high_water_mark=high_water_mark, on_full=on_full, linger=0
+    ) as publisher:
         assert publisher.endpoint is not None
         script = start_python(
             f"""
             import sys, zmq
             socket = zmq.Context().socket(zmq.SUB)
-            socket.rcvhwm = {mark}
+            socket.rcvhwm = {high_water_mark}
             socket.setsockopt(zmq.SUBSCRIBE, b"")
             socket.connect(sys.argv[1])
             for number in range({MANY}):
-                heard = socket.recv_string()
-                assert heard == "n:%d" % number, (heard, number)
-            print("all of it")
+                text = socket.recv_string()
+                assert text == "n:%d" % number, (text, number)
+            print("all received")
             """,
             publisher.endpoint,
         )
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert publisher.send_many((str(n) for n in range(MANY)), topic="n") == MANY
-        assert script.line() == "all of it"
+        assert script.line() == "all received"
 
 
-def test_a_pyzmq_subscriber_that_binds_hears_a_publisher_that_connects(
+def test_a_bound_pyzmq_subscriber_receives_from_a_publisher_that_connects(
     start_python: StartPython,
 ) -> None:
-    script = start_python(HEARS, "bind", "1")
+    script = start_python(RECEIVES, "bind", "1")
     with Publisher(connect=script.line()) as publisher:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello", topic="room1")
-        assert frames_heard(script) == [b"room1:Hello"]
+        assert receive_frames(script) == [b"room1:Hello"]
 
 
-def test_a_pyzmq_subscriber_hears_an_envelope_as_two_frames(start_python: StartPython) -> None:
+def test_a_pyzmq_subscriber_receives_an_envelope_as_two_frames(start_python: StartPython) -> None:
     with Publisher("127.0.0.1:0", framing="envelope", linger=0) as publisher:
-        script = start_to_hear(start_python, publisher, 2)
+        script = start_subscriber(start_python, publisher, 2)
         publisher.send("Hello", topic="room1")
         publisher.send("Hello")
-        assert frames_heard(script) == [b"room1", b"Hello"]
-        assert frames_heard(script) == [b"", b"Hello"]
+        assert receive_frames(script) == [b"room1", b"Hello"]
+        assert receive_frames(script) == [b"", b"Hello"]
 
 
-def test_a_pyzmq_subscriber_sees_the_stamp_of_a_named_publisher(start_python: StartPython) -> None:
+def test_a_pyzmq_subscriber_receives_the_stamp_of_a_named_publisher(
+    start_python: StartPython,
+) -> None:
     with Publisher("127.0.0.1:0", name="alice", linger=0) as publisher:
-        script = start_to_hear(start_python, publisher, 3)
+        script = start_subscriber(start_python, publisher, 3)
         publisher.send("Hello", topic="room1")
         publisher.send("Hello", topic="room2")
         publisher.send("Hello again", topic="room1")
-        heard = [frames_heard(script) for _ in range(3)]
-    assert [frames[0] for frames in heard] == [b"room1:Hello", b"room2:Hello", b"room1:Hello again"]
-    stamps = [json.loads(stamp) for _, stamp in heard]
+        received = [receive_frames(script) for _ in range(3)]
+    assert [frames[0] for frames in received] == [
+        b"room1:Hello",
+        b"room2:Hello",
+        b"room1:Hello again",
+    ]
+    stamps = [json.loads(stamp) for _, stamp in received]
     assert [list(stamp) for stamp in stamps] == [
         ["zmqchat", "from", "id", "topic", "seq", "sent_ns"]
     ] * 3
@@ -232,32 +240,34 @@ def test_a_pyzmq_subscriber_sees_the_stamp_of_a_named_publisher(start_python: St
         ('socket.send_multipart([b"a", b"", b"c", b"d"])', [b"a", b"", b"c", b"d"]),
     ],
 )
-def test_our_subscriber_hears_exactly_the_bytes_of_pyzmq(
+def test_our_subscriber_receives_exactly_the_bytes_of_pyzmq(
     start_python: StartPython, send: str, wire: list[bytes]
 ) -> None:
-    assert spoken(start_python, send) == [tuple(wire)]
+    assert receive_all(start_python, send) == [tuple(wire)]
 
 
-def test_our_subscriber_understands_a_pyzmq_script_with_no_option_set(
+def test_our_subscriber_splits_the_topic_of_a_pyzmq_message_by_default(
     start_python: StartPython,
 ) -> None:
-    script = start_python(SPEAKS.replace("{send}", 'socket.send_string("room1:Hello everyone!")'))
+    script = start_python(
+        PUBLISHES.replace("{send}", 'socket.send_string("room1:Hello everyone!")')
+    )
     with Subscriber(script.line(), topics=["room1"], prefixes="hello") as subscriber:
         assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
-        script.send_line("I hear you")
+        script.send_line("received")
         message = subscriber.recv(timeout=TIMEOUT)
         while str(message) == "hello?":
             message = subscriber.recv(timeout=TIMEOUT)
         assert (message.topic, message.text) == ("room1", "Hello everyone!")
         assert str(message) == "room1:Hello everyone!"
-        script.send_line("good-bye")
+        script.send_line("exit")
 
 
-def test_our_subscriber_keeps_bytes_that_are_no_text(start_python: StartPython) -> None:
-    script = start_python(SPEAKS.replace("{send}", r'socket.send(b"room1:caf\xe9")'))
+def test_our_subscriber_keeps_bytes_that_are_not_text(start_python: StartPython) -> None:
+    script = start_python(PUBLISHES.replace("{send}", r'socket.send(b"room1:caf\xe9")'))
     with Subscriber(script.line(), topics=["room1"], prefixes=b"") as subscriber:
         subscriber.recv(timeout=TIMEOUT)
-        script.send_line("I hear you")
+        script.send_line("received")
         message = subscriber.recv(timeout=TIMEOUT)
         while str(message) == "hello?":
             message = subscriber.recv(timeout=TIMEOUT)
@@ -265,32 +275,32 @@ def test_our_subscriber_keeps_bytes_that_are_no_text(start_python: StartPython) 
         assert message.text == "caf\N{REPLACEMENT CHARACTER}"
         assert message.data == b"caf\xe9"
         assert message.raw == b"room1:caf\xe9"
-        script.send_line("good-bye")
+        script.send_line("exit")
 
 
-def test_our_subscriber_hears_ten_megabytes(start_python: StartPython) -> None:
-    (frames,) = spoken(start_python, "socket.send(bytes(range(256)) * (10 * 1024 * 4))")
-    assert [hashlib.sha256(f).digest() for f in frames] == [hashlib.sha256(BIG).digest()]
+def test_our_subscriber_receives_ten_megabytes(start_python: StartPython) -> None:
+    (frames,) = receive_all(start_python, "socket.send(bytes(range(256)) * (10 * 1024 * 4))")
+    assert [hashlib.sha256(frame).digest() for frame in frames] == [hashlib.sha256(BIG).digest()]
 
 
 def test_our_subscriber_loses_none_of_100_000_messages(start_python: StartPython) -> None:
     send = f"for n in range({MANY}): socket.send_string(str(n))"
-    heard = spoken(start_python, send)
-    assert heard == [(b"%d" % number,) for number in range(MANY)]
+    received = receive_all(start_python, send)
+    assert received == [(b"%d" % number,) for number in range(MANY)]
 
 
-def test_our_subscriber_that_binds_hears_a_pyzmq_publisher_that_connects(
+def test_our_bound_subscriber_receives_from_a_pyzmq_publisher_that_connects(
     start_python: StartPython,
 ) -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         assert subscriber.endpoint is not None
-        script = start_python(SPEAKS.replace("{send}", "pass"), subscriber.endpoint)
+        script = start_python(PUBLISHES.replace("{send}", "pass"), subscriber.endpoint)
         assert subscriber.recv_text(timeout=TIMEOUT) == "hello?"
-        script.send_line("I hear you")
-        script.send_line("good-bye")
+        script.send_line("received")
+        script.send_line("exit")
 
 
-def test_what_a_stranger_sends_upstream_is_no_subscription(
+def test_a_message_that_an_xsub_sends_upstream_is_not_a_subscription(
     start_python: StartPython, pair: Pair
 ) -> None:
     assert pair.publisher.endpoint is not None
@@ -307,13 +317,13 @@ def test_what_a_stranger_sends_upstream_is_no_subscription(
         """,
         pair.publisher.endpoint,
     )
-    wait_until(lambda: pair.publisher.subscriber_count == 2, "the stranger")
+    wait_until(lambda: pair.publisher.subscriber_count == 2, "the second subscriber")
     assert pair.publisher.topics == {b"": 1, "room1": 1}
     pair.publisher.send("Hello", topic="room1")
     assert script.line() == "room1:Hello"
 
 
-def test_a_subscription_of_unreasonable_size_is_cut_off(
+def test_a_peer_with_an_oversized_subscription_is_cut_off(
     start_python: StartPython, pair: Pair
 ) -> None:
     assert pair.publisher.endpoint is not None

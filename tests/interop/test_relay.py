@@ -1,4 +1,4 @@
-"""A relay between pyzmq's sockets, ours, and mixtures of both; and pyzmq's proxy between ours."""
+"""A relay between sockets of pyzmq and of this package, and a pyzmq proxy between ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.helpers.scripts import StartPython
 
 Socket = zmq.Socket[bytes]
-HERE = "127.0.0.1:0"
+LOOPBACK = "127.0.0.1:0"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def context() -> Iterator[zmq.Context[Socket]]:
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    with Relay(HERE, backend=HERE, linger=0) as relay:
+    with Relay(LOOPBACK, backend=LOOPBACK, linger=0) as relay:
         yield relay
 
 
@@ -46,11 +46,11 @@ def subscribed(context: zmq.Context[Socket], endpoint: str | None, prefix: bytes
     return socket
 
 
-def test_pub_and_sub_of_pyzmq_with_no_option_set(
+def test_a_relay_forwards_messages_between_pyzmq_sockets(
     context: zmq.Context[Socket], relay: Relay
 ) -> None:
     with ExitStack() as stack:
-        # An XPUB, to know when the subscription is there; a PUB sends the same.
+        # An XPUB receives the subscription, on which the test waits; a PUB sends the same messages.
         publisher = stack.enter_context(connected(context, zmq.XPUB, relay.frontend))
         subscriber = stack.enter_context(subscribed(context, relay.backend, b"room1:"))
         assert publisher.recv() == b"\x01room1:"
@@ -62,7 +62,7 @@ def test_pub_and_sub_of_pyzmq_with_no_option_set(
         assert publisher.recv() == b"\x00room1:"
 
 
-def test_a_plain_pub_is_heard_once_the_subscription_went_through(
+def test_messages_of_a_plain_pub_arrive_after_the_subscription_is_forwarded(
     context: zmq.Context[Socket], relay: Relay
 ) -> None:
     with ExitStack() as stack:
@@ -70,17 +70,17 @@ def test_a_plain_pub_is_heard_once_the_subscription_went_through(
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["room1"]))
         relay.wait_connected(timeout=TIMEOUT)
 
-        def is_heard() -> bool:
+        def is_received() -> bool:
             publisher.send_string("room1:Hello")
             with contextlib.suppress(TimeoutError):
                 return subscriber.recv_text(timeout=0.01) == "room1:Hello"
             return False
 
-        wait_until(is_heard)
+        wait_until(is_received)
 
 
 @pytest.mark.parametrize("frames", [[b"a"], [b"", b"b"], [b"a", b"", b"c" * 100_000, b"\x00\xff"]])
-def test_multipart_passes_as_it_came(
+def test_a_relay_forwards_multipart_messages_unaltered(
     context: zmq.Context[Socket], relay: Relay, frames: list[bytes]
 ) -> None:
     with ExitStack() as stack:
@@ -94,7 +94,9 @@ def test_multipart_passes_as_it_came(
         assert list(ours.recv(timeout=TIMEOUT).frames) == frames
 
 
-def test_both_libraries_on_both_sides(context: zmq.Context[Socket], relay: Relay) -> None:
+def test_a_relay_forwards_between_both_libraries_on_both_sides(
+    context: zmq.Context[Socket], relay: Relay
+) -> None:
     with ExitStack() as stack:
         theirs = stack.enter_context(connected(context, zmq.XPUB, relay.frontend))
         ours = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
@@ -110,7 +112,7 @@ def test_both_libraries_on_both_sides(context: zmq.Context[Socket], relay: Relay
         assert {str(our_sub.recv(timeout=TIMEOUT)) for _ in expected} == expected
 
 
-def test_subscriptions_reach_an_upstream_of_pyzmq_once_and_are_taken_back_once(
+def test_a_pyzmq_upstream_receives_each_subscription_and_cancellation_once(
     context: zmq.Context[Socket],
 ) -> None:
     with ExitStack() as stack:
@@ -120,30 +122,30 @@ def test_subscriptions_reach_an_upstream_of_pyzmq_once_and_are_taken_back_once(
         upstream.setsockopt(zmq.XPUB_VERBOSER, 1)
         upstream.bind("tcp://127.0.0.1:*")
         endpoint = upstream.getsockopt_string(zmq.LAST_ENDPOINT)
-        relay = stack.enter_context(Relay(None, backend=HERE, connect=endpoint, linger=0))
+        relay = stack.enter_context(Relay(None, backend=LOOPBACK, connect=endpoint, linger=0))
         relay.wait_connected(timeout=TIMEOUT)
-        crowd = [subscribed(context, relay.backend, b"a:") for _ in range(20)]
+        subscribers = [subscribed(context, relay.backend, b"a:") for _ in range(20)]
         wait_until(lambda: relay.topics == {"a": 20})
-        for socket in crowd[1:]:
+        for socket in subscribers[1:]:
             socket.close()
         wait_until(lambda: relay.topics == {"a": 1})
-        crowd[0].subscribe(b"b:")
-        # Twenty times the same is one, and nineteen departures are none.
+        subscribers[0].subscribe(b"b:")
+        # 20 equal subscriptions are forwarded as one, and 19 cancellations are not forwarded.
         assert [upstream.recv(), upstream.recv()] == [b"\x01a:", b"\x01b:"]
-        crowd[0].close()
+        subscribers[0].close()
         assert sorted([upstream.recv(), upstream.recv()]) == [b"\x00a:", b"\x00b:"]
 
 
-def test_a_proxy_of_pyzmq_between_our_sockets_and_our_relay_below_it(
+def test_messages_pass_through_a_pyzmq_proxy_and_then_a_relay(
     start_python: StartPython,
 ) -> None:
-    speak, hear = proxied(start_python)
+    frontend, backend = proxied(start_python)
     with ExitStack() as stack:
-        relay = stack.enter_context(Relay(HERE, backend=HERE, connect=hear, linger=0))
-        publisher = stack.enter_context(Publisher(connect=speak, name="ann", linger=0))
+        relay = stack.enter_context(Relay(LOOPBACK, backend=LOOPBACK, connect=backend, linger=0))
+        publisher = stack.enter_context(Publisher(connect=frontend, name="ann", linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
         publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
         publisher.send_many([str(number) for number in range(1_000)], topic="a")
-        heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
-        assert heard == [str(number) for number in range(1_000)]
+        received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(1_000)]
+        assert received == [str(number) for number in range(1_000)]
         assert subscriber.stats().lost == 0
