@@ -1,4 +1,4 @@
-"""A transcript when things go wrong: full disks, vanished folders, locks of others."""
+"""Transcripts with full disks, missing folders, locks of other programs and interrupted writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(path: Path) -> list[str]:
     return [message.text for message in read_transcript(path)]
 
 
-def test_lines_that_are_no_messages_are_passed_over_and_counted(
+def test_lines_that_are_not_messages_are_skipped_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "chat.log"
@@ -39,7 +39,7 @@ def test_lines_that_are_no_messages_are_passed_over_and_counted(
     assert record.message == expected
 
 
-def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_write_without_its_folder_raises_an_error_that_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "chat.log"
     path.parent.mkdir()
     with Transcript(path) as log:
@@ -56,25 +56,23 @@ def test_a_vanished_folder_is_an_error_that_names_the_file(tmp_path: Path) -> No
     assert texts(tmp_path / "elsewhere" / "chat.log") == ["one"]
 
 
-def test_a_size_limit_of_the_system_costs_no_earlier_line(
-    tmp_path: Path, run_python: RunPython
-) -> None:
+def test_a_file_size_limit_loses_no_earlier_line(tmp_path: Path, run_python: RunPython) -> None:
     path = tmp_path / "chat.log"
     script = """
         import resource, sys
         from zmqchat_rs import Message, Transcript, ZmqChatError
 
-        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         log = Transcript(sys.argv[1])
         log.write(Message([b"one"]))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard_limit))
         for write in (log.write, lambda message: log.write_many([message, message])):
             try:
                 write(Message([b"x" * 2000]))
             except ZmqChatError as error:
                 print(sys.argv[1] in str(error), log.count)
         log.write(Message([b"two"]))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard_limit, hard_limit))
         log.write(Message([b"x" * 2000]))
         assert log.repaired == 0
     """
@@ -82,7 +80,7 @@ def test_a_size_limit_of_the_system_costs_no_earlier_line(
     assert texts(path) == ["one", "two", "x" * 2000]
 
 
-FILL_A_DISK = """
+FILLS_A_DISK = """
 import os, sys
 from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
 
@@ -119,18 +117,18 @@ print("done")
 
 
 @pytest.mark.parametrize(("sync", "format"), [("os", "text"), ("line", "jsonl"), ("disk", "text")])
-def test_a_full_disk_costs_no_earlier_line(
+def test_a_full_disk_loses_no_earlier_line(
     tmp_path: Path,
     sync: str,
     format: str,  # noqa: A002
 ) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    in_namespace = _in_namespace()
-    mounted = 'mount -t tmpfs -o size=200k small "$1" && shift && exec "$@"'
-    program = [sys.executable, "-c", FILL_A_DISK, str(folder), sync, format]
+    in_namespace = _mount_namespace_command()
+    mount = 'mount -t tmpfs -o size=200k small "$1" && shift && exec "$@"'
+    program = [sys.executable, "-c", FILLS_A_DISK, str(folder), sync, format]
     finished = subprocess.run(
-        [*in_namespace, "sh", "-c", mounted, "sh", str(folder), *program],
+        [*in_namespace, "sh", "-c", mount, "sh", str(folder), *program],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
@@ -139,8 +137,8 @@ def test_a_full_disk_costs_no_earlier_line(
     assert (finished.returncode, finished.stdout) == (0, "done\n"), finished.stderr
 
 
-def _in_namespace() -> list[str]:
-    """A command that may mount, for itself alone."""
+def _mount_namespace_command() -> list[str]:
+    """A command that runs a program in a mount namespace of its own."""
     for command in (["unshare", "-m"], ["unshare", "-rm"]):
         if (
             shutil.which(command[0])
@@ -149,11 +147,11 @@ def _in_namespace() -> list[str]:
             ).returncode
         ):
             return command
-    pytest.skip("a small disk needs a mount namespace, which this user may not make")
+    pytest.skip("a small disk needs a mount namespace, which this user may not create")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
-def test_a_device_takes_lines_too() -> None:
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_transcript_can_be_written_to_a_device() -> None:
     with Transcript("/dev/null", sync="line") as log:
         log.write(Message([b"one"]))
         log.flush()
@@ -164,7 +162,7 @@ def test_a_device_takes_lines_too() -> None:
         assert log.count == 0
 
 
-def test_a_signal_handler_may_write_while_another_program_has_the_lock(
+def test_a_signal_handler_may_write_while_another_program_holds_the_lock(
     tmp_path: Path, start_python: StartPython
 ) -> None:
     fcntl = pytest.importorskip("fcntl")
@@ -183,7 +181,7 @@ def test_a_signal_handler_may_write_while_another_program_has_the_lock(
             log.write(Message([b"one"]))
 
         def handler(*_):
-            print("asking")
+            print("in the handler")
             input()  # the lock is free when this returns
             log.write(Message([b"from the handler"]))
             raise KeyboardInterrupt
@@ -203,15 +201,15 @@ def test_a_signal_handler_may_write_while_another_program_has_the_lock(
     with path.open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         script.send_line("go")
-        assert script.line() == "asking"
+        assert script.line() == "in the handler"
     script.send_line("go")
     assert script.line() == "interrupted"
     script.send_line("go")
-    assert script.finish() == (0, "open\nasking\ninterrupted\n", "")
+    assert script.finish() == (0, "open\nin the handler\ninterrupted\n", "")
     assert texts(path) == ["from the handler", "two"]
 
 
-def test_what_disk_has_not_saved_is_saved_at_the_end(
+def test_with_sync_disk_unsaved_lines_are_saved_at_exit(
     tmp_path: Path, traced: Callable[..., list[str]]
 ) -> None:
     script = "log = Transcript(path, sync='disk'); log.write(Message([b'one']))"
@@ -219,7 +217,9 @@ def test_what_disk_has_not_saved_is_saved_at_the_end(
     assert texts(tmp_path / "chat.log") == ["one"]
 
 
-def test_each_level_asks_the_disk_as_often_as_it_says(traced: Callable[..., list[str]]) -> None:
+def test_each_sync_level_calls_fdatasync_as_often_as_documented(
+    traced: Callable[..., list[str]],
+) -> None:
     write = "[log.write(Message([b'one'])) for _ in range(3)]; log.close()"
     many = "log.write_many([Message([b'one'])] * 3); log.close()"
     assert traced(f"log = Transcript(path); {write}") == ["write"] * 3
@@ -232,7 +232,7 @@ def test_each_level_asks_the_disk_as_often_as_it_says(traced: Callable[..., list
 
 @pytest.fixture
 def traced(tmp_path: Path) -> Callable[..., list[str]]:
-    """A function that runs a script and tells what it asked of the system for `chat.log`."""
+    """A function that runs a script and returns its system calls on `chat.log` and the folder."""
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
 
@@ -247,7 +247,7 @@ def traced(tmp_path: Path) -> Callable[..., list[str]]:
             check=False,
         )
         if b"ptrace" in finished.stderr:
-            pytest.skip("strace may not trace here")
+            pytest.skip("this system does not allow strace")
         assert finished.returncode == 0, finished.stderr
         names = (str(path), str(tmp_path))
         return [

@@ -1,4 +1,4 @@
-"""A transcript whose writer was killed: whole lines but the last, which is moved aside and told."""
+"""After a writer is killed, a torn last line is moved to another file and reported."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def texts(path: Path) -> list[str]:
     return [message.text for message in read_transcript(path)]
 
 
-# Lines so long that a write takes a while; all of one length.
-WRITE_FOR_EVER = """
+# The lines are long, so that a write takes time, and of equal length.
+WRITES_LONG_LINES = """
     import itertools, sys
     from zmqchat_rs import Message, Transcript
 
@@ -35,7 +35,7 @@ WRITE_FOR_EVER = """
 
 
 @pytest.mark.parametrize("format", ["text", "jsonl"])
-def test_a_killed_writer_leaves_whole_lines_but_the_last(
+def test_a_killed_writer_tears_at_most_the_last_line(
     tmp_path: Path,
     start_python: StartPython,
     caplog: pytest.LogCaptureFixture,
@@ -44,10 +44,10 @@ def test_a_killed_writer_leaves_whole_lines_but_the_last(
     path = tmp_path / "chat.log"
     written = reports = 0
     for _ in range(4):
-        script = start_python(WRITE_FOR_EVER, str(path), format, str(written))
+        script = start_python(WRITES_LONG_LINES, str(path), format, str(written))
         assert script.line() == str(written)
         assert script.line() == str(written + 1)
-        # As a rule it is in the middle of a write when its file has a new size.
+        # When the size of the file changes, the writer is usually in the middle of a write.
         size = path.stat().st_size
         while path.stat().st_size == size:
             pass
@@ -65,12 +65,12 @@ def test_a_killed_writer_leaves_whole_lines_but_the_last(
             assert reader.skipped == 0
         written = len(found)
         reports += bool(torn)
-    said = [record for record in caplog.records if "was incomplete" in record.message]
-    assert len(said) == reports
+    warnings = [record for record in caplog.records if "was incomplete" in record.message]
+    assert len(warnings) == reports
 
 
-# As fast as it can, and in two processes at once: short lines, rotated all the time.
-WRITE_MANY_FOR_EVER = """
+# Two processes write short lines as fast as they can, with frequent rotations.
+WRITES_SHORT_LINES = """
     import itertools, sys
     from zmqchat_rs import Message, Transcript
 
@@ -84,51 +84,53 @@ WRITE_MANY_FOR_EVER = """
 
 
 @pytest.mark.parametrize("format", ["text", "jsonl"])
-def test_writers_that_are_killed_leave_all_lines_of_each_but_the_last(
+def test_killed_writers_of_one_file_lose_at_most_their_last_lines(
     tmp_path: Path,
     start_python: StartPython,
     format: str,  # noqa: A002
 ) -> None:
     path = tmp_path / "chat.log"
-    begins = {"a": 0, "b": 0}
+    starts = {"a": 0, "b": 0}
     found: list[tuple[str | None, str]] = []
     for _ in range(3):
         scripts = {
-            topic: start_python(WRITE_MANY_FOR_EVER, str(path), format, topic, str(begin))
-            for topic, begin in begins.items()
+            topic: start_python(WRITES_SHORT_LINES, str(path), format, topic, str(start))
+            for topic, start in starts.items()
         }
-        told = {}
+        reported = {}
         for topic, script in scripts.items():
             for _ in range(5):
-                told[topic] = int(script.line())
+                reported[topic] = int(script.line())
         for script in scripts.values():
             script.kill()
-        Transcript(path).close()  # mends what is torn
+        Transcript(path).close()  # repairs a torn line
         with read_transcript(path, rotated=True) as reader:
             found = [(message.topic, message.text) for message in reader]
             assert reader.skipped == 0
-        for topic in begins:
-            numbers = [int(text.split(" ")[0]) for of, text in found if of == topic]
+        for topic in starts:
+            numbers = [
+                int(text.split(" ")[0]) for found_topic, text in found if found_topic == topic
+            ]
             assert numbers == list(range(len(numbers)))
-            assert len(numbers) >= told[topic] + 500
-            begins[topic] = len(numbers)
+            assert len(numbers) >= reported[topic] + 500
+            starts[topic] = len(numbers)
     assert all(text.endswith(" é\n") for _, text in found)
     assert path.with_name("chat.log.1").exists()
 
 
-def test_a_rotation_that_was_cut_short_hides_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_rotation_hides_no_file(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
 
     def write(*texts: str) -> None:
-        with Transcript(path, max_bytes=1, keep=5) as log:  # a file for each line
+        with Transcript(path, max_bytes=1, keep=5) as log:  # one file per line
             log.write_many([Message([text.encode()]) for text in texts])
 
     write("1", "2", "3")
-    # Killed after the first of its renames.
+    # State after the writer was killed between the renames of a rotation.
     (tmp_path / "chat.log.2").rename(tmp_path / "chat.log.3")
     expected = ["1", "2", "3"]
     assert [message.text for message in read_transcript(path, rotated=True)] == expected
-    write("4")  # and the gap is filled
+    write("4")  # fills the gap
     assert [message.text for message in read_transcript(path, rotated=True)] == [*expected, "4"]
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "chat.log",
@@ -136,12 +138,12 @@ def test_a_rotation_that_was_cut_short_hides_no_file(tmp_path: Path) -> None:
         "chat.log.2",
         "chat.log.3",
     ]
-    # Killed before the file was made anew.
+    # State after the writer was killed before it created the new file.
     path.rename(tmp_path / "chat.log.4")
     with read_transcript(path, rotated=True) as reader:
         assert [message.text for message in reader] == ["4", *expected]
     (tmp_path / "chat.log.4").rename(path)
-    # What only looks like one of them is none.
+    # Files with similar names are not read.
     (tmp_path / "chat.log.torn").write_bytes(b"2026-0")
     (tmp_path / "chat.log.07").write_bytes(b"2026-0")
     with read_transcript(path, rotated=True) as reader:
@@ -159,7 +161,7 @@ def test_a_rotation_that_was_cut_short_hides_no_file(tmp_path: Path) -> None:
         f"{LINE}H👋".encode()[:-2],
     ],
 )
-def test_a_torn_last_line_is_moved_aside_and_reported(
+def test_a_torn_last_line_is_moved_to_another_file_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, tail: bytes
 ) -> None:
     path = tmp_path / "chat.log"
@@ -177,7 +179,7 @@ def test_a_torn_last_line_is_moved_aside_and_reported(
     assert texts(path) == ["one", "two"]
 
 
-def test_a_torn_line_alone_is_a_whole_file_s_content(tmp_path: Path) -> None:
+def test_a_file_that_contains_only_a_torn_line_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     path.write_bytes(b"2026-0")
     with Transcript(path) as log:
@@ -186,7 +188,7 @@ def test_a_torn_line_alone_is_a_whole_file_s_content(tmp_path: Path) -> None:
     assert texts(path) == ["one"]
 
 
-def test_a_long_torn_line_is_moved_whole(tmp_path: Path) -> None:
+def test_a_long_torn_line_is_moved_completely(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     tail = (LINE + "x" * 1_000_000).encode()
     path.write_bytes(f"{LINE}one\n".encode() + tail)
@@ -196,7 +198,7 @@ def test_a_long_torn_line_is_moved_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == f"{LINE}one\n".encode()
 
 
-def test_who_still_writes_mends_the_line_of_who_was_killed(
+def test_another_writer_repairs_the_torn_line_of_a_killed_writer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "chat.log"
@@ -210,22 +212,22 @@ def test_who_still_writes_mends_the_line_of_who_was_killed(
     assert "was incomplete" in caplog.text
 
 
-def test_who_follows_is_not_told_half_a_line(tmp_path: Path) -> None:
+def test_a_following_reader_does_not_return_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
-    heard: list[str] = []
+    received: list[str] = []
     with Transcript(path) as log, read_transcript(path, follow=True) as reader:
 
         def follow() -> None:
             for message in reader:
-                heard.append(message.text)  # noqa: PERF401 - the list is looked at meanwhile
+                received.append(message.text)  # noqa: PERF401 - the test reads the list meanwhile
 
-        listening = Background(follow)
+        following = Background(follow)
         log.write(Message([b"one"]))
-        wait_until(lambda: heard == ["one"])
+        wait_until(lambda: received == ["one"])
         with path.open("ab") as other:
             other.write(f"{LINE}Hel".encode())
         log.write(Message([b"two"]))
-        wait_until(lambda: len(heard) > 1)
+        wait_until(lambda: len(received) > 1)
         reader.close()
-        listening.result()
-    assert heard == ["one", "two"]
+        following.result()
+    assert received == ["one", "two"]

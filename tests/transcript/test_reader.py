@@ -1,4 +1,4 @@
-"""Reading a transcript: to its end, or on with what comes, from a file or a pipe."""
+"""Reading a transcript from a file or a pipe, to its end or following new messages."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_who_follows_hears_what_is_written_later(tmp_path: Path) -> None:
+def test_a_following_reader_returns_messages_that_are_written_later(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
-    heard: list[str] = []
+    received: list[str] = []
     with Transcript(path, max_bytes=300, keep=100) as log, read_transcript(
         path, follow=True
     ) as reader:
 
         def follow() -> None:
             for message in reader:
-                heard.append(message.text)  # noqa: PERF401 - the list is looked at meanwhile
+                received.append(message.text)  # noqa: PERF401 - the test reads the list meanwhile
 
-        listening = Background(follow)
+        following = Background(follow)
         for number in range(100):
             log.write(Message([b"room1:%d" % number], topic="room1"))
             if number % 10 == 0:
-                wait_until(lambda: heard[-1:] == [str(number)], f"number {number}")  # noqa: B023
-        wait_until(lambda: len(heard) == 100, "the last one")
+                wait_until(lambda: received[-1:] == [str(number)], f"number {number}")  # noqa: B023
+        wait_until(lambda: len(received) == 100, "the last message")
         reader.close()
-        listening.result()
-    assert heard == [str(number) for number in range(100)]
+        following.result()
+    assert received == [str(number) for number in range(100)]
 
 
-def test_ctrl_c_ends_the_wait_of_who_follows(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait_of_a_following_reader(tmp_path: Path) -> None:
     Transcript(tmp_path / "chat.log").close()
     with read_transcript(tmp_path / "chat.log", follow=True) as reader:
 
@@ -60,7 +60,7 @@ def test_a_reader_ends_when_it_is_closed(tmp_path: Path) -> None:
     assert list(reader) == []
 
 
-def test_what_people_write_by_hand_is_read(tmp_path: Path) -> None:
+def test_a_transcript_that_was_edited_by_hand_is_read(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     path.write_text(
         "# a remark\n"
@@ -79,23 +79,23 @@ def test_threads_may_share_a_reader(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write_many(numbered(3000))
-    got: list[str] = []
+    texts: list[str] = []
     lock = threading.Lock()
     reader = read_transcript(path)
 
     def read() -> None:
         for message in reader:
             with lock:
-                got.append(message.text)
+                texts.append(message.text)
 
     for each in [Background(read) for _ in range(3)]:
         each.result()
-    assert sorted(map(int, got)) == list(range(3000))
+    assert sorted(map(int, texts)) == list(range(3000))
 
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A named pipe that nobody has opened."""
+    """A named pipe that no program has opened."""
     if not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
     path = tmp_path / "pipe"
@@ -103,7 +103,7 @@ def pipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_ctrl_c_ends_the_wait_for_somebody_who_writes_to_a_pipe(pipe: Path) -> None:
+def test_ctrl_c_ends_the_wait_for_the_writer_of_a_pipe(pipe: Path) -> None:
     with read_transcript(pipe) as reader:
 
         def wait_here() -> None:
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_the_wait_for_somebody_who_writes_to_a_pipe(pipe: Path) -> N
             wait_here()
 
 
-def test_who_waits_for_a_pipe_ends_when_it_is_closed(pipe: Path) -> None:
+def test_the_wait_for_the_writer_of_a_pipe_ends_when_the_reader_is_closed(pipe: Path) -> None:
     with read_transcript(pipe) as reader:
         waiting: Background[list[Message]] = Background(list, reader)
         waiting.wait_until_blocked()
@@ -123,13 +123,13 @@ def test_who_waits_for_a_pipe_ends_when_it_is_closed(pipe: Path) -> None:
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_a_pipe_is_read_as_it_comes(pipe: Path, tmp_path: Path, follow: bool) -> None:  # noqa: FBT001
+def test_a_pipe_is_read_while_it_is_written(pipe: Path, tmp_path: Path, follow: bool) -> None:  # noqa: FBT001
     with Transcript(tmp_path / "chat.log") as log:
         log.write_many(numbered(1000))
     written = (tmp_path / "chat.log").read_bytes()
     with read_transcript(pipe, follow=follow) as reader:
         with pipe.open("wb", 0) as writer:
-            for start in range(0, len(written), 999):  # lines come in pieces
+            for start in range(0, len(written), 999):  # lines arrive in pieces
                 writer.write(written[start : start + 999])
             assert [next(reader).text for _ in range(1000)] == [str(each) for each in range(1000)]
         if not follow:

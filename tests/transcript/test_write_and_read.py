@@ -1,4 +1,4 @@
-"""A transcript: what is written reads back, whatever it holds, and whoever else writes."""
+"""Messages written to a transcript are read back unchanged, also with several writers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 FORMATS = ("text", "jsonl")
 NAMED = stamp(42, "room1", sent_ns=1_769_857_391_000_041_999, id="9f3c")
 
-# What is hard to keep: line breaks, controls, bytes that are no text, frames of strangers.
-HARD = [
+# Messages with line breaks, control characters, bytes that are not text, and unusual frames.
+DIFFICULT = [
     Message([b"Hello"], received_at=AT),
     Message([b"room1:Hello\nworld\r\n\t\\n"], received_at=AT),
     Message([b""], received_at=AT),
@@ -59,16 +59,16 @@ def texts(path: Path, *, rotated: bool = False) -> list[str]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_any_message_reads_back_as_it_was(tmp_path: Path, format: str) -> None:  # noqa: A002
+def test_any_message_is_read_back_unchanged(tmp_path: Path, format: str) -> None:  # noqa: A002
     path = tmp_path / "chat.log"
     with Transcript(path, format=format) as log:  # type: ignore[arg-type]
-        for message in HARD:
+        for message in DIFFICULT:
             log.write(message)
-        assert log.count == len(HARD)
+        assert log.count == len(DIFFICULT)
         assert log.bytes == path.stat().st_size
     back = list(read_transcript(path))
-    assert back == HARD
-    for before, after in zip(HARD, back):
+    assert back == DIFFICULT
+    for before, after in zip(DIFFICULT, back):
         for name in ("topic", "text", "data", "sender", "instance", "sequence", "frames"):
             assert getattr(before, name) == getattr(after, name), name
         assert (before.sent_at, before.received_at) == (after.sent_at, after.received_at)
@@ -78,25 +78,25 @@ def test_any_message_reads_back_as_it_was(tmp_path: Path, format: str) -> None: 
 def test_a_message_is_one_printable_line(tmp_path: Path, format: str) -> None:  # noqa: A002
     path = tmp_path / "chat.log"
     with Transcript(path, format=format) as log:  # type: ignore[arg-type]
-        assert log.write_many(HARD) == len(HARD)
+        assert log.write_many(DIFFICULT) == len(DIFFICULT)
     lines = path.read_bytes().decode().split("\n")
-    assert len(lines) == len(HARD) + 1
+    assert len(lines) == len(DIFFICULT) + 1
     assert lines.pop() == ""
     for line in lines:
         assert re.sub("[\t\u200b]", "", line).isprintable(), line
 
 
-def test_a_line_of_text_is_for_people(tmp_path: Path) -> None:
+def test_a_line_of_a_text_transcript_is_readable(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write(Message([b"room1:Hello\nworld", NAMED], received_at=AT))
     line = path.read_text(encoding="utf-8")
-    when, rest = line.split(" ", 1)
-    assert datetime.fromisoformat(when) == AT
+    received_at, rest = line.split(" ", 1)
+    assert datetime.fromisoformat(received_at) == AT
     assert rest.startswith("room1 alice#42: Hello\\nworld\tid=9f3c\tsent=")
 
 
-def test_a_line_of_json_has_the_keys_of_sub_and_says_which_bytes_are_no_text(
+def test_a_json_line_has_the_keys_of_sub_and_contains_undecodable_bytes_as_base64(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "chat.jsonl"
@@ -112,7 +112,7 @@ def test_a_line_of_json_has_the_keys_of_sub_and_says_which_bytes_are_no_text(
     assert "data_base64" not in second
 
 
-def test_what_a_subscriber_receives_keeps_its_nanoseconds(tmp_path: Path) -> None:
+def test_received_messages_keep_their_nanoseconds(tmp_path: Path) -> None:
     with Publisher("127.0.0.1:0", name="alice") as publisher:
         assert publisher.endpoint is not None
         with Subscriber(publisher.endpoint) as subscriber, Transcript(tmp_path / "a") as log:
@@ -124,7 +124,7 @@ def test_what_a_subscriber_receives_keeps_its_nanoseconds(tmp_path: Path) -> Non
     assert list(read_transcript(tmp_path / "a")) == messages
 
 
-def test_a_million_messages_read_back_exactly(tmp_path: Path) -> None:
+def test_a_million_messages_are_read_back_exactly(tmp_path: Path) -> None:
     count = 1_000_000
     path = tmp_path / "chat.log"
     payloads = [b"room1:%d \n \\ \xff" % number for number in range(1000)]
@@ -134,17 +134,17 @@ def test_a_million_messages_read_back_exactly(tmp_path: Path) -> None:
             log.write_many(part[1:])
             log.write(part[0])
         assert log.count == count
-    seen = 0
+    read = 0
     with read_transcript(path) as reader:
         for number, message in enumerate(reader):
-            start, place = number - number % 1000, (number + 1) % 1000
-            assert message.raw == b"%d:" % start + payloads[place]
-            seen += 1
+            start, index = number - number % 1000, (number + 1) % 1000
+            assert message.raw == b"%d:" % start + payloads[index]
+            read += 1
         assert reader.skipped == 0
-    assert seen == count
+    assert read == count
 
 
-def test_a_transcript_is_appended_to(tmp_path: Path) -> None:
+def test_an_existing_transcript_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     for number in range(3):
         with Transcript(path, format=FORMATS[number % 2]) as log:  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def test_a_message_is_in_the_file_when_write_returns(tmp_path: Path, sync: str) 
     assert log.closed
 
 
-def test_a_generator_s_messages_are_written_as_they_come(tmp_path: Path) -> None:
+def test_messages_of_a_generator_are_written_one_by_one(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
 
@@ -183,14 +183,14 @@ def test_a_generator_s_messages_are_written_as_they_come(tmp_path: Path) -> None
     assert texts(path) == ["0", "1", "2", "0", "1"]
 
 
-def test_a_closed_transcript_says_so(tmp_path: Path) -> None:
+def test_a_closed_transcript_raises_closed_error(tmp_path: Path) -> None:
     log = Transcript(tmp_path / "chat.log")
     assert repr(log) == f"<Transcript '{tmp_path / 'chat.log'}' text>"
     log.close()
     log.close()
     assert log.closed
     assert "closed" in repr(log)
-    for use in (lambda: log.write(HARD[0]), log.flush, log.__enter__):
+    for use in (lambda: log.write(DIFFICULT[0]), log.flush, log.__enter__):
         with pytest.raises(ClosedError, match=r"chat\.log"):
             use()
 
@@ -204,13 +204,15 @@ def test_a_closed_transcript_says_so(tmp_path: Path) -> None:
         ({"keep": 0}, "invalid keep 0: expected 1 or more"),
     ],
 )
-def test_a_bad_argument_is_refused(tmp_path: Path, arguments: dict[str, str], text: str) -> None:
+def test_an_invalid_argument_is_rejected(
+    tmp_path: Path, arguments: dict[str, str], text: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         Transcript(tmp_path / "chat.log", **arguments)  # type: ignore[arg-type]
     assert not (tmp_path / "chat.log").exists()
 
 
-def test_a_file_that_is_no_transcript_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_transcript_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "thesis.txt"
     path.write_text("Once upon a time", encoding="utf-8")
     with pytest.raises(
@@ -220,7 +222,7 @@ def test_a_file_that_is_no_transcript_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "Once upon a time"
 
 
-def test_a_path_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_an_error_for_an_invalid_path_names_it(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "chat.log", tmp_path):
         with pytest.raises(ZmqChatError, match=re.escape(f"'{path}'")):
             Transcript(path)
@@ -242,7 +244,9 @@ def test_threads_may_share_a_transcript(tmp_path: Path) -> None:
         assert log.count == 1500
     back = list(read_transcript(path))
     for name in "abc":
-        assert [m.text for m in back if m.topic == name] == [str(each) for each in range(500)]
+        assert [message.text for message in back if message.topic == name] == [
+            str(each) for each in range(500)
+        ]
 
 
 @pytest.mark.parametrize("max_bytes", [None, 2_000])
@@ -263,7 +267,9 @@ def test_processes_may_share_a_file(tmp_path: Path, max_bytes: int | None) -> No
         back = list(reader)
         assert reader.skipped == 0
     for name in names:
-        assert [m.text for m in back if m.topic == name] == [f"{n} \n" for n in range(1000)]
+        assert [message.text for message in back if message.topic == name] == [
+            f"{n} \n" for n in range(1000)
+        ]
     assert (tmp_path / "chat.log.1").exists() == (max_bytes is not None)
 
 
@@ -274,8 +280,8 @@ def _write_many(path: Path, name: str, max_bytes: int | None, ready: Barrier) ->
             log.write(Message([f"{name}:{number} \n".encode()], topic=name))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_goes_on_writing(tmp_path: Path, run_python: RunPython) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_may_continue_to_write(tmp_path: Path, run_python: RunPython) -> None:
     path = tmp_path / "chat.log"
     script = """
         import os, sys
@@ -298,7 +304,7 @@ def test_a_forked_child_goes_on_writing(tmp_path: Path, run_python: RunPython) -
     assert texts(path) == ["parent", "child", "parent"]
 
 
-def test_a_full_file_makes_room_for_another(tmp_path: Path) -> None:
+def test_a_full_file_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     messages = numbered(100)
     with Transcript(path, max_bytes=500, keep=3) as log:
@@ -306,7 +312,7 @@ def test_a_full_file_makes_room_for_another(tmp_path: Path) -> None:
         for message in messages[50:]:
             log.write(message)
         long = Message([b"x" * 1000])
-        log.write(long)  # longer than a file may be: it has one for itself
+        log.write(long)  # longer than `max_bytes`: it is written to a file of its own
         log.write(messages[0])
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "chat.log",
@@ -322,7 +328,7 @@ def test_a_full_file_makes_room_for_another(tmp_path: Path) -> None:
     assert kept == messages[-len(kept) :]
 
 
-def test_a_file_that_is_moved_or_deleted_is_made_anew(tmp_path: Path) -> None:
+def test_a_moved_or_deleted_file_is_created_again(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write(Message([b"one"]))
