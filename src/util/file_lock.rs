@@ -24,22 +24,17 @@ impl Drop for FileLock {
 
 #[cfg(unix)]
 mod sys {
+    use crate::util::descriptor;
     use std::fs::File;
-    use std::os::fd::AsRawFd;
+    use std::io::ErrorKind;
 
     /// True also on a file system without locks.
     pub(crate) fn try_lock(file: &File) -> bool {
-        flock(file, libc::LOCK_EX | libc::LOCK_NB)
-            || std::io::Error::last_os_error().kind() != std::io::ErrorKind::WouldBlock
+        !matches!(descriptor::lock_file(file), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     pub(crate) fn unlock(file: &File) {
-        flock(file, libc::LOCK_UN);
-    }
-
-    fn flock(file: &File, operation: libc::c_int) -> bool {
-        // SAFETY: the descriptor is open as long as the borrow lasts, and the call takes no memory.
-        unsafe { libc::flock(file.as_raw_fd(), operation) == 0 }
+        descriptor::unlock_file(file);
     }
 }
 
