@@ -167,8 +167,32 @@ impl Reader {
         }
     }
 
-    /// Reads more bytes into the block.
+    /// Reads more bytes into the block. At the end of a file that is followed, the position returns to the
+    /// start of an incomplete line.
     fn read(&mut self) -> Result<ReadOutcome> {
+        let outcome = self.read_block()?;
+        let (ReadOutcome::End, true) = (&outcome, self.follow) else {
+            return Ok(outcome);
+        };
+        // An incomplete line of a stream remains in the block: a stream cannot be read again.
+        if let Some((path, Input::File(file))) = self.files.front_mut() {
+            let read_error = |error: io::Error| io_error("read", path, &error);
+            // An incomplete line of a file is read again from its start: a repair may replace it.
+            self.position -= self.block.len() as u64;
+            self.block.clear();
+            self.searched = 0;
+            if file.metadata().map_err(read_error)?.len() < self.position {
+                // The file was truncated.
+                self.position = 0;
+            }
+            file.seek(SeekFrom::Start(self.position))
+                .map_err(read_error)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Reads more bytes into the block, once.
+    fn read_block(&mut self) -> Result<ReadOutcome> {
         let Some((path, input)) = self.files.front_mut() else {
             return Ok(ReadOutcome::End);
         };
@@ -180,23 +204,11 @@ impl Reader {
                 quote_path(path)
             )));
         }
-        let read_error = |error: io::Error| io_error("read", path, &error);
-        let outcome = input.read(&mut self.block).map_err(read_error)?;
+        let outcome = input
+            .read(&mut self.block)
+            .map_err(|error| io_error("read", path, &error))?;
         if let ReadOutcome::Bytes(count) = outcome {
             self.position += count as u64;
-        }
-        // An incomplete line of a stream remains in the block: a stream cannot be read again.
-        if let (ReadOutcome::End, true, Input::File(file)) = (&outcome, self.follow, input) {
-            // An incomplete line of a file is read again from its start: a repair may replace it.
-            self.position -= self.block.len() as u64;
-            self.block.clear();
-            self.searched = 0;
-            if file.metadata().map_err(read_error)?.len() < self.position {
-                // The file was truncated.
-                self.position = 0;
-            }
-            file.seek(SeekFrom::Start(self.position))
-                .map_err(read_error)?;
         }
         Ok(outcome)
     }
@@ -253,9 +265,15 @@ impl Reader {
                 }
             }
         }
-        // Lines may have been appended between the last read and the rotation.
-        if matches!(self.read()?, ReadOutcome::Bytes(_)) && self.block.contains(&b'\n') {
-            return Ok(());
+        // Lines may have been appended between the last read and the rotation. A line may need several
+        // reads.
+        loop {
+            let before = self.block.len();
+            match self.read_block()? {
+                ReadOutcome::Bytes(_) if self.block[before..].contains(&b'\n') => return Ok(()),
+                ReadOutcome::Bytes(_) => {}
+                ReadOutcome::Pending | ReadOutcome::End => break,
+            }
         }
         for path in newer.into_iter().rev() {
             match Input::open(&path) {
@@ -310,4 +328,93 @@ fn open_rotated(path: &Path) -> Result<VecDeque<(PathBuf, Input)>> {
 /// Whether the line is empty or a comment.
 fn is_comment(line: &[u8]) -> bool {
     line.trim_ascii().is_empty() || line.starts_with(b"#")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+    use std::io::Write as _;
+
+    /// A folder that is removed with its files.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("zmqchat-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn append(&self, name: &str, bytes: &[u8]) {
+            let path = self.0.join(name);
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap();
+            file.write_all(bytes).unwrap();
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn line(text: &str) -> Vec<u8> {
+        format!("2026-01-31T12:03:11.000042+01:00 room1: {text}\n").into_bytes()
+    }
+
+    /// The lengths of the payloads.
+    fn read_all(reader: &mut Reader) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        loop {
+            let entries = reader
+                .next(10, Some(Duration::ZERO), &mut || Ok(()))
+                .unwrap();
+            if entries.is_empty() {
+                return lengths;
+            }
+            lengths.extend(
+                entries
+                    .iter()
+                    .map(|entry| entry.interpret().payload(&entry.frames).len()),
+            );
+        }
+    }
+
+    #[test]
+    fn a_follower_reads_a_long_line_that_was_appended_before_a_rotation() {
+        let folder = Folder::new("reader-rotation");
+        folder.append("chat.log", &line("first"));
+        let path = folder.0.join("chat.log");
+        let mut reader = Reader::open(&path, true, false, None).unwrap();
+        assert_eq!(read_all(&mut reader), [5]);
+        // The reader is at the end of the file. The line and the rotation follow before its next step.
+        assert!(matches!(reader.read().unwrap(), ReadOutcome::End));
+        let long = "x".repeat(1_000_000);
+        folder.append("chat.log", &line(&long));
+        fs::rename(&path, folder.0.join("chat.log.1")).unwrap();
+        folder.append("chat.log", &line("last"));
+        let _ = reader.next_file().unwrap();
+        assert_eq!(read_all(&mut reader), [1_000_000, 4]);
+        assert_eq!(reader.skipped(), 0);
+    }
+
+    #[test]
+    fn a_follower_skips_an_incomplete_last_line_of_a_rotated_file() {
+        let folder = Folder::new("reader-incomplete");
+        let path = folder.0.join("chat.log");
+        folder.append("chat.log", &line("first"));
+        folder.append("chat.log", "x".repeat(1_000_000).as_bytes());
+        let mut reader = Reader::open(&path, true, false, None).unwrap();
+        assert_eq!(read_all(&mut reader), [5]);
+        fs::rename(&path, folder.0.join("chat.log.1")).unwrap();
+        folder.append("chat.log", &line("last"));
+        assert_eq!(read_all(&mut reader), [4]);
+        assert_eq!(reader.skipped(), 1);
+    }
 }
