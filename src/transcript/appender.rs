@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::transcript::options::{SyncMode, TranscriptOptions};
-use crate::transcript::path::{io_error, quote_path, with_suffix, FileId};
+use crate::transcript::path::{io_error, quote_path, save_error, with_suffix, FileId};
 use crate::util::file_lock::FileLock;
 use crate::util::time::{Checkpoint, SLICE};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -98,7 +98,7 @@ impl Appender {
             return Ok(());
         }
         let saved = self.file.sync_data();
-        saved.map_err(|error| io_error("save to the disk", &self.options.path, &error))
+        saved.map_err(|error| save_error(&self.options.path, &error))
     }
 
     /// Locks the file that has the name now, and repairs its last line. Returns `None` while another

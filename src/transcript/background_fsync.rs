@@ -4,7 +4,7 @@
 //! was written. An error is kept until the next call returns it.
 
 use crate::error::{Error, Result};
-use crate::transcript::path::io_error;
+use crate::transcript::path::{io_error, save_error};
 use crate::util::sync::lock;
 use crate::util::thread;
 use std::fs::File;
@@ -105,7 +105,7 @@ impl BackgroundFsync {
         let mut state = lock(&self.state);
         state.saving = false;
         if let Err(error) = saved {
-            state.error = Some(io_error("save to the disk", &self.path, &error));
+            state.error = Some(save_error(&self.path, &error));
         }
         self.changed.notify_all();
         state

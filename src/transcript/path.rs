@@ -40,6 +40,17 @@ pub(crate) fn io_error(operation: &str, path: &Path, error: &io::Error) -> Error
     }
 }
 
+/// The error of a failed `fsync`.
+pub(crate) fn save_error(path: &Path, error: &io::Error) -> Error {
+    let mut error = io_error("save", path, error);
+    if let Error::Os { message, .. } = &mut error {
+        message.push_str(
+            "; the lines since the last save are in the file, but a power failure may remove them",
+        );
+    }
+    error
+}
+
 /// A path for an error: complete, in quotes, and escaped.
 pub(crate) fn quote_path(path: &Path) -> String {
     let mut out = String::from("'");

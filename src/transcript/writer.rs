@@ -118,32 +118,31 @@ impl Transcript {
         let own = self.own()?;
         let mut wait = None;
         while *written < lines.len() {
-            match self.try_append(own, &lines[*written..])? {
-                Some(count) => *written += count,
-                None => wait
-                    .get_or_insert_with(LockWait::new)
-                    .pause(&own.options.path, checkpoint)?,
+            if !self.try_append(own, lines, written)? {
+                wait.get_or_insert_with(LockWait::new)
+                    .pause(&own.options.path, checkpoint)?;
             }
         }
         Ok(())
     }
 
-    /// Appends as many of the lines as fit into the file. Returns `None` while another process has the
-    /// file locked.
-    fn try_append(&self, own: &Self, lines: &[u8]) -> Result<Option<usize>> {
+    /// Appends as many of the lines after `written` as fit into the file. Returns false while another
+    /// process has the file locked. If the lines are written but cannot be saved, `written` includes them.
+    fn try_append(&self, own: &Self, lines: &[u8], written: &mut usize) -> Result<bool> {
+        let lines = &lines[*written..];
         let mut guard = lock(&own.appender);
         let appender = guard.as_mut().ok_or_else(|| own.closed_error())?;
-        if let Some(fsync) = &own.fsync {
-            fsync.take_error()?;
-        }
         let outcome = appender.append(lines);
         let torn = appender.torn_bytes();
         let before = own.repaired.swap(torn, Ordering::Relaxed);
         if torn > before {
             self.unreported.fetch_add(torn - before, Ordering::Relaxed);
         }
-        let written = outcome?;
-        if let Some(bytes @ 1..) = written {
+        let Some(bytes) = outcome? else {
+            return Ok(false);
+        };
+        *written += bytes;
+        if bytes > 0 {
             let count = lines[..bytes].split(|byte| *byte == b'\n').count() - 1;
             own.count.fetch_add(count as u64, Ordering::Relaxed);
             own.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -153,7 +152,11 @@ impl Transcript {
                 _ => {}
             }
         }
-        Ok(written)
+        // The error of an earlier save. It does not prevent this write.
+        own.fsync
+            .as_ref()
+            .map_or(Ok(()), |fsync| fsync.take_error())?;
+        Ok(true)
     }
 
     fn closed_error(&self) -> Error {

@@ -230,6 +230,71 @@ def test_each_sync_level_calls_fdatasync_as_often_as_documented(
     assert saved.count("write") == 3
 
 
+def test_a_line_that_the_disk_refuses_to_save_is_written_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    script = """
+import sys
+from zmqchat_rs import Message, Publisher, Relay, Subscriber, Transcript, ZmqChatError
+
+def write(log):
+    for call in (log.write, lambda message: log.write_many([message])):
+        try:
+            call(Message([b"one"]))
+        except ZmqChatError as error:
+            assert error.errno == 5, error
+            print(log.count, error)
+
+log = Transcript(sys.argv[1], sync="line")
+write(log)
+with Relay("127.0.0.1:0", backend="127.0.0.1:0", capture=log) as relay:
+    with Publisher(connect=relay.frontend) as publisher:
+        publisher.wait_for_subscribers(timeout=30)
+        publisher.send("two")
+        while relay.stats().captured + relay.stats().capture_skipped == 0:
+            pass
+    print(relay.stats().captured, relay.stats().capture_skipped)
+log.close()
+log = Transcript(sys.argv[1], sync="disk")
+log.write(Message([b"three"]))
+try:
+    log.flush()
+except ZmqChatError as error:
+    print(log.count, error)
+calls = 0
+try:
+    while True:
+        calls += 1
+        log.write(Message([b"four"]))
+except ZmqChatError as error:
+    print(log.count - calls, error)
+"""
+    finished = run_with_failing_call("fdatasync", script, path)
+    error = (
+        f"[Errno 5] cannot save '{path}': Input/output error; the lines since the last save are in "
+        "the file, but a power failure may remove them"
+    )
+    expected = [f"1 {error}", f"2 {error}", "1 0", f"1 {error}", f"1 {error}"]
+    assert finished.stdout.splitlines() == expected, finished.stderr
+    assert texts(path)[:5] == ["one", "one", "two", "three", "four"]
+
+
+def run_with_failing_call(call: str, script: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in which a system call fails with EIO."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    strace = ["strace", "-f", "-o", "/dev/null", f"--trace={call}", f"--inject={call}:error=EIO"]
+    finished = subprocess.run(
+        [*strace, sys.executable, "-c", script, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if "ptrace" in finished.stderr:
+        pytest.skip("strace may not trace here")
+    return finished
+
+
 @pytest.fixture
 def traced(tmp_path: Path) -> Callable[..., list[str]]:
     """A function that runs a script and returns its system calls on `chat.log` and the folder."""
