@@ -11,6 +11,8 @@ from tests.helpers.conditions import only_linux
 from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.helpers.scripts import RunPython
 
 pytestmark = only_linux
@@ -131,6 +133,43 @@ def test_opened_and_closed_objects_leave_nothing_behind(
     found = report(run_python, REPEATS, function, str(WARM_UP), str(rounds))
     assert found["after"] == found["before"]
     assert found["grown"] < MARGIN
+
+
+@pytest.mark.parametrize("end", ["thing.close(); del thing", "del thing", "drop_while_raising()"])
+@pytest.mark.parametrize("thing", ["relay", "transcript"])
+def test_a_closed_or_dropped_object_leaves_no_atexit_function(
+    run_python: RunPython, tmp_path: Path, thing: str, end: str
+) -> None:
+    script = f"""
+import gc, sys, types
+from zmqchat_rs import Relay, Transcript
+
+def registered():
+    # `atexit` does not show its functions, and its count includes removed ones.
+    gc.collect()
+    kind = types.BuiltinFunctionType
+    return sum(type(it) is kind and "closure" in it.__name__ for it in gc.get_objects())
+
+def transcript():
+    return Transcript(sys.argv[1], sync="disk")
+
+def relay():
+    return Relay("127.0.0.1:0", backend="127.0.0.1:0", capture=sys.argv[1])
+
+def drop_while_raising():
+    # The exception drops the tuple that is being made.
+    try:
+        (globals().pop("thing"), 1 / 0)
+    except ZeroDivisionError:
+        pass
+
+before = registered()
+thing = {thing}()
+assert registered() == before + 1
+{end}
+print(registered() - before)
+"""
+    assert run_python(script, str(tmp_path / "chat.log")) == (0, "0\n", "")
 
 
 def test_hours_of_failed_reconnects_cost_no_memory(

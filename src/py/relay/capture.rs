@@ -2,15 +2,13 @@
 
 use crate::error::Result;
 use crate::net::relay::{report_not_logged, Capture, Captured, Relay as Core};
-use crate::py::error::import;
+use crate::py::runtime::at_exit::AtExit;
 use crate::py::runtime::detach::detached_io;
 use crate::py::transcript::writer::Transcript;
 use crate::transcript::Progress;
 use crate::transcript::{self, BackgroundWriter, Entry, Format, SyncMode, TranscriptOptions};
 use crate::wire::message::Framing;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,24 +74,18 @@ pub(crate) fn close(
     Ok(())
 }
 
-/// Has Python close the relay at exit, so that the capture has the last messages.
+/// Closes a capturing relay at the end of the program, so that the last messages are written.
 pub(crate) fn close_at_exit(
     py: Python<'_>,
     core: &Arc<Core>,
     capture: &Arc<TranscriptCapture>,
     linger: Duration,
-) -> PyResult<()> {
+) -> PyResult<AtExit> {
     let (core, capture) = (Arc::downgrade(core), Arc::downgrade(capture));
-    let callback = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
+    AtExit::register(py, move || {
         if let (Some(core), Some(capture)) = (core.upgrade(), capture.upgrade()) {
-            // An error means that it is closed, or belongs to the parent of a forked child.
-            let _ = arguments
-                .py()
-                .detach(|| close(&core, Some(&capture), linger));
+            // This fails in a forked child, which has nothing to close.
+            let _ = close(&core, Some(&capture), linger);
         }
-        Ok(())
-    })?;
-    let atexit = import(py, intern!(py, "atexit"))?;
-    atexit.call_method1(intern!(py, "register"), (callback,))?;
-    Ok(())
+    })
 }

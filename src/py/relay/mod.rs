@@ -11,6 +11,7 @@ use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
 use crate::py::convert::near_miss::{self, Instead, Topic};
 use crate::py::convert::objects;
 use crate::py::relay::capture::TranscriptCapture;
+use crate::py::runtime::at_exit::AtExit;
 use crate::py::runtime::detach::detached;
 use crate::py::runtime::events::Callback;
 use crate::py::runtime::notebook_cell;
@@ -89,6 +90,8 @@ pub(crate) struct Relay {
     pub(crate) core: Arc<Core>,
     linger: Seconds,
     capture: Option<Arc<TranscriptCapture>>,
+    /// Closes a capturing relay at the end of the program.
+    at_exit: Option<AtExit>,
     on_event: Callback,
 }
 
@@ -197,13 +200,15 @@ impl Relay {
         let core = detached(py, |checkpoint| Core::new(&config, checkpoint))
             .map(Arc::new)
             .map_err(|error| notebook_cell::explained(py, error, &bound))?;
-        if let Some(capture) = &capture {
-            capture::close_at_exit(py, &core, capture, wait)?;
-        }
+        let at_exit = capture
+            .as_ref()
+            .map(|capture| capture::close_at_exit(py, &core, capture, wait))
+            .transpose()?;
         Ok(Self {
             core,
             linger,
             capture,
+            at_exit,
             on_event,
         })
     }
@@ -403,7 +408,11 @@ impl Relay {
     fn close(&self, py: Python<'_>, linger: Option<Seconds>) -> PyResult<()> {
         let linger = args::linger(linger.unwrap_or(self.linger))?;
         self.on_event.forget();
-        Ok(py.detach(|| capture::close(&self.core, self.capture.as_deref(), linger))?)
+        py.detach(|| capture::close(&self.core, self.capture.as_deref(), linger))?;
+        if let Some(at_exit) = &self.at_exit {
+            at_exit.unregister(py)?;
+        }
+        Ok(())
     }
 
     /// Returns the relay; leaving the `with` block closes it.

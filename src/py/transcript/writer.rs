@@ -1,16 +1,15 @@
 //! `Transcript`: messages into a file.
 
 use crate::py::convert::args::{self, Whole};
-use crate::py::error::import;
 use crate::py::message::Message;
+use crate::py::runtime::at_exit::AtExit;
 use crate::py::runtime::detach::detached_io;
 use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
 use crate::py::transcript::reader::read_transcript;
 use crate::transcript::{self, Format, SyncMode, TranscriptOptions};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyCapsule, PyList, PyTuple};
+use pyo3::types::{PyCapsule, PyList, PyTuple};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,8 +56,8 @@ const BATCH_BYTES: usize = 256 * 1024;
 #[pyclass(frozen, weakref, module = "zmqchat_rs")]
 pub(crate) struct Transcript {
     core: Arc<transcript::Transcript>,
-    /// The callback that is registered with `atexit` until the close.
-    at_exit: Option<Py<PyCFunction>>,
+    /// Saves at the end of the program what the background has not saved yet.
+    at_exit: Option<AtExit>,
 }
 
 impl Transcript {
@@ -139,7 +138,15 @@ impl Transcript {
             transcript::Transcript::open(options, format, checkpoint).map(Arc::new)
         })?;
         let at_exit = match core.sync() {
-            SyncMode::Disk => Some(save_at_exit(py, &core)?),
+            SyncMode::Disk => {
+                let weak = Arc::downgrade(&core);
+                let save = move || {
+                    if let Some(core) = weak.upgrade() {
+                        core.save_at_exit();
+                    }
+                };
+                Some(AtExit::register(py, save)?)
+            }
             _ => None,
         };
         let this = Self { core, at_exit };
@@ -227,8 +234,8 @@ impl Transcript {
     ///     ZmqChatError: If the disk reports an error. The file is closed nevertheless.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let outcome = detached_io(py, |_| self.core.close());
-        if let Some(save) = &self.at_exit {
-            import(py, intern!(py, "atexit"))?.call_method1(intern!(py, "unregister"), (save,))?;
+        if let Some(at_exit) = &self.at_exit {
+            at_exit.unregister(py)?;
         }
         outcome
     }
@@ -359,20 +366,6 @@ impl Transcript {
             self.core.format().as_str()
         )
     }
-}
-
-/// Has Python save at exit what the background has not saved yet.
-fn save_at_exit(py: Python<'_>, core: &Arc<transcript::Transcript>) -> PyResult<Py<PyCFunction>> {
-    let core = Arc::downgrade(core);
-    let save = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
-        if let Some(core) = core.upgrade() {
-            arguments.py().detach(|| core.save_at_exit());
-        }
-        Ok(())
-    })?;
-    let atexit = import(py, intern!(py, "atexit"))?;
-    atexit.call_method1(intern!(py, "register"), (&save,))?;
-    Ok(save.unbind())
 }
 
 /// The line that a transcript would hold for a message.
