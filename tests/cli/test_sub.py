@@ -164,8 +164,8 @@ def test_sub_names_the_reason_when_no_message_arrives_in_time(
         code, out, errors = sub.finish()
     assert (code, out) == (3, "")
     assert errors == (
-        f"zmqchat: 0 of 1 messages in 1.5 s: connected to {publisher.addresses[0]}, but nothing "
-        "arrived for 'room1' (topics match exactly)\n"
+        f"zmqchat: 0 of 1 messages in 1.5 s: connected to {publisher.addresses[0]}, but no "
+        "message arrived for 'room1' (topics match exactly)\n"
     )
 
 

@@ -108,8 +108,8 @@ def test_waiting_has_a_limit(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"max_rows": 0}, "max_rows is 1 or more"),
-        ({"keep": -1}, "keep is 0 or more"),
+        ({"max_rows": 0}, "invalid max_rows 0: expected 1 or more"),
+        ({"keep": -1}, "invalid keep -1: expected 0 or more"),
         ({"color": "pink"}, "invalid color 'pink'"),
         ({"timestamps": "soon"}, "invalid timestamps 'soon'"),
     ],
