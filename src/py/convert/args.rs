@@ -206,7 +206,7 @@ pub(crate) struct Whole(pub(crate) i64);
 impl std::fmt::Display for Whole {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            i64::MIN | i64::MAX => formatter.write_str("a number of that size"),
+            i64::MIN | i64::MAX => formatter.write_str("(beyond 64 bits)"),
             number => number.fmt(formatter),
         }
     }

@@ -31,13 +31,13 @@ const CHECK: Duration = Duration::from_millis(50);
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(crate) struct TranscriptReader {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<ReaderState>,
     messages: AtomicU64,
     skipped: AtomicU64,
     closed: AtomicBool,
 }
 
-struct State {
+struct ReaderState {
     /// None after the close.
     reader: Option<transcript::Reader>,
     ready: VecDeque<Entry>,
@@ -55,7 +55,7 @@ impl TranscriptReader {
         Ok((state.ready.pop_front(), warning))
     }
 
-    fn lock(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, State>> {
+    fn lock(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, ReaderState>> {
         loop {
             match self.state.try_lock() {
                 Ok(state) => return Ok(state),
@@ -71,11 +71,11 @@ impl TranscriptReader {
     /// Reads messages if none are ready; a warning to log.
     fn fill(
         &self,
-        state: &mut State,
+        state: &mut ReaderState,
         limit: Option<Duration>,
         checkpoint: Checkpoint<'_>,
     ) -> Result<Option<String>> {
-        let State { reader, ready } = state;
+        let ReaderState { reader, ready } = state;
         if self.closed.load(Ordering::SeqCst) {
             *reader = None;
             ready.clear();
@@ -337,7 +337,7 @@ pub(crate) fn read_transcript(
     })?;
     Ok(TranscriptReader {
         path: reader.path().to_owned(),
-        state: Mutex::new(State {
+        state: Mutex::new(ReaderState {
             reader: Some(reader),
             ready: VecDeque::new(),
         }),
