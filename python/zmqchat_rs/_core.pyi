@@ -62,6 +62,7 @@ __all__ = [
     "_leading_topic",
     "_next_event",
     "_restore_message",
+    "_set_silence",
     "_shutdown",
     "_tail",
     "_wrap",
