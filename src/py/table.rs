@@ -5,7 +5,7 @@ use crate::py::convert::arrow;
 use crate::py::convert::objects;
 use crate::py::convert::pybytes;
 use crate::py::message::Message;
-use crate::py::runtime::display::{data_frame, shown};
+use crate::py::runtime::package::{data_frame, notebook_view};
 use crate::py::transcript::reader::{read_transcript, TranscriptReader};
 use crate::py::transcript::writer::Transcript;
 use crate::render::sanitize::sanitize;
@@ -134,7 +134,7 @@ impl MessageTable {
 
     /// The first and last rows, for notebooks.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        shown(slf, "table_html")
+        notebook_view(slf, "table_html")
     }
 
     /// The first values of a row as text; None for a missing value.

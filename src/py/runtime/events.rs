@@ -101,7 +101,7 @@ pub(crate) fn _event_reader_stopped() {
     net::events().reader_ended();
 }
 
-/// Changes how long a peer must be missing before that is reported: 3 s, less in this package's tests.
+/// Sets how long a peer must be missing before it is reported (default: 3 s), for tests.
 #[pyfunction]
 pub(crate) fn _set_silence(seconds: f64) -> PyResult<()> {
     let silence = Duration::try_from_secs_f64(seconds)

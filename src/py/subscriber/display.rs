@@ -52,15 +52,15 @@ impl Display<'_> {
             for (index, received) in taken.iter().enumerate() {
                 let rest = received.rest.iter().map(Frame::bytes);
                 let frames: Vec<_> = iter::once(received.first.bytes()).chain(rest).collect();
-                let meaning = interpret(&frames, self.receiver.core.framing(), received.topic_len);
-                let stamp = meaning.stamp.as_ref();
-                if meaning.is_presence(&frames) {
+                let parsed = interpret(&frames, self.receiver.core.framing(), received.topic_len);
+                let stamp = parsed.stamp.as_ref();
+                if parsed.is_presence(&frames) {
                     continue;
                 }
-                let decoded = String::from_utf8_lossy(meaning.payload(&frames));
+                let decoded = String::from_utf8_lossy(parsed.payload(&frames));
                 undecodable += u64::from(matches!(decoded, Cow::Owned(_)));
                 let content = LineContent {
-                    topic: meaning.topic.as_deref(),
+                    topic: parsed.topic.as_deref(),
                     sender: stamp.map(|stamp| stamp.from.as_str()),
                     action: stamp.is_some_and(Stamp::is_action),
                     text: &decoded,
@@ -72,7 +72,7 @@ impl Display<'_> {
                     let record = Record {
                         frames,
                         framing: self.receiver.core.framing(),
-                        parsed: &meaning,
+                        parsed: &parsed,
                         received_ns: received.at_ns,
                     };
                     log.line_format().push_line(&mut logged, &record);

@@ -6,7 +6,7 @@ use crate::py::convert::arrow;
 use crate::py::convert::objects;
 use crate::py::message::Message;
 use crate::py::runtime::detach::detached_io;
-use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
+use crate::py::runtime::package::{data_frame, notebook_view, pretty_transcript, warn};
 use crate::table::TableBuilder;
 use crate::transcript::{self, Entry};
 use crate::util::time::Checkpoint;
@@ -254,7 +254,7 @@ impl TranscriptReader {
 
     /// The path and the last messages in the file, for notebooks. The iteration does not lose them.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        shown(slf, "transcript_html")
+        notebook_view(slf, "transcript_html")
     }
 
     /// The same as text, for IPython.

@@ -4,7 +4,7 @@ use crate::py::convert::args::{self, Whole};
 use crate::py::message::Message;
 use crate::py::runtime::at_exit::AtExit;
 use crate::py::runtime::detach::detached_io;
-use crate::py::runtime::display::{data_frame, pretty_transcript, shown, warn};
+use crate::py::runtime::package::{data_frame, notebook_view, pretty_transcript, warn};
 use crate::py::transcript::reader::read_transcript;
 use crate::transcript::{self, Format, SyncMode, TranscriptOptions};
 use pyo3::exceptions::PyTypeError;
@@ -345,7 +345,7 @@ impl Transcript {
 
     /// The path and the last messages in the file, for notebooks.
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        shown(slf, "transcript_html")
+        notebook_view(slf, "transcript_html")
     }
 
     /// The same as text, for IPython.

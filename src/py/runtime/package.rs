@@ -1,4 +1,4 @@
-//! Python modules that show or convert objects, called from native methods.
+//! Calls of Python functions that log, show or convert objects for native methods.
 
 use crate::py::convert::objects;
 use crate::py::error::import;
@@ -14,7 +14,7 @@ pub(crate) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
 }
 
 /// An object as a notebook shows it: calls a function of the module for notebooks.
-pub(crate) fn shown<'py>(
+pub(crate) fn notebook_view<'py>(
     object: &Bound<'py, PyAny>,
     function: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -26,7 +26,7 @@ pub(crate) fn shown<'py>(
 pub(crate) fn pretty_transcript(object: &Bound<'_, PyAny>, p: &Bound<'_, PyAny>) -> PyResult<()> {
     p.call_method1(
         intern!(p.py(), "text"),
-        (shown(object, "transcript_text")?,),
+        (notebook_view(object, "transcript_text")?,),
     )?;
     Ok(())
 }
