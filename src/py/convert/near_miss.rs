@@ -32,25 +32,29 @@ fn must_be_named(extra: &Bound<'_, PyAny>, call: &str, first: &str) -> PyErr {
 }
 
 /// Unknown keywords of a constructor, and what to type instead.
-pub(crate) type Instead = [(&'static [&'static str], &'static str)];
+pub(crate) type KeywordAdvice = [(&'static [&'static str], &'static str)];
 
 /// Refuses unknown keywords of a constructor.
 #[inline]
 pub(crate) fn unknown(
     class: &Bound<'_, PyType>,
     keywords: Option<&Bound<'_, PyDict>>,
-    instead: &Instead,
+    advice: &KeywordAdvice,
 ) -> PyResult<()> {
     match keywords.and_then(|keywords| keywords.keys().into_iter().next()) {
         None => Ok(()),
-        Some(name) => Err(not_a_keyword(class, &name, instead)),
+        Some(name) => Err(not_a_keyword(class, &name, advice)),
     }
 }
 
 #[cold]
-fn not_a_keyword(class: &Bound<'_, PyType>, name: &Bound<'_, PyAny>, instead: &Instead) -> PyErr {
+fn not_a_keyword(
+    class: &Bound<'_, PyType>,
+    name: &Bound<'_, PyAny>,
+    advice: &KeywordAdvice,
+) -> PyErr {
     let name = name.to_string();
-    let advice = instead
+    let advice = advice
         .iter()
         .find(|(names, _)| names.contains(&name.as_str()))
         .map_or_else(

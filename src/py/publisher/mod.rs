@@ -11,7 +11,7 @@ use crate::py::asyncio::fairness;
 use crate::py::asyncio::operation::{commit_final, Commit, Count, Operation, Poll, WaitFor};
 use crate::py::asyncio::waiter::{self, Readiness};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
-use crate::py::convert::near_miss::{self, Instead, Topic};
+use crate::py::convert::near_miss::{self, KeywordAdvice, Topic};
 use crate::py::convert::objects;
 use crate::py::error::{import, is, QueueFullError};
 use crate::py::publisher::batch::SendBatch;
@@ -86,7 +86,7 @@ pub(crate) struct Publisher {
 }
 
 /// What to type instead of the names that other libraries use.
-const INSTEAD: &Instead = &[
+const KEYWORD_ADVICE: &KeywordAdvice = &[
     (
         &["port"],
         "the port is part of the address, as in Publisher(\"*:5555\")",
@@ -142,7 +142,7 @@ impl Publisher {
         unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = class.py();
-        near_miss::unknown(class, unknown, INSTEAD)?;
+        near_miss::unknown(class, unknown, KEYWORD_ADVICE)?;
         if !positional.is_empty() {
             return Err(PyTypeError::new_err(
                 "only the address is positional, with its port (several addresses as a list): pass the \

@@ -8,7 +8,7 @@ use crate::net::relay::{Capture, Config, Relay as Core};
 use crate::net::runtime::event_queue;
 use crate::net::{connectable, Subscription};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
-use crate::py::convert::near_miss::{self, Instead, Topic};
+use crate::py::convert::near_miss::{self, KeywordAdvice, Topic};
 use crate::py::convert::objects;
 use crate::py::relay::capture::TranscriptCapture;
 use crate::py::runtime::at_exit::AtExit;
@@ -112,7 +112,7 @@ impl Drop for Relay {
 }
 
 /// What to type instead of the names that other libraries use.
-const INSTEAD: &Instead = &[
+const KEYWORD_ADVICE: &KeywordAdvice = &[
     (
         &["port", "host", "address", "bind"],
         "use frontend=\"*:5556\" for publishers and backend=\"*:5555\" for subscribers",
@@ -153,7 +153,7 @@ impl Relay {
         unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = class.py();
-        near_miss::unknown(class, unknown, INSTEAD)?;
+        near_miss::unknown(class, unknown, KEYWORD_ADVICE)?;
         let connecting = args::connection_options(keepalive, reconnect_max, batch_bytes)?;
         for (bind, connect, text) in [
             (&frontend, &connect, "the relay has no publishers: bind a frontend, for example \"*:5556\", or connect to a publisher or relay"),

@@ -9,7 +9,7 @@ use crate::py::asyncio::coroutine::coroutine_class;
 use crate::py::asyncio::operation::{Commit, Count, Operation, Poll, WaitFor};
 use crate::py::asyncio::waiter::{self, Readiness};
 use crate::py::convert::args::{self, KeepAlive, Seconds, Whole};
-use crate::py::convert::near_miss::{self, AddressText, Instead, Topic};
+use crate::py::convert::near_miss::{self, AddressText, KeywordAdvice, Topic};
 use crate::py::convert::objects;
 use crate::py::convert::pybytes;
 use crate::py::error::{import, is, ClosedError};
@@ -84,7 +84,7 @@ pub(crate) struct Subscriber {
 }
 
 /// What to type instead of the names that other libraries use.
-const INSTEAD: &Instead = &[
+const KEYWORD_ADVICE: &KeywordAdvice = &[
     (
         &["port", "host", "address", "addr", "ip", "url", "endpoint"],
         "the address is the first argument, as in Subscriber(\"192.168.1.12:5555\")",
@@ -138,7 +138,7 @@ impl Subscriber {
         unknown: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = class.py();
-        near_miss::unknown(class, unknown, INSTEAD)?;
+        near_miss::unknown(class, unknown, KEYWORD_ADVICE)?;
         if !positional.is_empty() {
             return Err(PyTypeError::new_err(
                 "only the address is positional (several addresses as a list): pass the other \
