@@ -311,7 +311,7 @@ SENSELESS: list[tuple[Callable[[Pair], object], str]] = [
     (lambda pair: pair.subscriber.listen(timeout=-1), "timeout"),
     (lambda pair: pair.subscriber.recv(timeout=-(2**2000)), "timeout"),
     (lambda pair: pair.publisher.close(linger=2**2000), "infinite linger"),
-    (lambda pair: pair.subscriber.recv_many(-(2**64), timeout=0), "of that size"),
+    (lambda pair: pair.subscriber.recv_many(-(2**64), timeout=0), "beyond 64 bits"),
     (lambda _: Message([b""], received_at=datetime(9999, 1, 1, tzinfo=timezone.utc)), "1678"),
     (lambda _: Publisher("127.0.0.1:0", keepalive=(1, 2)), "keepalive: .*number of probes"),  # type: ignore[arg-type]
     (lambda _: Subscriber("127.0.0.1", keepalive=(1, 2, 0)), "keepalive: .*number of probes"),
