@@ -1,10 +1,10 @@
 """NumPy arrays as payloads, in the format of ``numpy.save``.
 
-That is a header with dtype and shape, and the values' bytes; every language has a reader for it
-(https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+The format is a header with dtype and shape, and the bytes of the values; every language has a
+reader for it (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 
-A header is read with patterns, never evaluated, and nothing is ever unpickled; memory is taken for
-no more bytes than have come.
+A header is parsed with patterns and never evaluated, and nothing is unpickled. An array needs no
+more memory than its payload.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _MAGIC = b"\x93NUMPY"
 _START = 10
-# Where the array begins, so that NumPy may read it in place with any alignment.
+# The alignment of the values, so that NumPy can read them in place.
 _ALIGN = 64
-# NumPy's own limit, too: a header is a dtype and a shape.
+# The same limit as NumPy.
 _LONGEST_HEADER = 10_000
-# The dtypes that are their bytes: booleans, integers, floats, complex numbers, times, text and
-# bytes of fixed length. An object is a pointer; and of structures NumPy's header is a program.
+# The supported dtypes: booleans, integers, floats, complex numbers, times, and text and bytes of
+# fixed length. Objects are pointers, and the headers of structures would need an evaluation.
 _KINDS = "biufcmMSU"
 _HEADER = re.compile(r"\{(.*)\}\s*", re.ASCII | re.DOTALL)
 _ITEM = re.compile(
@@ -42,7 +42,7 @@ _ITEM = re.compile(
     re.ASCII | re.VERBOSE,
 )
 
-# A tuple's inside: nothing, one length and a comma, or more of them.
+# The content of a tuple: nothing, one length and a comma, or several lengths.
 _SHAPE = re.compile(r"\s*(?:\d{1,20}\s*,\s*(?:\d{1,20}\s*,\s*)*(?:\d{1,20}\s*)?)?", re.ASCII)
 
 
@@ -53,15 +53,15 @@ def pack_array(array: ArrayLike) -> bytes:
     ``numpy.load(io.BytesIO(payload))``.
 
     Args:
-        array: The array, or what `numpy.asarray` makes one of. Any shape, any byte order, booleans,
-            numbers, times, and text or bytes of fixed length.
+        array: The array, or an argument of `numpy.asarray`, with any shape and byte order, of
+            booleans, numbers, times, or text or bytes of fixed length.
 
     Returns:
         The payload: dtype, shape and a copy of the values.
 
     Raises:
-        TypeError: The dtype is one of Python objects or of several fields, or the array is masked.
-        ImportError: NumPy is missing; the text says what to install.
+        TypeError: If the dtype has Python objects or several fields, or the array is masked.
+        ImportError: If NumPy is missing; the text says what to install.
     """
     numpy = library("numpy")
     if isinstance(array, numpy.ma.MaskedArray):
@@ -93,24 +93,23 @@ def pack_array(array: ArrayLike) -> bytes:
 
 
 def unpack_array(source: Message | Buffer, *, copy: bool = True) -> NDArray[Any]:
-    """Give back the NumPy array that a payload holds: what `pack_array` or ``numpy.save`` wrote.
+    """Return the NumPy array of a payload from `pack_array` or ``numpy.save``.
 
-    Nothing is unpickled or evaluated, and a payload that says more than it holds is refused before
-    any memory is taken: whoever sent it can do no harm.
+    Nothing is unpickled or evaluated. An incomplete payload is refused before memory is allocated,
+    so untrusted senders can do no harm.
 
     Args:
         source: The message, or the payload's bytes.
-        copy: Whether the array has memory of its own. False gives one that lies in the payload and
-            is read-only, at no cost.
+        copy: Whether to copy the values. False returns a read-only view of the payload.
 
     Returns:
-        The array, with dtype (byte order, too) and shape as they were.
+        The array, with the original dtype, byte order and shape.
 
     Raises:
-        ValueError: The payload holds no array, or one that is not whole, or one of Python objects
-            or of several fields.
-        TypeError: `source` is neither a message nor bytes.
-        ImportError: NumPy is missing; the text says what to install.
+        ValueError: If the payload is not an array, is incomplete, or has Python objects or several
+            fields.
+        TypeError: If `source` is neither a message nor bytes.
+        ImportError: If NumPy is missing; the text says what to install.
     """
     numpy = library("numpy")
     if isinstance(source, Message):

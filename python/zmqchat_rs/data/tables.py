@@ -1,6 +1,6 @@
-"""Messages as tables of pandas and Polars; what must be fast happens in `MessageTable`.
+"""Messages as tables of pandas and Polars, made from a native `MessageTable`.
 
-Neither library is needed, nor imported, before one of these is called.
+Both libraries are optional, and imported only when a function needs them.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
         Iterable[Message], TranscriptReader, Transcript, MessageTable, str, "PathLike[str]"
     ]
 
-# The dtypes of the memory that the native part hands over.
+# The dtypes of the native columns.
 _NUMBERS = {"moment": "datetime64[ns]", "int": "int64", "uint": "uint64", "float": "float64"}
 
 
 def to_pandas(source: Source, *, json: bool = False) -> pd.DataFrame:
-    """Make a pandas DataFrame of messages: a row each, with correct dtypes and times in UTC.
+    """Make a pandas DataFrame of messages: one row each, with correct dtypes and times in UTC.
 
     Args:
-        source: A list or any other iterable of messages, a `TranscriptReader` (what is left of it),
-            a `Transcript`, or the path of one.
-        json: Whether JSON payloads become columns, too; see `MessageTable`.
+        source: A list or any other iterable of messages, a `TranscriptReader` (its remaining
+            messages), a `Transcript`, or the path of one.
+        json: Whether JSON payloads also become columns; see `MessageTable`.
 
     Returns:
-        The DataFrame; `MessageTable.to_pandas` tells the dtypes.
+        The DataFrame; `MessageTable.to_pandas` documents the dtypes.
 
     Raises:
-        ImportError: pandas is missing; the text says what to install.
-        TypeError: `source` is none of these, or holds something that is no Message.
-        ZmqChatError: The file cannot be read; the text names it.
+        ImportError: If pandas is missing; the text says what to install.
+        TypeError: If `source` has another type, or contains an object that is not a Message.
+        ZmqChatError: If the file cannot be read; the text names it.
     """
     pandas = library("pandas")
     table = _table(source, json=json)
@@ -51,20 +51,20 @@ def to_pandas(source: Source, *, json: bool = False) -> pd.DataFrame:
 
 
 def to_polars(source: Source, *, json: bool = False) -> pl.DataFrame:
-    """Make a Polars DataFrame of messages: a row each, with correct types and times in UTC.
+    """Make a Polars DataFrame of messages: one row each, with correct types and times in UTC.
 
     Args:
-        source: A list or any other iterable of messages, a `TranscriptReader` (what is left of it),
-            a `Transcript`, or the path of one.
-        json: Whether JSON payloads become columns, too; see `MessageTable`.
+        source: A list or any other iterable of messages, a `TranscriptReader` (its remaining
+            messages), a `Transcript`, or the path of one.
+        json: Whether JSON payloads also become columns; see `MessageTable`.
 
     Returns:
         The DataFrame.
 
     Raises:
-        ImportError: Polars is missing; the text says what to install.
-        TypeError: `source` is none of these, or holds something that is no Message.
-        ZmqChatError: The file cannot be read; the text names it.
+        ImportError: If Polars is missing; the text says what to install.
+        TypeError: If `source` has another type, or contains an object that is not a Message.
+        ZmqChatError: If the file cannot be read; the text names it.
     """
     polars = library("polars")
     frame: pl.DataFrame = polars.DataFrame(_table(source, json=json))
@@ -75,8 +75,8 @@ def _table(source: Source, *, json: bool) -> MessageTable:
     return source if isinstance(source, MessageTable) else MessageTable(source, json=json)
 
 
-def library(name: str) -> Any:  # noqa: ANN401 - a module that need not be there
-    """Import it, or say how to get it."""
+def library(name: str) -> Any:  # noqa: ANN401 - an optional module
+    """Import an optional library; the error says how to install it."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -88,8 +88,8 @@ def library(name: str) -> Any:  # noqa: ANN401 - a module that need not be there
 
 
 def _series(pd: Any, kind: str, values: Any, missing: bytes | None) -> object:  # noqa: ANN401
-    """Make one column; `missing` has a byte for each row, 1 where it has no value."""
-    import numpy as np  # noqa: PLC0415 - pandas stands on it
+    """Make one column; `missing` has one byte per row, which is 1 for a missing value."""
+    import numpy as np  # noqa: PLC0415 - pandas requires it
 
     if kind == "text":
         return pd.array(values, dtype="string")
@@ -105,7 +105,7 @@ def _series(pd: Any, kind: str, values: Any, missing: bytes | None) -> object:  
             numbers[mask] = np.datetime64("NaT", "ns")
         return pd.Series(numbers).dt.tz_localize("UTC")
     if kind == "uint":
-        # Always nullable: a sequence has the same dtype whether or not all messages have one.
+        # Always nullable, so that the dtype does not depend on missing values.
         mask = np.zeros(len(numbers), dtype=bool) if mask is None else mask
     if mask is None or kind == "float":
         return numbers

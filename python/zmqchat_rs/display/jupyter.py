@@ -1,7 +1,7 @@
-"""Messages as notebooks show them: HTML without scripts, and the same as text.
+"""HTML for notebooks, without scripts, and the same content as text.
 
-Colours are those of the terminal, on whatever background the page has; what peers send is escaped.
-Every piece of text is in a ``<pre>`` or ``<code>``, in which JupyterLab does not typeset formulas.
+The colours are those of the terminal, on the background of the page; text of peers is escaped. All
+text is in ``<pre>`` or ``<code>``, where JupyterLab does not typeset formulas.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from .terminal import Color, Timestamps
 
-# How many messages of a file, and how many lines of text stand for what HTML shows in full.
+# The number of messages of a file, and of lines in the text form of a longer HTML display.
 _FEW = 20
-# How many rows of a table are shown at its beginning and at its end, and how many columns.
+# The number of rows at the beginning and at the end of a table, and of columns.
 _ROWS = 10
 _COLUMNS = 20
-# JupyterLab indents text output by 1ch; these variables are its own.
+# JupyterLab indents text output by 1ch; the variable is defined by JupyterLab.
 _INDENT = "min(1ch,calc(9*var(--jp-code-padding,0px)))"
-# Grows from the bottom, where it also begins to scroll: the newest line is in sight. The bar at the
-# left takes no room where lines are indented.
+# Grows and scrolls from the bottom, so that the newest line is visible. The bar at the left needs
+# no space if lines are indented.
 _SCROLLED = (
     "display:flex;flex-direction:column-reverse;max-height:24em;overflow:auto;"
     "box-shadow:inset 3px 0 rgba(128,128,128,.4);"
     "padding:2px 0 2px max(0px,calc(8px - 9*var(--jp-code-padding,0px)));margin:2px 0"
 )
-# As a block of lines has it, without what pages add to code.
+# The font of a block of lines, without the styles that pages add to code.
 _FONT = (
     "font-size:var(--jp-code-font-size,13px);"
     "font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,monospace))"
@@ -41,13 +41,13 @@ _FONT = (
 _CODE = f"background:none;color:inherit;padding:0;border:0;line-height:1.45;{_FONT}"
 
 
-def text(ours_or_theirs: str) -> str:
-    """Any text as HTML shows it."""
-    return html.escape(sanitize(ours_or_theirs))
+def text(unescaped: str) -> str:
+    """Escape any text for HTML."""
+    return html.escape(sanitize(unescaped))
 
 
 class Rows:
-    """The newest messages, finished lines that are rendered once each."""
+    """The newest messages as lines, each rendered once."""
 
     def __init__(self, *, max_rows: int, color: Color, timestamps: Timestamps) -> None:
         self._color = use_color(color, isatty=False, jupyter=True)
@@ -58,7 +58,7 @@ class Rows:
         self._waiting: deque[tuple[Message, Message | None]] = deque(maxlen=max_rows)
 
     def add(self, messages: Iterable[Message]) -> None:
-        """Take messages in; those that are pushed out before they are shown cost no rendering."""
+        """Add messages; those that are dropped before they are shown are not rendered."""
         for message in messages:
             self._waiting.append((message, self._previous))
             self._newest.append(message)
@@ -75,12 +75,12 @@ class Rows:
         return _html_block(list(self._lines)) if self._lines else ""
 
     def text(self) -> str:
-        """The last few, for whoever shows no HTML."""
+        """The last few messages as text, for clients that do not show HTML."""
         return "\n".join(message.render(timestamps=self._timestamps) for message in self._newest)
 
 
 def bundle(heading: str, rows: Rows, details: str = "") -> dict[str, Any]:
-    """What IPython displays: a heading, the rows below it, and some more text below these."""
+    """The display of IPython: a heading, the rows below it, and further text below them."""
     head = f'<div style="opacity:.8">{_html_block([text(heading)])}</div>'
     body = rows.html()
     scrolled = f'<div style="{_SCROLLED}"><div>{body}</div></div>' if body else ""
@@ -94,7 +94,7 @@ def _lines(details: str) -> str:
 
 
 def _last(transcript: Transcript | TranscriptReader) -> tuple[str, Sequence[Message]]:
-    """A heading, and the last messages of the file."""
+    """A heading, and the last messages of a transcript."""
     name = repr(transcript)
     try:
         messages, more = _tail(transcript.path, _FEW)
@@ -107,7 +107,7 @@ def _last(transcript: Transcript | TranscriptReader) -> tuple[str, Sequence[Mess
 
 
 def transcript_html(transcript: Transcript | TranscriptReader) -> str:
-    """Where a transcript is, and its last messages."""
+    """The path of a transcript, and its last messages, as HTML."""
     heading, messages = _last(transcript)
     rows = Rows(max_rows=_FEW, color="auto", timestamps="time")
     rows.add(messages)
@@ -116,13 +116,13 @@ def transcript_html(transcript: Transcript | TranscriptReader) -> str:
 
 
 def transcript_text(transcript: Transcript | TranscriptReader) -> str:
-    """The same as text."""
+    """The same content as text."""
     heading, messages = _last(transcript)
     return "\n".join([sanitize(heading), *(message.render() for message in messages)])
 
 
 def table_html(table: MessageTable) -> str:
-    """The first and the last rows of a table."""
+    """The first and the last rows of a table, as HTML."""
     rows, names = len(table), table.column_names
     more = len(names) - _COLUMNS
     head = [*names[:_COLUMNS], *([f"… {more} more"] if more > 0 else [])]
@@ -145,7 +145,7 @@ def html_table(
     first: dict[str, str] | None = None,
     wraps: bool = False,
 ) -> str:
-    """Rows of text as a table.
+    """An HTML table of texts.
 
     Args:
         rows: The texts, None for a missing value.
@@ -172,7 +172,7 @@ def html_table(
     line = "border:0;border-bottom:1px solid rgba(128,128,128,.5)"
     top = f"<thead>{cells(head, 'th', line)}</thead>" if head else ""
     body = "".join(cells(row, "td", "border:0") for row in rows)
-    # MathJax passes by both classes.
+    # MathJax ignores both classes.
     return (
         '<table class="mathjax_ignore tex2jax_ignore" style="border-collapse:collapse;'
         f'color:inherit;margin:0 0 0 {_INDENT};{_FONT}">{top}<tbody>{body}</tbody></table>'

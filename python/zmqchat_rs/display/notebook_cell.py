@@ -1,7 +1,7 @@
-"""Which cell of a notebook runs: what it made in an earlier run gives way when it runs again.
+"""The running cell of a notebook: objects of its previous run are closed when it runs again.
 
-A cell is known by the identity that JupyterLab, Notebook 7 and VS Code send along, elsewhere by its
-text: a line that is called back and run again.
+JupyterLab, Notebook 7 and VS Code send the identity of a cell. Elsewhere, a cell is identified by
+its text, such as a line that is recalled and run again.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from typing import Any, Iterator, Sequence
 
 
-def shell() -> Any:  # noqa: ANN401 - IPython's classes are no dependency of ours
-    """IPython's shell; None in a program that has merely imported IPython."""
+def shell() -> Any:  # noqa: ANN401 - IPython is not a dependency
+    """IPython's shell; None in a program that only imports IPython."""
     ipython = sys.modules.get("IPython")
     get_ipython = getattr(ipython, "get_ipython", None)
     return None if get_ipython is None else get_ipython()
 
 
 def in_kernel() -> bool:
-    """Whether a kernel runs this, so that output has cells to stand in."""
+    """Whether this program is a Jupyter kernel, whose output has cells."""
     return hasattr(shell(), "kernel")
 
 
 def current() -> tuple[str, str] | None:
-    """The running cell, and its run.
+    """The identity of the running cell, and of its run.
 
     Returns:
-        What stays the same when the cell is run again, and what does not; None outside of
-        IPython, and in threads that a cell has started: these may outlive it.
+        The identity of the cell, which stays the same when it runs again, and that of this run.
+        None outside of IPython, and in threads, which may run longer than their cell.
     """
     running = shell()
     if running is None or threading.current_thread() is not threading.main_thread():
         return None
     try:
-        return _told_by_frontend(running) or _told_by_history(running)
-    except Exception:  # noqa: BLE001 - a shell of another kind must keep nobody from publishing
+        return _from_request(running) or _from_history(running)
+    except Exception:  # noqa: BLE001 - an unknown shell must not prevent publishing
         return None
 
 
-def _told_by_frontend(running: Any) -> tuple[str, str] | None:  # noqa: ANN401
-    """What came with the request to run the cell, where a kernel runs it."""
+def _from_request(running: Any) -> tuple[str, str] | None:  # noqa: ANN401
+    """The identity from the request to run the cell, in a kernel."""
     parent: dict[str, Any] = getattr(running, "get_parent", dict)()
     run, text = parent.get("header", {}).get("msg_id"), parent.get("content", {}).get("code")
     if not run or text is None:
@@ -55,13 +55,13 @@ def _told_by_frontend(running: Any) -> tuple[str, str] | None:  # noqa: ANN401
     return (f"cell {identity}" if identity else f"text {text}"), run
 
 
-def _told_by_history(running: Any) -> tuple[str, str]:  # noqa: ANN401
-    """What was typed last, in a terminal."""
+def _from_history(running: Any) -> tuple[str, str]:  # noqa: ANN401
+    """The identity from the last typed text, in a terminal."""
     return f"text {running.history_manager.input_hist_raw[-1]}", str(running.execution_count)
 
 
 def explain(error: OSError, addresses: Sequence[str]) -> None:
-    """Have the error of an address in use name the variable that holds it."""
+    """Add the notebook's variable that uses the address to the error of a bind."""
     found = next(_holders(addresses), None)
     if found is not None:
         text = f"{error.strerror}. Here that is {found}: {found}.close() frees it"
@@ -70,7 +70,7 @@ def explain(error: OSError, addresses: Sequence[str]) -> None:
 
 
 def _holders(addresses: Sequence[str]) -> Iterator[str]:
-    """Names of the notebook's variables that are bound to one of these; `Out[3]` last."""
+    """The notebook's variables whose objects are bound to one of the addresses; `Out[3]` last."""
     running = shell()
     if running is None:
         return
@@ -78,7 +78,7 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
     names = {name: value for name, value in running.user_ns.items() if not name.startswith("_")}
     names.update({f"Out[{n}]": out for n, out in running.user_ns.get("Out", {}).items()})
     for name, value in names.items():
-        # Of our own objects alone: a look at others might do anything.
+        # Attributes of other objects could run any code.
         ours = type(value).__module__.partition(".")[0] == "zmqchat_rs"
         if not ours or getattr(value, "closed", True):
             continue
@@ -90,7 +90,7 @@ def _holders(addresses: Sequence[str]) -> Iterator[str]:
 
 
 def _port(address: str) -> object:
-    """What two listeners cannot share: a TCP port, a path or a name."""
+    """The part of an address that only one socket can bind: a TCP port, a path or a name."""
     transport, host, port = parse_address(address, bind=True)
     if transport == "tcp":
         return port

@@ -1,14 +1,14 @@
-"""Printing from a thread while Python's own interpreter waits at its prompt.
+"""Prints from a thread while Python's own interpreter waits at its prompt.
 
-A line editor draws the prompt and the typed text. It does not expect other output there:
+A line editor draws the prompt and the typed text, and does not expect other output:
 
 - GNU readline (up to Python 3.12, or with ``PYTHON_BASIC_REPL``): the line is erased, and written
-  again below what is printed.
-- ``_pyrepl`` (from Python 3.13 on) redraws only text that it believes has changed, and only in its
-  own thread. A function that it calls ten times a second prints there, and has everything redrawn.
-- libedit (macOS) does not give the typed text: nothing is redrawn, and the typed text stays valid.
+  again below the output.
+- ``_pyrepl`` (from Python 3.13 on) redraws only changed text, and only in its own thread. It calls
+  a function ten times a second, which prints there and has everything redrawn.
+- libedit (macOS) does not report the typed text: nothing is redrawn, and the text stays valid.
 
-IPython needs nothing of this: its ``sys.stdout`` prints above the prompt.
+IPython does not need this: its ``sys.stdout`` prints above the prompt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any, Callable, Iterator
 
-# How long a line editor may leave a request to print alone, in seconds; it looks every 0.1 s.
+# Seconds until a request to a line editor expires; the editor polls every 0.1 s.
 _PATIENCE = 2.0
 _SLICE = 0.05
 
@@ -36,9 +36,9 @@ _making = threading.Lock()
 
 
 def print_above_prompt(show: Callable[[], object]) -> None:
-    """Call `show`, which prints whole lines to ``sys.stdout``, and keep the prompt intact.
+    """Call `show`, which prints whole lines to ``sys.stdout``, above the prompt.
 
-    It may be called from any thread; `show` is done when this returns.
+    It may be called from any thread, and returns after `show` has returned.
     """
     reader = _reading_pyrepl()
     if reader is not None and _show_in_pyrepl(reader, show):
@@ -50,7 +50,7 @@ def print_above_prompt(show: Callable[[], object]) -> None:
         return
     typed = _typed_at_readline()
     if typed is not None:
-        # Where the prompt cannot be written anew, the lines begin below it.
+        # If the prompt cannot be redrawn, the lines are printed below it.
         redrawn = typed and os.environ.get("TERM", "dumb") != "dumb"
         sys.stdout.write(_ERASE_LINE if redrawn else "\n")
     show()
@@ -61,7 +61,7 @@ def print_above_prompt(show: Callable[[], object]) -> None:
 
 @contextmanager
 def _line_breaks_begin_lines() -> Iterator[None]:
-    """Have the terminal begin each line at its left margin, which line editors switch off."""
+    """Have line breaks begin at the left margin, which line editors switch off."""
     try:
         import termios  # noqa: PLC0415 - Windows has none
     except ImportError:
@@ -84,25 +84,25 @@ def _line_breaks_begin_lines() -> Iterator[None]:
 
 
 def is_libedit(readline: ModuleType | None) -> bool:
-    """Whether it is libedit under readline's name.
+    """Whether the module `readline` uses libedit.
 
-    It accepts `set_pre_input_hook` without ever calling it, and `get_line_buffer` is out of date.
+    libedit never calls the function of `set_pre_input_hook`, and its `get_line_buffer` is outdated.
     """
     backend = getattr(readline, "backend", None)  # from Python 3.13 on
     return backend == "editline" or "libedit" in (getattr(readline, "__doc__", None) or "")
 
 
 def _typed_at_readline() -> str | None:
-    """The prompt of the basic interpreter, and the text behind it.
+    """The prompt of the basic interpreter, and the typed text.
 
     Returns:
-        "" where a prompt is shown and the text is not known; None where no prompt is shown.
+        "" if the typed text is not known; None if no prompt is shown.
     """
     readline: Any = sys.modules.get("readline")
     prompt = getattr(sys, "ps1", None)
     if prompt is None or readline is None or not sys.stdout.isatty():
         return None
-    # At its prompt the basic interpreter runs no Python code in its main thread.
+    # At its prompt, the basic interpreter runs no Python code in the main thread.
     if threading.main_thread().ident in sys._current_frames():  # noqa: SLF001
         return None
     return "" if is_libedit(readline) else f"{prompt}{readline.get_line_buffer()}"
@@ -112,7 +112,7 @@ def _typed_at_readline() -> str | None:
 
 
 def _reading_pyrepl() -> Any | None:  # noqa: ANN401
-    """The reader of the line editor; None unless it waits for keys."""
+    """The reader of the line editor; None if it does not wait for keys."""
     module = sys.modules.get("_pyrepl.readline")
     if module is None or not any(map(_reads_keys, sys._current_frames().values())):  # noqa: SLF001
         return None
@@ -134,7 +134,7 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _show_in_pyrepl(reader: Any, show: Callable[[], object]) -> bool:  # noqa: ANN401
-    """Have the line editor's own thread print; whether that was done."""
+    """Print in the thread of the line editor; return whether this succeeded."""
     try:
         with _making:
             if id(reader) not in _editors:
@@ -146,7 +146,7 @@ def _show_in_pyrepl(reader: Any, show: Callable[[], object]) -> bool:  # noqa: A
 
 
 class _Request:
-    """Something to be printed by another thread."""
+    """A request to another thread to print."""
 
     def __init__(self, show: Callable[[], object]) -> None:
         self.show = show
@@ -155,11 +155,11 @@ class _Request:
 
 
 class _Pyrepl:
-    """A reader that prints what other threads ask for."""
+    """Prints for other threads in the thread of a `_pyrepl` reader."""
 
     def __init__(self, reader: Any) -> None:  # noqa: ANN401
         if reader.threading_hook is None:
-            # The editor would install its own one with the next look, unless one is there.
+            # Otherwise the editor would install its own hook at the next poll.
             from _pyrepl._threading_handler import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
                 install_threading_hook,
             )
@@ -171,12 +171,12 @@ class _Pyrepl:
         reader.threading_hook = self._poll
 
     def show(self, show: Callable[[], object]) -> bool:
-        """Have it printed above the prompt; whether it was."""
+        """Print above the prompt; return whether this succeeded."""
         request = _Request(show)
         self._requests.append(request)
         deadline = monotonic() + _PATIENCE
         while not request.done.wait(_SLICE):
-            # Enter was pressed meanwhile, or the editor is busy with something else.
+            # The line was entered meanwhile, or the editor is busy.
             if _reading_pyrepl() is None or monotonic() > deadline:
                 try:
                     self._requests.remove(request)
@@ -200,7 +200,7 @@ class _Pyrepl:
                 self._print(request.show)
             except KeyboardInterrupt:
                 raise  # the interpreter's, not the printing thread's
-            except BaseException as error:  # noqa: BLE001 - raised where it was asked for
+            except BaseException as error:  # noqa: BLE001 - raised in the requesting thread
                 request.error = error
             finally:
                 request.done.set()
@@ -208,7 +208,7 @@ class _Pyrepl:
     def _print(self, show: Callable[[], object]) -> None:
         reader = self._reader
         row = reader.cxy[1]
-        # Between these two the terminal is the program's, as it is while a statement runs.
+        # Between `restore` and `prepare`, the terminal has the program's settings.
         reader.console.restore()
         try:
             up = f"\x1b[{row}A" if row else ""
@@ -221,7 +221,7 @@ class _Pyrepl:
 
 
 def _forget() -> None:
-    """In a forked child the lock may be held by a thread that is not there."""
+    """In a forked child, the lock may be held by a thread that does not exist."""
     global _making  # noqa: PLW0603
     _making = threading.Lock()
 

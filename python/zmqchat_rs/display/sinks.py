@@ -1,7 +1,7 @@
-"""Messages onto the screen: the body of `Subscriber.listen`, shared with ``zmqchat sub``.
+"""Prints and logs received messages, for `Subscriber.listen` and the command line.
 
-Python prints and Rust only renders, because ``sys.stdout`` may be a notebook cell, a file or a
-test's buffer, and may be another one for the next message.
+Rust only renders lines, and Python prints them: ``sys.stdout`` may be a notebook cell, a file or a
+test's buffer, and may change between two messages.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from .terminal import Color, Timestamps
 
-# How many messages are taken at a time: one write for all of them.
+# The number of messages that are received and written at a time.
 _BATCH = 256
-# How many of the messages that were waiting when the time ran out are still shown: what a queue
-# holds unless asked otherwise. Without a limit a fast publisher would never let go.
-_LAST_LOOK = 10_000
+# The number of queued messages that are printed after the timeout: the default length of a queue.
+# Without this limit, a fast publisher would prevent the end.
+_AFTER_TIMEOUT = 10_000
 
 
 def listen(  # noqa: PLR0913
@@ -40,22 +40,21 @@ def listen(  # noqa: PLR0913
     timestamps: Timestamps,
     log: Transcript | str | PathLike[str] | None,
 ) -> int:
-    """Print messages to ``sys.stdout`` until the count, the time, Ctrl+C or a `close` ends it.
+    """Print messages to ``sys.stdout`` until the count, the timeout, Ctrl+C or a `close`.
 
     Args:
-        subscriber: Where the messages come from.
-        count: How many to print at most; None for no limit.
-        timeout: Seconds for the whole call; None for no limit, 0 for what is waiting now.
-        color: Whether to colour, decided anew for each stream that ``sys.stdout`` becomes.
-        timestamps: What stands before each line.
-        log: Where to keep them, too: a transcript, which stays open, or the path of one; None for
-            nowhere.
+        subscriber: The source of the messages.
+        count: The number of messages to print; None for no limit.
+        timeout: Seconds for the whole call; None for no limit, 0 for the queued messages.
+        color: Whether to colour, decided again whenever ``sys.stdout`` changes.
+        timestamps: The time before each line.
+        log: An open transcript, or the path of a new one, for the same messages; None for no log.
 
     Returns:
-        How many were printed.
+        The number of printed messages.
 
     Raises:
-        ClosedError: The subscriber was closed before the call.
+        ClosedError: If the subscriber was closed before the call.
     """
     sink: Sink = Lines(color=color, timestamps=timestamps)
     was_closed = subscriber.closed
@@ -76,22 +75,22 @@ def listen(  # noqa: PLR0913
 
 
 class Sink:
-    """Where messages go, one by one.
+    """A destination of messages.
 
     Attributes:
-        shown: How many have gone there.
+        shown: The number of messages so far.
     """
 
     shown = 0
 
     def show(self, message: Message) -> None:
-        """Put one message out; it may wait in a buffer for `flush`."""
+        """Write one message; it may stay in a buffer until `flush`."""
         raise NotImplementedError
 
     def show_waiting(self, subscriber: Subscriber, most: int) -> int:
-        """Put out what is waiting, at most so many messages; give how many, 0 where none is.
+        """Write up to `most` queued messages; return their number.
 
-        What an exception keeps from being put out is still waiting then.
+        After an exception, messages that were not written are still queued.
         """
         del most
         while True:
@@ -103,16 +102,16 @@ class Sink:
                 return 1
 
     def flush(self) -> None:
-        """Let everything shown so far be seen."""
+        """Flush the output."""
         if sys.stdout is not None:
             sys.stdout.flush()
 
 
 class Lines(Sink):
-    """Rendered lines on ``sys.stdout``, whatever that is when a message comes."""
+    """Prints rendered lines to ``sys.stdout``, which may change at any time."""
 
     def __init__(self, *, color: Color, timestamps: Timestamps) -> None:
-        # A misspelt choice is reported now, not when the first message comes.
+        # Raise for invalid arguments now, not at the first message.
         use_color(color, isatty=False)
         Message([b""]).render(timestamps=timestamps)
         self._color = color
@@ -123,7 +122,7 @@ class Lines(Sink):
         self._previous: Message | None = None
 
     def show_waiting(self, subscriber: Subscriber, most: int) -> int:
-        """Print what is waiting, with one write."""
+        """Print queued messages with one write."""
         stream = self.current_stream()
         if stream is None:
             return super().show_waiting(subscriber, most)
@@ -132,7 +131,7 @@ class Lines(Sink):
     def print_waiting(
         self, subscriber: Subscriber, most: int, stream: TextIO, *, log: Transcript | None
     ) -> tuple[int, ZmqChatError | None]:
-        """Print what is waiting, with one write, and log it; give how many, and the log's error."""
+        """Print and log queued messages; return their number and the error of the log."""
         count, last, error = subscriber._write_lines(  # noqa: SLF001
             stream,
             most=most,
@@ -148,7 +147,7 @@ class Lines(Sink):
         return count, error
 
     def current_stream(self) -> TextIO | None:
-        """What ``sys.stdout`` is now; None where there is none."""
+        """The current ``sys.stdout``; None if there is none."""
         stream = sys.stdout
         if stream is not None and stream is not self._stream:
             self._stream = stream
@@ -157,7 +156,7 @@ class Lines(Sink):
         return stream
 
     def _width(self, stream: TextIO) -> int | None:
-        """The terminal's width now, after a resize as well; None for anything else."""
+        """The current width of the terminal; None for other streams."""
         return columns_of(stream) if self._terminal else None
 
     def show(self, message: Message) -> None:
@@ -176,67 +175,68 @@ class Lines(Sink):
 
 
 class Logged(Sink):
-    """Into a transcript, then on to another sink.
+    """Writes messages to a transcript, and to another sink.
 
-    A disk that is full must not end the chat: what cannot be logged is told once, and shown.
+    A message that cannot be logged, for example on a full disk, is still shown. The first failure
+    is reported.
     """
 
     def __init__(
         self, sink: Sink, log: Transcript, *, warn: Callable[[str], object] | None = None
     ) -> None:
-        """Log into `log`; `warn` tells people what failed, None leaves that to ``logging``."""
+        """Log to `log`; report failures with `warn`, or with ``logging`` if it is None."""
         self._sink = sink
         self._log = log
         self._warn = warn
         self._failing = False
 
     def show(self, message: Message) -> None:
-        """Log one message and put it out."""
+        """Log one message, and write it to the other sink."""
         try:
             self._log.write(message)
         except ZmqChatError as error:
-            self._tell(error)
+            self._report(error)
         else:
             self._failing = False
         self._sink.show(message)
         self.shown = self._sink.shown
 
     def show_waiting(self, subscriber: Subscriber, most: int) -> int:
-        """Log and put out what is waiting; what was logged is not waiting any more."""
+        """Log and write queued messages; logged messages are no longer queued."""
         stream = self._sink.current_stream() if isinstance(self._sink, Lines) else None
         if not isinstance(self._sink, Lines) or stream is None:
             return super().show_waiting(subscriber, most)
         count, error = self._sink.print_waiting(subscriber, most, stream, log=self._log)
         self.shown = self._sink.shown
         if error is not None:
-            self._tell(error)
+            self._report(error)
         elif count:
             self._failing = False
         return count
 
-    def _tell(self, error: ZmqChatError) -> None:
+    def _report(self, error: ZmqChatError) -> None:
         if not self._failing:
             text = f"not logged: {error.strerror}"
             if self._warn is not None:
                 self._warn(text)
             else:
-                import logging  # noqa: PLC0415 - most programs need it for nothing else
+                import logging  # noqa: PLC0415 - rarely needed
 
                 logging.getLogger("zmqchat_rs").warning("%s", text)
         self._failing = True
 
     def flush(self) -> None:
-        """Let everything shown so far be seen."""
+        """Flush the other sink."""
         self._sink.flush()
 
 
 def deliver(
     subscriber: Subscriber, sink: Sink, *, count: int | None, timeout: float | None
 ) -> None:
-    """Hand messages to `sink` until it has `count` of them or `timeout` seconds are over.
+    """Write messages to `sink`, until `count` messages or `timeout` seconds.
 
-    It flushes whenever nothing more is waiting, and passes over a chat's presence. An exception
-    leaves the messages that were not put out where they are.
+    The sink is flushed when the queue is empty. Presence of a chat is skipped. After an exception,
+    messages that were not written are still queued.
     """
     if count is not None and count < 0:
         raise ValueError(f"count is {count}: use 0 or more, or None for no limit")
@@ -252,7 +252,7 @@ def deliver(
             remaining = None if deadline is None else deadline - monotonic()
             if remaining is not None and remaining <= 0:
                 return
-            # No TimeoutError of ours: one that comes up here is that of a signal's handler.
+            # `_next` raises no TimeoutError: one that is raised here is of a signal handler.
             message = subscriber._next(timeout=remaining)  # noqa: SLF001
             if message is None:
                 return
@@ -261,6 +261,6 @@ def deliver(
                 sink.show(message)
         if deadline is not None and monotonic() >= deadline:
             overtime += shown
-            if overtime >= _LAST_LOOK:
+            if overtime >= _AFTER_TIMEOUT:
                 break
     sink.flush()

@@ -1,4 +1,4 @@
-"""Writing lines to a stream that may be a terminal: its colours, its width, its encoding."""
+"""Lines for a stream that may be a terminal: colour, width and encoding."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 
 def wants_color(stream: TextIO, color: Color) -> bool:
-    """Whether to colour what is written to `stream`."""
-    # A cell's output is the kernel's own stream; one that is redirected inside a notebook is not.
+    """Whether to colour the output to `stream`."""
+    # The output of a cell is a stream of the kernel; a redirected one is not.
     notebook = any(kind.__module__.startswith("ipykernel.") for kind in type(stream).__mro__)
     isatty = getattr(stream, "isatty", None)
     return use_color(color, isatty=isatty is not None and isatty(), jupyter=notebook)
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """The width of the terminal that `stream` writes to; None where it is not a terminal."""
+    """The width of the terminal of `stream`; None if it is not a terminal."""
     try:
         if not stream.isatty():
             return None
         columns = os.get_terminal_size(stream.fileno()).columns
     except (AttributeError, OSError, ValueError):
         return None
-    # A console of Windows moves to the next line once its last column is filled.
+    # A Windows console begins a new line when its last column is filled.
     return max(0, columns - (sys.platform == "win32")) or None
 
 
 def wrapped(stream: TextIO, line: str, *, indent: int) -> str:
-    """Wrap a finished line at words for the terminal that `stream` writes to.
+    """Wrap a line at words for the terminal of `stream`.
 
     Args:
-        stream: Where the line will be written; what is not a terminal gets it in one piece.
+        stream: The stream; without a terminal, the line is not wrapped.
         line: The line, with or without colours.
-        indent: How far the lines after the first are indented, in columns.
+        indent: The indentation of the lines after the first one, in columns.
 
     Returns:
-        The line, or several of them with line breaks in between.
+        The text, with line breaks.
     """
     width = columns_of(stream)
     return line if width is None else _wrap(line, width=width, indent=indent)
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write one line, escaping what the stream's encoding has no character for."""
+    """Write one line; characters that the stream cannot encode are escaped."""
     try:
         stream.write(f"{text}\n")
     except UnicodeEncodeError:

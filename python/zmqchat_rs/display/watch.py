@@ -1,7 +1,8 @@
-"""Messages in the background: the body of `Subscriber.watch`.
+"""Shows messages in the background: `Subscriber.watch`, in a notebook's cell or in a terminal.
 
-One daemon thread a watch receives and shows. In a notebook it changes the display of the cell that
-started it, which a print from a thread could not: that lands in whichever cell runs just then.
+Each watch has a daemon thread that receives and shows messages. In a notebook it updates the
+display of the cell that started it. The output of `print` in a thread would appear in the running
+cell.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ if TYPE_CHECKING:
 
     from .terminal import Color, Timestamps
 
-# How long a wait for messages lasts before it looks whether to stop, in seconds.
+# Seconds between two checks whether to stop.
 _SLICE = 0.2
-# How often the heading is made anew while nothing comes: connections come and go.
+# Seconds between two updates of the heading, which shows the connections, without messages.
 _HEADING = 0.5
-# What the end of the kernel waits for a last update.
+# Seconds that the end of the kernel waits for the last updates.
 _FAREWELL = 1.0
 # The shortest time between two updates, in seconds.
 _PAUSE = 0.1
-# Bytes a second that all displays together may send: Jupyter's server stops a notebook's output at
-# 1,000,000 (ServerApp.iopub_data_rate_limit), and the cells want to print as well.
+# Bytes per second that all displays together may send. Jupyter's server stops a notebook's output
+# at 1,000,000 (ServerApp.iopub_data_rate_limit), and cells print as well.
 _BYTES_PER_SECOND = 400_000
 
 _running: list[Watch] = []
@@ -60,8 +61,8 @@ def watch(  # noqa: PLR0913
     timestamps: Timestamps,
     log: Transcript | str | PathLike[str] | None,
 ) -> Watch:
-    """Start to show what a subscriber hears; see `Subscriber.watch`."""
-    # A misspelt choice is reported now, not when the first message comes.
+    """Show the messages of a subscriber; see `Subscriber.watch`."""
+    # Raise for invalid arguments now, not at the first message.
     use_color(color, isatty=False)
     Message([b""]).render(timestamps=timestamps)
     cell = notebook_cell.current()
@@ -78,14 +79,14 @@ def watch(  # noqa: PLR0913
 
 
 class Watch:
-    """A subscriber that is shown in the background; made by `Subscriber.watch`.
+    """Shows the messages of a subscriber in the background; made by `Subscriber.watch`.
 
-    In a notebook, `live` as the last line of another cell shows it there, too. Leaving its `with`
-    block stops it. Any threads may share it. It runs on while nobody holds it: in a notebook that
-    is normal, and running its cell again replaces it.
+    In a notebook, `live` as the last line of another cell also shows it there. Leaving its `with`
+    block stops it. Any threads may share it. It continues without a reference to it; in a notebook,
+    running its cell again replaces it.
 
     Attributes:
-        error: The exception that ended it, which is shown as well; None for none.
+        error: The exception that ended it, which is also shown; None if there was none.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Watch:
             self._log = log
         elif log is not None:
             self._log = self._opened.enter_context(Transcript(log))
-        # Guards what other threads read, and tells them of news.
+        # Protects the attributes below, and wakes waiting threads.
         self._news = _threads.Condition()
         self._stopping = False
         self._why = ""
@@ -127,7 +128,7 @@ class Watch:
 
     @property
     def running(self) -> bool:
-        """Whether it still receives."""
+        """Whether it still receives messages."""
         return self._thread.is_alive() and not self._stopping
 
     @property
@@ -138,25 +139,25 @@ class Watch:
 
     @property
     def received(self) -> int:
-        """How many messages it has taken so far, those that it no longer keeps included."""
+        """The number of received messages, including those that are no longer kept."""
         return self._received
 
     def wait(self, count: int = 1, *, timeout: float | None = None) -> int:
-        """Wait until so many messages have come since it began.
+        """Wait until the watch has received `count` messages.
 
-        Ctrl+C and the stop button end the wait, and not the watch.
+        Ctrl+C and the stop button end the wait, but not the watch.
 
         Args:
-            count: How many.
+            count: The number of messages since the start of the watch.
             timeout: Seconds; None waits forever, 0 checks once.
 
         Returns:
-            How many have come, `count` or more.
+            The number of received messages, `count` or more.
 
         Raises:
-            TimeoutError: They did not come in time.
-            ValueError: `timeout` is negative.
-            ClosedError: It ended before they came.
+            TimeoutError: If fewer messages arrive within the timeout.
+            ValueError: If `timeout` is negative.
+            ClosedError: If the watch ends before.
         """
         timeout = seconds("timeout", timeout)
         deadline = None if timeout is None else monotonic() + timeout
@@ -169,7 +170,7 @@ class Watch:
                 left = _SLICE if deadline is None else min(_SLICE, deadline - monotonic())
                 if left <= 0:
                     raise TimeoutError(self._why_fewer(count, timeout or 0.0))
-                # In slices: not everywhere does a signal end a longer wait.
+                # In slices, because a signal does not end a longer wait on every system.
                 self._news.wait(left)
             return self._received
 
@@ -181,9 +182,9 @@ class Watch:
         return f"{text}: {subscriber._timeout_cause(timeout)}"  # noqa: SLF001
 
     def stop(self) -> None:
-        """End it; what was shown stays. The subscriber stays open, and can be read again.
+        """Stop the watch. Its output stays; the subscriber stays open and can receive again.
 
-        Returns when its thread has ended, within 0.2 seconds. Stopping twice changes nothing.
+        Returns when the thread has ended, within 0.2 seconds. Stopping twice does nothing.
         """
         self._end("stopped")
 
@@ -206,7 +207,7 @@ class Watch:
         return f"<Watch {state}, {_counted(self._received)}>"
 
     def _ipython_display_(self) -> None:
-        """In the cell that began it, it is shown already; elsewhere it is shown once more."""
+        """Show the watch in a cell other than its own, where it is shown already."""
         if self._cell is None or self._cell != notebook_cell.current():
             self._view.show_again(repr(self))
 
@@ -229,7 +230,7 @@ class Watch:
             self._why = self._why or "the subscriber was closed"
         except SystemExit:
             self._why = self._why or "the program ends"
-        except BaseException as error:  # noqa: BLE001 - shown and kept: nobody else sees it
+        except BaseException as error:  # noqa: BLE001 - shown, and kept in `error`
             self.error = error
             self._why = "stopped by an error"
         finally:
@@ -269,7 +270,7 @@ class Watch:
             taken = subscriber.recv_many(timeout=wait)
         except TimeoutError:
             return []
-        # What a chat says of itself is for chats.
+        # Presence is for chats only.
         return [message for message in taken if not message._is_presence]  # noqa: SLF001
 
     def _log_all(self, messages: list[Message]) -> None:
@@ -278,9 +279,9 @@ class Watch:
         try:
             self._log.write_many(messages)
         except ZmqChatError as error:
-            # A disk that is full must not end the chat.
+            # The watch continues, for example with a full disk.
             if not self._log_failure:
-                import logging  # noqa: PLC0415 - most programs need it for nothing else
+                import logging  # noqa: PLC0415 - rarely needed
 
                 logging.getLogger("zmqchat_rs").warning("not logged: %s", error.strerror)
             self._log_failure = error.strerror or str(error)
@@ -288,7 +289,7 @@ class Watch:
             self._log_failure = ""
 
     def _heading(self) -> str:
-        """One line on how it stands."""
+        """One line with the state."""
         parts = ["● live"] if self.running or not self._stopping else []
         subscriber = self._subscriber
         lost = 0
@@ -304,7 +305,7 @@ class Watch:
         return " · ".join(parts)
 
     def _finish(self) -> None:
-        """Show the end, whatever it was, and let go of all."""
+        """Show the end of the watch, and release its objects."""
         when = datetime.now().astimezone().strftime("%H:%M:%S")
         heading = f"■ {self._why or 'stopped'} at {when} · {_counted(self._received)}"
         details = ""
@@ -322,7 +323,7 @@ class Watch:
             heading += f" · not logged: {error.strerror}"
         try:
             self._view.finish(heading, details)
-        except Exception as error:  # noqa: BLE001 - nowhere is left to show it but stderr
+        except Exception as error:  # noqa: BLE001 - printed to stderr
             self.error = self.error or error
             with suppress(Exception):
                 traceback.print_exc()
@@ -331,30 +332,30 @@ class Watch:
 
 
 class View:
-    """What a watch calls, all but `begin` from its own thread."""
+    """The output of a watch, which calls all methods except `begin` in its own thread."""
 
     def begin(self, heading: str) -> None:
-        """Show that it has begun."""
+        """Show that the watch has started."""
 
     def add(self, messages: list[Message]) -> None:
-        """Take messages in, to be shown with the next `draw`."""
+        """Add messages, which the next `draw` shows."""
         raise NotImplementedError
 
     def draw(self, heading: str, *, sharing: int) -> float:
-        """Show how it stands; seconds to let pass before the next time."""
+        """Show the state; return the seconds until the next call."""
         raise NotImplementedError
 
     def show_again(self, text: str) -> None:
-        """Show it at a second place."""
+        """Show the watch a second time."""
         raise NotImplementedError
 
     def finish(self, heading: str, details: str) -> None:
-        """Show that it has ended; `details` is a traceback, or empty."""
+        """Show that the watch has ended; `details` is a traceback, or empty."""
         raise NotImplementedError
 
 
 class CellView(View):
-    """A display that stays in its cell, and changes there."""
+    """A display in a notebook's cell, which is updated."""
 
     def __init__(self, *, max_rows: int, color: Color, timestamps: Timestamps) -> None:
         self._rows = Rows(max_rows=max_rows, color=color, timestamps=timestamps)
@@ -362,29 +363,29 @@ class CellView(View):
         self._shown: dict[str, Any] = {}
 
     def begin(self, heading: str) -> None:
-        """Show the heading, in the cell that runs."""
+        """Show the heading in the running cell."""
         from IPython import display  # noqa: PLC0415 - a kernel has it
 
-        show: Any = display.display  # typed or not, as IPython's version has it
+        show: Any = display.display  # only some versions of IPython have types
         self._shown = bundle(heading, self._rows)
         self._handle = show(self._shown, raw=True, display_id=True)
 
     def add(self, messages: list[Message]) -> None:
-        """Take messages in."""
+        """Add messages."""
         self._rows.add(messages)
 
     def draw(self, heading: str, *, sharing: int) -> float:
-        """Put the newest messages in place of what is shown."""
+        """Update the display with the newest messages."""
         self._update(bundle(heading, self._rows))
         size = sum(len(text) for text in self._shown.values())
         return max(_PAUSE, size * max(1, sharing) / _BYTES_PER_SECOND)
 
-    def show_again(self, text: str) -> None:  # noqa: ARG002 - the display tells more
-        """Show it in the cell that runs, too; both change from then on."""
+    def show_again(self, text: str) -> None:  # noqa: ARG002 - the display shows more
+        """Show the display in the running cell, too; both are updated from now on."""
         self._handle.display(self._shown, raw=True)
 
     def finish(self, heading: str, details: str) -> None:
-        """Show the last messages and how it ended."""
+        """Show the last messages, and how the watch ended."""
         self._update(bundle(heading, self._rows, details))
 
     def _update(self, shown: dict[str, Any]) -> None:
@@ -408,26 +409,26 @@ class TerminalView(View):
         self._lines.flush()
 
     def draw(self, heading: str, *, sharing: int) -> float:  # noqa: ARG002 - lines need none
-        """Nothing is left to do."""
+        """Do nothing, since messages are printed at once."""
         return _PAUSE
 
     def show_again(self, text: str) -> None:
-        """Print what it is."""
+        """Print the text."""
         print(text)
 
     def finish(self, heading: str, details: str) -> None:  # noqa: ARG002 - the prompt is enough
-        """Print what went wrong, if anything did."""
+        """Print the traceback, if there is one."""
         if details and sys.stderr is not None:
             sys.stderr.write(details)
 
 
 def _connections(subscriber: Subscriber) -> str:
-    """Who is there, in a few words."""
+    """The state of the connections, in a few words."""
     peers = subscriber.peers
     few = 3
     if not peers:
         at = ", ".join(subscriber.endpoints)
-        return f"{at}: nobody yet" if at else "connected to nobody"
+        return f"{at}: no publisher yet" if at else "no address to connect to"
     if len(peers) <= few:
         return ", ".join(f"{peer.address} {peer.state}" for peer in peers)
     connected = sum(peer.state == "connected" for peer in peers)
@@ -439,22 +440,22 @@ def _counted(received: int) -> str:
 
 
 def _farewell() -> None:
-    """At the end of the kernel, have no cell say that it is live."""
+    """At the end of the kernel, show that all watches have ended."""
     deadline = monotonic() + _FAREWELL
     with _changing:
         left = list(_running)
     for one in left:
-        one._stopping = True  # noqa: SLF001 - all at once, then one after the other
+        one._stopping = True  # noqa: SLF001 - so that all of them end at once
     for one in left:
         one._end("the program ended", within=max(0.0, deadline - monotonic()))  # noqa: SLF001
 
 
-# Before the package's own function, which closes all subscribers: the last one in is first.
+# Registered after the package's own function, so it runs before that closes all subscribers.
 atexit.register(_farewell)
 
 
 def _forget() -> None:
-    """In a forked child no thread of these is there."""
+    """In a forked child, the threads do not exist."""
     global _changing  # noqa: PLW0603
     _changing = _threads.allocate_lock()
     _running.clear()
