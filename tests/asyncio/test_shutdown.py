@@ -194,7 +194,7 @@ def test_a_thousand_loops_leave_no_thread_and_no_descriptor(pair: Pair) -> None:
 
 
 def test_an_object_is_released_while_its_loop_runs() -> None:
-    # The collector then skips the objects that exist already, 50 times.
+    # Frozen objects are skipped by the 50 collections below, which would otherwise be slow.
     gc.freeze()
 
     async def main() -> None:

@@ -36,7 +36,7 @@ openers = {
     "chat": lambda: Chat("alice", bind="127.0.0.1:0"),
 }
 
-def opened_with(free, make):
+def opens_with(free, open_object):
     descriptors = []
     try:
         while True:
@@ -46,7 +46,7 @@ def opened_with(free, make):
     for _ in range(free):
         os.close(descriptors.pop())
     try:
-        make().close()
+        open_object().close()
         return True
     except ZmqChatError as error:
         assert error.errno == errno.EMFILE, error
@@ -60,14 +60,14 @@ def opened_with(free, make):
 def test_opening_raises_with_any_insufficient_number_of_descriptors(run_python: RunPython) -> None:
     script = f"""{_OPENING}
 with Subscriber("127.0.0.1:1"):
-    for name, make in openers.items():
+    for name, open_object in openers.items():
         # libzmq closes the sockets of a failed attempt later, so that the next attempt may have
         # more descriptors than intended. Such a round is repeated.
         for _ in range(10):
-            made = [opened_with(free, make) for free in range(24)]
-            if made == sorted(made) and not made[0]:
+            opened = [opens_with(free, open_object) for free in range(24)]
+            if opened == sorted(opened) and not opened[0]:
                 break
-        print(name, made[0], made[-1], made == sorted(made))
+        print(name, opened[0], opened[-1], opened == sorted(opened))
 """
     finished = run_python(script)
     assert finished.stderr == ""
@@ -91,7 +91,7 @@ def test_the_first_object_of_a_process_can_be_opened_after_a_lack_of_descriptors
 for free in range(15):
     child = os.fork()
     if child == 0:
-        print(free, opened_with(free, openers["publisher"]), opened_with(50, openers["publisher"]))
+        print(free, opens_with(free, openers["publisher"]), opens_with(50, openers["publisher"]))
         sys.stdout.flush()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0

@@ -237,7 +237,7 @@ def test_an_http_request_during_a_close_has_no_effect(run_python: RunPython) -> 
     assert (finished.code, finished.stdout) == (0, "closed\n"), finished
 
 
-def test_a_peer_that_does_not_speak_zmtp_is_disconnected_and_not_counted() -> None:
+def test_a_peer_that_sends_http_is_disconnected_and_not_counted() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         port = port_of(publisher.endpoint or "")
         with socket.create_connection(("127.0.0.1", port)) as browser:

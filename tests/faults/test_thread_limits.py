@@ -122,11 +122,11 @@ def threads_have_ended():
     shared = {"zmqchat-" + name for name in ("maint", "reactor", "events", "name")}
     return package_threads() <= shared
 
-def try_with(free, make):
+def try_with(free, open_object):
     allow_threads(free)
     opened = True
     try:
-        make()
+        open_object()
     except ZmqChatError as error:
         assert error.errno == errno.EAGAIN, error
         assert "ulimit -u" in str(error) or "log.txt" in str(error), error
@@ -135,14 +135,14 @@ def try_with(free, make):
     assert not os.path.exists(folder + "/s")
     allow_threads(50)
     wait_until(threads_have_ended)
-    make()
+    open_object()
     return opened
 
 parent = os.getpid()
 if not is_limited():
     print("not limited")
     sys.exit()
-for name, make in openers.items():
+for name, open_object in openers.items():
     outcomes = []
     for free in range(9):
         sys.stdout.flush()
@@ -151,7 +151,7 @@ for name, make in openers.items():
             code = 2
             try:
                 sys.stdout = open(os.devnull, "w")
-                code = int(try_with(free, make))
+                code = int(try_with(free, open_object))
             except BaseException:
                 traceback.print_exc()
             finally:

@@ -1,4 +1,4 @@
-"""Two levels of relays: a relay forwards to the relays of two rooms, each on its own host."""
+"""Two levels of relays: one relay forwards to two relays; each runs on its own host."""
 
 from __future__ import annotations
 
