@@ -257,6 +257,63 @@ assert os.waitpid(child, 0)[1] == 0
     assert run_python(script) == (0, "", "")
 
 
+READ_IN_A_CHILD = """
+import gc, os, signal, sys
+from tests.helpers.timeouts import Background, TIMEOUT
+from zmqchat_rs import Message, Transcript, ZmqChatError, read_transcript
+
+TEXTS = [str(number) for number in range(1_000)]
+log = Transcript(sys.argv[1])
+log.write_many([Message([text.encode()]) for text in TEXTS])
+
+def fork_and_check():
+    global reader
+    child = os.fork()
+    if child == 0:
+        signal.alarm(int(TIMEOUT))  # ends a child that hangs
+        for use in [reader.__next__, lambda: list(reader), reader.__arrow_c_stream__]:
+            try:
+                use()
+            except ZmqChatError as error:
+                assert "call read_transcript in the child" in str(error), error
+            else:
+                raise AssertionError("the call raised nothing")
+        with reader:
+            assert not reader.closed
+        assert reader.closed
+        del reader
+        gc.collect()
+        assert [message.text for message in read_transcript(sys.argv[1])] == TEXTS
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_transcript_reader_belongs_to_the_parent(run_python: RunPython, tmp_path: Path) -> None:
+    script = f"""{READ_IN_A_CHILD}
+reader = read_transcript(sys.argv[1])
+assert next(reader).text == "0"
+fork_and_check()
+print([message.text for message in reader] == TEXTS[1:])
+"""
+    assert run_python(script, str(tmp_path / "chat.log")) == (0, "True\n", "")
+
+
+def test_a_fork_while_another_thread_follows_a_transcript_does_not_hang(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    script = f"""{READ_IN_A_CHILD}
+reader = read_transcript(sys.argv[1], follow=True)
+assert [next(reader).text for _ in TEXTS] == TEXTS
+waiting = Background(next, reader)
+waiting.wait_until_blocked()
+fork_and_check()
+log.write(Message([b"for the thread"]))
+print(waiting.result().text)
+"""
+    assert run_python(script, str(tmp_path / "chat.log")) == (0, "for the thread\n", "")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_each_multiprocessing_start_method_receive_messages(
     run_python: RunPython, method: str

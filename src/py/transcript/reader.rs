@@ -9,6 +9,7 @@ use crate::py::runtime::detach::detached_io;
 use crate::py::runtime::package::{data_frame, notebook_view, pretty_transcript, warn};
 use crate::table::TableBuilder;
 use crate::transcript::{self, Entry};
+use crate::util::process_owned::ProcessOwned;
 use crate::util::time::Checkpoint;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -31,7 +32,7 @@ const CHECK: Duration = Duration::from_millis(50);
 #[pyclass(frozen, module = "zmqchat_rs")]
 pub(crate) struct TranscriptReader {
     path: PathBuf,
-    state: Mutex<ReaderState>,
+    state: ProcessOwned<Mutex<ReaderState>>,
     messages: AtomicU64,
     skipped: AtomicU64,
     closed: AtomicBool,
@@ -55,9 +56,20 @@ impl TranscriptReader {
         Ok((state.ready.pop_front(), warning))
     }
 
+    /// The state. Fails in a forked child.
+    fn state(&self) -> Result<&Mutex<ReaderState>> {
+        self.state.get().ok_or_else(|| Error::Os {
+            errno: libc::EPERM,
+            message: "this TranscriptReader was made before the fork and belongs to the parent \
+                      process: call read_transcript in the child"
+                .into(),
+        })
+    }
+
     fn lock(&self, checkpoint: Checkpoint<'_>) -> Result<MutexGuard<'_, ReaderState>> {
+        let state = self.state()?;
         loop {
-            match self.state.try_lock() {
+            match state.try_lock() {
                 Ok(state) => return Ok(state),
                 Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => {
@@ -144,7 +156,7 @@ impl TranscriptReader {
 
     fn next(&self, py: Python<'_>, limit: Option<Duration>) -> PyResult<Option<Message>> {
         if !self.closed.load(Ordering::SeqCst) {
-            if let Ok(mut state) = self.state.try_lock() {
+            if let Ok(mut state) = self.state()?.try_lock() {
                 if let Some(entry) = state.ready.pop_front() {
                     return message_of(py, entry).map(Some);
                 }
@@ -230,7 +242,8 @@ impl TranscriptReader {
     /// Ends the iteration, also in another thread. Closing twice has no effect.
     fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        if let Ok(mut state) = self.state.try_lock() {
+        // A forked child leaves the parent's reader as it is.
+        if let Some(Ok(mut state)) = self.state.get().map(Mutex::try_lock) {
             state.reader = None;
             state.ready.clear();
         }
@@ -337,10 +350,10 @@ pub(crate) fn read_transcript(
     })?;
     Ok(TranscriptReader {
         path: reader.path().to_owned(),
-        state: Mutex::new(ReaderState {
+        state: ProcessOwned::new(Mutex::new(ReaderState {
             reader: Some(reader),
             ready: VecDeque::new(),
-        }),
+        })),
         messages: AtomicU64::new(0),
         skipped: AtomicU64::new(0),
         closed: AtomicBool::new(false),
