@@ -188,12 +188,13 @@ def rust_imports(root: Path) -> tuple[Imports, dict[str, set[str]]]:
     return graph, crates
 
 
-def python_imports(root: Path) -> Imports:
-    """Which Python file imports which."""
-    package = root / "python" / PACKAGE
-    files: dict[tuple[str, ...], str] = {(PACKAGE, "_core"): f"python/{PACKAGE}/_core"}
+def python_imports(root: Path, package: Path) -> Imports:
+    """Which file of a Python package imports which."""
+    files: dict[tuple[str, ...], str] = {}
+    if package.name == PACKAGE:
+        files[(PACKAGE, "_core")] = f"python/{PACKAGE}/_core"
     for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(root / "python").with_suffix("").parts
+        parts = path.relative_to(package.parent).with_suffix("").parts
         name = parts[:-1] if parts[-1] == "__init__" else parts
         files[name] = path.relative_to(root).as_posix()
 
@@ -212,7 +213,7 @@ def python_imports(root: Path) -> Imports:
                 targets = [(*base, alias.name) for alias in node.names]
             for target in targets:
                 found = target if target in files else target[:-1]
-                if target[0] == PACKAGE and found in files and found != module:
+                if target[0] == package.name and found in files and found != module:
                     names = graph[file].setdefault(files[found], set())
                     names.add(".".join(target[len(found) :]) or "the module")
     return graph
@@ -315,11 +316,12 @@ def wrong_unsafe(root: Path) -> Iterator[Violation]:
 def violations(root: Path) -> list[Violation]:
     """Everything in the tree that breaks the rules of this file."""
     rust, crates = rust_imports(root)
-    python = python_imports(root)
+    python = python_imports(root, root / "python" / PACKAGE)
     return list(
         chain(
             circles(rust),
             circles(python),
+            circles(python_imports(root, root / "benches")),
             wrong_layers(rust, "src", RUST_LAYERS),
             wrong_layers(rust, "src/net", NET_LAYERS),
             wrong_layers(python, f"python/{PACKAGE}", PYTHON_LAYERS),
