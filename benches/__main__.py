@@ -9,52 +9,57 @@ import time
 from pathlib import Path
 from typing import Iterator
 
-from . import plot, report, running
-from .comparing import Comparison, Effort, compare
+from . import plot, report, runs
+from .comparison import Comparison, Effort, compare
 from .machine import describe
-from .peers import PEERS, Peer, chosen
+from .peers import PEERS, Peer, select_peers
 from .peers.reference import BuildError
 from .rows import ROWS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the options; `rows` becomes the selected rows."""
     parser = argparse.ArgumentParser(
         prog="python -m benches",
-        description="Measures zmqchat_rs beside other libraries, in turn, in the same run.",
-        epilog="Exits with 1 when a run lost a message or broke. benches/README.md has the method.",
+        description="Compare zmqchat_rs with other libraries; their runs alternate.",
+        epilog="Exits with 1 if a run lost a message or failed. See benches/README.md.",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="the rows that matter most, fewer and shorter runs: two minutes",
+        help="Measure the main rows with fewer and shorter runs, about two minutes (default: all).",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Also write every run to FILE as JSON."
+    )
     parser.add_argument(
         "--rows",
         metavar="TEXT",
         action="append",
         default=[],
-        help="only rows whose name contains this (may be repeated: all of these)",
+        help="Measure only rows whose name contains TEXT; if repeated, all TEXTs (default: all).",
     )
-    parser.add_argument("--list", action="store_true", help="only list the rows")
+    parser.add_argument("--list", action="store_true", help="Print the names of the rows and exit.")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="also draw the ratios there; needs matplotlib"
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="Also draw the ratios into FILE; needs matplotlib.",
     )
     parser.add_argument(
         "--peer",
         action="append",
         choices=[peer.name for peer in PEERS[1:]],
-        help="only beside this one (may be repeated)",
+        help="Compare only with this peer; may be repeated (default: all).",
     )
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="how many pairs (default: 6, or 3 with --quick)"
+        "--rounds", type=int, metavar="N", help="Run N rounds (default: 6, or 3 with --quick)."
     )
     parser.add_argument(
-        "--again",
+        "--retries",
         type=int,
         metavar="N",
-        help="how often a disturbed run is done again (default: 3, or 1 with --quick)",
+        help="Repeat a disturbed run up to N times (default: 3, or 1 with --quick).",
     )
     options = parser.parse_args(arguments)
     options.rows = [
@@ -65,33 +70,33 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         and (options.peer is None or set(options.peer) & set(row.peers))
     ]
     if not options.rows:
-        parser.error("no such row: --list names them")
+        parser.error("no row matches --rows and --peer: --list prints the names of all rows")
     if options.rounds is not None and options.rounds < 1:
-        parser.error("--rounds is 1 or more")
+        parser.error(f"invalid --rounds {options.rounds}: expected 1 or more")
     return options
 
 
 def progress(text: str) -> None:
-    """Shows what is being done, where somebody watches."""
+    """Show the current step if standard error is a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()
 
 
-def prepared(peers: list[Peer]) -> Iterator[Peer]:
-    """Those that can be measured, with everything built."""
+def prepare_peers(peers: list[Peer]) -> Iterator[Peer]:
+    """Build each peer; yield those whose build succeeded."""
     for peer in peers:
         progress(f"building {peer.name}")
         try:
             peer.prepare()
         except BuildError as error:
-            sys.stderr.write(f"{peer.name} is left out, it could not be built:\n{error}\n")
+            sys.stderr.write(f"{peer.name} is left out because its build failed:\n{error}\n")
         else:
             yield peer
 
 
 def main() -> int:
-    """Measures and reports."""
+    """Run the command line; return its exit code."""
     options = parse()
     if options.list:
         print("\n".join(row.name for row in options.rows))
@@ -99,17 +104,19 @@ def main() -> int:
     if options.plot is not None and not plot.possible():
         sys.stderr.write("--plot needs matplotlib: pip install matplotlib\n")
         return 2
-    asked = {name for row in options.rows for name in row.peers}
-    peers = list(prepared([peer for peer in chosen(options.peer) if peer.name in asked]))
+    needed = {name for row in options.rows for name in row.peers}
+    peers = list(
+        prepare_peers([peer for peer in select_peers(options.peer) if peer.name in needed])
+    )
     if not peers or peers[0] is not PEERS[0]:
         sys.stderr.write(f"{PEERS[0].name} is not installed: pip install . in the checkout\n")
         return 2
-    missing = [peer.name for peer in PEERS if peer.name in asked and not peer.installed()]
+    missing = [peer.name for peer in PEERS if peer.name in needed and not peer.installed()]
     machine = describe()
-    versions = {peer.name: running.versions(peer) for peer in peers}
+    versions = {peer.name: runs.versions(peer) for peer in peers}
     effort = Effort(
         rounds=options.rounds or (3 if options.quick else 6),
-        again=options.again if options.again is not None else 1 if options.quick else 3,
+        retries=options.retries if options.retries is not None else 1 if options.quick else 3,
         quick=options.quick,
     )
     began = time.monotonic()

@@ -1,6 +1,6 @@
 """How cost grows with size, subscribers, topics, backlog and time: `python -m benches.growth`.
 
-The method is that of `python -m benches`; here one thing grows from line to line.
+The method is that of `python -m benches`. One parameter grows from line to line.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
 
-from . import plot, report, running
-from .__main__ import prepared, progress
-from .comparing import Comparison, Effort, compare
+from . import plot, report, runs
+from .__main__ import prepare_peers, progress
+from .comparison import Comparison, Effort, compare
 from .machine import describe
-from .peers import PEERS, chosen
+from .peers import PEERS, select_peers
 from .plot import COLOURS
-from .rows import INPROC, KIB, MIB, OURS, TCP, USUAL, Row, fan_out, filtered, throughput
-from .running import Outcome, Process, conducted
+from .rows import INPROC, KIB, MIB, OURS, STANDARD_PEERS, TCP, Row, fan_out, filtered, throughput
+from .runs import Outcome, Process, one_run
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -35,118 +35,118 @@ BYTES, MIB_AT_END = "bytes/message", "MiB"
 
 @dataclass(frozen=True)
 class Sweep:
-    """One thing that grows."""
+    """A parameter that grows, and the rows that measure it."""
 
     name: str
-    # What grows, for the axis.
-    what: str
-    # Where it stands, and the row that measures there.
+    # Label of the horizontal axis.
+    axis: str
+    # Each value of the parameter, with its row.
     points: tuple[tuple[int, Row], ...]
-    # What its pictures show: a figure of the rows each, and how it is called.
-    pictures: tuple[tuple[str, str], ...] = ((running.RATE, "ns/message"),)
+    # For each picture, a figure of the rows and its label.
+    pictures: tuple[tuple[str, str], ...] = ((runs.RATE, "ns/message"),)
 
 
-@conducted
-def queued(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
-    """Nanoseconds and bytes a message of a backlog."""
+@one_run
+def measure_backlog(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """Nanoseconds and bytes per queued message."""
     process = stack.enter_context(Process(peer.command({**job, "do": "backlog"})))
-    process.hear()
-    process.say()
-    told = process.hear()
-    process.say()
-    return Outcome({running.COST: told["ns"], BYTES: told["bytes"]})
+    process.read_line()
+    process.write_line()
+    result = process.read_line()
+    process.write_line()
+    return Outcome({runs.COST: result["ns"], BYTES: result["bytes"]})
 
 
-@conducted
-def flowing(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
-    """MiB at the end of a stream; all seconds are in the details."""
-    process = stack.enter_context(Process(peer.command({**job, "do": "flow"})))
-    process.hear()
-    process.say()
-    told = process.hear()
-    process.say()
-    return Outcome({MIB_AT_END: told["mib"][-1]}, details=told)
+@one_run
+def measure_long_stream(stack: ExitStack, peer: Peer, job: Job) -> Outcome:
+    """MiB at the end of a stream; the details have a sample per second."""
+    process = stack.enter_context(Process(peer.command({**job, "do": "long_stream"})))
+    process.read_line()
+    process.write_line()
+    result = process.read_line()
+    process.write_line()
+    return Outcome({MIB_AT_END: result["mib"][-1]}, details=result)
 
 
 def backlog(count: int) -> Row:
-    """So many messages wait in a queue."""
+    """A row that receives `count` queued messages."""
     return Row(
         name=f"backlog of {count:,}, bytes, 64 B, inproc, one thread",
-        run=queued,
+        run=measure_backlog,
         job={"kind": "bytes", "size": 64, "endpoint": INPROC},
         count=count,
         quick_count=count,
-        figures=(running.COST, BYTES),
-        unit=f"{running.COST}, {BYTES}",
-        more=False,
+        figures=(runs.COST, BYTES),
+        unit=f"{runs.COST}, {BYTES}",
+        higher_is_better=False,
         peers=(OURS, "pyzmq"),
     )
 
 
-def flow(seconds: int) -> Row:
-    """A stream of so many seconds."""
+def long_stream(seconds: int) -> Row:
+    """A row that streams for this number of seconds."""
     return Row(
         name=f"resident memory after {seconds} s of stream, bytes, 64 B, tcp, one process",
-        run=flowing,
+        run=measure_long_stream,
         job={"kind": "bytes", "size": 64, "endpoint": TCP, "seconds": seconds},
         figures=(MIB_AT_END,),
         unit=MIB_AT_END,
-        more=False,
+        higher_is_better=False,
         peers=(OURS,),
     )
 
 
 def sweeps(stream_seconds: int) -> tuple[Sweep, ...]:
-    """All that can grow."""
+    """All parameters that can grow."""
     sizes = [16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB]
-    crowds = [1, 2, 5, 10, 20, 50, 100, 200]
+    subscribers = [1, 2, 5, 10, 20, 50, 100, 200]
     topics = [1, 10, 100, 1_000, 10_000, 100_000]
     backlogs = [1_000, 10_000, 100_000, 1_000_000, 3_000_000]
     return (
         Sweep(
             "size",
-            "bytes a message",
-            tuple((size, throughput("bytes", size, count=_enough(size))) for size in sizes),
+            "bytes per message",
+            tuple((size, throughput("bytes", size, count=_message_count(size))) for size in sizes),
         ),
         Sweep(
             "subscribers",
             "subscribers, in threads of one process",
-            tuple((crowd, fan_out(crowd, max(2_000, 400_000 // crowd))) for crowd in crowds),
-            ((running.RATE, "ns/delivery"),),
+            tuple((count, fan_out(count, max(2_000, 400_000 // count))) for count in subscribers),
+            ((runs.RATE, "ns/delivery"),),
         ),
         Sweep(
             "topics",
             "exact topics subscribed to, one in ten published matches",
             tuple((number, filtered(number)) for number in topics),
-            ((running.RATE, "ns/message published"),),
+            ((runs.RATE, "ns/message published"),),
         ),
         Sweep(
             "backlog",
             "messages in the queue",
             tuple((count, backlog(count)) for count in backlogs),
-            ((running.COST, "ns to take one out"), (BYTES, "bytes each holds")),
+            ((runs.COST, "ns to receive one"), (BYTES, "bytes per queued message")),
         ),
         Sweep(
             "time",
             "seconds of stream",
-            ((stream_seconds, flow(stream_seconds)),),
+            ((stream_seconds, long_stream(stream_seconds)),),
             ((MIB_AT_END, "MiB resident"),),
         ),
     )
 
 
-def _enough(size: int) -> int:
-    """A second or so, and never more in memory than the machine has."""
+def _message_count(size: int) -> int:
+    """Enough messages for about a second, and at most 400 MiB of them."""
     return max(200, min(500_000, 400 * MIB // size))
 
 
 def cost(value: float, figure: str) -> float:
-    """Nanoseconds instead of a rate: what grows is to go up."""
-    return 1e9 / value if figure == running.RATE else value
+    """A rate as nanoseconds, so that a higher cost is drawn higher."""
+    return 1e9 / value if figure == runs.RATE else value
 
 
 def draw(measured: Sequence[tuple[Sweep, list[tuple[int, Comparison]]]], path: Path) -> None:
-    """Writes one picture for each figure of each sweep, all into one file."""
+    """Write one picture for each figure of each sweep into one file."""
     importlib.import_module("matplotlib").use("Agg")
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     pictures = [
@@ -165,7 +165,7 @@ def draw(measured: Sequence[tuple[Sweep, list[tuple[int, Comparison]]]], path: P
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.legend(loc="best")
-        axes.set_xlabel(sweep.what)
+        axes.set_xlabel(sweep.axis)
         axes.set_ylabel(unit)
         axes.grid(which="major", alpha=0.3)
     sheet.tight_layout()
@@ -174,7 +174,7 @@ def draw(measured: Sequence[tuple[Sweep, list[tuple[int, Comparison]]]], path: P
 
 
 def _draw_points(axes: Axes, found: list[tuple[int, Comparison]], figure: str) -> None:
-    """The medians, a line for each peer, and the ranges."""
+    """Draw the medians and ranges of each peer."""
     for number, peer in enumerate(found[0][1].peers):
         spreads = [(point, comparison.spread(peer, figure)) for point, comparison in found]
         known = [(point, spread) for point, spread in spreads if spread is not None]
@@ -194,7 +194,7 @@ def _draw_points(axes: Axes, found: list[tuple[int, Comparison]], figure: str) -
 
 
 def _draw_seconds(axes: Axes, found: list[tuple[int, Comparison]]) -> None:
-    """Each second of the one stream."""
+    """Draw one sample per second of the stream."""
     samples = [
         run.outcome.details["mib"]
         for _, comparison in found
@@ -207,7 +207,7 @@ def _draw_seconds(axes: Axes, found: list[tuple[int, Comparison]]) -> None:
 
 
 def line(point: int, comparison: Comparison, figure: str, unit: str) -> str:
-    """One point, all peers."""
+    """The line of one value, with all peers."""
     cells = []
     for peer in comparison.peers:
         found = comparison.spread(peer, figure)
@@ -217,39 +217,55 @@ def line(point: int, comparison: Comparison, figure: str, unit: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures and reports."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benches.growth",
-        description="Measures how cost grows with size, subscribers, topics, backlog and time.",
+        description="Measure how cost grows with size, subscribers, topics, backlog and time.",
     )
     names = [sweep.name for sweep in sweeps(1)]
-    parser.add_argument("--only", action="append", choices=names, help="only this (repeatable)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="pairs (default: 3)")
-    parser.add_argument("--seconds", type=int, default=120, metavar="S", help="of the stream (120)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run there")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="also draw it there; needs matplotlib"
+        "--only",
+        action="append",
+        choices=names,
+        help="Measure only this parameter; may be repeated (default: all).",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="Run N rounds (default: 3)."
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=120, metavar="S", help="Stream for S seconds (default: 120)."
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Also write every run to FILE as JSON."
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="Also draw the figures into FILE; needs matplotlib.",
     )
     options = parser.parse_args(arguments)
     if options.plot is not None and not plot.possible():
         sys.stderr.write("--plot needs matplotlib: pip install matplotlib\n")
         return 2
-    running.PATIENCE_SECONDS += options.seconds
-    peers = list(prepared([peer for peer in chosen(None) if peer.name in USUAL]))
+    runs.TIMEOUT_SECONDS += options.seconds
+    peers = list(
+        prepare_peers([peer for peer in select_peers(None) if peer.name in STANDARD_PEERS])
+    )
     if not peers or peers[0] is not PEERS[0]:
         sys.stderr.write(f"{PEERS[0].name} is not installed: pip install . in the checkout\n")
         return 2
     machine = describe()
-    versions = {peer.name: running.versions(peer) for peer in peers}
+    versions = {peer.name: runs.versions(peer) for peer in peers}
     print(report.heading(machine, versions))
     measured: list[tuple[Sweep, list[tuple[int, Comparison]]]] = []
     for sweep in sweeps(options.seconds):
         if options.only and sweep.name not in options.only:
             continue
-        print(f"\n{sweep.name}: {sweep.what}", flush=True)
+        print(f"\n{sweep.name}: {sweep.axis}", flush=True)
         found: list[tuple[int, Comparison]] = []
         for point, row in sweep.points:
-            effort = Effort(1 if sweep.name == "time" else options.rounds, again=2, quick=False)
+            effort = Effort(1 if sweep.name == "time" else options.rounds, retries=2, quick=False)
             taking_part = [peer for peer in peers if peer.name in row.peers]
             found.append((point, compare(row, taking_part, effort, progress)))
             progress("")

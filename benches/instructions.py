@@ -1,7 +1,7 @@
 """How many instructions one message costs: `python -m benches.instructions`.
 
-callgrind counts what the processor executes, which does not depend on how fast the machine is just
-now or who else uses it: a figure for CI to keep. See README.md.
+callgrind counts the executed instructions, which do not depend on the speed or load of the machine.
+CI compares them with `instructions.json`. See README.md.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Dict
 
-from .counted import CALLS, PATHS, REPEATS
+from .instructions_workload import CALLS, PATHS, REPEATS
 
 FIGURES = Path(__file__).with_name("instructions.json")
 # Two runs of one build differ by one instruction; an interpreter built without its optimisations,
-# or another release of the compiler, by up to 5 %. A lock, an allocation or a look at the clock
-# that the cheapest paths did not have before is some 100 instructions of 1,400.
+# or another release of the compiler, by up to 5 %. An additional lock, allocation or clock read
+# in the cheapest paths costs about 100 of 1,400 instructions.
 MARGIN = 0.07
-PATIENCE_SECONDS = 300
+TIMEOUT_SECONDS = 300
 
 Figures = Dict[str, int]
 
 
 def key() -> str:
-    """What the figures depend on besides our code: bytecode and calls differ among versions."""
+    """The interpreter and processor, on which the figures depend besides our code."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return f"{platform.python_implementation()} {version}, {platform.machine()}"
 
 
 def measure() -> Figures:
-    """Instructions a call, for each path: of the difference between N calls and 2 N."""
+    """Instructions per call of each path: the difference between N calls and 2 N, divided by N."""
     with TemporaryDirectory() as folder:
         root = str(Path(__file__).resolve().parent.parent)
         outcome = subprocess.run(
@@ -46,12 +46,12 @@ def measure() -> Figures:
                 "--tool=callgrind",
                 # The program marks the phases with a system call that nothing else makes.
                 "--dump-before=getppid",
-                # Housekeeping and libzmq's own threads are not what a call costs its caller.
+                # Excludes the maintenance thread and libzmq's threads.
                 "--separate-threads=yes",
                 f"--callgrind-out-file={folder}/counts",
                 sys.executable,
                 "-m",
-                "benches.counted",
+                "benches.instructions_workload",
             ],
             env={
                 **os.environ,
@@ -63,7 +63,7 @@ def measure() -> Figures:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
         if outcome.returncode != 0:
@@ -86,7 +86,7 @@ def total(folder: Path, number: int) -> int:
 
 
 def per_call(phases: list[int]) -> Figures:
-    """The phases come by path and repetition: what is prepared, N calls, prepared, 2 N calls."""
+    """Instructions per call; each repetition has the phases: setup, N calls, setup, 2 N calls."""
     figures: Figures = {}
     for place, path in enumerate(PATHS):
         first = place * REPEATS * 4

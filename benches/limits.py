@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 from zmqchat_rs import Publisher, Relay, Subscriber
 
-from .running import ROOT
-from .soak_watch import PATIENCE_SECONDS, held, resident_kib, trim
+from .runs import ROOT
+from .soak_monitor import TIMEOUT_SECONDS, held, resident_kib, trim
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,7 +52,7 @@ def victim(kind: str) -> None:
         print(side.endpoint, flush=True)
         for line in sys.stdin:
             if line == "wait\n" and isinstance(side, Publisher):
-                side.wait_for_subscribers(1, topic="the-end", timeout=10 * PATIENCE_SECONDS)
+                side.wait_for_subscribers(1, topic="the-end", timeout=10 * TIMEOUT_SECONDS)
             trim()
             print(json.dumps([resident_kib(), held()[0], len(side.peers)]), flush=True)
 
@@ -147,7 +147,7 @@ def relayed(publisher: Publisher, subscriber: Subscriber, seconds: float) -> flo
     while time.monotonic() - began < seconds:
         publisher.send_many([b"x" * 100] * 100, topic="good")
         for _ in range(100):
-            subscriber.recv(timeout=PATIENCE_SECONDS)
+            subscriber.recv(timeout=TIMEOUT_SECONDS)
         count += 100
     return count / (time.monotonic() - began)
 
@@ -169,7 +169,7 @@ def floods(peers: int, seconds: float) -> Iterator[str]:
             with Publisher(connect=frontend) as publisher, Subscriber(
                 backend, topics=["good"]
             ) as subscriber:
-                publisher.wait_for_subscribers(1, topic="good", timeout=PATIENCE_SECONDS)
+                publisher.wait_for_subscribers(1, topic="good", timeout=TIMEOUT_SECONDS)
                 relayed(publisher, subscriber, 0.5)
                 rates = []
                 for target in (elsewhere, backend):
@@ -186,7 +186,7 @@ def speaker(address: str, count: int) -> None:
     """Publishes so many messages under "block", and closes at once."""
     with Publisher(address, on_full="block", high_water_mark=1_000, linger=30) as publisher:
         print(publisher.endpoint, flush=True)
-        publisher.wait_for_subscribers(1, timeout=PATIENCE_SECONDS)
+        publisher.wait_for_subscribers(1, timeout=TIMEOUT_SECONDS)
         publisher.send_many([b"x" * 100] * count)
 
 
@@ -217,7 +217,7 @@ class Victim:
 
     def tell_when(self, condition: Callable[[tuple[int, int, int]], bool]) -> int:
         """KiB of memory, once the condition holds or time runs out."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             told = self.tell()
             if condition(told) or time.monotonic() > deadline:
@@ -246,7 +246,7 @@ class Victim:
 def peer(port: int, kind: bytes) -> Iterator[socket.socket]:
     """A bare connection after its handshake."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(PATIENCE_SECONDS)
+        connection.settimeout(TIMEOUT_SECONDS)
         body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
         connection.sendall(GREETING + bytes([4, len(body)]) + body)
         connection.recv(64, socket.MSG_WAITALL)
@@ -321,7 +321,7 @@ def tight_loop(seconds: float) -> str:
             most = max(most, publisher.descriptors())
             time.sleep(0.01)
         count, ended = sum(call.result() for call in calls), time.monotonic()
-        while publisher.descriptors() > before and time.monotonic() - ended < PATIENCE_SECONDS:
+        while publisher.descriptors() > before and time.monotonic() - ended < TIMEOUT_SECONDS:
             time.sleep(0.02)
         took = time.monotonic() - ended
         left = max(0, publisher.descriptors() - before)
@@ -345,7 +345,7 @@ def own_loop(seconds: float) -> str:
             count += 100
             most = max(most, held()[0])
         rate, ended = count / (time.monotonic() - began), time.monotonic()
-        while held()[0] > before and time.monotonic() - ended < PATIENCE_SECONDS:
+        while held()[0] > before and time.monotonic() - ended < TIMEOUT_SECONDS:
             time.sleep(0.02)
         left, took = held()[0] - before, time.monotonic() - ended
     return (
@@ -392,7 +392,7 @@ async def _wait_idly(loops: int, seconds: float) -> float:
         publisher = stack.enter_context(Publisher("127.0.0.1:0"))
         assert publisher.endpoint is not None
         subscribers = [stack.enter_context(Subscriber(publisher.endpoint)) for _ in range(loops)]
-        await publisher.await_for_subscribers(loops, timeout=PATIENCE_SECONDS)
+        await publisher.await_for_subscribers(loops, timeout=TIMEOUT_SECONDS)
 
         async def listen(subscriber: Subscriber) -> None:
             async for _ in subscriber:

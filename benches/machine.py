@@ -23,7 +23,7 @@ def calibrate() -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-class OthersShare:
+class OtherProcessesShare:
     """How much of all CPUs' time other processes took since this was made."""
 
     def __init__(self) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Sequence
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .comparing import Comparison
+    from .comparison import Comparison
     from .peers import Peer
 
-# matplotlib's; it need not be there.
+# A type of matplotlib, which may be missing.
 Axes = Any
 
 # Distinct for colour-blind people (Okabe and Ito), and a grey.
@@ -23,12 +23,12 @@ COLOURS = (
 
 
 def possible() -> bool:
-    """Whether matplotlib is there."""
+    """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:
-    """Writes both pictures into one file."""
+    """Write both pictures into one file."""
     importlib.import_module("matplotlib").use("Agg")
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     lines = sum(len(comparison.row.figures) for comparison in comparisons)
@@ -65,28 +65,30 @@ def _draw_ratios(axes: Axes, comparisons: Sequence[Comparison], colours: dict[st
                 if found is None:
                     continue
                 ends = [found.least, found.median, found.most]
-                least, median, most = ends if row.more else [1 / end for end in reversed(ends)]
+                least, median, most = (
+                    ends if row.higher_is_better else [1 / end for end in reversed(ends)]
+                )
                 axes.errorbar(
                     median,
                     place,
                     xerr=[[max(0.0, median - least)], [max(0.0, most - median)]],
                     fmt="o",
                     color=colours[peer.name],
-                    label=None if peer.name in named else f"beside {peer.name}",
+                    label=None if peer.name in named else f"compared with {peer.name}",
                     capsize=2,
                 )
                 named.add(peer.name)
     axes.axvline(1, color="grey", linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks([-place for place in range(len(labels))], labels)
-    axes.set_xlabel("times as good as the other (right of 1: zmqchat_rs is better)")
+    axes.set_xlabel("ratio (right of 1: zmqchat_rs is better)")
     axes.grid(axis="x", which="both", alpha=0.3)
     if named:
         axes.legend(loc="best")
 
 
 def _draw_sizes(axes: Axes, comparisons: Sequence[Comparison], colours: dict[str, str]) -> None:
-    """Bytes over tcp, in MB a second, against the size of a message."""
+    """Bytes over tcp, in MB per second, against the size of a message."""
     points: dict[str, list[tuple[int, float]]] = {}
     for comparison in comparisons:
         job = comparison.row.job
@@ -100,7 +102,7 @@ def _draw_sizes(axes: Axes, comparisons: Sequence[Comparison], colours: dict[str
     for name, found in points.items():
         axes.plot(*zip(*sorted(found)), marker="o", color=colours[name], label=name)
     axes.set_title("bytes, tcp loopback, two processes")
-    axes.set_xlabel("bytes a message")
+    axes.set_xlabel("bytes per message")
     axes.set_ylabel("MB/s")
     if points:
         axes.set_xscale("log", base=2)

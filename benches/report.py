@@ -1,18 +1,18 @@
-"""The tables."""
+"""The tables that are printed."""
 
 from __future__ import annotations
 
 import statistics
 from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
 
-from .comparing import OTHERS_LIMIT, Comparison, Spread
+from .comparison import OTHER_PROCESSES_LIMIT, Comparison, Spread
 
 if TYPE_CHECKING:
     from .peers import Peer
 
 
 def number(value: float) -> str:
-    """Three significant figures, with commas: what such a measurement is worth."""
+    """The value with three significant figures and thousands separators."""
     if value >= 100:
         return f"{float(f'{value:.3g}'):,.0f}"
     return f"{value:.3g}"
@@ -21,12 +21,12 @@ def number(value: float) -> str:
 def spread_text(spread: Spread | None) -> str:
     """Median and range."""
     if spread is None:
-        return "no run that counts"
+        return "no valid run"
     return f"{number(spread.median)} ({number(spread.least)} to {number(spread.most)})"
 
 
 def heading(machine: Mapping[str, str | int], versions: Mapping[str, Mapping[str, str]]) -> str:
-    """Where it was measured, and what."""
+    """The machine, the interpreter and the versions of the peers."""
     lines = [
         f"machine: {machine['processor']}, {machine['cpus']} CPUs, {machine['system']}",
         f"python: {machine['python']}, PGO: {machine['pgo']} ({machine['executable']})",
@@ -37,7 +37,7 @@ def heading(machine: Mapping[str, str | int], versions: Mapping[str, Mapping[str
 
 
 def block(comparison: Comparison) -> str:
-    """A row's lines: each peer, the ratios, and what went wrong."""
+    """A row's lines: each peer, the ratios, and the failed runs."""
     row, (first, *others) = comparison.row, comparison.peers
     lines = [f"{row.name} [{row.unit}]"]
     several = len(row.figures) > 1
@@ -57,28 +57,28 @@ def block(comparison: Comparison) -> str:
     redone = sum(not run.counts for run in comparison.runs)
     disturbed = sum(run.counts and run.disturbed for run in comparison.runs)
     if redone or disturbed:
-        limit = f"others took more than {OTHERS_LIMIT:.0%} of the CPU"
-        lines.append(f"  {limit}: {redone} runs done again, {disturbed} counted all the same")
+        limit = f"other processes used more than {OTHER_PROCESSES_LIMIT:.0%} of the CPUs"
+        lines.append(f"  {limit}: {redone} runs repeated, {disturbed} disturbed runs counted")
     for run in comparison.failures():
         lost = "unknown" if run.outcome.lost is None else f"{run.outcome.lost:,}"
         lines.append(
-            f"  NOT COUNTED: {run.peer}, round {run.round + 1}: {run.outcome.trouble}; lost: {lost}"
+            f"  NOT COUNTED: {run.peer}, round {run.round + 1}: {run.outcome.error}; lost: {lost}"
         )
     return "\n".join(lines)
 
 
 def goal_text(comparison: Comparison, peer: Peer, figure: str) -> str:
-    """The project's goal, and whether this is it."""
-    holds = comparison.holds(peer, figure)
-    if holds is None:
+    """The project's goal, and whether it is met; empty without one."""
+    met = comparison.meets_goal(peer, figure)
+    if met is None:
         return ""
-    sign = "≥" if comparison.row.more else "≤"
-    return f"; goal {sign} {comparison.row.goals[peer.name]:g}: {'met' if holds else 'MISSED'}"
+    sign = "≥" if comparison.row.higher_is_better else "≤"
+    return f"; goal {sign} {comparison.row.goals[peer.name]:g}: {'met' if met else 'MISSED'}"
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
-    """One line a row and figure: ours, and ours over the others'."""
-    lines = ["ours, and ours / theirs (medians of the ratios within rounds; ! misses the goal):"]
+    """One line per row and figure: ours, and the ratio to each other peer."""
+    lines = ["ours, and ours divided by each peer's (median of the rounds; ! misses the goal):"]
     for comparison in comparisons:
         row, (first, *others) = comparison.row, comparison.peers
         for figure in row.figures:
@@ -87,7 +87,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
             cells = [f"{'-' if own is None else number(own.median)} {row.unit}".rjust(18)]
             for peer in others:
                 found = comparison.ratios(peer, figure)
-                mark = "!" if comparison.holds(peer, figure) is False else ""
+                mark = "!" if comparison.meets_goal(peer, figure) is False else ""
                 ratio = "-" if found is None else f"{number(found.median)}{mark}"
                 cells.append(f"{peer.name} {ratio}")
             lines.append(f"  {name:<66} {cells[0]}   {'   '.join(cells[1:])}")
@@ -95,19 +95,21 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 
 def closing(comparisons: Iterable[Comparison]) -> str:
-    """How steady the machine was."""
+    """Totals of all runs, and how steady the machine was."""
     runs = [run for comparison in comparisons for run in comparison.runs]
     calibration = [run.calibration_ms for run in runs]
     shares = [run.others for run in runs if run.others is not None]
     lost = sum(run.outcome.lost or 0 for run in runs)
-    broken = sum(run.outcome.trouble is not None for run in runs)
+    broken = sum(run.outcome.error is not None for run in runs)
     lines = [f"runs: {len(runs)}, with losses or errors: {broken}, messages lost: {lost:,}"]
     lines.append(f"calibration loop [ms]: {spread_text(Spread.of(calibration))}")
     if shares:
         middle, most = statistics.median(shares), max(shares)
-        lines.append(f"CPU taken by others: {middle:.0%} in the median run, {most:.0%} at most")
+        lines.append(
+            f"CPU used by other processes: {middle:.0%} in the median run, {most:.0%} at most"
+        )
     else:
-        lines.append("CPU taken by others: unknown on this system")
+        lines.append("CPU used by other processes: unknown on this system")
     return "\n".join(lines)
 
 
@@ -116,10 +118,10 @@ def as_json(
     versions: Mapping[str, Mapping[str, str]],
     comparisons: Iterable[Comparison],
 ) -> dict[str, object]:
-    """Everything, for a program to read."""
+    """All results as JSON values."""
     return {
         "machine": dict(machine),
         "versions": {peer: dict(found) for peer, found in versions.items()},
-        "others_limit": OTHERS_LIMIT,
+        "others_limit": OTHER_PROCESSES_LIMIT,
         "rows": [comparison.as_json() for comparison in comparisons],
     }

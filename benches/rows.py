@@ -1,20 +1,20 @@
-"""What is measured: one `Row` a line of the table. A new line is an entry in `ROWS`."""
+"""The rows of the table. A new row is an entry in `ROWS`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
-from . import running
+from . import runs
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict, Unpack
 
     from .peers import Job, Peer
-    from .running import Outcome
+    from .runs import Outcome
 
-    class More(TypedDict, total=False):
-        """What the makers of rows hand on to `Row`."""
+    class RowOptions(TypedDict, total=False):
+        """The fields of `Row` that the functions below pass on."""
 
         peers: tuple[str, ...]
         goals: Mapping[str, float]
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 TCP, IPC, INPROC = "tcp://127.0.0.1:*", "ipc://*", "inproc://benches"
 KIB, MIB = 1024, 1024 * 1024
-# As long as a stamp of ours: what pyzmq and C send as their second frame.
+# Bytes of the second frame that pyzmq and C send; a stamp of ours has the same length.
 STAMP = 110
 
-# Who takes part; the first is what the others are compared with.
+# Groups of peers. The first peer is compared with each of the rest.
 OURS = "zmqchat_rs"
-USUAL = (OURS, "pyzmq", "C")
+STANDARD_PEERS = (OURS, "pyzmq", "C")
 PYTHON = (OURS, "pyzmq")
-OTHERS = (OURS, "plain sockets", "pynng", "zenoh", "redis", "nats")
+OTHER_LIBRARIES = (OURS, "plain sockets", "pynng", "zenoh", "redis", "nats")
 
 
 @dataclass(frozen=True)
@@ -38,87 +38,87 @@ class Row:
     """One comparison."""
 
     name: str
-    # A function of `running`: does one run of one peer.
+    # A function of `runs` that does one run of one peer.
     run: Callable[[Peer, Job], Outcome]
-    # Whatever the run's jobs want to know.
+    # The keys that the run's jobs need.
     job: Mapping[str, Any] = field(default_factory=dict)
-    # Messages or calls a run, at full length and under --quick.
+    # Messages or calls per run, at full length and under --quick.
     count: int = 1
     quick_count: int = 1
-    # The names of the peers that can do it.
-    peers: tuple[str, ...] = USUAL
-    # What a run gives; most give one figure, named by its unit.
-    figures: tuple[str, ...] = (running.RATE,)
-    unit: str = running.RATE
-    # Whether more is better.
-    more: bool = True
-    # The median ratios that the project wants to hold, by peer: at least, or at most.
+    # The names of the peers that support it.
+    peers: tuple[str, ...] = STANDARD_PEERS
+    # The figures of a run; most rows have one, named by its unit.
+    figures: tuple[str, ...] = (runs.RATE,)
+    unit: str = runs.RATE
+    higher_is_better: bool = True
+    # The goal for the median ratio by peer: a minimum if higher is better, otherwise a maximum.
     goals: Mapping[str, float] = field(default_factory=dict)
-    # Whether --quick measures it.
+    # Whether --quick includes it.
     quick: bool = False
 
 
 def throughput(
-    kind: str, size: int, *, endpoint: str = TCP, count: int = 0, **more: Unpack[More]
+    kind: str, size: int, *, endpoint: str = TCP, count: int = 0, **options: Unpack[RowOptions]
 ) -> Row:
-    """Messages a second from one process to another; over inproc, from one thread to another."""
+    """Messages per second between two processes, or two threads over inproc."""
     scheme = endpoint.partition(":")[0]
     inproc = endpoint == INPROC
-    # A queue has no limit: if the worst comes, all of it is in memory.
+    # A queue has no limit: in the worst case it holds all messages.
     count = count or min(1_000_000, (400 if size <= 4 * KIB else 800) * MIB // size)
-    beside = "beside others: " if more.get("peers") == OTHERS else ""
+    prefix = "other libraries: " if options.get("peers") == OTHER_LIBRARIES else ""
     return Row(
-        name=f"{beside}throughput, {kind}, {size_text(size)}, {scheme}",
-        run=running.two_threads if inproc else running.two_processes,
+        name=f"{prefix}throughput, {kind}, {size_text(size)}, {scheme}",
+        run=runs.two_threads if inproc else runs.two_processes,
         job={"do": "", "kind": kind, "size": size, "endpoint": endpoint, "stamp": STAMP},
         count=count,
         quick_count=count // 3,
-        **more,
+        **options,
     )
 
 
-def relayed(size: int, **more: Unpack[More]) -> Row:
-    """Messages a second from one process through a relay in another to a third."""
+def relayed(size: int, **options: Unpack[RowOptions]) -> Row:
+    """Messages per second through a relay; each of the three parts is a process."""
     return Row(
         name=f"relayed throughput, {size_text(size)}, tcp",
-        run=running.relayed,
+        run=runs.relayed,
         job={"kind": "bytes", "size": size, "endpoint": TCP},
         count=1_000_000 if size < KIB else 300_000,
         quick_count=400_000 if size < KIB else 100_000,
-        **more,
+        **options,
     )
 
 
 def size_text(size: int) -> str:
-    """Such as 16 KiB."""
+    """The size with its unit, such as 16 KiB."""
     if size < KIB:
         return f"{size} B"
     return f"{size // KIB} KiB" if size < MIB else f"{size // MIB} MiB"
 
 
-def fan_out(subscribers: int, count: int, **more: Unpack[More]) -> Row:
-    """Deliveries a second to subscribers in threads of one process."""
+def fan_out(subscribers: int, count: int, **options: Unpack[RowOptions]) -> Row:
+    """Deliveries per second to subscribers in threads of one process."""
     return Row(
         name=f"fan-out, text, 64 B, to {subscribers} in threads of one process, tcp",
-        run=running.two_processes,
+        run=runs.two_processes,
         job={"kind": "text", "size": 64, "endpoint": TCP, "subscribers": subscribers},
         count=count,
         quick_count=count // 2,
-        **more,
+        **options,
     )
 
 
-def filtered(topics: int, *, every: int = 10, batched: bool = False, **more: Unpack[More]) -> Row:
-    """Messages published a second, of which a subscriber with so many topics wants one in ten.
+def filtered(
+    topics: int, *, every: int = 10, batched: bool = False, **options: Unpack[RowOptions]
+) -> Row:
+    """Published messages per second; a subscriber to `topics` receives one message in `every`.
 
-    Batched is one call of ours for all of them; the others have none for several topics, and make
-    one a message.
+    If `batched`, ours is a single `send_many`; the other peers make one call per message.
     """
     matching = "all" if every == 1 else f"one in {every}"
     way = "batched, " if batched else ""
     return Row(
         name=f"filter, {way}{topics:,} exact topics, {matching} matching, 64 B, tcp",
-        run=running.two_processes,
+        run=runs.two_processes,
         job={
             "kind": "filtered",
             "size": 64,
@@ -129,68 +129,71 @@ def filtered(topics: int, *, every: int = 10, batched: bool = False, **more: Unp
         },
         count=1_000_000,
         quick_count=300_000,
-        **more,
+        **options,
     )
 
 
-def latency(size: int, **more: Unpack[More]) -> Row:
-    """Microseconds from a send to the arrival in another process."""
-    beside = "beside others: " if more.get("peers") == OTHERS else ""
+def latency(size: int, **options: Unpack[RowOptions]) -> Row:
+    """Microseconds from a send to the receipt in another process."""
+    prefix = "other libraries: " if options.get("peers") == OTHER_LIBRARIES else ""
     return Row(
-        name=f"{beside}latency, bytes, {size_text(size)}, tcp",
-        run=running.there_and_back,
+        name=f"{prefix}latency, bytes, {size_text(size)}, tcp",
+        run=runs.round_trips,
         job={"kind": "bytes", "size": size, "endpoint": TCP},
         count=10_000,
         quick_count=5_000,
         figures=("p50", "p99", "p99.9"),
         unit="µs",
-        more=False,
-        **more,
+        higher_is_better=False,
+        **options,
     )
 
 
-def call(do: str, name: str, kind: str, endpoint: str, *, count: int, **more: Unpack[More]) -> Row:
-    """Nanoseconds a call, in one process."""
+def call(
+    do: str, name: str, kind: str, endpoint: str, *, count: int, **options: Unpack[RowOptions]
+) -> Row:
+    """Nanoseconds per call, in one process."""
+    data = f", {kind}" if kind in {"text", "bytes"} else ""
     return Row(
-        name=f"{name}, {kind}, 64 B, one process",
-        run=running.one_process,
+        name=f"{name}{data}, 64 B, one process",
+        run=runs.one_process,
         job={"do": do, "kind": kind, "size": 64, "endpoint": endpoint},
         count=count,
         quick_count=count // 4,
-        figures=(running.COST,),
-        unit=running.COST,
-        more=False,
-        **more,
+        figures=(runs.COST,),
+        unit=runs.COST,
+        higher_is_better=False,
+        **options,
     )
 
 
-def shown(into: str, *, quick: bool = False) -> Row:
-    """Nanoseconds a message, received and printed in colour into a file or a pipe."""
+def printed(into: str, *, quick: bool = False) -> Row:
+    """Nanoseconds per message that is received and printed in colour into a file or a pipe."""
     return Row(
         name=f"receive and print a line into a {into}, 64 B, one process",
-        run=running.one_process,
-        job={"do": "show", "kind": "print", "size": 64, "endpoint": INPROC, "into": into},
+        run=runs.one_process,
+        job={"do": "print_lines", "kind": "print", "size": 64, "endpoint": INPROC, "into": into},
         count=10_000,
         quick_count=5_000,
         peers=PYTHON,
-        figures=(running.COST,),
-        unit=running.COST,
-        more=False,
+        figures=(runs.COST,),
+        unit=runs.COST,
+        higher_is_better=False,
         goals={"pyzmq": 0.2},
         quick=quick,
     )
 
 
-def memory(subscribers: int, **more: Unpack[More]) -> Row:
-    """MiB of a publisher with so many idle peers."""
+def memory(subscribers: int, **options: Unpack[RowOptions]) -> Row:
+    """MiB of a publisher with this number of idle subscribers."""
     return Row(
         name=f"resident memory, {subscribers} idle peers",
-        run=running.resident,
+        run=runs.resident_memory,
         job={"kind": "bytes", "endpoint": TCP, "subscribers": subscribers},
-        figures=(running.MEMORY,),
-        unit=running.MEMORY,
-        more=False,
-        **more,
+        figures=(runs.MEMORY,),
+        unit=runs.MEMORY,
+        higher_is_better=False,
+        **options,
     )
 
 
@@ -257,35 +260,42 @@ ROWS: tuple[Row, ...] = (
     ),
     call("receive", "receive of queued messages", "bytes", INPROC, count=20_000),
     call(
-        "look",
-        "receive where nothing is, time-out 0",
+        "receive_empty",
+        "receive from an empty queue, timeout 0",
         "bytes",
         TCP,
         count=20_000,
         goals={"pyzmq": 0.5},
         quick=True,
     ),
-    call("show", "receive and print a line", "print", INPROC, count=10_000, peers=PYTHON),
-    shown("file"),
-    shown("pipe", quick=True),
-    # 500,000 messages a second are 2,000 ns each.
-    call("keep", "write to a log", "log", INPROC, count=100_000, peers=PYTHON, quick=True),
+    call("print_lines", "receive and print a line", "print", INPROC, count=10_000, peers=PYTHON),
+    printed("file"),
+    printed("pipe", quick=True),
+    call(
+        "write_transcript",
+        "write to a transcript",
+        "transcript",
+        INPROC,
+        count=100_000,
+        peers=PYTHON,
+        quick=True,
+    ),
     Row(
         name="import, fresh interpreter",
-        run=running.imports,
+        run=runs.imports,
         count=7,
         quick_count=3,
         peers=PYTHON,
-        figures=(running.TIME,),
-        unit=running.TIME,
-        more=False,
+        figures=(runs.TIME,),
+        unit=runs.TIME,
+        higher_is_better=False,
         goals={"pyzmq": 0.2},
         quick=True,
     ),
     memory(0),
     memory(1),
     memory(200, quick=True),
-    throughput("bytes", 64, count=500_000, peers=OTHERS),
-    throughput("bytes", KIB, count=200_000, peers=OTHERS),
-    latency(64, peers=OTHERS),
+    throughput("bytes", 64, count=500_000, peers=OTHER_LIBRARIES),
+    throughput("bytes", KIB, count=200_000, peers=OTHER_LIBRARIES),
+    latency(64, peers=OTHER_LIBRARIES),
 )

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from . import report
-from .machine import OthersShare, describe
-from .running import Process
+from .machine import OtherProcessesShare, describe
+from .runs import Process
 from .scale_hosts import Host, hosts, missing
 
 # The whole run, for processes that live as long.
@@ -28,17 +28,17 @@ class Part:
     """A process on a host."""
 
     def __init__(self, stack: ExitStack, host: Host, **job: object) -> None:
-        command = host.command(sys.executable, "-m", "benches.scale_parts", json.dumps(job))
+        command = host.command(sys.executable, "-m", "benches.scale_roles", json.dumps(job))
         self._process = stack.enter_context(Process(command, LIMIT_SECONDS))
-        self._process.hear()
+        self._process.read_line()
 
     def begin(self, order: str, *arguments: object) -> None:
         """Gives an order."""
-        self._process.say(json.dumps([order, *arguments]))
+        self._process.write_line(json.dumps([order, *arguments]))
 
     def finish(self) -> dict[str, Any]:
         """What came of it."""
-        return self._process.hear()
+        return self._process.read_line()
 
     def ask(self, order: str, *arguments: object) -> dict[str, Any]:
         """Both."""
@@ -246,7 +246,7 @@ def main() -> int:
     if reason is not None:
         sys.stderr.write(f"{reason}\n")
         return 2
-    others = OthersShare()
+    others = OtherProcessesShare()
     found = measure(options)
     share = others.share()
     machine = describe()

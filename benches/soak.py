@@ -1,7 +1,7 @@
 """A lab day in fast motion, whose memory must stay flat: `python -m benches.soak --minutes N`.
 
 Not part of the tests: it takes as long as it is given. README.md tells of the measurements beside
-it; what each act does stands in `soak_acts` and `soak_faults`.
+it; what each act does stands in `soak_scenarios` and `soak_faults`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import soak_acts, soak_faults
+from . import soak_faults, soak_scenarios
 from .machine import describe
-from .soak_watch import PATIENCE_SECONDS, Gate, Sample, Tally, Verdict, judge, look
+from .soak_monitor import TIMEOUT_SECONDS, Gate, Sample, Tally, Verdict, judge, look
 
 if TYPE_CHECKING:
-    from .soak_acts import Act
+    from .soak_scenarios import Act
 
 
 class CountWarnings(logging.Handler):
@@ -48,15 +48,15 @@ class Day:
         self.gate = Gate()
         self._tally = tally
         self._stop = threading.Event()
-        gate, steady = self.gate, soak_acts.Steady(self.gate, tally)
-        house = soak_acts.House(gate, tally)
-        ports = [soak_acts.port(steady.publisher), soak_acts.port(house.subscriber)]
+        gate, steady = self.gate, soak_scenarios.Steady(self.gate, tally)
+        house = soak_scenarios.House(gate, tally)
+        ports = [soak_scenarios.port(steady.publisher), soak_scenarios.port(house.subscriber)]
         self._acts: list[Act] = [
-            soak_acts.Guests(gate, tally, steady.publisher),
+            soak_scenarios.Guests(gate, tally, steady.publisher),
             soak_faults.Hostile(gate, tally, ports),
             soak_faults.Lives(gate, tally),
             soak_faults.Nobody(gate, tally),
-            soak_acts.Flood(gate, tally),
+            soak_scenarios.Flood(gate, tally),
             house,
             steady,
         ]
@@ -85,7 +85,7 @@ class Day:
         """All stop; whoever hosts others goes last."""
         self._stop.set()
         for act, thread in zip(self._acts, self._threads):
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
             if thread.is_alive():
                 self._tally.trouble(f"{act.name} does not end")
         for act in self._acts:

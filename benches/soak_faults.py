@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from zmqchat_rs import Subscriber
 
-from .running import ROOT
-from .soak_acts import MIB, Act, until
-from .soak_watch import PATIENCE_SECONDS
+from .runs import ROOT
+from .soak_monitor import TIMEOUT_SECONDS
+from .soak_scenarios import MIB, Act, until
 
 if TYPE_CHECKING:
     from zmqchat_rs import Message
 
-    from .soak_watch import Gate, Tally
+    from .soak_monitor import Gate, Tally
 
 
 class Lives(Act):
@@ -38,14 +38,14 @@ class Lives(Act):
     def turn(self) -> None:
         """One life."""
         self._next.clear()
-        command = [sys.executable, "-m", "benches.soak_mortal", self._address]
+        command = [sys.executable, "-m", "benches.soak_killed_publisher", self._address]
         # In a session of its own: Ctrl+C is for the soak, which ends it in its own way.
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
         ) as process:
             try:
                 for _ in range(200):
-                    self._take(self._subscriber.recv(timeout=PATIENCE_SECONDS))
+                    self._take(self._subscriber.recv(timeout=TIMEOUT_SECONDS))
             finally:
                 process.kill()
         if not until(lambda: self._subscriber.peers[0].state == "reconnecting"):

@@ -1,8 +1,8 @@
-"""One side of one run, in a process of its own: `python -m benches.worker '{"do": …}'`.
+"""A process of one run: `python -m benches.worker '{"do": …}'`.
 
-It prints one line of JSON when it is ready, does its job when a line comes on stdin, prints one
-line with the result, and ends with the next line. A peer that is no Python library provides a
-program with these manners; the jobs and their lines are in README.md.
+It prints one line of JSON when it is ready and starts its job when it reads a line from stdin.
+It then prints one line with the result, and exits after the next line. A peer that is not a Python
+library provides a program with the same protocol; README.md describes the jobs.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import json
 import sys
 from typing import TYPE_CHECKING, Callable, cast
 
-from .jobs import calls, growth, latency, memory, relay, say, stream
+from .jobs import calls, growth, latency, memory, relay, stream, write_line
 
 if TYPE_CHECKING:
     from .peers import Job, PeerModule
 
 
 def versions(peer: PeerModule, job: Job) -> None:
-    """Tells the peer's versions."""
+    """Reports the peer's versions."""
     del job
-    say(versions=peer.versions())
+    write_line(versions=peer.versions())
 
 
 JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
@@ -29,18 +29,18 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
     for job in (
         stream.publish,
         stream.subscribe,
-        stream.together,
+        stream.publish_and_subscribe,
         latency.ping,
         latency.pong,
         calls.send,
         calls.receive,
-        calls.look,
-        calls.show,
-        calls.keep,
-        memory.stand,
-        memory.attend,
+        calls.receive_empty,
+        calls.print_lines,
+        calls.write_transcript,
+        memory.publisher_memory,
+        memory.idle_subscribers,
         growth.backlog,
-        growth.flow,
+        growth.long_stream,
         relay.relay,
         versions,
     )
@@ -48,7 +48,7 @@ JOBS: dict[str, Callable[[PeerModule, Job], None]] = {
 
 
 def main() -> None:
-    """Does the job of the command line."""
+    """Run the job of the command line."""
     job: Job = json.loads(sys.argv[1])
     peer = importlib.import_module(f".peers.{job['peer']}", __package__)
     JOBS[job["do"]](cast("PeerModule", peer), job)

@@ -1,4 +1,4 @@
-"""What a process of a run can do; README.md has the jobs and their lines."""
+"""The jobs that a process of a run can do; README.md describes their lines of JSON."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from benches.peers import Job, Payload
 
-# The harness listens here, wherever a job lets the peer print.
-_TO_HARNESS = sys.stdout
+# The harness reads this, even while a job redirects the standard output.
+_HARNESS_OUTPUT = sys.stdout
 
 
-def say(**words: object) -> None:
-    """Prints a line for the harness."""
-    _TO_HARNESS.write(json.dumps(words) + "\n")
-    _TO_HARNESS.flush()
+def write_line(**fields: object) -> None:
+    """Writes a line of JSON for the harness."""
+    _HARNESS_OUTPUT.write(json.dumps(fields) + "\n")
+    _HARNESS_OUTPUT.flush()
 
 
-def wait_for_word() -> str:
-    """Returns the harness's next line; ends with the harness."""
+def read_line() -> str:
+    """Returns the next line from the harness; exits if the harness has ended."""
     line = sys.stdin.readline()
     if not line:
         sys.exit(1)

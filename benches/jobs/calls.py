@@ -1,4 +1,4 @@
-"""What one call costs, in one process."""
+"""The cost of one call, in one process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, Callable, Iterator
 
-from . import payloads, say, wait_for_word
+from . import payloads, read_line, write_line
 
 if TYPE_CHECKING:
     from benches.peers import Job, PeerModule, Receiving, Sending
 
-# How often a job repeats its batch; the median counts.
+# How often a job repeats its batch; the result is the median.
 BATCHES = 9
 
 
 def send(peer: PeerModule, job: Job) -> None:
-    """Times the sending of messages that nobody hears."""
+    """Times sending messages without a subscriber."""
     message, _ = payloads(job)
     sender = peer.sending(job)
     call = sender.send
@@ -36,26 +36,26 @@ def send(peer: PeerModule, job: Job) -> None:
     _measure(batch, job["count"], sender)
 
 
-def look(peer: PeerModule, job: Job) -> None:
-    """Times looking for a message where none is; the exception is part of it."""
+def receive_empty(peer: PeerModule, job: Job) -> None:
+    """Times a non-blocking receive from an empty queue, including the exception."""
     sender, receiver = _pair(peer, job)
-    call, nothing_there = receiver.look, receiver.nothing_there
+    call, empty_error = receiver.receive_nowait, receiver.empty_error
 
     def batch() -> float:
         began = time.perf_counter()
         for _ in repeat(None, job["count"]):
             try:
                 call()
-            except nothing_there:
+            except empty_error:
                 continue
-            raise RuntimeError("a message came where none was sent")
+            raise RuntimeError("received a message although none was sent")
         return time.perf_counter() - began
 
     _measure(batch, job["count"], sender, receiver)
 
 
 def receive(peer: PeerModule, job: Job) -> None:
-    """Times the receiving of messages that are queued; the end mark must come right after them."""
+    """Times receiving queued messages; the end mark must follow them directly."""
     message, end = payloads(job)
     sender, receiver = _pair(peer, job)
     call = receiver.receive
@@ -69,14 +69,14 @@ def receive(peer: PeerModule, job: Job) -> None:
             call()
         seconds = time.perf_counter() - began
         if call() != end:
-            raise RuntimeError("the end mark was not where it belongs")
+            raise RuntimeError("received another message instead of the end mark")
         return seconds
 
     _measure(batch, job["count"], sender, receiver)
 
 
-def show(peer: PeerModule, job: Job) -> None:
-    """Times the printing of messages that are queued, into what the job says."""
+def print_lines(peer: PeerModule, job: Job) -> None:
+    """Times printing queued messages into the target that the job names."""
     message, end = payloads(job)
     sender, receiver = _pair(peer, job)
 
@@ -87,11 +87,11 @@ def show(peer: PeerModule, job: Job) -> None:
                 sender.send(message)
             sender.send(end)
             began = time.perf_counter()
-            receiver.show(job["count"])
+            receiver.print_lines(job["count"])
             stream.flush()
             seconds = time.perf_counter() - began
             if receiver.receive() != end:
-                raise RuntimeError("the end mark was not where it belongs")
+                raise RuntimeError("received another message instead of the end mark")
             return seconds
 
         _measure(batch, job["count"], sender, receiver)
@@ -99,7 +99,7 @@ def show(peer: PeerModule, job: Job) -> None:
 
 @contextlib.contextmanager
 def _opened(into: str | None) -> Iterator[IO[str]]:
-    """A file, a pipe to a program that throws it away, or what throws it away at once."""
+    """A file, a pipe to a program that discards its input, or the null device."""
     if into == "pipe":
         with subprocess.Popen(
             ["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, encoding="utf-8"
@@ -116,8 +116,8 @@ def _opened(into: str | None) -> Iterator[IO[str]]:
             yield stream
 
 
-def keep(peer: PeerModule, job: Job) -> None:
-    """Times the writing of messages that have come to a log that survives the program."""
+def write_transcript(peer: PeerModule, job: Job) -> None:
+    """Times writing received messages to a transcript that survives the death of the program."""
     message, _ = payloads(job)
     sender, receiver = _pair(peer, job)
     messages: list[Any] = []
@@ -126,11 +126,11 @@ def keep(peer: PeerModule, job: Job) -> None:
             sender.send(message)
         more = 0
         while more < 256:
-            came = receiver.receive_many()
-            messages += came
-            more += len(came)
+            batch_received = receiver.receive_many()
+            messages += batch_received
+            more += len(batch_received)
     del messages[job["count"] :]
-    with TemporaryDirectory() as folder, receiver.keeping(Path(folder, "log")) as write:
+    with TemporaryDirectory() as folder, receiver.open_transcript(Path(folder, "log")) as write:
 
         def batch() -> float:
             began = time.perf_counter()
@@ -148,12 +148,12 @@ def _pair(peer: PeerModule, job: Job) -> tuple[Sending, Receiving]:
 
 
 def _measure(batch: Callable[[], float], calls: int, *sides: Sending | Receiving) -> None:
-    """Keeps the manners of a run around a measurement; a batch gives the seconds of its calls."""
-    say(ready=True)
-    wait_for_word()
+    """Follows the protocol of a run and measures; a batch returns the seconds of its calls."""
+    write_line(ready=True)
+    read_line()
     batch()
     seconds = statistics.median(batch() for _ in range(BATCHES))
-    say(ns=seconds / calls * 1e9)
-    wait_for_word()
+    write_line(ns=seconds / calls * 1e9)
+    read_line()
     for side in sides:
         side.close()

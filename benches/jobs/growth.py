@@ -1,4 +1,4 @@
-"""What a queue costs that becomes long, and what a stream costs that does not end."""
+"""The cost of a long queue and of a long stream."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from . import payloads, say, wait_for_word
+from . import payloads, read_line, write_line
 from .memory import resident_mib
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ MIB = 1024 * 1024
 
 
 def backlog(peer: PeerModule, job: Job) -> None:
-    """Queues messages and takes them out again, all in one thread: bytes and nanoseconds each."""
+    """Queues and receives messages in one thread: bytes and nanoseconds per message."""
     message, end = payloads(job)
     sender = peer.sending(job)
     receiver = peer.receiving({**job, "endpoint": sender.endpoint})
     sender.wait_for_subscribers(1)
-    say(ready=True)
-    wait_for_word()
+    write_line(ready=True)
+    read_line()
     count = job["count"]
     before = resident_mib()
     for _ in repeat(None, count):
@@ -35,16 +35,16 @@ def backlog(peer: PeerModule, job: Job) -> None:
         receiver.receive()
     seconds = time.perf_counter() - began
     if receiver.receive() != end:
-        raise RuntimeError("the end mark was not where it belongs")
-    say(ns=seconds / count * 1e9, bytes=max(0.0, grown) * MIB / count)
-    wait_for_word()
+        raise RuntimeError("received another message instead of the end mark")
+    write_line(ns=seconds / count * 1e9, bytes=max(0.0, grown) * MIB / count)
+    read_line()
     receiver.close()
     sender.close()
 
 
-def flow(peer: PeerModule, job: Job) -> None:
-    """Streams for so many `seconds` through TCP and loses nothing; the MiB of each second."""
-    # Here, because the other libraries' processes load this file, too.
+def long_stream(peer: PeerModule, job: Job) -> None:
+    """Streams over TCP for `seconds` without loss; samples the memory each second."""
+    # Imported here because the processes of other libraries also load this file.
     from zmqchat_rs import ClosedError, Publisher, Subscriber  # noqa: PLC0415
 
     del peer
@@ -54,7 +54,7 @@ def flow(peer: PeerModule, job: Job) -> None:
         publisher.wait_for_subscribers(1, timeout=30)
         ended = threading.Event()
 
-        def speak() -> None:
+        def send_until_stopped() -> None:
             send, stopped = publisher.send, ended.is_set
             try:
                 while not stopped():
@@ -62,10 +62,10 @@ def flow(peer: PeerModule, job: Job) -> None:
             except ClosedError:
                 pass
 
-        say(ready=True)
-        wait_for_word()
-        speaking = threading.Thread(target=speak, daemon=True)
-        speaking.start()
+        write_line(ready=True)
+        read_line()
+        sender_thread = threading.Thread(target=send_until_stopped, daemon=True)
+        sender_thread.start()
         samples: list[float] = []
         count, began = 0, time.monotonic()
         while len(samples) < job["seconds"]:
@@ -74,7 +74,7 @@ def flow(peer: PeerModule, job: Job) -> None:
                 samples.append(resident_mib())
         ended.set()
         publisher.close(linger=0)
-        speaking.join()
+        sender_thread.join()
         subscriber.close()
-    say(mib=samples, count=count)
-    wait_for_word()
+    write_line(mib=samples, count=count)
+    read_line()

@@ -1,26 +1,26 @@
-"""Latency: a message goes to another process and back, over two connections."""
+"""Latency: round trips of a message between two processes, over two connections."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from . import payloads, say, wait_for_word
+from . import payloads, read_line, write_line
 
 if TYPE_CHECKING:
     from benches.peers import Job, PeerModule
 
 
 def ping(peer: PeerModule, job: Job) -> None:
-    """Sends, waits for the answer, and says half of each round trip's time in microseconds."""
+    """Sends, waits for the answer, and reports half of each round trip in microseconds."""
     message, end = payloads(job)
-    there = peer.sending({**job, "lane": "there"})
-    back = peer.receiving({**job, "lane": "back", "endpoint": job["back"]})
-    say(endpoint=there.endpoint)
-    wait_for_word()
+    there = peer.sending({**job, "direction": "there"})
+    back = peer.receiving({**job, "direction": "back", "endpoint": job["back"]})
+    write_line(endpoint=there.endpoint)
+    read_line()
     there.wait_for_subscribers(1)
     send, receive, clock = there.send, back.receive, time.perf_counter
-    # The first word is the other side's: it has its subscriber, too.
+    # The other side sends first, once its subscriber is connected.
     receive()
     count = job["count"]
     times: list[float] = []
@@ -30,28 +30,28 @@ def ping(peer: PeerModule, job: Job) -> None:
         answer = receive()
         ended = clock()
         if answer != message:
-            raise RuntimeError("what came back is not what was sent")
+            raise RuntimeError("the returned message differs from the sent one")
         times.append(ended - began)
     send(end)
-    # The first tenth is to warm up.
-    say(us=[seconds / 2 * 1e6 for seconds in times[-count:]])
-    wait_for_word()
+    # The first tenth is warm-up.
+    write_line(us=[seconds / 2 * 1e6 for seconds in times[-count:]])
+    read_line()
     there.close()
     back.close()
 
 
 def pong(peer: PeerModule, job: Job) -> None:
-    """Sends back what comes, up to the end mark."""
+    """Sends each received message back, up to the end mark."""
     message, end = payloads(job)
-    back = peer.sending({**job, "lane": "back"})
-    say(endpoint=back.endpoint)
-    there = peer.receiving({**job, "lane": "there", "endpoint": wait_for_word()})
+    back = peer.sending({**job, "direction": "back"})
+    write_line(endpoint=back.endpoint)
+    there = peer.receiving({**job, "direction": "there", "endpoint": read_line()})
     back.wait_for_subscribers(1)
     back.send(message)
     send = back.send
     for received in iter(there.receive, end):
         send(received)
-    say(ready=True)
-    wait_for_word()
+    write_line(ready=True)
+    read_line()
     there.close()
     back.close()

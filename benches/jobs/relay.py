@@ -1,18 +1,18 @@
-"""A relay: passes on from `upstream` to whoever connects."""
+"""A relay: forwards messages from `upstream` to its subscribers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import say, wait_for_word
+from . import read_line, write_line
 
 if TYPE_CHECKING:
     from benches.peers import Job, PeerModule
 
 
 def relay(peer: PeerModule, job: Job) -> None:
-    """Passes messages on until the word to end."""
+    """Forwards messages until the harness ends the job."""
     relaying = peer.relaying(job)
-    say(endpoint=relaying.endpoint)
-    wait_for_word()
+    write_line(endpoint=relaying.endpoint)
+    read_line()
     relaying.close()

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from benches.peers import not_offered, topics
 
-from . import payloads, say, wait_for_word
+from . import payloads, read_line, write_line
 
 if TYPE_CHECKING:
     from benches.peers import Job, PeerModule, Receiving, Sending
 
-# What one call of `send_many` is given.
+# Messages per call of `send_many`.
 BATCH = 256
 
 
 @dataclass(frozen=True)
 class Received:
-    """What one subscriber saw, by the clock."""
+    """The messages of one subscriber, and the times of the first message and the end mark."""
 
     count: int
     intact: bool
@@ -51,11 +51,11 @@ def send_all(sender: Sending, job: Job) -> None:
 
 
 def receive_all(receiver: Receiving, job: Job) -> Received:
-    """Counts up to the end mark; the clock runs from the first message to the mark."""
+    """Counts up to the end mark; measures from the first message to the mark."""
     message, end = payloads(job)
     if receiver.receive_stream is not not_offered:
-        first, came, began, ended = receiver.receive_stream(end)
-        return Received(came, first == message, began, ended)
+        first, count, began, ended = receiver.receive_stream(end)
+        return Received(count, first == message, began, ended)
     if job["kind"] == "filtered":
         message, end = f"{topics.published(job)[0]}:{message}", f"{topics.LAST}:{end}"
     elif job["kind"].startswith("batched") and receiver.receive_many is not not_offered:
@@ -63,8 +63,8 @@ def receive_all(receiver: Receiving, job: Job) -> Received:
         return _receive_batches(receiver.receive_many, message, end, every_text=every_text)
     intact = receiver.receive() == message
     began = time.perf_counter()
-    # The least that one call a message can cost in Python: `iter` calls, compares, and stops at
-    # the mark; of the numbered messages `deque` keeps the last.
+    # The cheapest loop in Python with one call per message: `iter` calls, compares and stops at the
+    # mark; `deque` keeps the last numbered message.
     last = deque(enumerate(iter(receiver.receive, end), 2), maxlen=1)
     return Received(last[0][0] if last else 1, intact, began, time.perf_counter())
 
@@ -88,23 +88,23 @@ def _receive_batches(
 
 
 def publish(peer: PeerModule, job: Job) -> None:
-    """Sends, once the subscribers are there."""
+    """Sends once all subscribers have subscribed."""
     sender = peer.sending(job)
-    say(endpoint=sender.endpoint)
-    wait_for_word()
+    write_line(endpoint=sender.endpoint)
+    read_line()
     sender.wait_for_subscribers(job.get("subscribers", 1))
     began = time.perf_counter()
     send_all(sender, job)
-    say(seconds=time.perf_counter() - began)
-    wait_for_word()
+    write_line(seconds=time.perf_counter() - began)
+    read_line()
     sender.close()
 
 
 def subscribe(peer: PeerModule, job: Job) -> None:
-    """Receives, in a thread for each subscriber where there are several."""
+    """Receives; several subscribers have a thread each."""
     receivers = [peer.receiving(job) for _ in range(job.get("subscribers", 1))]
-    say(ready=True)
-    wait_for_word()
+    write_line(ready=True)
+    read_line()
     received: list[Received] = []
     if len(receivers) == 1:
         received.append(receive_all(receivers[0], job))
@@ -117,33 +117,33 @@ def subscribe(peer: PeerModule, job: Job) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    _tell(received, min(one.began for one in received))
-    wait_for_word()
+    _report(received, min(one.began for one in received))
+    read_line()
     for one in receivers:
         one.close()
 
 
-def together(peer: PeerModule, job: Job) -> None:
-    """Both sides in two threads of this process; the clock runs from the first send."""
+def publish_and_subscribe(peer: PeerModule, job: Job) -> None:
+    """Sends and receives in two threads of this process; measures from the first send."""
     sender = peer.sending(job)
     receiver = peer.receiving({**job, "endpoint": sender.endpoint})
     sender.wait_for_subscribers(1)
-    say(ready=True)
-    wait_for_word()
+    write_line(ready=True)
+    read_line()
     received: list[Received] = []
     reader = threading.Thread(target=lambda: received.append(receive_all(receiver, job)))
     reader.start()
     began = time.perf_counter()
     send_all(sender, job)
     reader.join()
-    _tell(received, began)
-    wait_for_word()
+    _report(received, began)
+    read_line()
     receiver.close()
     sender.close()
 
 
-def _tell(received: list[Received], began: float) -> None:
-    say(
+def _report(received: list[Received], began: float) -> None:
+    write_line(
         counts=[one.count for one in received],
         seconds=max(one.ended for one in received) - began,
         intact=all(one.intact for one in received),

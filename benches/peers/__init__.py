@@ -1,7 +1,7 @@
-"""Who is measured, and what a peer that is written in Python provides.
+"""The measured libraries, called peers, and the interface of a peer that is written in Python.
 
-A peer is a `Peer` here and a module beside this file with the functions of `PeerModule`. One that
-is no Python library overrides the command line with a program of its own that speaks the protocol
+A peer is a `Peer` here and a module beside this file with the functions of `PeerModule`. A peer
+that is not a Python library overrides the command line with a program that implements the protocol
 of `benches.worker`, as the C reference does.
 """
 
@@ -29,14 +29,14 @@ from . import brokers, reference
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What goes over the wire: str or bytes, as the row says.
+# A message: str or bytes, depending on the row.
 Payload = Any
-# What a run is about; README.md has the keys.
+# The parameters of a run; README.md describes the keys.
 Job = Mapping[str, Any]
 
 
 def not_offered(*_: object) -> NoReturn:
-    """Stands for what a peer has no call for; rows ask only those who have."""
+    """A placeholder for calls that a peer does not have; rows select only peers that have them."""
     raise NotImplementedError("this peer has no such call")
 
 
@@ -45,15 +45,14 @@ class Sending:
     """The sending side of one run."""
 
     endpoint: str
-    # One message a call.
+    # Sends one message per call.
     send: Callable[[Payload], object]
-    # Returns when so many subscribers are there, with all that they subscribe to.
+    # Waits for this number of subscribers and all their subscriptions.
     wait_for_subscribers: Callable[[int], object]
     close: Callable[[], object]
-    # Many in one call.
+    # Sends several messages in one call.
     send_many: Callable[[list[Payload]], object] = not_offered
-    # So many messages and the end mark: a loop of the peer's own, where one function a message
-    # would not be what its users write.
+    # Sends messages and the end mark in a loop of the peer's own, as its users would write it.
     send_stream: Callable[[Payload, int, Payload], object] = not_offered
 
 
@@ -61,20 +60,20 @@ class Sending:
 class Receiving:
     """The receiving side of one run."""
 
-    # One message a call.
+    # Receives one message per call.
     receive: Callable[[], Payload]
     close: Callable[[], object]
-    # Looks once, and raises `nothing_there`.
-    look: Callable[[], object] = not_offered
-    nothing_there: type[BaseException] = TimeoutError
-    # What is there, at least one.
+    # Receives without blocking; raises `empty_error` if the queue is empty.
+    receive_nowait: Callable[[], object] = not_offered
+    empty_error: type[BaseException] = TimeoutError
+    # Receives all queued messages, at least one.
     receive_many: Callable[[], Sequence[Any]] = not_offered
-    # Receives and prints so many lines.
-    show: Callable[[int], object] = not_offered
-    # Opens a log at that path, and gives what writes messages there.
-    keeping: Callable[[Path], ContextManager[Callable[[list[Any]], object]]] = not_offered
-    # Up to the end mark, likewise: the first message, how many came, and the time of the first and
-    # of the mark.
+    # Receives and prints this number of lines.
+    print_lines: Callable[[int], object] = not_offered
+    # Opens a transcript at this path; yields a function that writes messages to it.
+    open_transcript: Callable[[Path], ContextManager[Callable[[list[Any]], object]]] = not_offered
+    # Receives up to the end mark in a loop of the peer's own. Returns the first message, the count,
+    # and the times of the first message and the mark.
     receive_stream: Callable[[Payload], tuple[Payload, int, float, float]] = not_offered
 
 
@@ -82,77 +81,77 @@ class Receiving:
 class Relaying:
     """A relay of one run."""
 
-    # Where subscribers connect.
+    # Subscribers connect here.
     endpoint: str
     close: Callable[[], object]
 
 
 class PeerModule(Protocol):
-    """What a peer's module provides. No queue may have a limit."""
+    """The functions of a peer's module. No queue may have a limit."""
 
     def versions(self) -> dict[str, str]:
-        """The versions of the library and of what it stands on."""
+        """The versions of the library and of the libraries below it."""
 
     def sending(self, job: Job) -> Sending:
         """Binds to the job's `endpoint`, such as `tcp://127.0.0.1:*`."""
 
     def receiving(self, job: Job) -> Receiving:
-        """Connects to what the sending side calls its endpoint, and hears what the job says."""
+        """Connects to the endpoint of the sending side and subscribes as the job requires."""
 
     def relaying(self, job: Job) -> Relaying:
-        """Connects to `upstream` and binds to `endpoint`; for rows with a relay alone."""
+        """Connects to `upstream` and binds to `endpoint`; only for rows with a relay."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One who is measured."""
+    """A measured library or program."""
 
     name: str
     # The module beside this file.
     module: str
     # The package that must be installed, and whose import is timed.
     package: str
-    # What the peer calls the calls of each kind, for the report.
+    # The peer's calls for each kind of row, for the report.
     calls: Mapping[str, str]
-    # The part of a row's count that is enough for one that takes many times as long.
+    # The fraction of a row's count that a slow peer sends.
     portion: float = 1.0
-    # A program that must run beside it, and how it is run: gives the endpoint.
+    # A server that the peer needs, and a context manager that runs it and yields the endpoint.
     service: str | None = None
     serve: Callable[[], ContextManager[str]] | None = None
 
     def installed(self) -> bool:
-        """Whether it can be measured here."""
+        """Whether the peer is installed here."""
         return importlib.util.find_spec(self.package) is not None and (
             self.service is None or shutil.which(self.service) is not None
         )
 
     def prepare(self) -> None:
-        """Does what takes long, once, before anything is measured."""
+        """Does slow preparation once, before all measurements."""
 
     def command(self, job: Job) -> list[str]:
-        """The command line that does a job."""
+        """The command line of a process that does this job."""
         job = {**job, "peer": self.module}
         return [sys.executable, "-m", "benches.worker", json.dumps(job)]
 
 
 @dataclass(frozen=True)
 class Reference(Peer):
-    """The C reference: a program of its own."""
+    """The C reference, a separate program."""
 
     def installed(self) -> bool:
         """Whether it can be built."""
         return reference.can_be_built()
 
     def prepare(self) -> None:
-        """Builds it; the next time this is quick."""
+        """Builds it; later builds are quick."""
         reference.build()
 
     def command(self, job: Job) -> list[str]:
-        """The program knows the job by the same words."""
+        """The program reads the same job."""
         return [str(reference.PROGRAM), json.dumps(dict(job))]
 
 
-# The first is what the others are compared with.
+# The first peer is compared with each of the rest.
 PEERS: tuple[Peer, ...] = (
     Peer(
         name="zmqchat_rs",
@@ -169,7 +168,7 @@ PEERS: tuple[Peer, ...] = (
             "filtered": "send(text, topic=…) / recv_text",
             "asyncio": "send / async for message in subscriber: message.raw",
             "print": "listen(color='always')",
-            "log": "Transcript.write_many",
+            "transcript": "Transcript.write_many",
         },
     ),
     Peer(
@@ -187,7 +186,7 @@ PEERS: tuple[Peer, ...] = (
             "filtered": "send_string(f'{topic}:{text}') / recv_string",
             "asyncio": "send / await recv() of zmq.asyncio",
             "print": "print(f'{Fore.CYAN}[{now}]{Style.RESET_ALL} {recv_string()}')",
-            "log": "write(f'{datetime.now().isoformat()} {text}\\n'), a line buffered",
+            "transcript": "write(f'{datetime.now().isoformat()} {text}\\n'), line buffering",
         },
     ),
     Reference(
@@ -214,7 +213,7 @@ PEERS: tuple[Peer, ...] = (
         name="pynng",
         module="nng",
         package="pynng",
-        calls={"bytes": "Push0.send / Pull0.recv (Pub0 drops when it is ahead)"},
+        calls={"bytes": "Push0.send / Pull0.recv (Pub0 drops if the queue is full)"},
         portion=0.1,
     ),
     Peer(
@@ -245,7 +244,7 @@ PEERS: tuple[Peer, ...] = (
 )
 
 
-def chosen(names: Iterable[str] | None) -> list[Peer]:
-    """The installed peers of these names; all that are installed where none are named."""
+def select_peers(names: Iterable[str] | None) -> list[Peer]:
+    """The installed peers with these names; all installed peers without names."""
     wanted = None if names is None else {PEERS[0].name, *names}
     return [peer for peer in PEERS if (wanted is None or peer.name in wanted) and peer.installed()]

@@ -12,11 +12,11 @@ import subprocess
 import time
 from typing import Any, Iterator, Mapping, Sequence
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def redis() -> contextlib.AbstractContextManager[str]:
-    """A redis-server without a disk, and without a limit on what a slow subscriber may owe."""
+    """A redis-server without persistence and without a limit on a slow subscriber's buffer."""
     port = _free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     command += ["--appendonly", "no", "--client-output-buffer-limit", "pubsub 0 0 0"]
@@ -24,7 +24,7 @@ def redis() -> contextlib.AbstractContextManager[str]:
 
 
 def nats() -> contextlib.AbstractContextManager[str]:
-    """A nats-server as it comes."""
+    """A nats-server with its default options."""
     port = _free_port()
     return _running(["nats-server", "-a", "127.0.0.1", "-p", str(port)], port, "nats")
 
@@ -50,17 +50,17 @@ def _running(command: Sequence[str], port: int, scheme: str) -> Iterator[str]:
     finally:
         process.terminate()
         try:
-            process.wait(PATIENCE_SECONDS)
+            process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} does not answer")
+            raise RuntimeError(f"{process.args!r} does not accept connections")
         time.sleep(0.01)
 
 

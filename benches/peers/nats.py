@@ -1,4 +1,4 @@
-"""NATS, through a nats-server. Its client is asyncio's: streams stay within one event loop."""
+"""NATS, through a nats-server. Its client uses asyncio: a stream stays in one event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .brokers import channel
 if TYPE_CHECKING:
     from . import Job
 
-# The library has no types that are checked here.
+# The library is not type-checked here.
 Untyped = Any
 
 _nats = importlib.import_module("nats")
@@ -35,11 +35,11 @@ def _connected(endpoint: str) -> tuple[asyncio.AbstractEventLoop, Any]:
 
 
 def sending(job: Job) -> Sending:
-    """A client that publishes, once it has heard from its subscriber."""
+    """A client that publishes after a greeting from its subscriber."""
     loop, client = _connected(job["endpoint"])
     name = channel(job)
     hello = loop.run_until_complete(client.subscribe(f"{name}.hello"))
-    # The server has the subscription when it answers.
+    # The answer confirms that the server has the subscription.
     loop.run_until_complete(client.flush())
 
     def wait_for_subscribers(count: int) -> None:
@@ -48,7 +48,7 @@ def sending(job: Job) -> Sending:
 
     async def publish(message: bytes) -> None:
         await client.publish(name, message)
-        # Lets the client's own task write it: the loop stands still between our calls.
+        # Lets the client's task write: the event loop does not run between our calls.
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -70,7 +70,7 @@ def sending(job: Job) -> Sending:
 
 
 def receiving(job: Job) -> Receiving:
-    """A client with a subscription without limits, who says hello when the server knows of it."""
+    """A client with an unlimited subscription; it sends a greeting once the server has it."""
     loop, client = _connected(job["endpoint"])
     name = channel(job)
 

@@ -1,4 +1,4 @@
-"""pynng: a pipeline, because Pub0 drops what a subscriber has no room for, without a word."""
+"""pynng: a pipeline, because Pub0 silently drops messages if a subscriber's queue is full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _pynng = importlib.import_module("pynng")
 
 
 def versions() -> dict[str, str]:
-    """The version of the package; nng's own is compiled in, and not told."""
+    """The version of the package; it does not report the version of its nng."""
     return {"pynng": metadata.version("pynng")}
 
 
@@ -30,7 +30,7 @@ def sending(job: Job) -> Sending:
         deadline = time.monotonic() + 30
         while len(pusher.pipes) < count:
             if time.monotonic() > deadline:
-                raise RuntimeError("no subscriber came in 30 s")
+                raise RuntimeError("no subscriber connected within 30 s")
             time.sleep(0.01)
 
     return Sending(f"tcp://{address}", pusher.send, wait_for_subscribers, pusher.close)

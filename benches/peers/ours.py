@@ -33,7 +33,7 @@ def sending(job: Job) -> Sending:
     publisher = Publisher(job["endpoint"], high_water_mark=0, name=name)
     bound = publisher.endpoint
     if bound is None:
-        raise RuntimeError(f"bound nothing at {job['endpoint']}")
+        raise RuntimeError(f"did not bind {job['endpoint']}")
 
     def send_with_topic(text: str, count: int, end: str) -> None:
         send = publisher.send
@@ -41,19 +41,19 @@ def sending(job: Job) -> Sending:
             send(text, topic=ONE)
         send(end, topic=ONE)
 
-    def send_around(text: str, count: int, end: str) -> None:
+    def send_topics_in_turn(text: str, count: int, end: str) -> None:
         send = publisher.send
         for topic in sequence(job, count):
             send(text, topic=topic)
         send(end, topic=LAST)
 
-    def send_all_around(text: str, count: int, end: str) -> None:
+    def send_topics_batched(text: str, count: int, end: str) -> None:
         publisher.send_many(repeat(text, count), topics=sequence(job, count))
         publisher.send(end, topic=LAST)
 
     streams: dict[str, Any] = {
         "topic": send_with_topic,
-        "filtered": send_all_around if job.get("batched") else send_around,
+        "filtered": send_topics_batched if job.get("batched") else send_topics_in_turn,
     }
 
     return Sending(
@@ -75,19 +75,19 @@ def _wait_for_subscribers(publisher: Publisher, job: Job, count: int) -> None:
     deadline = time.monotonic() + 30
     while len(publisher.topics) <= job["topics"]:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"only {len(publisher.topics)} topics came")
+            raise RuntimeError(f"only {len(publisher.topics)} topics were subscribed within 30 s")
         time.sleep(0.01)
 
 
 @contextlib.contextmanager
-def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
+def open_transcript(path: Path) -> Iterator[Callable[[list[Any]], object]]:
     """A transcript."""
     with Transcript(path) as log:
         yield log.write_many
 
 
 def receiving(job: Job) -> Receiving:
-    """A subscriber to everything, or to the job's topics."""
+    """A subscriber to everything or to the job's topics."""
     kind = job["kind"]
     topics = subscribed(job)
     subscriber = Subscriber(job["endpoint"], high_water_mark=0, topics=topics)
@@ -106,7 +106,7 @@ def receiving(job: Job) -> Receiving:
         return subscriber.recv().view
 
     def read_in_loop(end: bytes) -> tuple[bytes, int, float, float]:
-        import asyncio  # noqa: PLC0415 - not what the other rows' memory is to hold
+        import asyncio  # noqa: PLC0415 - keeps it out of the memory of other rows
 
         async def read() -> tuple[bytes, int, float, float]:
             first = await subscriber.arecv_bytes()
@@ -125,13 +125,13 @@ def receiving(job: Job) -> Receiving:
     receive = calls.get(kind, subscriber.recv_text)
     return Receiving(
         receive=receive,
-        look=functools.partial(receive, timeout=0),
-        nothing_there=TimeoutError,
+        receive_nowait=functools.partial(receive, timeout=0),
+        empty_error=TimeoutError,
         close=subscriber.close,
         receive_many=subscriber.recv_many,
         receive_stream=streams.get(kind, not_offered),
-        show=lambda count: subscriber.listen(count=count, color="always"),
-        keeping=keeping,
+        print_lines=lambda count: subscriber.listen(count=count, color="always"),
+        open_transcript=open_transcript,
     )
 
 
@@ -140,5 +140,5 @@ def relaying(job: Job) -> Relaying:
     relay = Relay(None, backend=job["endpoint"], connect=job["upstream"], high_water_mark=0)
     bound = relay.backend
     if bound is None:
-        raise RuntimeError(f"bound nothing at {job['endpoint']}")
+        raise RuntimeError(f"did not bind {job['endpoint']}")
     return Relaying(endpoint=bound, close=relay.close)

@@ -1,4 +1,4 @@
-"""pyzmq, as its documentation has it: one socket, `send` and `recv` or their `_string` twins."""
+"""pyzmq as its documentation shows it: `send` and `recv`, or their `_string` variants."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class Sends:
         self.socket, self.job = socket, job
 
     def with_topic(self, text: str, count: int, end: str) -> None:
-        """All with the same topic."""
+        """Sends all messages with the same topic."""
         send = self.socket.send_string
         for _ in repeat(None, count):
             send(f"{ONE}:{text}")
         send(f"{ONE}:{end}")
 
-    def around(self, text: str, count: int, end: str) -> None:
-        """Each with another."""
+    def with_topics_in_turn(self, text: str, count: int, end: str) -> None:
+        """Sends each message with the next topic."""
         send = self.socket.send_string
         for topic in sequence(self.job, count):
             send(f"{topic}:{text}")
         send(f"{LAST}:{end}")
 
     def stamped(self, text: str, count: int, end: str) -> None:
-        """Two frames."""
+        """Sends messages of two frames."""
         send, stamp = self.socket.send_multipart, b"s" * self.job["stamp"]
         for _ in repeat(None, count):
             send([text.encode(), stamp])
@@ -61,7 +61,7 @@ class Receives:
         self.socket = socket
 
     def with_topic(self, end: str) -> tuple[str, int, float, float]:
-        """Takes topic and text apart."""
+        """Splits each message into topic and text."""
         receive = self.socket.recv_string
         _, _, first = receive().partition(":")
         began = time.perf_counter()
@@ -73,7 +73,7 @@ class Receives:
             count += 1
 
     def stamped(self, end: str) -> tuple[str, int, float, float]:
-        """Two frames."""
+        """Receives messages of two frames."""
         receive = self.socket.recv_multipart
         first = receive()[0].decode()
         began = time.perf_counter()
@@ -85,8 +85,8 @@ class Receives:
             count += 1
 
     def in_loop(self, end: bytes) -> tuple[bytes, int, float, float]:
-        """By the socket for asyncio."""
-        # Here, because the other rows' memory is not to hold it.
+        """Receives with the asyncio socket."""
+        # Imported here to keep it out of the memory of other rows.
         import asyncio  # noqa: PLC0415
 
         import zmq.asyncio  # noqa: PLC0415
@@ -103,12 +103,12 @@ class Receives:
         return asyncio.run(read())
 
     def frame(self) -> memoryview:
-        """What copy=False gives."""
+        """Receives a frame without a copy."""
         return self.socket.recv(copy=False).buffer
 
-    def show(self, count: int) -> None:
-        """Prints them with the time of day, in colour."""
-        from colorama import Fore, Style  # noqa: PLC0415 - not what other rows' memory is to hold
+    def print_lines(self, count: int) -> None:
+        """Receives and prints messages with the time of day in colour."""
+        from colorama import Fore, Style  # noqa: PLC0415 - keeps it out of the memory of other rows
 
         for _ in range(count):
             text = self.socket.recv_string()
@@ -116,13 +116,13 @@ class Receives:
             print(f"{Fore.CYAN}[{now}]{Style.RESET_ALL} {text}")
 
     def many(self) -> list[str]:
-        """One, since there is no call for more."""
+        """Receives one message: pyzmq has no call for several."""
         return [self.socket.recv_string()]
 
 
 @contextlib.contextmanager
-def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
-    """A file; what is written survives the program, line by line."""
+def open_transcript(path: Path) -> Iterator[Callable[[list[Any]], object]]:
+    """A file with line buffering, so that written lines survive the program."""
     with path.open("a", buffering=1, encoding="utf-8") as log:
 
         def write(texts: list[str]) -> None:
@@ -134,10 +134,10 @@ def keeping(path: Path) -> Iterator[Callable[[list[Any]], object]]:
 
 
 def sending(job: Job) -> Sending:
-    """An XPUB, which sends as a PUB does (libzmq's pub_t is an xpub_t) and hears who subscribes."""
+    """An XPUB: it sends like a PUB (libzmq's pub_t is an xpub_t) and receives subscriptions."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
     socket.set_hwm(0)
-    # Two who subscribe to the same are two notices.
+    # A second subscriber to the same topic causes a message, too.
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     socket.bind(job["endpoint"])
     topics = subscribed(job)
@@ -145,7 +145,7 @@ def sending(job: Job) -> Sending:
     def wait_for_subscribers(count: int) -> None:
         for _ in range(count * (1 if topics is None else len(topics))):
             if not socket.poll(30_000) or socket.recv()[:1] != b"\x01":
-                raise RuntimeError("no subscriber came in 30 s")
+                raise RuntimeError("no subscriber connected within 30 s")
 
     calls: dict[str, Any] = {
         "asyncio": socket.send,
@@ -155,7 +155,7 @@ def sending(job: Job) -> Sending:
     sends = Sends(socket, job)
     streams: dict[str, Any] = {
         "topic": sends.with_topic,
-        "filtered": sends.around,
+        "filtered": sends.with_topics_in_turn,
         "stamped": sends.stamped,
     }
     return Sending(
@@ -168,7 +168,7 @@ def sending(job: Job) -> Sending:
 
 
 def receiving(job: Job) -> Receiving:
-    """A SUB that hears everything, or the job's topics."""
+    """A SUB that subscribes to everything or to the job's topics."""
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     socket.set_hwm(0)
     topics = subscribed(job)
@@ -185,14 +185,14 @@ def receiving(job: Job) -> Receiving:
     }
     return Receiving(
         receive=receive,
-        look=functools.partial(receive, zmq.NOBLOCK),
-        nothing_there=zmq.Again,
+        receive_nowait=functools.partial(receive, zmq.NOBLOCK),
+        empty_error=zmq.Again,
         close=socket.close,
         receive_stream=streams.get(job["kind"], not_offered),
-        show=receives.show,
-        # Streams are read message by message: it has no such call of its own.
-        receive_many=receives.many if job["kind"] == "log" else not_offered,
-        keeping=keeping,
+        print_lines=receives.print_lines,
+        # Only for transcripts; pyzmq reads streams message by message.
+        receive_many=receives.many if job["kind"] == "transcript" else not_offered,
+        open_transcript=open_transcript,
     )
 
 

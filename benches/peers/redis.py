@@ -30,7 +30,7 @@ def sending(job: Job) -> Sending:
         deadline = time.monotonic() + 30
         while client.pubsub_numsub(name)[0][1] < count:
             if time.monotonic() > deadline:
-                raise RuntimeError("no subscriber came in 30 s")
+                raise RuntimeError("no subscriber connected within 30 s")
             time.sleep(0.01)
 
     def send(message: bytes) -> None:
@@ -40,7 +40,7 @@ def sending(job: Job) -> Sending:
 
 
 def receiving(job: Job) -> Receiving:
-    """A client that has subscribed."""
+    """A client that subscribes."""
     client: Any = _redis.Redis.from_url(job["endpoint"])
     subscription = client.pubsub(ignore_subscribe_messages=True)
     subscription.subscribe(channel(job))

@@ -1,7 +1,7 @@
-"""The C reference: a small program on the package's own libzmq, built by Cargo when it is needed.
+"""The C reference: a small program on the package's own libzmq, built by Cargo on demand.
 
-It is a Cargo project of its own (`benches/reference`), so that its libzmq is the same sources with
-the same compiler flags as the package's, and nobody's distribution comes in between.
+It is a separate Cargo project (`benches/reference`) that compiles the same libzmq sources with the
+same compiler flags as the package. It does not use the libzmq of a distribution.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _PROJECT = _ROOT / "benches" / "reference"
-# Beside what Cargo keeps for the package itself, wherever that is.
+# A folder inside the package's own target directory.
 _TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or _ROOT / "target") / "reference"
 
 PROGRAM = _TARGET / "release" / ("reference.exe" if os.name == "nt" else "reference")
 
 
 class BuildError(Exception):
-    """It could not be built."""
+    """The build of the reference program failed."""
 
 
 def can_be_built() -> bool:
@@ -29,7 +29,7 @@ def can_be_built() -> bool:
 
 
 def build() -> None:
-    """Compiles it, libzmq included, unless that was done before."""
+    """Compiles the program and libzmq unless they are up to date."""
     outcome = subprocess.run(
         ["cargo", "build", "--release", "--locked", "--manifest-path", _PROJECT / "Cargo.toml"],
         env={**os.environ, "CARGO_TARGET_DIR": str(_TARGET)},

@@ -1,4 +1,4 @@
-"""Plain sockets: one TCP connection, each message after its length, in a loop as one writes it."""
+"""Plain sockets: one TCP connection, a length before each message, in the usual loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("!I")
 
 
 def versions() -> dict[str, str]:
-    """They come with Python."""
+    """The version of Python, which contains the module."""
     return {"socket": f"Python {platform.python_version()}"}
 
 

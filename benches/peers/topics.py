@@ -1,4 +1,4 @@
-"""The topics of the rows that have some. `reference/src/stream.rs` has the same."""
+"""The topics of rows with topics. `reference/src/stream.rs` uses the same."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Iterator
 if TYPE_CHECKING:
     from . import Job
 
-# The one topic of rows with one.
+# The topic of rows with a single topic.
 ONE = "room1"
-# What the end mark is sent under where there are many.
+# The topic of the end mark in rows with many topics.
 LAST = "end"
 
 
 def published(job: Job) -> list[str]:
-    """The topics that a filtered row's messages go round."""
+    """The topics of a filtered row's messages, which repeat in this order."""
     return [f"t{number:06}" for number in range(job["topics"] * job["every"])]
 
 
 def sequence(job: Job, count: int) -> Iterator[str]:
-    """The topics of so many messages."""
+    """The topics of `count` messages."""
     return islice(cycle(published(job)), count)
 
 
 def subscribed(job: Job) -> list[str] | None:
-    """What a subscriber asks for; None is everything."""
+    """The topics of a subscriber; None for everything."""
     if job["kind"] == "topic":
         return [ONE]
     if job["kind"] == "filtered":

@@ -1,4 +1,4 @@
-"""Zenoh, peer to peer over one TCP connection, told to block where it would drop."""
+"""Zenoh, peer to peer over one TCP connection, set to block instead of dropping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import Receiving, Sending
 if TYPE_CHECKING:
     from . import Job
 
-# The library has no types that are checked here.
+# The library is not type-checked here.
 Untyped = Any
 
 _zenoh = importlib.import_module("zenoh")
@@ -22,12 +22,12 @@ _KEY = "benches"
 
 
 def versions() -> dict[str, str]:
-    """The version of the package, which holds Zenoh itself."""
+    """The version of the package, which contains Zenoh."""
     return {"eclipse-zenoh": metadata.version("eclipse-zenoh")}
 
 
 def _session(place: str, endpoint: str) -> Untyped:
-    """A session with this one connection, and no looking around for others."""
+    """A session with this one connection, and no discovery of peers."""
     config = _zenoh.Config()
     config.insert_json5("mode", '"peer"')
     config.insert_json5(place, json.dumps([endpoint]))
@@ -39,7 +39,7 @@ def _session(place: str, endpoint: str) -> Untyped:
 
 
 def sending(job: Job) -> Sending:
-    """A publisher that waits where a queue is full."""
+    """A publisher that blocks if a queue is full."""
     del job
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -56,7 +56,7 @@ def sending(job: Job) -> Sending:
         deadline = time.monotonic() + 30
         while not publisher.matching_status.matching:
             if time.monotonic() > deadline:
-                raise RuntimeError("no subscriber came in 30 s")
+                raise RuntimeError("no subscriber connected within 30 s")
             time.sleep(0.01)
 
     def close() -> None:
@@ -66,7 +66,7 @@ def sending(job: Job) -> Sending:
 
 
 def receiving(job: Job) -> Receiving:
-    """A subscriber with a queue that holds the sender back when it is full."""
+    """A subscriber whose full queue blocks the sender."""
     session = _session("connect/endpoints", job["endpoint"])
     subscriber = session.declare_subscriber(_KEY, _zenoh.handlers.FifoChannel(8192))
     take = subscriber.recv

@@ -1,32 +1,32 @@
-//! What one call costs, in one process.
+//! The cost of one call, in one process.
 
 use crate::socket::Context;
-use crate::{say, wait_for_word, Failure, Job};
+use crate::{read_line, write_line, Failure, Job};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// How often a batch is repeated; the median counts.
+/// How often a batch is repeated; the result is the median.
 const BATCHES: usize = 9;
 
-/// Keeps the manners of a run around a measurement, and says the nanoseconds of one call.
+/// Follows the protocol of a run, measures, and reports the nanoseconds per call.
 fn measure(
     calls: usize,
     mut batch: impl FnMut() -> Result<Duration, Failure>,
 ) -> Result<(), Failure> {
-    say(&json!({ "ready": true }))?;
-    wait_for_word()?;
+    write_line(&json!({ "ready": true }))?;
+    read_line()?;
     batch()?;
     let mut times = (0..BATCHES)
         .map(|_| batch())
         .collect::<Result<Vec<_>, _>>()?;
     times.sort_unstable();
     let calls = u32::try_from(calls)?;
-    say(&json!({ "ns": times[BATCHES / 2].as_secs_f64() * 1e9 / f64::from(calls) }))?;
-    wait_for_word()?;
+    write_line(&json!({ "ns": times[BATCHES / 2].as_secs_f64() * 1e9 / f64::from(calls) }))?;
+    read_line()?;
     Ok(())
 }
 
-/// Times the sending of messages that nobody hears.
+/// Times sending messages without a subscriber.
 pub fn send(job: &Job) -> Result<(), Failure> {
     let count = job.number("count")?;
     let (message, _) = job.messages()?;
@@ -40,7 +40,7 @@ pub fn send(job: &Job) -> Result<(), Failure> {
     })
 }
 
-/// Times the receiving of messages that are queued; the end mark must come right after them.
+/// Times receiving queued messages; the end mark must follow them directly.
 pub fn receive(job: &Job) -> Result<(), Failure> {
     let count = job.number("count")?;
     let (message, end) = job.messages()?;
@@ -60,14 +60,14 @@ pub fn receive(job: &Job) -> Result<(), Failure> {
         }
         let elapsed = began.elapsed();
         if subscriber.receive(&mut buffer)? != end {
-            return Err("the end mark was not where it belongs".into());
+            return Err("received another message instead of the end mark".into());
         }
         Ok(elapsed)
     })
 }
 
-/// Times looking for a message where none is.
-pub fn look(job: &Job) -> Result<(), Failure> {
+/// Times a non-blocking receive from an empty queue.
+pub fn receive_empty(job: &Job) -> Result<(), Failure> {
     let count = job.number("count")?;
     let context = Context::new()?;
     let publisher = context.publisher(job.text("endpoint")?)?;
@@ -78,7 +78,7 @@ pub fn look(job: &Job) -> Result<(), Failure> {
         let began = Instant::now();
         for _ in 0..count {
             if !subscriber.is_empty(&mut buffer) {
-                return Err("a message came where none was sent".into());
+                return Err("received a message although none was sent".into());
             }
         }
         Ok(began.elapsed())

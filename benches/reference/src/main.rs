@@ -1,8 +1,8 @@
-//! What a C program gets out of libzmq: the reference of the benchmarks.
+//! A C program's use of libzmq: the reference of the benchmarks.
 //!
-//! It makes the calls of libzmq's C interface, and nothing but these, in the loops that count: a C
-//! compiler would make no other code of them. libzmq itself is the package's own, built by the same
-//! rules. The jobs and the lines that they say are those of `benches.worker`; see ../README.md.
+//! The measured loops contain only calls of libzmq's C interface; a C compiler would produce the same
+//! code. libzmq is the package's own, built by the same rules. The jobs and their lines of JSON are
+//! those of `benches.worker`; see ../README.md.
 
 mod calls;
 mod latency;
@@ -15,37 +15,37 @@ use serde_json::{json, Value};
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
-/// What went wrong; the harness shows it.
+/// Any error; the harness prints it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The end of the subscription list of a run with topics, and what its end mark is sent under.
+/// The topic of the end mark in a run with many topics; subscribers subscribe to it last.
 pub const LAST_TOPIC: &str = "end";
 
-/// What the harness asks for.
+/// The job that the harness requests.
 pub struct Job(Value);
 
 impl Job {
-    /// A number that must be there.
+    /// A required number.
     pub fn number(&self, key: &str) -> Result<usize, Failure> {
         let number = self.0[key]
             .as_u64()
-            .ok_or_else(|| format!("the job lacks {key}"))?;
+            .ok_or_else(|| format!("the job has no {key}"))?;
         Ok(usize::try_from(number)?)
     }
 
-    /// A number, or what it is unless the job says so.
-    pub fn number_or(&self, key: &str, usual: usize) -> Result<usize, Failure> {
+    /// A number, or its default if the job does not have it.
+    pub fn number_or(&self, key: &str, default: usize) -> Result<usize, Failure> {
         if self.0[key].is_null() {
-            return Ok(usual);
+            return Ok(default);
         }
         self.number(key)
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub fn text(&self, key: &str) -> Result<&str, Failure> {
         self.0[key]
             .as_str()
-            .ok_or_else(|| format!("the job lacks {key}").into())
+            .ok_or_else(|| format!("the job has no {key}").into())
     }
 
     /// A message and the end mark.
@@ -55,19 +55,19 @@ impl Job {
     }
 }
 
-/// Prints a line for the harness.
-pub fn say(words: &Value) -> Result<(), Failure> {
+/// Writes a line of JSON for the harness.
+pub fn write_line(fields: &Value) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{words}")?;
+    writeln!(output, "{fields}")?;
     output.flush()?;
     Ok(())
 }
 
-/// Returns the harness's next line; ends with the harness.
-pub fn wait_for_word() -> Result<String, Failure> {
+/// Returns the next line from the harness; fails if the harness has ended.
+pub fn read_line() -> Result<String, Failure> {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err("the harness is gone".into());
+        return Err("the harness has ended".into());
     }
     Ok(line.trim().into())
 }
@@ -80,17 +80,17 @@ fn run() -> Result<(), Failure> {
     match job.text("do")? {
         "publish" => stream::publish(&job),
         "subscribe" => stream::subscribe(&job),
-        "together" => stream::together(&job),
+        "publish_and_subscribe" => stream::publish_and_subscribe(&job),
         "ping" => latency::ping(&job),
         "pong" => latency::pong(&job),
         "send" => calls::send(&job),
         "receive" => calls::receive(&job),
-        "look" => calls::look(&job),
+        "receive_empty" => calls::receive_empty(&job),
         "relay" => relay::relay(&job),
-        "stand" => memory::stand(&job),
-        "attend" => memory::attend(&job),
-        "versions" => say(&json!({ "versions": { "libzmq": socket::version() } })),
-        unknown => Err(format!("no job is called {unknown}").into()),
+        "publisher_memory" => memory::publisher_memory(&job),
+        "idle_subscribers" => memory::idle_subscribers(&job),
+        "versions" => write_line(&json!({ "versions": { "libzmq": socket::version() } })),
+        unknown => Err(format!("unknown job {unknown}").into()),
     }
 }
 

@@ -1,29 +1,29 @@
-//! Memory: a publisher with peers that do nothing.
+//! Memory: a publisher with idle subscribers.
 
 use crate::socket::Context;
-use crate::{say, wait_for_word, Failure, Job};
+use crate::{read_line, write_line, Failure, Job};
 use serde_json::json;
 
-/// A publisher that says, when its peers are there, how much of it is resident.
-pub fn stand(job: &Job) -> Result<(), Failure> {
+/// Binds a publisher and reports its resident memory once all subscribers are connected.
+pub fn publisher_memory(job: &Job) -> Result<(), Failure> {
     let socket = Context::new()?.publisher(job.text("endpoint")?)?;
-    say(&json!({ "endpoint": socket.endpoint()? }))?;
-    wait_for_word()?;
+    write_line(&json!({ "endpoint": socket.endpoint()? }))?;
+    read_line()?;
     socket.wait_for_subscriptions(job.number("subscribers")?)?;
-    say(&json!({ "mib": resident_mib()? }))?;
-    wait_for_word()?;
+    write_line(&json!({ "mib": resident_mib()? }))?;
+    read_line()?;
     Ok(())
 }
 
-/// The peers.
-pub fn attend(job: &Job) -> Result<(), Failure> {
+/// Connects idle subscribers.
+pub fn idle_subscribers(job: &Job) -> Result<(), Failure> {
     let context = Context::new()?;
     let endpoint = job.text("endpoint")?;
     let sockets = (0..job.number("subscribers")?)
         .map(|_| context.subscriber(endpoint, [""]))
         .collect::<Result<Vec<_>, _>>()?;
-    say(&json!({ "ready": true }))?;
-    wait_for_word()?;
+    write_line(&json!({ "ready": true }))?;
+    read_line()?;
     drop(sockets);
     Ok(())
 }

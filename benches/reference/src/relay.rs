@@ -1,18 +1,18 @@
 //! A relay: libzmq's own `zmq_proxy`, between an XSUB that connects and an XPUB that is bound.
 
 use crate::socket::Context;
-use crate::{say, wait_for_word, Failure, Job};
+use crate::{read_line, write_line, Failure, Job};
 use serde_json::json;
 use std::thread;
 
-/// Passes on what comes from `upstream` until the word to end.
+/// Forwards messages from `upstream` until the harness ends the job.
 pub fn relay(job: &Job) -> Result<(), Failure> {
     let context = Context::new()?;
     let frontend = context.frontend(job.text("upstream")?)?;
     let backend = context.publisher(job.text("endpoint")?)?;
-    say(&json!({ "endpoint": backend.endpoint()? }))?;
-    // It ends with the process: libzmq's proxy knows no other end but that of its context.
+    write_line(&json!({ "endpoint": backend.endpoint()? }))?;
+    // The proxy ends with the process: only the end of its context stops it.
     thread::spawn(move || frontend.proxy(&backend));
-    wait_for_word()?;
+    read_line()?;
     Ok(())
 }

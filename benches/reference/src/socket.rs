@@ -1,26 +1,26 @@
 //! The calls of libzmq, as a C program makes them: `zmq_send` from a buffer, `zmq_recv` into one.
 //!
-//! The only options set are the high-water marks (none, as for everybody in these benchmarks) and,
-//! for the waiting before a run, verbose notices and a time-out.
+//! The only options set are the high-water marks (no limit, as for all peers) and, for the wait
+//! before a run, verbose subscription messages and a timeout.
 
 use crate::Failure;
 use std::ffi::{c_int, c_void, CStr, CString};
 use zmq_sys as sys;
 
 /// How long a wait for subscribers may take.
-const PATIENCE_MS: c_int = 30_000;
+const WAIT_TIMEOUT_MS: c_int = 30_000;
 
-/// One of libzmq's contexts.
+/// A libzmq context.
 pub struct Context(*mut c_void);
 
-/// One of libzmq's sockets.
+/// A libzmq socket.
 pub struct Socket(*mut c_void);
 
-// SAFETY: a socket may go to another thread, with the full fence that spawning a thread is.
+// SAFETY: a socket may move to another thread after a full fence, which spawning a thread is.
 unsafe impl Send for Socket {}
 
 fn failed(doing: &str) -> Failure {
-    // SAFETY: `zmq_strerror` gives a static text for every number.
+    // SAFETY: `zmq_strerror` returns a static text for every number.
     let reason = unsafe { CStr::from_ptr(sys::zmq_strerror(sys::zmq_errno())) };
     format!("{doing}: {}", reason.to_string_lossy()).into()
 }
@@ -31,9 +31,9 @@ fn int(constant: u32) -> c_int {
 }
 
 impl Context {
-    /// A context that lasts as long as the process.
+    /// A context that is never terminated.
     pub fn new() -> Result<Self, Failure> {
-        // SAFETY: makes a context or fails with null.
+        // SAFETY: returns a context or null.
         let context = unsafe { sys::zmq_ctx_new() };
         if context.is_null() {
             return Err(failed("zmq_ctx_new"));
@@ -42,7 +42,7 @@ impl Context {
     }
 
     fn socket(&self, kind: u32) -> Result<Socket, Failure> {
-        // SAFETY: the context is valid, and nobody ends it.
+        // SAFETY: the context is valid and is never terminated.
         let socket = Socket(unsafe { sys::zmq_socket(self.0, int(kind)) });
         if socket.0.is_null() {
             return Err(failed("zmq_socket"));
@@ -52,7 +52,7 @@ impl Context {
         Ok(socket)
     }
 
-    /// An XPUB, which sends as a PUB does (libzmq's `pub_t` is an `xpub_t`) and hears who subscribes.
+    /// An XPUB, which sends as a PUB does (libzmq's `pub_t` is an `xpub_t`) and receives subscriptions.
     pub fn publisher(&self, endpoint: &str) -> Result<Socket, Failure> {
         let socket = self.socket(sys::ZMQ_XPUB)?;
         socket.set(sys::ZMQ_XPUB_VERBOSE, 1)?;
@@ -75,7 +75,7 @@ impl Context {
         Ok(socket)
     }
 
-    /// A SUB that hears what starts with one of these.
+    /// A SUB with these prefixes.
     pub fn subscriber<P: AsRef<[u8]>>(
         &self,
         endpoint: &str,
@@ -110,7 +110,7 @@ impl Socket {
         }
     }
 
-    /// Where it is bound.
+    /// The bound endpoint.
     pub fn endpoint(&self) -> Result<String, Failure> {
         let mut buffer = [0_u8; 512];
         let mut length = buffer.len();
@@ -132,13 +132,13 @@ impl Socket {
         unsafe { sys::zmq_proxy(self.0, backend.0, std::ptr::null_mut()) };
     }
 
-    /// Returns when so many subscriptions have come.
+    /// Waits for this number of subscriptions.
     pub fn wait_for_subscriptions(&self, count: usize) -> Result<(), Failure> {
-        self.set(sys::ZMQ_RCVTIMEO, PATIENCE_MS)?;
-        let mut notice = [0_u8; 256];
+        self.set(sys::ZMQ_RCVTIMEO, WAIT_TIMEOUT_MS)?;
+        let mut buffer = [0_u8; 256];
         for _ in 0..count {
-            if self.receive(&mut notice)?.first() != Some(&1) {
-                return Err("a notice was no subscription".into());
+            if self.receive(&mut buffer)?.first() != Some(&1) {
+                return Err("received another message instead of a subscription".into());
             }
         }
         Ok(())
@@ -150,7 +150,7 @@ impl Socket {
         self.send_with(message, 0)
     }
 
-    /// The same for a frame that others follow.
+    /// Sends a frame that is not the last of its message.
     pub fn send_more(&self, frame: &[u8]) -> Result<(), Failure> {
         self.send_with(frame, int(sys::ZMQ_SNDMORE))
     }
@@ -173,10 +173,10 @@ impl Socket {
         let length = usize::try_from(code).map_err(|_| failed("zmq_recv"))?;
         buffer
             .get(..length)
-            .ok_or_else(|| "a message is too long".into())
+            .ok_or_else(|| "a message is longer than its buffer".into())
     }
 
-    /// Looks once; true when nothing is there.
+    /// Receives without blocking; true if the queue is empty.
     pub fn is_empty(&self, buffer: &mut [u8]) -> bool {
         let flags = int(sys::ZMQ_DONTWAIT);
         // SAFETY: as above.
@@ -190,7 +190,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if !self.0.is_null() {
-            // SAFETY: a valid socket, given up here.
+            // SAFETY: a valid socket that is not used afterwards.
             unsafe { sys::zmq_close(self.0) };
         }
     }
@@ -199,7 +199,7 @@ impl Drop for Socket {
 /// libzmq's version.
 pub fn version() -> String {
     let (mut major, mut minor, mut patch) = (0, 0, 0);
-    // SAFETY: three places for three numbers.
+    // SAFETY: three valid pointers.
     unsafe { sys::zmq_version(&raw mut major, &raw mut minor, &raw mut patch) };
     format!("{major}.{minor}.{patch}")
 }

@@ -1,27 +1,27 @@
 //! Throughput: a stream of messages, counted up to its end mark.
 
 use crate::socket::{Context, Socket};
-use crate::{say, wait_for_word, Failure, Job, LAST_TOPIC};
+use crate::{read_line, write_line, Failure, Job, LAST_TOPIC};
 use serde_json::json;
 use std::thread;
 use std::time::Instant;
 
-/// What stands before a message, and what a subscriber asks for.
+/// The topics of messages and subscriptions.
 enum Topics {
-    /// No topics: everybody hears everything.
+    /// No topics: each subscriber receives all messages.
     None,
-    /// All messages have this one.
+    /// All messages have this topic.
     One(&'static str),
-    /// The messages go round these.
+    /// The messages have these topics in turn.
     Many(Vec<String>),
 }
 
-/// How a run is shaped.
+/// The parameters of a run.
 struct Shape {
     topics: Topics,
-    /// One in so many of them is subscribed to.
+    /// Every n-th topic is subscribed to.
     every: usize,
-    /// A second frame, where messages are stamped.
+    /// The second frame of stamped messages.
     stamp: Option<Vec<u8>>,
     message: Vec<u8>,
     end: Vec<u8>,
@@ -71,14 +71,17 @@ impl Shape {
         }
     }
 
-    /// The first message and the end mark, as they arrive.
-    fn arriving(&self) -> (Vec<u8>, Vec<u8>) {
+    /// The frames of the first message and of the end mark.
+    fn first_and_last(&self) -> (Vec<u8>, Vec<u8>) {
         let (first, last) = match &self.topics {
             Topics::None => return (self.message.clone(), self.end.clone()),
             Topics::One(topic) => (*topic, *topic),
             Topics::Many(topics) => (topics[0].as_str(), LAST_TOPIC),
         };
-        (under(first, &self.message), under(last, &self.end))
+        (
+            with_topic(first, &self.message),
+            with_topic(last, &self.end),
+        )
     }
 
     /// Sends `count` messages and the end mark.
@@ -100,23 +103,23 @@ impl Shape {
             }
             Topics::One(topic) => {
                 for _ in 0..count {
-                    write_under(&mut buffer, topic, &self.message);
+                    write_with_topic(&mut buffer, topic, &self.message);
                     socket.send(&buffer)?;
                 }
             }
             Topics::Many(topics) => {
                 for topic in topics.iter().cycle().take(count) {
-                    write_under(&mut buffer, topic, &self.message);
+                    write_with_topic(&mut buffer, topic, &self.message);
                     socket.send(&buffer)?;
                 }
             }
         }
-        socket.send(&self.arriving().1)
+        socket.send(&self.first_and_last().1)
     }
 
-    /// Counts up to the end mark.
+    /// Counts messages up to the end mark.
     fn receive_all(&self, socket: Socket) -> Result<Received, Failure> {
-        let (message, end) = self.arriving();
+        let (message, end) = self.first_and_last();
         let mut buffer = vec![0_u8; message.len().max(end.len()) + 64];
         let mut stamp = [0_u8; 512];
         let intact = socket.receive(&mut buffer)? == message;
@@ -149,40 +152,40 @@ struct Received {
     intact: bool,
     began: Instant,
     ended: Instant,
-    /// Closed when everybody has finished.
+    /// Stays open until all subscribers have finished.
     _open: Socket,
 }
 
-fn write_under(buffer: &mut Vec<u8>, topic: &str, message: &[u8]) {
+fn write_with_topic(buffer: &mut Vec<u8>, topic: &str, message: &[u8]) {
     buffer.clear();
     buffer.extend_from_slice(topic.as_bytes());
     buffer.push(b':');
     buffer.extend_from_slice(message);
 }
 
-fn under(topic: &str, message: &[u8]) -> Vec<u8> {
+fn with_topic(topic: &str, message: &[u8]) -> Vec<u8> {
     let mut buffer = Vec::new();
-    write_under(&mut buffer, topic, message);
+    write_with_topic(&mut buffer, topic, message);
     buffer
 }
 
-/// Sends `count` messages and the end mark, once everybody has subscribed.
+/// Sends `count` messages and the end mark once all subscribers have subscribed.
 pub fn publish(job: &Job) -> Result<(), Failure> {
     let shape = Shape::of(job)?;
     let count = job.number("count")?;
     let expected = shape.prefixes().len() * job.number_or("subscribers", 1)?;
     let socket = Context::new()?.publisher(job.text("endpoint")?)?;
-    say(&json!({ "endpoint": socket.endpoint()? }))?;
-    wait_for_word()?;
+    write_line(&json!({ "endpoint": socket.endpoint()? }))?;
+    read_line()?;
     socket.wait_for_subscriptions(expected)?;
     let began = Instant::now();
     shape.send_all(&socket, count)?;
-    say(&json!({ "seconds": began.elapsed().as_secs_f64() }))?;
-    wait_for_word()?;
+    write_line(&json!({ "seconds": began.elapsed().as_secs_f64() }))?;
+    read_line()?;
     Ok(())
 }
 
-/// Counts messages up to the end mark, in a thread for each subscriber.
+/// Counts messages up to the end mark, with a thread for each subscriber.
 pub fn subscribe(job: &Job) -> Result<(), Failure> {
     let shape = Shape::of(job)?;
     let context = Context::new()?;
@@ -190,8 +193,8 @@ pub fn subscribe(job: &Job) -> Result<(), Failure> {
     let sockets = (0..job.number_or("subscribers", 1)?)
         .map(|_| context.subscriber(endpoint, shape.prefixes()))
         .collect::<Result<Vec<_>, _>>()?;
-    say(&json!({ "ready": true }))?;
-    wait_for_word()?;
+    write_line(&json!({ "ready": true }))?;
+    read_line()?;
     let received = thread::scope(|scope| {
         let threads: Vec<_> = sockets
             .into_iter()
@@ -205,27 +208,27 @@ pub fn subscribe(job: &Job) -> Result<(), Failure> {
     let began = received.iter().map(|one| one.began).min();
     let ended = received.iter().map(|one| one.ended).max();
     let (Some(began), Some(ended)) = (began, ended) else {
-        return Err("no subscriber was asked for".into());
+        return Err("invalid subscribers 0: expected 1 or more".into());
     };
-    say(&json!({
+    write_line(&json!({
         "counts": received.iter().map(|one| one.count).collect::<Vec<_>>(),
         "seconds": (ended - began).as_secs_f64(),
         "intact": received.iter().all(|one| one.intact),
     }))?;
-    wait_for_word()?;
+    read_line()?;
     Ok(())
 }
 
-/// A publisher and a subscriber in two threads of this process; the clock runs from the first send.
-pub fn together(job: &Job) -> Result<(), Failure> {
+/// A publisher and a subscriber in two threads of this process; measures from the first send.
+pub fn publish_and_subscribe(job: &Job) -> Result<(), Failure> {
     let shape = Shape::of(job)?;
     let count = job.number("count")?;
     let context = Context::new()?;
     let publisher = context.publisher(job.text("endpoint")?)?;
     let subscriber = context.subscriber(&publisher.endpoint()?, shape.prefixes())?;
     publisher.wait_for_subscriptions(shape.prefixes().len())?;
-    say(&json!({ "ready": true }))?;
-    wait_for_word()?;
+    write_line(&json!({ "ready": true }))?;
+    read_line()?;
     let (began, received) = thread::scope(|scope| {
         let reader = scope.spawn(|| shape.receive_all(subscriber));
         let began = Instant::now();
@@ -233,11 +236,11 @@ pub fn together(job: &Job) -> Result<(), Failure> {
         let received = reader.join().map_err(|_| "a thread panicked")??;
         Ok::<_, Failure>((began, received))
     })?;
-    say(&json!({
+    write_line(&json!({
         "counts": [received.count],
         "seconds": (received.ended - began).as_secs_f64(),
         "intact": received.intact,
     }))?;
-    wait_for_word()?;
+    read_line()?;
     Ok(())
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
 # Far above what anything here takes on a slow machine.
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 # Before this share of the samples is over, pools and caches still find their size.
 WARM_UP = 0.2
@@ -74,7 +74,7 @@ class Gate:
         """Nobody takes a turn meanwhile; false when somebody did not come to the end of theirs."""
         with self._changed:
             self.resting = True
-            came = self._changed.wait_for(lambda: self._inside == 0, PATIENCE_SECONDS)
+            came = self._changed.wait_for(lambda: self._inside == 0, TIMEOUT_SECONDS)
         try:
             yield came
         finally:
@@ -116,7 +116,7 @@ def held() -> tuple[int, int]:
 
 def settle(progress: Callable[[], object]) -> tuple[int, int]:
     """Descriptors and threads once nothing has changed for a while: sockets take a moment to go."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     last, since = (held(), progress()), time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < 0.3:
         time.sleep(0.02)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict
 
 from zmqchat_rs import ClosedError, Publisher, Relay, Subscriber
 
-from .jobs import say, wait_for_word
+from .jobs import read_line, write_line
 
 if TYPE_CHECKING:
     # What each is called, and what does it.
     Orders = Dict[str, Callable[..., Dict[str, Any]]]
 
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 def resident_kib() -> int:
@@ -38,7 +38,7 @@ def relay(job: dict[str, Any]) -> Orders:
     )
 
     def wait(count: int) -> dict[str, Any]:
-        return {"subscribers": one.wait_for_subscribers(count, timeout=PATIENCE_SECONDS)}
+        return {"subscribers": one.wait_for_subscribers(count, timeout=TIMEOUT_SECONDS)}
 
     def look() -> dict[str, Any]:
         stats = one.stats()
@@ -75,7 +75,7 @@ class Reader:
 
     def finish(self) -> None:
         """Waits for the end mark."""
-        if not self._marks.acquire(timeout=PATIENCE_SECONDS):
+        if not self._marks.acquire(timeout=TIMEOUT_SECONDS):
             raise RuntimeError(f"no end mark came; {self.count} messages did")
 
 
@@ -111,7 +111,7 @@ def crowd(job: dict[str, Any]) -> Orders:
 def stuck(job: dict[str, Any]) -> Orders:
     """A subscriber that never reads."""
     subscriber = Subscriber(job["connect"], high_water_mark=1)
-    subscriber.wait_connected(timeout=PATIENCE_SECONDS)
+    subscriber.wait_connected(timeout=TIMEOUT_SECONDS)
     return {"look": lambda: {"received": subscriber.stats().received}}
 
 
@@ -123,7 +123,7 @@ def author(job: dict[str, Any]) -> Orders:
     clock = threading.Event()
 
     def wait(count: int) -> dict[str, Any]:
-        found = publisher.wait_for_subscribers(count, timeout=PATIENCE_SECONDS)
+        found = publisher.wait_for_subscribers(count, timeout=TIMEOUT_SECONDS)
         return {"subscribers": found}
 
     def stream(count: int, size: int, pause: float = 0.0) -> dict[str, Any]:
@@ -153,13 +153,13 @@ def main() -> None:
         part.__name__: part for part in (relay, crowd, stuck, author)
     }
     orders = parts[job["do"]](job)
-    say(ready=True)
+    write_line(ready=True)
     while True:
-        word = wait_for_word()
+        word = read_line()
         if not word:
             return
         name, *arguments = json.loads(word)
-        say(**orders[name](*arguments))
+        write_line(**orders[name](*arguments))
 
 
 if __name__ == "__main__":

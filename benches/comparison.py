@@ -1,4 +1,4 @@
-"""Runs the peers in turn, A B B A, and compares what stood side by side."""
+"""Runs the peers alternately, A B B A, and compares the runs of each round."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from .machine import OthersShare, calibrate
+from .machine import OtherProcessesShare, calibrate
 
 if TYPE_CHECKING:
     from .peers import Peer
     from .rows import Row
-    from .running import Outcome
+    from .runs import Outcome
 
-# A run is done again when other processes took more of the CPUs than this.
-OTHERS_LIMIT = 0.08
+# A run is repeated if other processes used a larger share of the CPUs.
+OTHER_PROCESSES_LIMIT = 0.08
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done for each row."""
+    """The number and length of the runs of each row."""
 
     rounds: int
-    # How often a disturbed run is done again.
-    again: int
+    # How often a disturbed run is repeated.
+    retries: int
     # Whether runs are short.
     quick: bool
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, and the circumstances."""
+    """One run, with the state of the machine."""
 
     peer: str
     round: int
     outcome: Outcome
     calibration_ms: float
     others: float | None
-    # False for a run that was done again.
+    # False for a run that was repeated.
     counts: bool
 
     @property
     def disturbed(self) -> bool:
-        """Whether others took too much."""
-        return self.others is not None and self.others > OTHERS_LIMIT
+        """Whether other processes used too much of the CPUs."""
+        return self.others is not None and self.others > OTHER_PROCESSES_LIMIT
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread | None:
-        """None of nothing."""
+        """The spread of the values; None if there are none."""
         if not values:
             return None
         return cls(statistics.median(values), min(values), max(values), len(values))
@@ -68,13 +68,13 @@ class Comparison:
     """All runs of a row."""
 
     row: Row
-    # The first is what the others are compared with.
+    # The first peer is compared with each of the rest.
     peers: list[Peer]
     count: int
     runs: list[Run] = field(default_factory=list)
 
     def values(self, peer: Peer, figure: str) -> dict[int, float]:
-        """What counts of a peer's runs, by round."""
+        """A peer's figures of the runs that count, by round."""
         return {
             run.round: run.outcome.values[figure]
             for run in self.runs
@@ -82,28 +82,28 @@ class Comparison:
         }
 
     def spread(self, peer: Peer, figure: str) -> Spread | None:
-        """A peer's figures."""
+        """Median and range of a peer's figures."""
         return Spread.of(list(self.values(peer, figure).values()))
 
     def ratios(self, peer: Peer, figure: str) -> Spread | None:
-        """The first peer's figure over this one's, each formed within a round."""
+        """The first peer's figure divided by this one's, within each round."""
         first, other = self.values(self.peers[0], figure), self.values(peer, figure)
         return Spread.of([first[turn] / other[turn] for turn in sorted(first) if turn in other])
 
-    def holds(self, peer: Peer, figure: str) -> bool | None:
-        """Whether the row's goal beside this peer is met; None where there is none."""
+    def meets_goal(self, peer: Peer, figure: str) -> bool | None:
+        """Whether the row's goal for this peer is met; None without a goal or a figure."""
         goal, found = self.row.goals.get(peer.name), self.ratios(peer, figure)
-        # A tail is shown, not aimed at.
+        # The extreme tail has no goal.
         if goal is None or found is None or figure == "p99.9":
             return None
-        return found.median >= goal if self.row.more else found.median <= goal
+        return found.median >= goal if self.row.higher_is_better else found.median <= goal
 
     def failures(self) -> list[Run]:
-        """The runs in which something was lost or broke, those that were done again included."""
-        return [run for run in self.runs if run.outcome.trouble is not None]
+        """The runs that lost messages or failed, including repeated runs."""
+        return [run for run in self.runs if run.outcome.error is not None]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for a program to read."""
+        """All figures and runs as JSON values."""
 
         def plain(found: Spread | None) -> dict[str, Any] | None:
             return None if found is None else asdict(found)
@@ -119,7 +119,7 @@ class Comparison:
                         figure: {
                             "spread": plain(self.spread(peer, figure)),
                             "ratio_of_first": plain(self.ratios(peer, figure)),
-                            "goal_met": self.holds(peer, figure),
+                            "goal_met": self.meets_goal(peer, figure),
                         }
                         for figure in self.row.figures
                     },
@@ -135,7 +135,7 @@ class Comparison:
 
 
 def turns(peers: Sequence[Peer], rounds: int) -> list[tuple[int, Peer]]:
-    """Who runs when: each round in the other order."""
+    """The order of the runs: each round reverses the previous one."""
     return [
         (turn, peer)
         for turn in range(rounds)
@@ -144,7 +144,7 @@ def turns(peers: Sequence[Peer], rounds: int) -> list[tuple[int, Peer]]:
 
 
 def part_of(count: int, peer: Peer) -> int:
-    """How many messages are enough for a peer; a tail of latencies needs some thousands."""
+    """The number of messages for a peer; the tail of the latencies needs at least 2,000."""
     return min(count, max(2_000, int(count * peer.portion)))
 
 
@@ -154,18 +154,18 @@ def compare(
     effort: Effort,
     progress: Callable[[str], None],
 ) -> Comparison:
-    """Does all runs of a row; the last repetition of a disturbed one counts as it is."""
+    """Does all runs of a row. The last repetition of a disturbed run counts."""
     count = row.quick_count if effort.quick else row.count
     comparison = Comparison(row, peers, count)
     for turn, peer in turns(peers, effort.rounds):
-        for attempt in range(effort.again + 1):
+        for attempt in range(effort.retries + 1):
             progress(f"{row.name}: {peer.name}, round {turn + 1} of {effort.rounds}")
             calibration = calibrate()
-            others = OthersShare()
+            others = OtherProcessesShare()
             outcome = row.run(peer, {**row.job, "count": part_of(count, peer)})
             share = others.share()
-            quiet = share is None or share <= OTHERS_LIMIT
-            counts = quiet or attempt == effort.again
+            quiet = share is None or share <= OTHER_PROCESSES_LIMIT
+            counts = quiet or attempt == effort.retries
             comparison.runs.append(Run(peer.name, turn, outcome, calibration, share, counts))
             if counts:
                 break

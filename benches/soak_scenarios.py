@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Callable
 
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
-from .soak_watch import PATIENCE_SECONDS
+from .soak_monitor import TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from zmqchat_rs import Event, Message
 
-    from .soak_watch import Gate, Tally
+    from .soak_monitor import Gate, Tally
 
 MIB = 1 << 20
 _FILLER = b"x" * MIB
@@ -46,7 +46,7 @@ def port(side: Publisher | Subscriber) -> int:
 
 def until(condition: Callable[[], object]) -> bool:
     """True as soon as the condition is; false when it never becomes so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -119,7 +119,7 @@ class Reader:
     def close(self) -> None:
         """Ends the thread."""
         self.subscriber.close()
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
 
 
 class Steady(Act):
@@ -137,15 +137,15 @@ class Steady(Act):
             on_event=self.told,
         )
         listener = Subscriber(endpoint(self.publisher), topics=["steady"], on_event=self.told)
-        self.publisher.wait_for_subscribers(1, topic="steady", timeout=PATIENCE_SECONDS)
+        self.publisher.wait_for_subscribers(1, topic="steady", timeout=TIMEOUT_SECONDS)
         self.reader = Reader(listener, self.check)
 
     def turn(self) -> None:
         """A burst, and a word to the guests."""
         for number in range(self.sent, self.sent + 50):
-            self.publisher.send(payload(number), topic="steady", timeout=PATIENCE_SECONDS)
+            self.publisher.send(payload(number), topic="steady", timeout=TIMEOUT_SECONDS)
             self.sent += 1
-        self.publisher.send_many(["hello"] * 5, topic="guests", timeout=PATIENCE_SECONDS)
+        self.publisher.send_many(["hello"] * 5, topic="guests", timeout=TIMEOUT_SECONDS)
 
     def check(self, message: Message) -> None:
         """Each message comes once, in order, unaltered."""
@@ -175,7 +175,7 @@ class Flood(Act):
             "127.0.0.1:0", name="flood", high_water_mark=100, linger=0, on_event=self.told
         )
         slow = Subscriber(endpoint(self.publisher), high_water_mark=100, on_event=self.told)
-        self.publisher.wait_for_subscribers(1, timeout=PATIENCE_SECONDS)
+        self.publisher.wait_for_subscribers(1, timeout=TIMEOUT_SECONDS)
         self.reader = Reader(slow, self.check)
 
     def turn(self) -> None:
@@ -230,7 +230,7 @@ class Guests(Act):
         self._visits = 0
         self._stays = Subscriber(endpoint(host), topics=["guests"])
         # Somebody must speak when all others rest.
-        host.wait_for_subscribers(1, topic="guests", timeout=PATIENCE_SECONDS)
+        host.wait_for_subscribers(1, topic="guests", timeout=TIMEOUT_SECONDS)
 
     def turn(self) -> None:
         """One guest; and one who is there all day changes what it hears."""
@@ -255,7 +255,7 @@ class Guests(Act):
         self._change(topic)
 
     def _welcomed(self, guest: Subscriber) -> bool:
-        self._host.send("welcome", topic="guests", timeout=PATIENCE_SECONDS)
+        self._host.send("welcome", topic="guests", timeout=TIMEOUT_SECONDS)
         with contextlib.suppress(TimeoutError):
             return bool(guest.recv(timeout=0.05))
         return False
@@ -290,13 +290,13 @@ class House(Act):
         self._publisher = Publisher(
             connect=endpoint(self.subscriber), on_full="block", linger=0, on_event=self.told
         )
-        self._publisher.wait_for_subscribers(1, timeout=PATIENCE_SECONDS)
+        self._publisher.wait_for_subscribers(1, timeout=TIMEOUT_SECONDS)
         self._reader = Reader(self.subscriber, self.check)
 
     def turn(self) -> None:
         """Some messages."""
         for number in range(self.sent, self.sent + 20):
-            self._publisher.send(str(number), topic="good", timeout=PATIENCE_SECONDS)
+            self._publisher.send(str(number), topic="good", timeout=TIMEOUT_SECONDS)
             self.sent += 1
 
     def check(self, message: Message) -> None:

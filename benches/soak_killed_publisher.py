@@ -1,4 +1,4 @@
-"""A publisher that lives until it is killed: `python -m benches.soak_mortal ADDRESS`."""
+"""A publisher that lives until it is killed: `python -m benches.soak_killed_publisher ADDRESS`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What `benches.instructions` runs under callgrind: each path of a message, many times.
+"""The workload of `benches.instructions` under callgrind: many calls of each path of a message.
 
-`os.getppid` stands for a mark: callgrind writes down its counts and starts anew whenever it is
-called. Everything runs in one thread, over inproc, without a socket of the system.
+Each call of `os.getppid` makes callgrind write its counts and reset them. Everything runs in one
+thread over inproc, without a socket of the operating system.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Callable
 
 from zmqchat_rs import Publisher, Subscriber
 
-# Calls in a stretch: some of the batches in which a subscriber takes what is there.
+# Calls per phase: several of the batches in which a subscriber drains its queue.
 CALLS = 2_560
 REPEATS = 5
 SIZE = 64
@@ -21,7 +21,7 @@ TEXT, BYTES, TOPIC = "x" * SIZE, b"x" * SIZE, "room1"
 
 
 class Pair:
-    """A publisher, and a subscriber to these topics, or to everything."""
+    """A publisher, and a subscriber to these topics or to everything."""
 
     def __init__(self, name: str, topics: list[str] | None = None) -> None:
         self.publisher = Publisher(f"inproc://{name}", high_water_mark=0)
@@ -40,13 +40,13 @@ class Pair:
             self.publisher.send(TEXT, topic=TOPIC)
 
     def empty(self, count: int) -> None:
-        """Takes what was sent."""
+        """Receives `count` messages."""
         for _ in repeat(None, count):
             self.subscriber.recv_bytes(timeout=60)
 
 
 class Path:
-    """One figure: what is called, and what must be done around it."""
+    """One figure: the measured calls, and the setup and cleanup around them."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Path:
         self.call, self.before, self.after = call, before, after
 
     def count(self, calls: int) -> None:
-        """Marks, calls, marks."""
+        """Runs the calls between two marks."""
         if self.before is not None:
             self.before(calls)
         os.getppid()
@@ -67,7 +67,7 @@ class Path:
             self.after(calls)
 
 
-# In this order; `main` makes them.
+# The names, in the order of `paths`.
 PATHS = (
     "send text, no subscriber",
     "send bytes, no subscriber",
@@ -82,7 +82,7 @@ PATHS = (
 
 
 def sends(publisher: Publisher, payload: str | bytes) -> Callable[[int], None]:
-    """Sends it so many times."""
+    """A loop that sends the payload."""
 
     def call(calls: int) -> None:
         send = publisher.send
@@ -93,7 +93,7 @@ def sends(publisher: Publisher, payload: str | bytes) -> Callable[[int], None]:
 
 
 def sends_with_topic(publisher: Publisher) -> Callable[[int], None]:
-    """Sends a text with a topic so many times."""
+    """A loop that sends a text with a topic."""
 
     def call(calls: int) -> None:
         send = publisher.send
@@ -104,7 +104,7 @@ def sends_with_topic(publisher: Publisher) -> Callable[[int], None]:
 
 
 def receives(receive: Callable[[], object]) -> Callable[[int], None]:
-    """Receives so many times."""
+    """A loop that receives."""
 
     def call(calls: int) -> None:
         for _ in repeat(None, calls):
@@ -114,7 +114,7 @@ def receives(receive: Callable[[], object]) -> Callable[[int], None]:
 
 
 def reads(subscriber: Subscriber) -> Callable[[int], None]:
-    """Receives messages and reads their texts."""
+    """A loop that receives messages and reads their texts."""
 
     def call(calls: int) -> None:
         receive = subscriber.recv
@@ -124,8 +124,8 @@ def reads(subscriber: Subscriber) -> Callable[[int], None]:
     return call
 
 
-def paths(alone: Publisher, pair: Pair, room: Pair) -> list[Path]:
-    """What `PATHS` names."""
+def paths(alone: Publisher, pair: Pair, with_topic: Pair) -> list[Path]:
+    """The paths, in the order of `PATHS`."""
     publisher, subscriber = pair.publisher, pair.subscriber
     return [
         Path(sends(alone, TEXT)),
@@ -136,20 +136,20 @@ def paths(alone: Publisher, pair: Pair, room: Pair) -> list[Path]:
         Path(sends_with_topic(publisher), after=pair.empty),
         Path(receives(subscriber.recv_text), before=pair.fill),
         Path(receives(subscriber.recv_bytes), before=pair.fill),
-        Path(reads(room.subscriber), before=room.fill_topic),
+        Path(reads(with_topic.subscriber), before=with_topic.fill_topic),
     ]
 
 
 def main() -> None:
-    """Two stretches for each repetition: the difference is free of what comes once."""
+    """Run N and 2 N calls per repetition: their difference excludes one-time costs."""
     gc.disable()
     with Publisher("inproc://alone", high_water_mark=0) as alone:
-        pair, room = Pair("pair"), Pair("room", topics=[TOPIC])
-        for path in paths(alone, pair, room):
+        pair, with_topic = Pair("pair"), Pair("topic", topics=[TOPIC])
+        for path in paths(alone, pair, with_topic):
             for _ in range(REPEATS):
                 path.count(CALLS)
                 path.count(2 * CALLS)
-        for each in (pair, room):
+        for each in (pair, with_topic):
             each.subscriber.close()
             each.publisher.close()
 
