@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import zmqchat_rs
 from tests.helpers.timeouts import wait_until
 from zmqchat_rs import Publisher, Subscriber, _core
 
+ROOT = Path(__file__).resolve().parents[2]
 LINUX = sys.platform.startswith("linux")
 KEEPALIVE_TIMER = "02"  # Documentation/networking/proc_net_tcp.rst: "another timer"
 
@@ -149,3 +151,34 @@ def test_the_types_come_along() -> None:
     folder = Path(zmqchat_rs.__file__).parent
     assert (folder / "py.typed").is_file()
     assert (folder / "_core.pyi").is_file()
+
+
+LICENCES = {
+    "LICENSE": "MIT License",
+    "libzmq/LICENSE-libzmq": "Mozilla Public License Version 2.0",
+    "libzmq/libsodium/LICENSE": "ISC License",
+}
+
+
+def test_the_wheel_contains_the_licences_of_the_libraries_linked_into_it() -> None:
+    distribution = metadata.distribution("zmqchat-rs")
+    assert set(distribution.metadata.get_all("License-File") or []) == set(LICENCES)
+    for name, title in LICENCES.items():
+        assert title in (distribution.read_text(f"licenses/{name}") or ""), name
+
+
+@pytest.mark.skipif(
+    not (ROOT / "pyproject.toml").is_file() or shutil.which("maturin") is None,
+    reason="packs the checkout with maturin",
+)
+def test_the_sdist_contains_the_licences_of_the_libraries_built_from_it(tmp_path: Path) -> None:
+    subprocess.run(
+        ["maturin", "sdist", "--out", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
+    )
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        top = files.getnames()[0].split("/")[0]
+        for name, title in LICENCES.items():
+            content = files.extractfile(f"{top}/{name}")
+            assert content is not None
+            assert title in content.read().decode("utf-8"), name
