@@ -6,7 +6,6 @@ pub(crate) mod fork;
 pub(crate) mod interface_flags;
 pub(crate) mod local_time;
 pub(crate) mod per_process;
-pub(crate) mod process_owned;
 pub(crate) mod sync;
 pub(crate) mod text;
 pub(crate) mod thread;
