@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 from zmqchat_rs import Publisher, Relay, Subscriber
 
 from .runs import ROOT
-from .soak_monitor import TIMEOUT_SECONDS, held, resident_kib, trim
+from .soak_monitor import TIMEOUT_SECONDS, open_resources, resident_kib, trim
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,7 +54,7 @@ def victim(kind: str) -> None:
             if line == "wait\n" and isinstance(side, Publisher):
                 side.wait_for_subscribers(1, topic="the-end", timeout=10 * TIMEOUT_SECONDS)
             trim()
-            print(json.dumps([resident_kib(), held()[0], len(side.peers)]), flush=True)
+            print(json.dumps([resident_kib(), open_resources()[0], len(side.peers)]), flush=True)
 
 
 def flooded_sender(seconds: float) -> None:
@@ -336,18 +336,18 @@ def own_loop(seconds: float) -> str:
     """A subscriber of one's own connects and disconnects as fast as it can."""
     with Victim("publisher") as publisher, Subscriber() as subscriber:
         address = f"127.0.0.1:{publisher.port}"
-        before = most = held()[0]
+        before = most = open_resources()[0]
         began, count = time.monotonic(), 0
         while time.monotonic() - began < seconds:
             for _ in range(100):
                 subscriber.connect(address)
                 subscriber.disconnect(address)
             count += 100
-            most = max(most, held()[0])
+            most = max(most, open_resources()[0])
         rate, ended = count / (time.monotonic() - began), time.monotonic()
-        while held()[0] > before and time.monotonic() - ended < TIMEOUT_SECONDS:
+        while open_resources()[0] > before and time.monotonic() - ended < TIMEOUT_SECONDS:
             time.sleep(0.02)
-        left, took = held()[0] - before, time.monotonic() - ended
+        left, took = open_resources()[0] - before, time.monotonic() - ended
     return (
         f"Subscriber.connect and disconnect, {rate:,.0f} times a second for {seconds:g} s: up to "
         f"{most - before:,} descriptors more; {left} are left {took:.1f} s after the end"

@@ -1,4 +1,4 @@
-"""The machine: what it is, how fast it was just now, and who else was using it."""
+"""The machine: its description, its current speed, and the CPU use of other processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 CALIBRATION_STEPS = 400_000
-# The system counts in steps of 10 ms.
+# The kernel counts in steps of 10 ms.
 SHORTEST_SECONDS = 0.1
 
 
 def calibrate() -> float:
-    """Milliseconds for a fixed loop: how fast the machine is at this moment."""
+    """Milliseconds for a fixed loop: the current speed of the machine."""
     began = time.perf_counter()
     total = 0
     for step in range(CALIBRATION_STEPS):
@@ -24,7 +24,7 @@ def calibrate() -> float:
 
 
 class OtherProcessesShare:
-    """How much of all CPUs' time other processes took since this was made."""
+    """The share of CPU time that other processes used since this object was created."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -32,9 +32,9 @@ class OtherProcessesShare:
         self._own = _own_seconds()
 
     def share(self) -> float | None:
-        """From 0 to 1; None where there is no /proc/stat, or the time was too short to tell.
+        """From 0 to 1; None without /proc/stat or after less than a tenth of a second.
 
-        Ask when own children have ended: one still running counts as another's.
+        Call it after all own children have ended: a running child counts as another process.
         """
         busy = _busy_seconds()
         elapsed = time.perf_counter() - self._began
@@ -45,17 +45,17 @@ class OtherProcessesShare:
 
 
 def _own_seconds() -> float:
-    """What this process and the children that it has waited for have used."""
+    """The CPU time of this process and of the children that it has waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 def _busy_seconds() -> float | None:
-    """What all processes of the machine have used, and the hypervisor for itself."""
+    """The CPU time of all processes of the machine, and of the hypervisor."""
     try:
         total = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-        # user, nice, system, idle, iowait, irq, softirq, steal. Interrupts are left out: the
-        # loopback's own are among them, and no process's account shows them.
+        # user, nice, system, idle, iowait, irq, softirq, steal. Interrupts are excluded: they
+        # include those of the loopback interface, and are not charged to a process.
         ticks = [int(total[column]) for column in (1, 2, 3, 8)]
         return sum(ticks) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
@@ -77,12 +77,12 @@ def _config_arguments() -> str:
 
 
 def _built_by_debian() -> bool:
-    """Its build runs the profile without the option that would be in CONFIG_ARGS."""
+    """Debian's build optimises with a profile without the option in CONFIG_ARGS."""
     return sys.base_prefix == "/usr" and Path("/var/lib/dpkg").is_dir()
 
 
 def optimised() -> bool:
-    """Whether the interpreter was built with profile-guided optimisation, as far as it tells."""
+    """Whether the interpreter was built with profile-guided optimisation, as far as known."""
     return "--enable-optimizations" in _config_arguments() or _built_by_debian()
 
 
@@ -94,6 +94,6 @@ def describe() -> dict[str, str | int]:
         "system": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "executable": sys.executable,
-        "pgo": "yes" if optimised() else "NO: such an interpreter flatters zmqchat_rs",
+        "pgo": "yes" if optimised() else "NO: such an interpreter favours zmqchat_rs",
         "config_args": _config_arguments(),
     }

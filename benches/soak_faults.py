@@ -1,4 +1,4 @@
-"""The world outside in a soak: a publisher that is killed, a dead port, hostile strangers."""
+"""The faults of a soak: a killed publisher, a closed port and hostile peers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zmqchat_rs import Subscriber
 
 from .runs import ROOT
 from .soak_monitor import TIMEOUT_SECONDS
-from .soak_scenarios import MIB, Act, until
+from .soak_scenarios import MIB, Scenario, until
 
 if TYPE_CHECKING:
     from zmqchat_rs import Message
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from .soak_monitor import Gate, Tally
 
 
-class Lives(Act):
-    """A publisher process that is killed, and started again."""
+class KilledPublisher(Scenario):
+    """A publisher process that is killed and restarted."""
+
+    label = "killed"
 
     pause = 0.5
 
@@ -33,13 +35,13 @@ class Lives(Act):
             free.bind(("127.0.0.1", 0))
             self._address = f"127.0.0.1:{free.getsockname()[1]}"
         self._next: dict[str | None, int] = {}
-        self._subscriber = Subscriber(self._address, reconnect_max=0.2, on_event=self.told)
+        self._subscriber = Subscriber(self._address, reconnect_max=0.2, on_event=self.count_event)
 
     def turn(self) -> None:
-        """One life."""
+        """Starts a publisher, receives from it and kills it."""
         self._next.clear()
         command = [sys.executable, "-m", "benches.soak_killed_publisher", self._address]
-        # In a session of its own: Ctrl+C is for the soak, which ends it in its own way.
+        # In its own session: Ctrl+C must reach only the soak, which ends the process.
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
         ) as process:
@@ -49,7 +51,7 @@ class Lives(Act):
             finally:
                 process.kill()
         if not until(lambda: self._subscriber.peers[0].state == "reconnecting"):
-            self.trouble("the end of a killed publisher went unnoticed")
+            self.add_error("the subscriber did not notice the death of the publisher")
         with contextlib.suppress(TimeoutError):
             while True:
                 self._take(self._subscriber.recv(timeout=0))
@@ -58,45 +60,47 @@ class Lives(Act):
         number = message.sequence
         assert number is not None
         if number != self._next.get(message.instance, number):
-            self.trouble(f"number {number} where {self._next[message.instance]} was next")
+            self.add_error(f"number {number} where {self._next[message.instance]} was expected")
         self._next[message.instance] = number + 1
 
     def finish(self) -> None:
-        """Each life was heard without a gap."""
+        """Checks that no publisher's messages have a gap."""
         lost = self._subscriber.stats().lost
         if lost:
-            self.trouble(f"{lost} messages lost")
+            self.add_error(f"{lost} messages lost")
         self._subscriber.close()
 
 
-class Nobody(Act):
-    """Attempts to connect to a port at which nobody listens."""
+class ClosedPort(Scenario):
+    """Attempts to connect to a port without a listener."""
+
+    label = "closed port"
 
     pause = 1.0
 
     def __init__(self, gate: Gate, tally: Tally) -> None:
         super().__init__(gate, tally)
-        # Bound and not listening: refused, and nobody else can take it.
+        # Bound without listening: connections are refused, and no other program can use the port.
         self._holder = socket.socket()
         self._holder.bind(("127.0.0.1", 0))
         self._address = f"127.0.0.1:{self._holder.getsockname()[1]}"
-        self._stays = Subscriber(self._address, reconnect_max=0.1, on_event=self.told)
+        self._permanent = Subscriber(self._address, reconnect_max=0.1, on_event=self.count_event)
         self._counted = 0
 
     def turn(self) -> None:
-        """One more tries for a moment; the one that stays has gone on trying."""
-        with Subscriber(self._address, reconnect_max=0.1, on_event=self.told) as hopeful:
-            if not until(lambda: hopeful.peers[0].attempts >= 3):
-                self.trouble("attempts came to an end")
-        attempts = self._stays.peers[0].attempts
+        """Runs a short-lived subscriber; the permanent one has continued its attempts."""
+        with Subscriber(self._address, reconnect_max=0.1, on_event=self.count_event) as subscriber:
+            if not until(lambda: subscriber.peers[0].attempts >= 3):
+                self.add_error("the subscriber stopped its attempts to connect")
+        attempts = self._permanent.peers[0].attempts
         self.tally.add("failed attempts", attempts - self._counted)
         self._counted = attempts
 
     def finish(self) -> None:
-        """It still tries."""
-        if not until(lambda: self._stays.peers[0].attempts > self._counted):
-            self.trouble("the one that stays tries no more")
-        self._stays.close()
+        """Checks that the permanent subscriber still tries to connect."""
+        if not until(lambda: self._permanent.peers[0].attempts > self._counted):
+            self.add_error("the permanent subscriber stopped its attempts to connect")
+        self._permanent.close()
         self._holder.close()
 
 
@@ -108,8 +112,10 @@ def _ready(kind: bytes) -> bytes:
     return bytes([4, len(body)]) + body
 
 
-class Hostile(Act):
-    """Strangers who break every rule at open ports."""
+class HostilePeers(Scenario):
+    """Peers that break the protocol at open ports."""
+
+    label = "hostile"
 
     pause = 0.2
 
@@ -118,9 +124,9 @@ class Hostile(Act):
         self._ports = ports
         self._random = random.Random(20240229)
 
-    def _says(self) -> bytes:
+    def _random_bytes(self) -> bytes:
         noise = bytes(self._random.getrandbits(8) for _ in range(self._random.randrange(400)))
-        # A frame that says to be larger than anybody takes.
+        # A frame whose announced size is above every limit.
         large = b"\x02" + (20 * MIB).to_bytes(8, "big") + b"\x01"
         return self._random.choice(
             [
@@ -134,19 +140,19 @@ class Hostile(Act):
         )
 
     def turn(self) -> None:
-        """One of them, at each port."""
+        """Connects one peer to each port."""
         for number in self._ports:
             with contextlib.suppress(OSError), socket.create_connection(
                 ("127.0.0.1", number)
             ) as connection:
                 connection.settimeout(0.05)
                 if self._random.randrange(4) == 0:
-                    # Leaves with a reset.
+                    # Closes with a reset.
                     connection.setsockopt(
                         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                     )
-                connection.sendall(self._says())
+                connection.sendall(self._random_bytes())
                 connection.recv(4_096)
 
     def finish(self) -> None:
-        """Nothing stays open."""
+        """Nothing is left open."""

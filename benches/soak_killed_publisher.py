@@ -1,4 +1,4 @@
-"""A publisher that lives until it is killed: `python -m benches.soak_killed_publisher ADDRESS`."""
+"""A publisher that runs until it is killed: `python -m benches.soak_killed_publisher ADDRESS`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from zmqchat_rs import Publisher
 
 
 def end_with_parent() -> None:
-    """Ends with whoever started this process, however they end."""
+    """Exits when the parent process ends."""
     sys.stdin.read()
     os._exit(0)
 
 
 def main() -> None:
-    """Publishes numbered messages, a few hundred a second."""
+    """Publishes numbered messages, about a thousand per second."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     pause = threading.Event()
-    with Publisher(sys.argv[1], name="mortal", on_full="block") as publisher:
+    with Publisher(sys.argv[1], name="killed", on_full="block") as publisher:
         while True:
-            publisher.send_many(["alive"] * 10, topic="mortal")
+            publisher.send_many(["running"] * 10, topic="killed")
             pause.wait(0.01)
 
 

@@ -1,4 +1,4 @@
-"""What a soak looks at: how much the process holds at rest, and whether that grows. Linux only."""
+"""The memory, descriptors and threads of a paused soak, and whether they grow. Linux only."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence
 
-# Far above what anything here takes on a slow machine.
+# Much longer than any step takes on a slow machine.
 TIMEOUT_SECONDS = 60.0
 
-# Before this share of the samples is over, pools and caches still find their size.
+# The first samples, in which pools and caches still grow, are ignored.
 WARM_UP = 0.2
 
-# Sockets of attempts to connect that happen to be open at a look.
+# Sockets of connection attempts that may be open during a sample.
 DESCRIPTORS_MARGIN = 2
 
 
 class Tally:
-    """What all acts count together, and what went wrong."""
+    """The counts and errors of all scenarios."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = Counter()
-        self.troubles: list[str] = []
+        self.errors: list[str] = []
 
     def add(self, what: str, count: int = 1) -> None:
-        """Counts something."""
+        """Adds to a count."""
         with self._lock:
             self._counts[what] += count
 
-    def trouble(self, what: str) -> None:
-        """Takes down what must not happen; the first hundred tell enough."""
+    def add_error(self, what: str) -> None:
+        """Records an error; keeps the texts of the first hundred."""
         with self._lock:
-            self._counts["troubles"] += 1
-            if len(self.troubles) < 100:
-                self.troubles.append(what)
+            self._counts["errors"] += 1
+            if len(self.errors) < 100:
+                self.errors.append(what)
 
     def counts(self) -> dict[str, int]:
         """All counts so far."""
@@ -49,18 +49,18 @@ class Tally:
 
 
 class Gate:
-    """Lets acts take their turns, and holds them all up for a look at the process at rest."""
+    """Lets scenarios take turns, and pauses all of them for a sample."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
-        self.resting = False
+        self.paused = False
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """One turn of one act; waits while all rest."""
+        """One turn of a scenario; waits while the gate is paused."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.resting)
+            self._changed.wait_for(lambda: not self.paused)
             self._inside += 1
         try:
             yield
@@ -70,22 +70,22 @@ class Gate:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def rest(self) -> Iterator[bool]:
-        """Nobody takes a turn meanwhile; false when somebody did not come to the end of theirs."""
+    def pause(self) -> Iterator[bool]:
+        """Pauses all scenarios; yields False if one did not finish its turn in time."""
         with self._changed:
-            self.resting = True
-            came = self._changed.wait_for(lambda: self._inside == 0, TIMEOUT_SECONDS)
+            self.paused = True
+            finished = self._changed.wait_for(lambda: self._inside == 0, TIMEOUT_SECONDS)
         try:
-            yield came
+            yield finished
         finally:
             with self._changed:
-                self.resting = False
+                self.paused = False
                 self._changed.notify_all()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The process at rest."""
+    """The resources of the paused process."""
 
     seconds: float
     resident_kib: int
@@ -94,7 +94,7 @@ class Sample:
 
 
 def trim() -> None:
-    """Gives back to the system what the allocator only keeps for the next time."""
+    """Returns the allocator's free memory to the system."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -105,8 +105,8 @@ def resident_kib() -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
-def held() -> tuple[int, int]:
-    """Descriptors and threads, libzmq's own included."""
+def open_resources() -> tuple[int, int]:
+    """The numbers of descriptors and threads, including libzmq's."""
     descriptors, threads = (
         len(list(Path("/proc/self", each).iterdir())) for each in ("fd", "task")
     )
@@ -115,26 +115,26 @@ def held() -> tuple[int, int]:
 
 
 def settle(progress: Callable[[], object]) -> tuple[int, int]:
-    """Descriptors and threads once nothing has changed for a while: sockets take a moment to go."""
+    """Descriptors and threads once they are constant: sockets take a moment to close."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    last, since = (held(), progress()), time.monotonic()
+    last, since = (open_resources(), progress()), time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < 0.3:
         time.sleep(0.02)
-        now = (held(), progress())
+        now = (open_resources(), progress())
         if now != last:
             last, since = now, time.monotonic()
     return last[0]
 
 
-def look(seconds: float, progress: Callable[[], object]) -> Sample:
-    """A sample, to be taken while all rest."""
+def take_sample(seconds: float, progress: Callable[[], object]) -> Sample:
+    """A sample; call it while the scenarios are paused."""
     descriptors, threads = settle(progress)
     trim()
     return Sample(round(seconds, 1), resident_kib(), descriptors, threads)
 
 
 def slope(samples: Sequence[Sample]) -> float:
-    """By how many KiB a minute memory grows: the line that fits best."""
+    """The growth of memory in KiB per minute, by linear regression."""
     times = [sample.seconds / 60 for sample in samples]
     sizes = [sample.resident_kib for sample in samples]
     middle = statistics.mean(times)
@@ -147,7 +147,7 @@ def slope(samples: Sequence[Sample]) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it."""
+    """The result of a soak."""
 
     slope_kib_per_minute: float
     descriptors_grown: float
@@ -155,17 +155,17 @@ class Verdict:
     faults: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """For a program to read."""
+        """The verdict as JSON values."""
         return asdict(self)
 
 
 def judge(samples: Sequence[Sample], tally: Tally, margin: float) -> Verdict:
-    """What the samples and the counts say."""
-    faults = list(tally.troubles)
+    """The verdict on the samples and errors."""
+    faults = list(tally.errors)
     warm = samples[int(len(samples) * WARM_UP) :]
     third = len(warm) // 3
     if third == 0:
-        faults.append(f"only {len(samples)} samples: too few to tell anything")
+        faults.append(f"only {len(samples)} samples: at least 3 are needed after the warm-up")
         return Verdict(0.0, 0.0, 0.0, faults)
     first, last = warm[:third], warm[-third:]
 
@@ -176,9 +176,9 @@ def judge(samples: Sequence[Sample], tally: Tally, margin: float) -> Verdict:
     descriptors = grown(lambda sample: sample.descriptors)
     threads = grown(lambda sample: sample.threads)
     if rising > margin:
-        faults.append(f"memory grows by {rising:.0f} KiB a minute, more than {margin:g}")
+        faults.append(f"memory grows by {rising:.0f} KiB per minute, more than {margin:g}")
     if descriptors > DESCRIPTORS_MARGIN:
-        faults.append(f"{descriptors:g} descriptors more at the end")
+        faults.append(f"{descriptors:g} more descriptors at the end")
     if threads > 0:
-        faults.append(f"{threads:g} threads more at the end")
+        faults.append(f"{threads:g} more threads at the end")
     return Verdict(round(rising, 1), descriptors, threads, faults)
