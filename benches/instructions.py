@@ -142,7 +142,7 @@ def main() -> int:
         return 0
     lines = compare(found, kept.get(key(), {}))
     if key() in kept and exceeds(lines):
-        # One run in some fifty is disturbed, nobody knows by what; a dearer call is dear twice.
+        # About one run in fifty is disturbed for an unknown reason; a real increase repeats.
         print("\n".join([*lines, "once more:"]))
         lines = compare(measure(), kept[key()])
     print("\n".join(lines))

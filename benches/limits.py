@@ -1,7 +1,7 @@
-"""What no limit stops, and what ipc loses: `python -m benches.limits`. Linux only.
+"""Costs that no limit bounds, and losses over ipc: `python -m benches.limits`. Linux only.
 
-Each figure comes from a fresh process that holds one publisher or subscriber; the peer is a bare
-socket in this one. docs/reliability.md tells what the figures mean.
+Each figure comes from a new process with one publisher or subscriber; its peer is a plain socket in
+this process. docs/reliability.md explains the figures.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 LAST = b"the-end:"
-#: What flooding peers send over and over.
+# The data that flooding peers send repeatedly.
 ATTACKS = {
     "toggles": b"".join(b"\0\x08\x01t%06d\0\x08\0t%06d" % (each, each) for each in range(2_000)),
     "duplicates": 4_000 * b"\0\x06\x01same:",
@@ -41,8 +41,8 @@ ATTACKS = {
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 
 
-def victim(kind: str) -> None:
-    """Holds one side, and tells on demand what the process holds; ends with its standard input."""
+def measured_side(kind: str) -> None:
+    """Runs one side and reports its resources on demand; exits when standard input ends."""
     side: Publisher | Subscriber = (
         Publisher("127.0.0.1:0", max_subscriptions=0)
         if kind == "publisher"
@@ -71,16 +71,16 @@ def flooded_sender(seconds: float) -> None:
         print(longest, flush=True)
 
 
-def relaying() -> None:
-    """Holds a relay until its standard input ends."""
+def run_relay() -> None:
+    """Runs a relay until standard input ends."""
     with Relay("127.0.0.1:0", backend="127.0.0.1:0") as relay:
         print(relay.frontend, flush=True)
         print(relay.backend, flush=True)
         sys.stdin.read()
 
 
-def sinking() -> None:
-    """Accepts connections and reads what they send, without looking at it."""
+def run_sink() -> None:
+    """Accepts connections and discards the received data."""
     ready = b"\x05READY\x0bSocket-Type\0\0\0\x04XPUB"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(f"tcp://127.0.0.1:{listener.getsockname()[1]}", flush=True)
@@ -95,7 +95,7 @@ def sinking() -> None:
             threading.Thread(target=read, args=(connection,), daemon=True).start()
 
 
-def flooding(port: int, attack: str, peers: int) -> None:
+def run_flood(port: int, attack: str, peers: int) -> None:
     """Floods this port from this number of peers until standard input ends. Each reconnects."""
 
     def flood() -> None:
@@ -128,7 +128,7 @@ def helper(*arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def printed(process: subprocess.Popen[str]) -> str:
-    """The next line that it prints."""
+    """The next line of the process."""
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if not line:
@@ -142,7 +142,7 @@ def port_of(endpoint: str) -> int:
 
 
 def relayed(publisher: Publisher, subscriber: Subscriber, seconds: float) -> float:
-    """Messages of 100 bytes that get through a relay each second."""
+    """Messages of 100 bytes per second through a relay."""
     count, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
         publisher.send_many([b"x" * 100] * 100, topic="good")
@@ -182,19 +182,19 @@ def floods(peers: int, seconds: float) -> Iterator[str]:
         )
 
 
-def speaker(address: str, count: int) -> None:
-    """Publishes so many messages under "block", and closes at once."""
+def publish_and_close(address: str, count: int) -> None:
+    """Publishes `count` messages under "block" and closes at once."""
     with Publisher(address, on_full="block", high_water_mark=1_000, linger=30) as publisher:
         print(publisher.endpoint, flush=True)
         publisher.wait_for_subscribers(1, timeout=TIMEOUT_SECONDS)
         publisher.send_many([b"x" * 100] * count)
 
 
-class Victim:
-    """The process that holds one side."""
+class MeasuredProcess:
+    """The process with the measured side."""
 
     def __init__(self, kind: str) -> None:
-        command = [sys.executable, "-m", "benches.limits", "--victim", kind]
+        command = [sys.executable, "-m", "benches.limits", "--side", kind]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -207,44 +207,44 @@ class Victim:
             raise RuntimeError(f"the process ended, exit code {self._process.wait()}")
         return line
 
-    def tell(self, word: str = "look") -> tuple[int, int, int]:
+    def resources(self, command: str = "report") -> tuple[int, int, int]:
         """KiB of memory, descriptors, and peers."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
         memory, descriptors, peers = json.loads(self._line())
         return memory, descriptors, peers
 
-    def tell_when(self, condition: Callable[[tuple[int, int, int]], bool]) -> int:
-        """KiB of memory, once the condition holds or time runs out."""
+    def memory_when(self, condition: Callable[[tuple[int, int, int]], bool]) -> int:
+        """KiB of memory once the condition holds, or after the timeout."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
-            told = self.tell()
-            if condition(told) or time.monotonic() > deadline:
-                return told[0]
+            found = self.resources()
+            if condition(found) or time.monotonic() > deadline:
+                return found[0]
             time.sleep(0.05)
 
-    def tell_at_rest(self, before: int, most: int) -> int:
-        """KiB of memory once all peers have left and most of what they cost is given back."""
+    def memory_at_rest(self, before: int, most: int) -> int:
+        """KiB of memory once all peers have disconnected and most of their memory is released."""
         half = (before + most) / 2
-        return self.tell_when(lambda told: told[2] == 0 and told[0] < half)
+        return self.memory_when(lambda found: found[2] == 0 and found[0] < half)
 
     def descriptors(self) -> int:
-        """How many are open, without asking the process."""
+        """The number of open descriptors, read without the process."""
         return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     def __enter__(self) -> Self:
-        """The process, which runs already."""
+        """Returns the process, which is already running."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends it."""
+        """Ends the process."""
         self._process.communicate()
 
 
 @contextlib.contextmanager
 def peer(port: int, kind: bytes) -> Iterator[socket.socket]:
-    """A bare connection after its handshake."""
+    """A plain socket after the ZMTP handshake."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.settimeout(TIMEOUT_SECONDS)
         body = b"\x05READY\x0bSocket-Type" + len(kind).to_bytes(4, "big") + kind
@@ -256,51 +256,51 @@ def peer(port: int, kind: bytes) -> Iterator[socket.socket]:
 
 
 def subscriptions(count: int) -> str:
-    """One peer subscribes to so many prefixes of 20 bytes."""
-    with Victim("publisher") as publisher:
-        before = publisher.tell()[0]
+    """One peer subscribes to `count` prefixes of 20 bytes."""
+    with MeasuredProcess("publisher") as publisher:
+        before = publisher.resources()[0]
         began = time.monotonic()
         with peer(publisher.port, b"SUB") as connection:
             for start in range(0, count, 1_000):
                 numbers = range(start, min(start + 1_000, count))
                 connection.sendall(b"".join(b"\x00\x15\x01%020d" % each for each in numbers))
             connection.sendall(bytes([0, len(LAST) + 1, 1]) + LAST)
-            most = publisher.tell("wait")[0]
+            most = publisher.resources("wait")[0]
             took = time.monotonic() - began
-        left = publisher.tell_at_rest(before, most) - before
+        left = publisher.memory_at_rest(before, most) - before
     grown = most - before
     return (
         f"{count:,} subscriptions of 20 bytes by one peer: the publisher grows by "
         f"{grown / 1024:,.0f} MiB ({grown * 1024 / count:.0f} bytes each) in {took:.1f} s; "
-        f"{left / 1024:,.0f} MiB stay when the peer has left"
+        f"{left / 1024:,.0f} MiB remain after the peer has disconnected"
     )
 
 
 def endless_message(mebibytes: int) -> str:
-    """One peer sends frames of 1 MiB, each with the word that another follows."""
-    with Victim("subscriber") as subscriber:
-        before = subscriber.tell()[0]
+    """One peer sends frames of 1 MiB, each marked as not the last of its message."""
+    with MeasuredProcess("subscriber") as subscriber:
+        before = subscriber.resources()[0]
         frame = b"\x03" + MIB.to_bytes(8, "big") + b"x" * MIB
         with peer(subscriber.port, b"PUB") as connection:
             for _ in range(mebibytes):
                 connection.sendall(frame)
-            # What the network still holds is on its way.
-            most = subscriber.tell_when(lambda told: told[0] - before > (mebibytes - 1) * 1024)
-        left = subscriber.tell_at_rest(before, most) - before
+            # Waits for data that is still in transit.
+            most = subscriber.memory_when(lambda found: found[0] - before > (mebibytes - 1) * 1024)
+        left = subscriber.memory_at_rest(before, most) - before
     return (
         f"a message that does not end, {mebibytes} frames of 1 MiB, max_message_bytes 1 MiB: the "
-        f"subscriber grows by {(most - before) / 1024:,.0f} MiB; {left / 1024:,.0f} MiB stay when "
-        "the peer has left"
+        f"subscriber grows by {(most - before) / 1024:,.0f} MiB; {left / 1024:,.0f} MiB remain "
+        "after the peer has disconnected"
     )
 
 
 def hang_up(port: int, seconds: float) -> int:
-    """Connects and hangs up as fast as one process can; how often."""
+    """Connects and resets as fast as possible; returns the number of connections."""
     count, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
         for _ in range(50):
             connection = socket.socket()
-            # Hangs up with a reset: otherwise this side's ports run out.
+            # A reset: otherwise no local port is left after a while.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             with contextlib.suppress(OSError):
                 connection.connect(("127.0.0.1", port))
@@ -310,12 +310,12 @@ def hang_up(port: int, seconds: float) -> int:
 
 
 def tight_loop(seconds: float) -> str:
-    """Peers connect and hang up as fast as they can."""
+    """Peers connect and disconnect as fast as possible."""
     workers = os.cpu_count() or 1
-    with Victim("publisher") as publisher, ProcessPoolExecutor(workers) as pool:
-        # All processes are there before the clock starts.
+    with MeasuredProcess("publisher") as publisher, ProcessPoolExecutor(workers) as pool:
+        # All processes have started before the measurement.
         list(pool.map(hang_up, [publisher.port] * workers, [0.1] * workers))
-        before = most = publisher.tell()[1]
+        before = most = publisher.resources()[1]
         calls = [pool.submit(hang_up, publisher.port, seconds) for _ in range(workers)]
         while not all(call.done() for call in calls):
             most = max(most, publisher.descriptors())
@@ -326,15 +326,15 @@ def tight_loop(seconds: float) -> str:
         took = time.monotonic() - ended
         left = max(0, publisher.descriptors() - before)
     return (
-        f"connect and hang up, {count / seconds:,.0f} times a second for {seconds:g} s: the "
+        f"connect and disconnect, {count / seconds:,.0f} times per second for {seconds:g} s: the "
         f"publisher holds up to {most - before:,} descriptors more; {left} are left {took:.1f} s "
         "after the end"
     )
 
 
 def own_loop(seconds: float) -> str:
-    """A subscriber of one's own connects and disconnects as fast as it can."""
-    with Victim("publisher") as publisher, Subscriber() as subscriber:
+    """A `Subscriber` connects and disconnects as fast as possible."""
+    with MeasuredProcess("publisher") as publisher, Subscriber() as subscriber:
         address = f"127.0.0.1:{publisher.port}"
         before = most = open_resources()[0]
         began, count = time.monotonic(), 0
@@ -349,45 +349,45 @@ def own_loop(seconds: float) -> str:
             time.sleep(0.02)
         left, took = open_resources()[0] - before, time.monotonic() - ended
     return (
-        f"Subscriber.connect and disconnect, {rate:,.0f} times a second for {seconds:g} s: up to "
+        f"Subscriber.connect and disconnect, {rate:,.0f} times per second for {seconds:g} s: up to "
         f"{most - before:,} descriptors more; {left} are left {took:.1f} s after the end"
     )
 
 
-def heard_of(address: str, count: int) -> int:
-    """How many of so many messages a subscriber hears that is slower than the publisher."""
-    command = [sys.executable, "-m", "benches.limits", "--speak", address, str(count)]
-    heard = 0
+def received_of(address: str, count: int) -> int:
+    """How many of `count` messages a subscriber receives that is slower than the publisher."""
+    command = [sys.executable, "-m", "benches.limits", "--publish", address, str(count)]
+    received = 0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         with Subscriber(process.stdout.readline().strip(), high_water_mark=1_000) as subscriber:
             with contextlib.suppress(TimeoutError):
-                while heard < count:
+                while received < count:
                     subscriber.recv(timeout=2)
-                    heard += 1
-                    if heard % 1_000 == 0:
+                    received += 1
+                    if received % 1_000 == 0:
                         time.sleep(0.005)
             process.kill()
-    return heard
+    return received
 
 
 def tail(runs: int) -> str:
-    """A publisher closes while its subscriber's queue is full; what is missing."""
+    """A publisher closes while its subscriber's queue is full; counts the lost messages."""
     count = 200_000
     with tempfile.TemporaryDirectory() as folder:
         addresses = {"ipc": f"ipc://{folder}/limits", "tcp": "127.0.0.1:0"}
         lost = {
-            way: [count - heard_of(address, count) for _ in range(runs)]
+            way: [count - received_of(address, count) for _ in range(runs)]
             for way, address in addresses.items()
         }
-    told = "; ".join(
+    found = "; ".join(
         f"{way} lost {', '.join(f'{each:,}' for each in missing)}" for way, missing in lost.items()
     )
-    return f"{count:,} messages, the publisher closes at a full queue, {runs} runs: {told}"
+    return f"{count:,} messages, the publisher closes at a full queue, {runs} runs: {found}"
 
 
 async def _wait_idly(loops: int, seconds: float) -> float:
-    """The share of a CPU that tasks cost which wait for messages that never come."""
+    """The share of a CPU that tasks use while they wait and no message is sent."""
     with contextlib.ExitStack() as stack:
         publisher = stack.enter_context(Publisher("127.0.0.1:0"))
         assert publisher.endpoint is not None
@@ -396,10 +396,10 @@ async def _wait_idly(loops: int, seconds: float) -> float:
 
         async def listen(subscriber: Subscriber) -> None:
             async for _ in subscriber:
-                raise RuntimeError("nobody sends")
+                raise RuntimeError("received a message although none was sent")
 
         tasks = [asyncio.create_task(listen(subscriber)) for subscriber in subscribers]
-        # What connecting costs is over.
+        # Excludes the cost of connecting.
         await asyncio.sleep(1)
         before = time.process_time()
         await asyncio.sleep(seconds)
@@ -410,40 +410,47 @@ async def _wait_idly(loops: int, seconds: float) -> float:
 
 
 def idle_tasks(seconds: float) -> str:
-    """What an `async for` costs while nothing comes."""
+    """The cost of an `async for` while no message is sent."""
     shares = [asyncio.run(_wait_idly(count, seconds)) for count in (1, 20)]
     one, twenty = (f"{share:.2%}" for share in shares)
-    return f"asyncio, nothing comes for {seconds:g} s: one `async for` {one} of a CPU, 20 {twenty}"
+    return f"asyncio, no message for {seconds:g} s: one `async for` {one} of a CPU, 20 {twenty}"
 
 
 def main() -> int:
-    """Measures all of it."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benches.limits",
-        description="Measures what one peer can cost where no limit stops it, and ipc's loss.",
+        description="Measure costs that no limit bounds, and losses over ipc.",
     )
-    parser.add_argument("--subscriptions", type=int, metavar="N", help="only so many (1,000,000)")
-    parser.add_argument("--victim", choices=["publisher", "subscriber"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--subscriptions",
+        type=int,
+        metavar="N",
+        help="Measure only N subscriptions (default: 100,000 and 1,000,000).",
+    )
+    parser.add_argument("--side", choices=["publisher", "subscriber"], help=argparse.SUPPRESS)
     parser.add_argument("--task", nargs="+", help=argparse.SUPPRESS)
-    parser.add_argument("--floods", action="store_true", help="measure only peers that flood")
-    parser.add_argument("--speak", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--floods", action="store_true", help="Measure only peers that flood (default: everything)."
+    )
+    parser.add_argument("--publish", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not Path("/proc/self/fd").is_dir():
-        sys.stderr.write("this reads /proc, which is Linux's\n")
+        sys.stderr.write("benches.limits needs Linux: it reads /proc\n")
         return 2
-    if options.victim:
-        victim(options.victim)
+    if options.side:
+        measured_side(options.side)
         return 0
-    if options.speak:
-        speaker(options.speak[0], int(options.speak[1]))
+    if options.publish:
+        publish_and_close(options.publish[0], int(options.publish[1]))
         return 0
     if options.task:
         task, *values = options.task
         tasks: dict[str, Callable[..., None]] = {
             "send": lambda seconds: flooded_sender(float(seconds)),
-            "relay": relaying,
-            "sink": sinking,
-            "flood": lambda port, attack, peers: flooding(int(port), attack, int(peers)),
+            "relay": run_relay,
+            "sink": run_sink,
+            "flood": lambda port, attack, peers: run_flood(int(port), attack, int(peers)),
         }
         tasks[task](*values)
         return 0

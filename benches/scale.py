@@ -1,8 +1,8 @@
-"""A campus in one machine: `python -m benches.scale`. docs/scaling.md has what it found.
+"""A tree of relays on one machine: `python -m benches.scale`. docs/scaling.md has the results.
 
-One author, a relay for the campus, a relay in each room, and a crowd of subscribers there; each on
-a host of its own, which is a network namespace. All hosts share this machine's CPUs: rates and
-delays are those of the machine, counts and bytes are those of the tree.
+A publisher, a relay for the campus, and in each room a relay with subscribers; each runs on its own
+host, which is a network namespace. All hosts share the CPUs of this machine: rates and delays
+depend on the machine, counts and bytes only on the tree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .machine import OtherProcessesShare, describe
 from .runs import Process
 from .scale_hosts import Host, hosts, missing
 
-# The whole run, for processes that live as long.
+# The timeout of a process, which lasts for the whole run.
 LIMIT_SECONDS = 900.0
 
 
@@ -32,22 +32,22 @@ class Part:
         self._process = stack.enter_context(Process(command, LIMIT_SECONDS))
         self._process.read_line()
 
-    def begin(self, order: str, *arguments: object) -> None:
-        """Gives an order."""
-        self._process.write_line(json.dumps([order, *arguments]))
+    def begin(self, command: str, *arguments: object) -> None:
+        """Sends a command."""
+        self._process.write_line(json.dumps([command, *arguments]))
 
     def finish(self) -> dict[str, Any]:
-        """What came of it."""
+        """Waits for the result of the command."""
         return self._process.read_line()
 
-    def ask(self, order: str, *arguments: object) -> dict[str, Any]:
-        """Both."""
-        self.begin(order, *arguments)
+    def ask(self, command: str, *arguments: object) -> dict[str, Any]:
+        """Sends a command and waits for its result."""
+        self.begin(command, *arguments)
         return self.finish()
 
 
 class Campus:
-    """The tree."""
+    """The tree of relays with its hosts."""
 
     def __init__(self, stack: ExitStack, rooms: int, each: int) -> None:
         self.stack, self.each = stack, each
@@ -72,12 +72,12 @@ class Campus:
         return Part(self.stack, host, do="relay", connect=connect, on_full=on_full, mark=mark)
 
     def crowd(self, stack: ExitStack, where: str, count: int) -> Part:
-        """Subscribers at that host, to the relay or author on it."""
+        """Subscribers on that host, connected to its relay or author."""
         address = self.hosts[where].address
         return Part(stack, self.hosts[where], do="crowd", connect=address, count=count)
 
     def gather(self) -> None:
-        """Fills the rooms, and returns when the author's messages would reach everybody."""
+        """Starts all subscribers, and waits until the author's messages reach all of them."""
         self.crowds = [
             self.crowd(self.stack, f"room{n}", self.each) for n in range(len(self.rooms))
         ]
@@ -88,7 +88,7 @@ class Campus:
 
 
 def delays_by_hops(campus: Campus, count: int) -> dict[str, Any]:
-    """From send to receive, through no relay, one and two, with nobody else about."""
+    """From send to receive, through no relay, one and two, without other subscribers."""
     with ExitStack() as stack:
         probes = [campus.crowd(stack, where, 1) for where in ("author", "campus", "room0")]
         campus.relays[0].ask("wait", 1)
@@ -111,24 +111,25 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 
 def stream(campus: Campus, count: int, size: int) -> dict[str, Any]:
-    """As fast as nobody loses anything; exact counts, deliveries a second, bytes on the cables."""
+    """Streams as fast as possible without loss: exact counts, deliveries per second, bytes sent."""
     before = {name: campus.hosts[name].sent_bytes() for name in ("author", "campus")}
     for crowd in campus.crowds:
         crowd.begin("stream")
     sent = campus.author.ask("stream", count, size)
-    heard = [crowd.finish() for crowd in campus.crowds]
-    counts = [found for one in heard for found in one["counts"]]
-    seconds = max(one["ended"] for one in heard) - sent["began"]
+    reports = [crowd.finish() for crowd in campus.crowds]
+    counts = [found for one in reports for found in one["counts"]]
+    seconds = max(one["ended"] for one in reports) - sent["began"]
     wire = {name: campus.hosts[name].sent_bytes() - start for name, start in before.items()}
     subscribers = len(counts)
     return {
         "subscribers": subscribers,
         "messages": count,
         "size": size,
-        "exact": all(found == count for found in counts) and all(one["in_order"] for one in heard),
+        "exact": all(found == count for found in counts)
+        and all(one["in_order"] for one in reports),
         "deliveries": sum(counts),
-        "lost": sum(one["lost"] for one in heard),
-        "duplicates": sum(one["duplicates"] for one in heard),
+        "lost": sum(one["lost"] for one in reports),
+        "duplicates": sum(one["duplicates"] for one in reports),
         "seconds": seconds,
         "messages_a_second": count / seconds,
         "deliveries_a_second": sum(counts) / seconds,
@@ -138,7 +139,7 @@ def stream(campus: Campus, count: int, size: int) -> dict[str, Any]:
 
 
 def delays_in_a_crowd(campus: Campus, count: int) -> dict[str, float]:
-    """The same with everybody about: every subscriber's delay."""
+    """The delays of all subscribers at once."""
     for crowd in campus.crowds:
         crowd.begin("delays")
     campus.author.ask("delays", count, 0.1)
@@ -146,7 +147,7 @@ def delays_in_a_crowd(campus: Campus, count: int) -> dict[str, float]:
 
 
 def slow_subscriber(campus: Campus, count: int) -> dict[str, Any]:
-    """What one that takes nothing costs a relay that drops, and its neighbour there."""
+    """The cost of a subscriber that never reads for a relay that drops, and for its neighbour."""
     size, mark = 1_024, 10_000
     with ExitStack() as stack:
         relay = Part(
@@ -159,40 +160,40 @@ def slow_subscriber(campus: Campus, count: int) -> dict[str, Any]:
         )
         quick = campus.crowd(stack, "side", 1)
         relay.ask("wait", 1)
-        start = relay.ask("look")["kib"]
+        start = relay.ask("measure")["kib"]
         Part(stack, campus.hosts["side"], do="stuck", connect=campus.hosts["side"].address)
         relay.ask("wait", 2)
         quick.begin("stream")
         for crowd in campus.crowds:
             crowd.begin("stream")
-        # At a pace that the quick one keeps up with: 50 messages each hundredth of a second.
+        # At a rate that the quick subscriber can follow: 50 messages each 10 ms.
         campus.author.ask("stream", count, size, 0.01)
-        heard = quick.finish()
+        reports = quick.finish()
         for crowd in campus.crowds:
             crowd.finish()
-        look = relay.ask("look")
+        look = relay.ask("measure")
     return {
         "messages": count,
         "size": size,
         "high_water_mark": mark,
         "grew_kib": look["kib"] - start,
         "overflows": look["overflows"],
-        "neighbour_heard": heard["counts"][0],
-        "neighbour_lost": heard["lost"],
+        "neighbour_received": reports["counts"][0],
+        "neighbour_lost": reports["lost"],
     }
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All of it."""
+    """All figures."""
     with ExitStack() as stack:
         campus = Campus(stack, options.rooms, options.each)
         subscribers: int = options.rooms * options.each
         hops = delays_by_hops(campus, options.delays)
-        before: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
+        before: list[float] = [relay.ask("measure")["kib"] for relay in campus.relays]
         campus.gather()
 
         def grew_for_each() -> float:
-            after: list[float] = [relay.ask("look")["kib"] for relay in campus.relays]
+            after: list[float] = [relay.ask("measure")["kib"] for relay in campus.relays]
             return (sum(after) - sum(before)) / subscribers
 
         found = {
@@ -212,7 +213,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def shown(found: dict[str, Any], prefix: str = "") -> list[str]:
-    """A line a figure."""
+    """A line per figure."""
     lines = []
     for name, value in found.items():
         if isinstance(value, dict):
@@ -224,23 +225,25 @@ def shown(found: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def main() -> int:
-    """Measures and tells."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benches.scale",
-        description="A tree of relays on network namespaces as hosts; needs root and Linux.",
-        epilog="Exits with 1 when a message was lost, doubled or out of order.",
+        description="Measure a tree of relays in network namespaces; needs root and Linux.",
+        epilog="Exits with 1 if a message was lost, duplicated or out of order.",
     )
     for name, usual, what in (
-        ("--rooms", 8, "rooms, a host each"),
-        ("--each", 25, "subscribers in each"),
-        ("--messages", 20_000, "messages of the stream"),
-        ("--delays", 1_000, "messages whose delay is taken"),
-        ("--slow", 30_000, "messages for the part with a slow subscriber; 0 leaves it out"),
+        ("--rooms", 8, "Create N rooms, each on its own host"),
+        ("--each", 25, "Run N subscribers per room"),
+        ("--messages", 20_000, "Stream N messages"),
+        ("--delays", 1_000, "Measure the delay of N messages"),
+        ("--slow", 30_000, "Send N messages to a slow subscriber; 0 omits this part"),
     ):
         parser.add_argument(
-            name, type=int, default=usual, metavar="N", help=f"{what} (default: {usual})"
+            name, type=int, default=usual, metavar="N", help=f"{what} (default: {usual})."
         )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="Also write all figures to FILE as JSON."
+    )
     options = parser.parse_args()
     reason = missing()
     if reason is not None:
@@ -253,7 +256,7 @@ def main() -> int:
     print(f"machine: {machine['processor']}, {machine['cpus']} CPUs, {machine['system']}")
     print("\n".join(shown(found)))
     if share is not None:
-        print(f"{'CPU taken by others':<48} {share:.0%}")
+        print(f"{'CPU used by other processes':<48} {share:.0%}")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     streams = (found["stream"], found["stream_1_kib"])

@@ -1,6 +1,6 @@
-"""Hosts for `benches.scale`: network namespaces of Linux around one switch, gone afterwards.
+"""Hosts for `benches.scale`: temporary network namespaces of Linux around one switch.
 
-All traffic stays inside. Each host has one cable, `wire`, and an address of its own.
+All traffic stays inside. Each host has one interface, `wire`, with its own address.
 """
 
 from __future__ import annotations
@@ -15,39 +15,43 @@ from typing import Iterator, Sequence
 
 
 def missing() -> str | None:
-    """Why there can be no namespaces here; None where there can."""
+    """Why network namespaces cannot be created here; None if they can."""
     if not sys.platform.startswith("linux"):
-        return "network namespaces are Linux's"
+        return "network namespaces need Linux"
     if os.geteuid() != 0:
-        return "making network namespaces needs root"
+        return "creating network namespaces needs root"
     if shutil.which("ip") is None:
         return "needs `ip` (Debian: iproute2)"
     name = f"zmqchat-{os.getpid()}-try"
     tried = _run("ip", "netns", "add", name)
     _run("ip", "netns", "delete", name)
-    return None if tried.returncode == 0 else f"no network namespaces here: {tried.stderr.strip()}"
+    return (
+        None
+        if tried.returncode == 0
+        else f"cannot create network namespaces: {tried.stderr.strip()}"
+    )
 
 
 @dataclass(frozen=True)
 class Host:
-    """One of them."""
+    """A network namespace with its address."""
 
     name: str
     address: str
 
     def command(self, *words: str) -> list[str]:
-        """A command line that runs there."""
+        """A command line that runs on this host."""
         return ["ip", "netns", "exec", self.name, *words]
 
     def sent_bytes(self) -> int:
-        """What has left through its cable, headers included."""
+        """The bytes that its interface has sent, including headers."""
         done = _must(*self.command("cat", "/sys/class/net/wire/statistics/tx_bytes"))
         return int(done)
 
 
 @contextlib.contextmanager
 def hosts(names: Sequence[str]) -> Iterator[dict[str, Host]]:
-    """So many hosts at one switch."""
+    """Hosts with these names, connected to one switch."""
     mark = f"zmqchat-{os.getpid()}"
     switch = f"{mark}-switch"
     made = {
@@ -61,7 +65,7 @@ def hosts(names: Sequence[str]) -> Iterator[dict[str, Host]]:
         for number, host in enumerate(made.values()):
             port = f"port{number}"
             _must("ip", "netns", "add", host.name)
-            # Both ends are made inside: nothing appears among this machine's own interfaces.
+            # Both ends are created inside: this machine gets no new interface.
             _must(
                 *("ip", "-n", host.name, "link", "add", "wire", "type", "veth"),
                 *("peer", "name", port, "netns", switch),

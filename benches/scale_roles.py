@@ -1,6 +1,6 @@
-"""What runs on the hosts of `benches.scale`, a process each: `… '{"do": "relay", …}'`.
+"""The processes on the hosts of `benches.scale`: `… '{"do": "relay", …}'`.
 
-It prints a line of JSON when it is ready, and one for each order that comes on stdin.
+A process writes a line of JSON when it is ready, and one for each command that it reads from stdin.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from zmqchat_rs import ClosedError, Publisher, Relay, Subscriber
 from .jobs import read_line, write_line
 
 if TYPE_CHECKING:
-    # What each is called, and what does it.
-    Orders = Dict[str, Callable[..., Dict[str, Any]]]
+    # Each command by its name.
+    Commands = Dict[str, Callable[..., Dict[str, Any]]]
 
 TIMEOUT_SECONDS = 120.0
 
@@ -28,11 +28,11 @@ def resident_kib() -> int:
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
-    raise RuntimeError("no VmRSS")
+    raise RuntimeError("/proc/self/status has no VmRSS")
 
 
-def relay(job: dict[str, Any]) -> Orders:
-    """A relay."""
+def relay(job: dict[str, Any]) -> Commands:
+    """Runs a relay."""
     one = Relay(
         "*:5556", connect=job["connect"], on_full=job["on_full"], high_water_mark=job["mark"]
     )
@@ -40,11 +40,11 @@ def relay(job: dict[str, Any]) -> Orders:
     def wait(count: int) -> dict[str, Any]:
         return {"subscribers": one.wait_for_subscribers(count, timeout=TIMEOUT_SECONDS)}
 
-    def look() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         stats = one.stats()
         return {"kib": resident_kib(), "messages": stats.messages, "overflows": stats.overflows}
 
-    return {"wait": wait, "look": look}
+    return {"wait": wait, "measure": measure}
 
 
 class Reader:
@@ -76,11 +76,11 @@ class Reader:
     def finish(self) -> None:
         """Waits for the end mark."""
         if not self._marks.acquire(timeout=TIMEOUT_SECONDS):
-            raise RuntimeError(f"no end mark came; {self.count} messages did")
+            raise RuntimeError(f"no end mark received after {self.count} messages")
 
 
-def crowd(job: dict[str, Any]) -> Orders:
-    """Subscribers."""
+def crowd(job: dict[str, Any]) -> Commands:
+    """Runs subscribers."""
     readers = [Reader(job["connect"]) for _ in range(job["count"])]
 
     def stream() -> dict[str, Any]:
@@ -108,14 +108,14 @@ def crowd(job: dict[str, Any]) -> Orders:
     return {"stream": stream, "delays": delays}
 
 
-def stuck(job: dict[str, Any]) -> Orders:
+def stuck(job: dict[str, Any]) -> Commands:
     """A subscriber that never reads."""
     subscriber = Subscriber(job["connect"], high_water_mark=1)
     subscriber.wait_connected(timeout=TIMEOUT_SECONDS)
-    return {"look": lambda: {"received": subscriber.stats().received}}
+    return {"measure": lambda: {"received": subscriber.stats().received}}
 
 
-def author(job: dict[str, Any]) -> Orders:
+def author(job: dict[str, Any]) -> Commands:
     """A publisher, bound and connected to a relay."""
     publisher = Publisher(
         "*:5555", connect=job["connect"], name="author", on_full="block", high_water_mark=1_000
@@ -147,19 +147,19 @@ def author(job: dict[str, Any]) -> Orders:
 
 
 def main() -> None:
-    """Plays the part of the command line, order by order."""
+    """Run the role of the command line, command by command."""
     job = json.loads(sys.argv[1])
-    parts: dict[str, Callable[[dict[str, Any]], Any]] = {
-        part.__name__: part for part in (relay, crowd, stuck, author)
+    roles: dict[str, Callable[[dict[str, Any]], Any]] = {
+        role.__name__: role for role in (relay, crowd, stuck, author)
     }
-    orders = parts[job["do"]](job)
+    commands = roles[job["do"]](job)
     write_line(ready=True)
     while True:
-        word = read_line()
-        if not word:
+        line = read_line()
+        if not line:
             return
-        name, *arguments = json.loads(word)
-        write_line(**orders[name](*arguments))
+        name, *arguments = json.loads(line)
+        write_line(**commands[name](*arguments))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ class CountWarnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Counts one record."""
         text = record.getMessage()
-        known = ("nobody at", "cut off", "on_event failed")
-        kind = next((words for words in known if text.startswith(words)), "lost or other")
+        known = ("cut off", "on_event failed")
+        kind = next((words for words in known if text.startswith(words)), "other")
         self._tally.add(f"log: {kind}")
         if kind == "on_event failed":
             self._tally.add_error(f"{text}: {record.exc_info}")

@@ -51,7 +51,7 @@ def _oldest_rust() -> tuple[int, ...]:
 
 
 def _version(program: str) -> tuple[int, ...] | None:
-    """The version that `rustc` or `cargo` prints; None where it does not run."""
+    """The version that `rustc` or `cargo` prints; None if it does not run."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, check=False)
     except OSError:
@@ -65,7 +65,7 @@ def _written(version: tuple[int, ...]) -> str:
 
 
 def missing_tools() -> list[str]:
-    """One sentence for each tool that is missing or too old; empty where the build can begin."""
+    """One sentence for each tool that is missing or too old; empty if the build can start."""
     oldest = _oldest_rust()
     sentences = []
     for name in ("rustc", "cargo"):
@@ -103,7 +103,7 @@ def _check() -> None:
 
 
 def prepare_metadata_for_build_wheel(*arguments: object, **options: object) -> str:
-    """Check the tools first: pip asks for the metadata before all else."""
+    """Check the tools first: pip asks for the metadata first."""
     _check()
     return str(maturin.prepare_metadata_for_build_wheel(*arguments, **options))
 
