@@ -112,28 +112,30 @@ def compare(found: Figures, kept: Figures) -> list[str]:
 
 
 def exceeds(lines: list[str]) -> bool:
-    """Whether something is too much."""
+    """Whether a count is above the margin."""
     return any(line.endswith("!") for line in lines)
 
 
 def main() -> int:
-    """Counts, and compares with what is kept."""
+    """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benches.instructions",
-        description="Counts the instructions that sending and receiving one message take.",
-        epilog=f"Exits with 1 when a count is more than {MARGIN:.0%}".replace("%", "%%")
-        + " above the one kept, with 2 when nothing could be compared.",
+        description="Count the instructions of sending and receiving one message.",
+        epilog=f"Exits with 1 if a count is more than {MARGIN:.0%}".replace("%", "%%")
+        + " above the recorded one, with 2 without valgrind or recorded counts.",
     )
-    parser.add_argument("--record", action="store_true", help=f"keep the counts, in {FIGURES.name}")
+    parser.add_argument(
+        "--record", action="store_true", help=f"Store the counts in {FIGURES.name}."
+    )
     options = parser.parse_args()
     if shutil.which("valgrind") is None:
-        sys.stderr.write("valgrind is not installed: nothing was counted\n")
+        sys.stderr.write("valgrind is missing: install it, e.g. apt install valgrind\n")
         return 2
     kept: dict[str, Figures] = {}
     if FIGURES.is_file():
         kept = json.loads(FIGURES.read_text(encoding="utf-8"))
     found = measure()
-    print(f"instructions a call, {key()}:")
+    print(f"instructions per call, {key()}:")
     if options.record:
         print("\n".join(f"  {path:<46} {count:>7,}" for path, count in found.items()))
         kept[key()] = found
@@ -143,12 +145,12 @@ def main() -> int:
     lines = compare(found, kept.get(key(), {}))
     if key() in kept and exceeds(lines):
         # About one run in fifty is disturbed for an unknown reason; a real increase repeats.
-        print("\n".join([*lines, "once more:"]))
+        print("\n".join([*lines, "repeated:"]))
         lines = compare(measure(), kept[key()])
     print("\n".join(lines))
     if key() not in kept:
         known = "; ".join(kept) or "none"
-        sys.stderr.write(f"nothing is kept for this interpreter (kept: {known}): --record\n")
+        sys.stderr.write(f"no figures for this interpreter ({known}): add them with --record\n")
         return 2
     return 1 if exceeds(lines) else 0
 
