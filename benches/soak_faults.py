@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class KilledPublisher(Scenario):
     """A publisher process that is killed and restarted."""
 
-    label = "killed"
+    name = "killed"
 
     pause = 0.5
 
@@ -74,7 +74,7 @@ class KilledPublisher(Scenario):
 class ClosedPort(Scenario):
     """Attempts to connect to a port without a listener."""
 
-    label = "closed port"
+    name = "closed port"
 
     pause = 1.0
 
@@ -115,7 +115,7 @@ def _ready(kind: bytes) -> bytes:
 class HostilePeers(Scenario):
     """Peers that break the protocol at open ports."""
 
-    label = "hostile"
+    name = "hostile"
 
     pause = 0.2
 

@@ -58,14 +58,13 @@ class Scenario(ABC):
     """A scenario that repeats its turn until the end of the soak."""
 
     # The name in counts and errors.
-    label: str
+    name: str
     # Seconds between two turns.
     pause = 0.05
 
     def __init__(self, gate: Gate, tally: Tally) -> None:
         self.gate = gate
         self.tally = tally
-        self.name = self.label
 
     @abstractmethod
     def turn(self) -> None:
@@ -127,11 +126,11 @@ class Reader:
 class SteadyStream(Scenario):
     """A stream under "block" to a permanent and to short-lived subscribers."""
 
-    label = "steady"
+    name = "steady"
 
     def __init__(self, gate: Gate, tally: Tally) -> None:
         super().__init__(gate, tally)
-        self.sent = self.short_sent = 0
+        self.sent = 0
         self.publisher = Publisher(
             "127.0.0.1:0",
             name="steady",
@@ -174,7 +173,7 @@ class SteadyStream(Scenario):
 class SlowSubscriber(Scenario):
     """A publisher under "drop" that is faster than its subscriber."""
 
-    label = "slow"
+    name = "slow"
 
     def __init__(self, gate: Gate, tally: Tally) -> None:
         super().__init__(gate, tally)
@@ -230,7 +229,7 @@ def until_quiet(number: Callable[[], int]) -> int:
 class ShortLivedSubscribers(Scenario):
     """Subscribers that connect, receive, change their subscriptions and close in different ways."""
 
-    label = "short-lived"
+    name = "short-lived"
 
     pause = 0.02
 
@@ -291,7 +290,7 @@ class ShortLivedSubscribers(Scenario):
 class BoundSubscriber(Scenario):
     """A bound subscriber, and a publisher that connects to it under "block"."""
 
-    label = "bound"
+    name = "bound"
 
     def __init__(self, gate: Gate, tally: Tally) -> None:
         super().__init__(gate, tally)
