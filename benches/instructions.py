@@ -73,7 +73,7 @@ def measure() -> Figures:
 
 
 def phases_expected() -> int:
-    """What `counted` marks: before and after each of two counted stretches."""
+    """The number of phases between the marks of `instructions_workload`."""
     return len(PATHS) * REPEATS * 4
 
 
@@ -121,8 +121,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benches.instructions",
         description="Count the instructions of sending and receiving one message.",
-        epilog=f"Exits with 1 if a count is more than {MARGIN:.0%}".replace("%", "%%")
-        + " above the recorded one, with 2 without valgrind or recorded counts.",
+        epilog=f"Exits with 1 if a count is more than {MARGIN:.0%}"
+        " above the recorded one, with 2 without valgrind or recorded counts.",
     )
     parser.add_argument(
         "--record", action="store_true", help=f"Store the counts in {FIGURES.name}."
