@@ -1,13 +1,9 @@
 //! The time in a line: `2026-01-31T12:03:11.000042+01:00`.
 //!
-//! chrono's general formatting takes longer than the rest of the line, and a line is written for every
-//! message, so this module does not use it. The calendar follows Howard Hinnant, "chrono-Compatible
-//! Low-Level Date Algorithms" (<https://howardhinnant.github.io/date_algorithms.html>).
+//! This is RFC 3339 with fewer variants: one spelling per time, apart from the digits of the second.
 
 use crate::util::local_time;
-
-const NANOS: i64 = 1_000_000_000;
-const SECONDS_PER_DAY: i64 = 86_400;
+use chrono::{DateTime, FixedOffset, Offset, SecondsFormat, Utc};
 
 /// The offset of local time from UTC at a time: whole minutes, in seconds.
 pub(crate) fn offset(at_ns: i64) -> i64 {
@@ -19,123 +15,34 @@ pub(crate) fn offset(at_ns: i64) -> i64 {
 /// Appends a time, at `offset` seconds from UTC, in microseconds. With `exact` it is in nanoseconds if
 /// microseconds would lose digits.
 pub(crate) fn push(out: &mut Vec<u8>, at_ns: i64, offset: i64, exact: bool) {
-    let seconds = at_ns.div_euclid(NANOS) + offset;
-    let nanos = at_ns.rem_euclid(NANOS);
-    let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    digits(out, year, 4);
-    out.push(b'-');
-    digits(out, month, 2);
-    out.push(b'-');
-    digits(out, day, 2);
-    out.push(b'T');
-    digits(out, second / 3600, 2);
-    out.push(b':');
-    digits(out, second / 60 % 60, 2);
-    out.push(b':');
-    digits(out, second % 60, 2);
-    out.push(b'.');
-    if exact && nanos % 1000 != 0 {
-        digits(out, nanos, 9);
+    // An offset is less than a day.
+    let zone = i32::try_from(offset).ok().and_then(FixedOffset::east_opt);
+    let time = DateTime::from_timestamp_nanos(at_ns).with_timezone(&zone.unwrap_or(Utc.fix()));
+    let format = if exact && at_ns % 1000 != 0 {
+        SecondsFormat::Nanos
     } else {
-        digits(out, nanos / 1000, 6);
-    }
-    out.push(if offset < 0 { b'-' } else { b'+' });
-    let offset = offset.abs();
-    digits(out, offset / 3600, 2);
-    out.push(b':');
-    digits(out, offset / 60 % 60, 2);
-}
-
-/// Appends a number with `count` digits.
-fn digits(out: &mut Vec<u8>, mut number: i64, count: usize) {
-    let start = out.len();
-    out.resize(start + count, b'0');
-    for byte in out[start..].iter_mut().rev() {
-        // One digit.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        {
-            *byte = b'0' + (number % 10) as u8;
-        }
-        number /= 10;
-    }
-}
-
-/// Year, month and day, `days` after 1970-01-01.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
+        SecondsFormat::Micros
     };
-    (year + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// The number of days from 1970-01-01 to a date.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let shifted = if month > 2 { month - 3 } else { month + 9 };
-    let of_year = (153 * shifted + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    out.extend_from_slice(time.to_rfc3339_opts(format, false).as_bytes());
 }
 
 /// Parses a time of [`push`], in nanoseconds since 1970. Also accepts 0 to 9 digits after the second,
 /// and `Z` for UTC.
 pub(crate) fn parse(text: &[u8]) -> Option<i64> {
-    let (fixed, mut rest) = text.split_at_checked(19)?;
-    let number = |range: std::ops::Range<usize>| read(&fixed[range]);
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if separators.iter().any(|(at, byte)| fixed[*at] != *byte) {
+    let (fixed, rest) = text.split_at_checked(19)?;
+    let digits = rest
+        .iter()
+        .skip(1)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    // chrono also accepts a space, leap seconds, more digits and small letters.
+    if fixed[10] != b'T' || fixed[17] == b'6' || digits > 9 || rest.ends_with(b"z") {
         return None;
     }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let day_number = days(year, month, day);
-    if civil(day_number) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let mut nanos = 0;
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let count = fraction
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        if !(1..=9).contains(&count) {
-            return None;
-        }
-        nanos = read(&fraction[..count])? * 10_i64.pow(9 - u32::try_from(count).ok()?);
-        rest = &fraction[count..];
-    }
-    let offset = match rest {
-        b"Z" => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (read(&[*h1, *h2])?, read(&[*m1, *m2])?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
-        }
-        _ => return None,
-    };
-    let seconds = day_number * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
-    i64::try_from(i128::from(seconds) * i128::from(NANOS) + i128::from(nanos)).ok()
-}
-
-/// A number of at most 18 digits.
-fn read(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |number, byte| {
-        byte.is_ascii_digit()
-            .then(|| number * 10 + i64::from(byte - b'0'))
-    })
+    let text = std::str::from_utf8(text).ok()?;
+    DateTime::parse_from_rfc3339(text)
+        .ok()?
+        .timestamp_nanos_opt()
 }
 
 #[cfg(test)]
