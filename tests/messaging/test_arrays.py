@@ -1,4 +1,4 @@
-"""NumPy arrays travel as messages, and come back with dtype and shape."""
+"""NumPy arrays are sent as messages and received with the same dtype and shape."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{array.shape}")
-def test_an_array_comes_back_with_dtype_and_shape(array: Any) -> None:
+def test_an_array_is_unpacked_with_its_dtype_and_shape(array: Any) -> None:
     payload = pack_array(array)
     assert same(unpack_array(payload), array)
-    # Anybody's reader has it, and anybody's writer is read.
+    # The format is NumPy's own: `np.load` reads the payload, and files of `np.save` are unpacked.
     assert same(np.load(io.BytesIO(payload), allow_pickle=False), array)
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
@@ -57,12 +57,12 @@ def test_an_array_comes_back_with_dtype_and_shape(array: Any) -> None:
         assert same(unpack_array(file.getbuffer()), array)
 
 
-def test_what_numpy_makes_an_array_of_is_sent() -> None:
+def test_lists_and_numbers_are_packed_as_arrays() -> None:
     assert same(unpack_array(pack_array([[1, 2], [3, 4]])), np.array([[1, 2], [3, 4]]))
     assert same(unpack_array(pack_array(2.5)), np.array(2.5))
 
 
-def test_a_camera_s_picture_arrives(pair: Pair) -> None:
+def test_an_image_is_received_unaltered(pair: Pair) -> None:
     picture = np.random.default_rng(1).integers(0, 255, (48, 64, 3), dtype="uint8")
     # Subscriptions arrive in this order: when the publisher has "cam", it has the prefix as well.
     pair.subscriber.subscribe(prefix=b"")
@@ -76,7 +76,7 @@ def test_a_camera_s_picture_arrives(pair: Pair) -> None:
     assert same(unpack_array(second), picture[::2])
 
 
-def test_the_array_is_the_user_s_own_unless_asked_otherwise() -> None:
+def test_an_unpacked_array_is_writable_unless_copy_is_false() -> None:
     message = Message(
         [b"cam:" + pack_array(np.arange(6, dtype=float).reshape(2, 3).T)], topic="cam"
     )
@@ -103,7 +103,7 @@ def fields(descr: str = "'<i4'", shape: str = "(2,)", fortran: str = "False") ->
     return f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n"
 
 
-def test_other_writers_headers_are_read() -> None:
+def test_headers_of_other_npy_writers_are_read() -> None:
     data = b"\1\0\0\0\2\0\0\0"
     for header in (
         fields(),
@@ -157,7 +157,7 @@ def test_other_writers_headers_are_read() -> None:
         (npy("", bytes(8)), "is not read"),
     ],
 )
-def test_a_payload_that_lies_is_refused(payload: bytes, text: str) -> None:
+def test_an_invalid_payload_is_refused(payload: bytes, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         unpack_array(payload)
     with pytest.raises(ValueError, match=text):
@@ -175,7 +175,7 @@ def test_an_array_of_a_message_without_a_topic_is_refused_with_advice() -> None:
     assert "split_topics" not in str(caught.value)
 
 
-def test_no_payload_does_worse_than_a_value_error() -> None:
+def test_a_corrupted_payload_raises_only_value_error() -> None:
     rng = np.random.default_rng(1)
     good = bytearray(pack_array(np.arange(4, dtype="<i2")))
     for _ in range(5000):
@@ -198,18 +198,18 @@ def test_no_payload_does_worse_than_a_value_error() -> None:
     ],
     ids=["objects", "records", "void", "masked"],
 )
-def test_what_is_no_plain_array_is_not_sent(array: Any) -> None:
+def test_arrays_of_objects_records_and_masks_are_refused(array: Any) -> None:
     with pytest.raises(TypeError, match=r"instead|not sent"):
         pack_array(array)
 
 
-def test_what_is_neither_message_nor_bytes_is_refused() -> None:
+def test_unpacking_refuses_an_argument_that_is_not_a_message_or_bytes() -> None:
     for wrong in ("text", 5, None):
         with pytest.raises(TypeError, match="a Message or its bytes, not"):
             unpack_array(wrong)  # type: ignore[arg-type]
 
 
-def test_without_numpy_it_says_what_to_install(run_python: RunPython) -> None:
+def test_the_error_without_numpy_names_the_package_to_install(run_python: RunPython) -> None:
     script = """
         import sys
         sys.modules["numpy"] = None
@@ -220,5 +220,5 @@ def test_without_numpy_it_says_what_to_install(run_python: RunPython) -> None:
             except ImportError as error:
                 print(error)
     """
-    said = "this needs numpy, which is not installed here: pip install numpy\n"
-    assert run_python(script) == (0, said * 2, "")
+    expected = "this needs numpy, which is not installed here: pip install numpy\n"
+    assert run_python(script) == (0, expected * 2, "")

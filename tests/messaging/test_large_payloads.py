@@ -1,4 +1,4 @@
-"""Large payloads: sent from where Python keeps them, and let go of when they are sent."""
+"""Large payloads are sent from Python's memory without a copy and released afterwards."""
 
 from __future__ import annotations
 
@@ -47,11 +47,14 @@ def test_every_kind_of_large_payload_arrives_unaltered(
 
 
 @pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="CPython counts references")
-@pytest.mark.parametrize("heard", ["by somebody", "by nobody"])
-def test_what_was_sent_is_let_go_of_without_another_call(pair: Pair, heard: str) -> None:
+@pytest.mark.parametrize("subscribed", [True, False])
+def test_a_sent_payload_is_released_without_another_call(
+    pair: Pair,
+    subscribed: bool,  # noqa: FBT001
+) -> None:
     data = pattern(1_000_000)
     before = sys.getrefcount(data)
-    if heard == "by somebody":
+    if subscribed:
         pair.publisher.send(data)
         assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == data
     else:
@@ -59,7 +62,7 @@ def test_what_was_sent_is_let_go_of_without_another_call(pair: Pair, heard: str)
     wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
 
 
-def test_what_was_refused_is_let_go_of_too() -> None:
+def test_a_refused_payload_is_released() -> None:
     data = pattern(1_000_000)
     before = sys.getrefcount(data)
     with Publisher("127.0.0.1:0", on_full="raise", high_water_mark=1, linger=0) as publisher:
@@ -78,21 +81,21 @@ def test_what_was_refused_is_let_go_of_too() -> None:
     wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
 
 
-def test_a_changed_buffer_does_not_change_what_was_sent(pair: Pair) -> None:
+def test_changing_a_buffer_does_not_change_the_sent_message(pair: Pair) -> None:
     data = bytearray(pattern(1_000_000))
     pair.publisher.send(data)
     data[:] = bytes(len(data))
     assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == pattern(1_000_000)
 
 
-def test_a_message_gives_all_its_views_of_a_large_payload(room: Pair) -> None:
+def test_all_properties_of_a_large_message_give_its_payload(room: Pair) -> None:
     data = b"room1:" + pattern(1_000_000)
     room.publisher.send_many([data] * 3)
     message, same, other = (room.subscriber.recv(timeout=TIMEOUT) for _ in range(3))
     room.subscriber.close()
     room.publisher.close()
     gc.collect()
-    # The topic is read from what ZeroMQ holds; the bytes are copied when first asked for.
+    # The topic is read from libzmq's buffer; the bytes are copied at the first access.
     assert message.topic == "room1"
     assert message.data == data[6:]
     assert message.raw == message.raw == data
@@ -104,7 +107,7 @@ def test_a_message_gives_all_its_views_of_a_large_payload(room: Pair) -> None:
     assert all(view is views[0] and view == data for view in views)
 
 
-def test_threads_may_lend_at_the_same_time(pair: Pair) -> None:
+def test_threads_send_large_payloads_at_the_same_time(pair: Pair) -> None:
     payloads = [pattern(100_000 + number) for number in range(8)]
     before = [sys.getrefcount(payload) for payload in payloads]
 
@@ -115,17 +118,17 @@ def test_threads_may_lend_at_the_same_time(pair: Pair) -> None:
     threads = [threading.Thread(target=send, args=(payload,)) for payload in payloads]
     for thread in threads:
         thread.start()
-    heard = [len(pair.subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(400)]
+    lengths = [len(pair.subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(400)]
     for thread in threads:
         thread.join(TIMEOUT)
-    assert sorted(heard) == sorted(len(payload) for payload in payloads for _ in range(50))
+    assert sorted(lengths) == sorted(len(payload) for payload in payloads for _ in range(50))
     del thread
     threads.clear()
     gc.collect()
     wait_until(lambda: [sys.getrefcount(payload) for payload in payloads] == before)
 
 
-#: The end comes while libzmq still holds what was lent.
+#: The program ends while libzmq still refers to sent payloads.
 ENDS = """
     from zmqchat_rs import Publisher, Subscriber
 
@@ -143,7 +146,9 @@ def test_a_program_may_end_with_large_payloads_unsent(run_python: RunPython) -> 
 
 @pytest.mark.parametrize("size", [0, 5, *SIZES])
 @pytest.mark.parametrize("topic", [None, "room1"])
-def test_a_view_shows_the_payload_where_it_is(room: Pair, size: int, topic: str | None) -> None:
+def test_a_view_is_read_only_and_equals_the_payload(
+    room: Pair, size: int, topic: str | None
+) -> None:
     data = pattern(size)
     room.publisher.send(data, topic=topic)
     message = room.subscriber.recv(timeout=TIMEOUT)
@@ -152,14 +157,14 @@ def test_a_view_shows_the_payload_where_it_is(room: Pair, size: int, topic: str 
     assert (view.readonly, view.nbytes, view.format, view.contiguous) == (True, size, "B", True)
     with pytest.raises(TypeError, match="read-only"):
         view[:] = data
-    # The message is the view's to keep.
+    # The view keeps the payload's memory alive.
     del message
     room.subscriber.close()
     gc.collect()
     assert view.tobytes() == data
 
 
-def test_looking_at_a_large_message_copies_nothing(pair: Pair) -> None:
+def test_a_view_of_a_large_message_copies_nothing(pair: Pair) -> None:
     data = pattern(32_000_000)
     pair.publisher.send(data)
     message = pair.subscriber.recv(timeout=TIMEOUT)
@@ -172,7 +177,7 @@ def test_looking_at_a_large_message_copies_nothing(pair: Pair) -> None:
     assert all(view == data for view in views)
 
 
-def test_a_message_itself_is_no_payload(pair: Pair) -> None:
-    # Its topic would be left behind.
+def test_a_message_is_refused_as_a_payload(pair: Pair) -> None:
+    # Its topic would be lost.
     with pytest.raises(TypeError, match="not Message"):
         pair.publisher.send(Message([b"room1:Hello"]))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`listen` prints what arrives, wherever standard output is just then."""
+"""`listen` prints received messages to the current `sys.stdout`."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ def test_listen_prints_a_line_for_each_message(
     assert capsys.readouterr() == ("room1: Hello\nBye\n", "")
 
 
-def test_listen_shows_the_time_unless_told_otherwise(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_listen_prints_the_time_by_default(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
     pair.publisher.send("Hello")
     pair.subscriber.listen(count=1, timeout=TIMEOUT)
     line = capsys.readouterr().out
     assert (line[0], line[3], line[6], line[9:]) == ("[", ":", ":", "] Hello\n")
 
 
-def test_listen_takes_no_more_than_it_prints(
+def test_listen_removes_only_printed_messages_from_the_queue(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.publisher.send_many([str(number) for number in range(10)])
@@ -49,7 +47,7 @@ def test_listen_takes_no_more_than_it_prints(
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "4"
 
 
-def test_listen_writes_to_standard_output_as_it_is_at_that_moment(
+def test_listen_writes_to_the_current_standard_output(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for text in ("first", "second"):
@@ -60,7 +58,7 @@ def test_listen_writes_to_standard_output_as_it_is_at_that_moment(
         assert sink.getvalue() == f"{text}\n"
 
 
-def test_the_line_is_flushed_before_listen_waits_again(
+def test_listen_flushes_each_line_before_it_waits(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = io.BytesIO()
@@ -75,7 +73,7 @@ def test_the_line_is_flushed_before_listen_waits_again(
     assert raw.getvalue() == b"first\nsecond\n"
 
 
-def test_the_time_out_is_the_total_and_ends_it_quietly(
+def test_the_timeout_is_a_total_and_ends_listen_without_an_error(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.publisher.send("Hello")
@@ -84,7 +82,7 @@ def test_the_time_out_is_the_total_and_ends_it_quietly(
     assert pair.subscriber.listen(timeout=0) == 0
 
 
-def test_listen_ends_when_somebody_closes_the_subscriber(
+def test_listen_returns_when_another_thread_closes_the_subscriber(
     pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listening = Background(pair.subscriber.listen, timestamps="none")
@@ -95,7 +93,7 @@ def test_listen_ends_when_somebody_closes_the_subscriber(
     assert capsys.readouterr().out == "Hello\n"
 
 
-def test_listen_on_a_closed_subscriber_says_so(pair: Pair) -> None:
+def test_listen_on_a_closed_subscriber_raises_closed_error(pair: Pair) -> None:
     pair.subscriber.close()
     with pytest.raises(ClosedError, match="closed"):
         pair.subscriber.listen()
@@ -112,7 +110,7 @@ def test_listen_on_a_closed_subscriber_says_so(pair: Pair) -> None:
         (False, {}, False),
     ],
 )
-def test_listen_decides_the_colour_for_its_sink(  # noqa: PLR0913, PLR0917
+def test_listen_chooses_colour_by_argument_and_environment(  # noqa: PLR0913, PLR0917
     pair: Pair,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -129,7 +127,9 @@ def test_listen_decides_the_colour_for_its_sink(  # noqa: PLR0913, PLR0917
     assert ("\x1b[" in capsys.readouterr().out) is colored
 
 
-def test_delta_counts_from_the_line_before(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delta_is_the_time_since_the_previous_line(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair.publisher.send_many(["a", "b"])
     pair.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="delta")
     first, second = capsys.readouterr().out.splitlines()
@@ -138,7 +138,7 @@ def test_delta_counts_from_the_line_before(pair: Pair, capsys: pytest.CaptureFix
     assert second.endswith("] b")
 
 
-def test_a_sink_that_cannot_write_a_character_shows_it_escaped(
+def test_characters_that_the_output_cannot_encode_are_escaped(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = io.BytesIO()
@@ -157,7 +157,7 @@ def test_an_escape_sequence_is_printed_as_text(
     assert capsys.readouterr().out == "\\x1b[2J\\nforged\n"
 
 
-def test_an_error_of_the_sink_passes_through(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_error_of_the_output_is_raised(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, _: str) -> int:
             raise OSError(28, "No space left on device")
@@ -181,7 +181,7 @@ def test_a_full_disk_is_reported(run_python: RunPython) -> None:
                 sub.listen(count=1, timeout=30)
             except OSError as error:
                 print(error.strerror, file=real)
-            # What is left in its buffer would complain once more, as it does for `print`.
+            # Closing flushes the buffer and fails again, as after `print`.
             try:
                 sys.stdout.close()
             except OSError:
@@ -192,7 +192,7 @@ def test_a_full_disk_is_reported(run_python: RunPython) -> None:
     assert finished == (0, "No space left on device\n", "")
 
 
-def test_ctrl_c_is_the_end_of_listen(run_python: RunPython) -> None:
+def test_ctrl_c_ends_listen_and_returns_the_count(run_python: RunPython) -> None:
     finished = run_python(
         """
         import time
@@ -244,7 +244,7 @@ def listen_until_the_alarm(after, timeout):
 """
 
 
-def test_the_alarm_of_a_program_is_not_taken_for_the_end_of_the_time(
+def test_a_timeout_error_of_a_signal_handler_is_raised_by_listen(
     run_python: RunPython,
 ) -> None:
     script = f"""{ALARM}
@@ -255,7 +255,7 @@ print(raised == passed == 1)
     assert run_python(script) == (0, "True\n", "")
 
 
-def test_an_alarm_ends_listen_while_messages_come_and_none_goes_missing(
+def test_a_signal_handler_that_raises_during_listen_loses_no_message(
     run_python: RunPython,
 ) -> None:
     script = f"""{ALARM}
@@ -269,8 +269,8 @@ def flood():
 with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1_000) as pub:
     with Subscriber(pub.endpoint, high_water_mark=1_000) as sub:
         pub.wait_for_subscribers(timeout=30)
-        speaker = threading.Thread(target=flood)
-        speaker.start()
+        sender = threading.Thread(target=flood)
+        sender.start()
         gaps, real = 0, sys.stdout
         for _ in range(30):
             sys.stdout = sink = io.StringIO()
@@ -281,13 +281,13 @@ with Publisher("127.0.0.1:0", on_full="block", high_water_mark=1_000) as pub:
             numbers = [*map(int, sink.getvalue().split())]
             gaps += numbers != [*range(numbers[0], numbers[-1] + 1)] if numbers else 0
         pub.close()
-        speaker.join()
+        sender.join()
 print(gaps, raised, passed)
 """
     assert run_python(script) == (0, "0 30 30\n", "")
 
 
-def test_the_exception_of_another_handler_passes_through_listen(run_python: RunPython) -> None:
+def test_listen_raises_the_exception_of_a_signal_handler(run_python: RunPython) -> None:
     finished = run_python(
         """
         import signal
@@ -317,15 +317,15 @@ def test_the_exception_of_another_handler_passes_through_listen(run_python: RunP
 
 
 @pytest.mark.parametrize("kind", ["a path", "a transcript"])
-def test_what_is_printed_can_be_kept_in_a_log(
+def test_printed_messages_can_be_logged_to_a_transcript(
     room: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     path = tmp_path / "chat.log"
     room.publisher.send("Hello", topic="room1")
     room.publisher.send("two\nlines \x1b[31m")
     log = Transcript(path)
-    keep = log if kind == "a transcript" else path
-    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=keep) == 2
+    target = log if kind == "a transcript" else path
+    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=target) == 2
     assert capsys.readouterr().out == "room1: Hello\ntwo\\nlines \\x1b[31m\n"
     assert log.closed is False
     log.close()
@@ -335,7 +335,7 @@ def test_what_is_printed_can_be_kept_in_a_log(
     ]
 
 
-def test_a_log_that_fails_is_told_once_and_messages_go_on(
+def test_a_failing_transcript_is_reported_once_and_printing_continues(
     pair: Pair,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -1,4 +1,4 @@
-"""`listen` prints what is waiting together, and whatever comes up in between loses none of it."""
+"""`listen` prints queued messages in batches and loses none when a batch is interrupted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zmqchat_rs import Publisher, Subscriber, Transcript, read_transcript
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANY = 700  # more than are taken at a time
+MANY = 700  # more than one batch
 
 
 @pytest.fixture
 def full(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """A pair whose subscriber has many messages waiting, numbered."""
+    """A pair whose subscriber has `MANY` numbered messages in its queue."""
     with connected(request.node.name) as pair:
         pair.publisher.send_many([str(number) for number in range(MANY)])
         yield pair
@@ -30,7 +30,7 @@ def full(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 @contextlib.contextmanager
 def connected(place: str, *, name: str | None = None) -> Iterator[Pair]:
-    """A pair within the process: what was sent is waiting."""
+    """An `inproc://` pair: a sent message is in the queue at once."""
     publisher = Publisher(f"inproc://{place}", name=name, high_water_mark=0)
     subscriber = Subscriber(f"inproc://{place}", high_water_mark=0)
     with publisher, subscriber:
@@ -39,7 +39,7 @@ def connected(place: str, *, name: str | None = None) -> Iterator[Pair]:
 
 
 class Stream(io.StringIO):
-    """Standard output that does something before each write but the first ones."""
+    """Standard output that calls `do` before each write after the first `good` ones."""
 
     def __init__(self, *, good: int = MANY, do: Callable[[], object] = lambda: None) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ Printing = Callable[[Stream], Stream]
 
 
 def left(subscriber: Subscriber) -> list[int]:
-    """What is still waiting."""
+    """Receive the messages that remain in the queue."""
     found: list[int] = []
     with contextlib.suppress(TimeoutError):
         while True:
@@ -81,21 +81,23 @@ def fail() -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_what_is_waiting_is_printed_with_few_writes(full: Pair, printing: Printing) -> None:
+def test_queued_messages_are_printed_with_few_writes(full: Pair, printing: Printing) -> None:
     stream = printing(Stream())
     assert full.subscriber.listen(timeout=0, timestamps="none") == MANY
     assert stream.numbers() == [*range(MANY)]
     assert stream.writes < 10
 
 
-def test_no_more_is_taken_than_is_printed(full: Pair, printing: Printing) -> None:
+def test_a_count_removes_only_printed_messages_from_the_queue(
+    full: Pair, printing: Printing
+) -> None:
     stream = printing(Stream())
     assert full.subscriber.listen(count=300, timestamps="none") == 300
     assert stream.numbers() == [*range(300)]
     assert left(full.subscriber) == [*range(300, MANY)]
 
 
-def test_what_the_stream_did_not_take_is_still_there(full: Pair, printing: Printing) -> None:
+def test_messages_that_were_not_printed_remain_in_the_queue(full: Pair, printing: Printing) -> None:
     stream = printing(Stream(good=1, do=fail))
     with pytest.raises(OSError, match="No space left"):
         full.subscriber.listen(timeout=0, timestamps="none")
@@ -104,7 +106,7 @@ def test_what_the_stream_did_not_take_is_still_there(full: Pair, printing: Print
     assert [*printed, *left(full.subscriber)] == [*range(MANY)]
 
 
-def test_ctrl_c_while_it_prints_leaves_the_others_where_they_are(
+def test_ctrl_c_during_printing_leaves_the_rest_in_the_queue(
     full: Pair, printing: Printing
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -118,7 +120,9 @@ def test_ctrl_c_while_it_prints_leaves_the_others_where_they_are(
     assert left(full.subscriber) == [*range(shown, MANY)]
 
 
-def test_what_a_log_has_does_not_come_again(full: Pair, printing: Printing, tmp_path: Path) -> None:
+def test_logged_messages_are_not_received_again(
+    full: Pair, printing: Printing, tmp_path: Path
+) -> None:
     printing(Stream(good=1, do=fail))
     with Transcript(tmp_path / "chat.log") as log:
         with pytest.raises(OSError, match="No space left"):
@@ -128,7 +132,7 @@ def test_what_a_log_has_does_not_come_again(full: Pair, printing: Printing, tmp_
     assert [*logged, *left(full.subscriber)] == [*range(MANY)]
 
 
-def test_what_is_logged_together_reads_back_as_it_came(printing: Printing, tmp_path: Path) -> None:
+def test_a_logged_batch_is_read_back_unaltered(printing: Printing, tmp_path: Path) -> None:
     printing(Stream())
     with connected("log", name="alice") as (publisher, subscriber):
         publisher.send_many([b"\xff\n%d" % number for number in range(MANY)], topic="room1")
@@ -142,7 +146,7 @@ def test_what_is_logged_together_reads_back_as_it_came(printing: Printing, tmp_p
     assert [message.topic for message in messages[-2:]] == ["room1", None]
 
 
-def test_a_log_that_is_closed_is_told_once(
+def test_a_closed_transcript_is_reported_once(
     full: Pair, printing: Printing, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stream = printing(Stream())
@@ -154,7 +158,7 @@ def test_a_log_that_is_closed_is_told_once(
 
 
 @pytest.mark.parametrize("timestamps", ["time", "iso", "delta", "none"])
-def test_lines_printed_together_are_those_that_are_rendered_one_by_one(
+def test_a_printed_batch_equals_messages_rendered_one_by_one(
     printing: Printing, timestamps: str, tmp_path: Path
 ) -> None:
     stream = printing(Stream())

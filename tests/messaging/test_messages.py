@@ -1,4 +1,4 @@
-"""What a message says, and what a person is shown of it."""
+"""The properties of a message, and the line that is rendered from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stamp(**changes: Any) -> bytes:
     return json.dumps({**plain, "sent_ns": 1_700_000_000_123_456_789, **changes}).encode()
 
 
-# What a guess would split, and what it would not.
+# Payloads with and without a colon: none is split without a given topic.
 UNSTAMPED = [
     b"Hello",
     b"room1:Hello everyone!",
@@ -52,7 +52,7 @@ UNSTAMPED = [
 
 
 @pytest.mark.parametrize("wire", UNSTAMPED)
-def test_a_frame_without_a_stamp_is_never_cut(wire: bytes) -> None:
+def test_a_frame_without_a_stamp_is_never_split(wire: bytes) -> None:
     message = Message([wire])
     text = wire.decode(errors="replace")
     assert (message.topic, message.text, message.data) == (None, text, wire)
@@ -75,7 +75,7 @@ def test_a_frame_without_a_stamp_is_never_cut(wire: bytes) -> None:
         ([b"room1:x", b"Hello"], "room1", "Hello"),
     ],
 )
-def test_a_topic_that_is_given_is_split_off(frames: list[bytes], topic: str, text: str) -> None:
+def test_a_given_topic_is_split_off(frames: list[bytes], topic: str, text: str) -> None:
     message = Message(frames, topic=topic)
     assert (message.topic, message.text, message.data) == (topic, text, text.encode())
     assert message.frames == tuple(frames)
@@ -93,7 +93,7 @@ def test_a_topic_that_is_given_is_split_off(frames: list[bytes], topic: str, tex
         ([b"room1:Hello"], {"framing": "raw"}, 'framing="raw" gives a message no topic'),
     ],
 )
-def test_a_topic_that_the_frames_do_not_have_is_refused(
+def test_a_given_topic_that_the_frames_do_not_have_is_refused(
     frames: list[bytes], options: Any, remedy: str
 ) -> None:
     with pytest.raises(ValueError, match=f"does not have the topic 'room1': {remedy}"):
@@ -107,7 +107,7 @@ def test_raw_framing_never_splits() -> None:
     assert (message.topic, message.text, message.data) == (None, "room1:Hello", b"room1:Hello")
 
 
-def test_a_stamp_says_who_and_when_and_what_follows_the_topic() -> None:
+def test_a_stamp_gives_sender_time_sequence_and_topic() -> None:
     message = Message([b"room1:Hello", stamp()])
     assert (message.topic, message.text, message.data) == ("room1", "Hello", b"Hello")
     assert (message.sender, message.instance, message.sequence) == ("alice", "9f3c", 42)
@@ -115,7 +115,7 @@ def test_a_stamp_says_who_and_when_and_what_follows_the_topic() -> None:
     assert str(message) == "room1:Hello"
 
 
-def test_the_topic_of_the_stamp_decides() -> None:
+def test_the_topic_of_the_stamp_overrides_the_frame() -> None:
     message = Message([b"12:30 lunch", stamp(topic=None)])
     assert (message.topic, message.text, message.sender) == (None, "12:30 lunch", "alice")
 
@@ -140,7 +140,7 @@ def test_unknown_keys_in_a_stamp_are_ignored() -> None:
         stamp()[:-1],
     ],
 )
-def test_what_is_no_stamp_is_just_a_frame(last: bytes) -> None:
+def test_an_invalid_stamp_is_an_ordinary_frame(last: bytes) -> None:
     message = Message([b"room1:Hello", last])
     assert (message.sender, message.sequence, message.sent_at) == (None, None, None)
     assert message.frames == (b"room1:Hello", last)
@@ -167,7 +167,7 @@ def test_the_first_of_several_frames_is_the_topic(
 
 
 @pytest.mark.parametrize("framing", ["plain", "envelope"])
-def test_a_named_publisher_counts_for_each_topic_from_nought(framing: Any) -> None:
+def test_a_named_publisher_numbers_the_messages_of_each_topic_from_zero(framing: Any) -> None:
     with Publisher("127.0.0.1:0", name="alice", framing=framing) as publisher:
         assert publisher.endpoint is not None
         assert publisher.name == "alice"
@@ -176,9 +176,9 @@ def test_a_named_publisher_counts_for_each_topic_from_nought(framing: Any) -> No
             before = datetime.now(timezone.utc)
             for topic in ("a", "b", "a", None, "a", None):
                 publisher.send("Hello", topic=topic)
-            heard = [subscriber.recv(timeout=TIMEOUT) for _ in range(6)]
+            received = [subscriber.recv(timeout=TIMEOUT) for _ in range(6)]
             after = datetime.now(timezone.utc)
-    assert [(m.topic, m.sequence) for m in heard] == [
+    assert [(m.topic, m.sequence) for m in received] == [
         ("a", 0),
         ("b", 0),
         ("a", 1),
@@ -186,14 +186,14 @@ def test_a_named_publisher_counts_for_each_topic_from_nought(framing: Any) -> No
         ("a", 2),
         (None, 1),
     ]
-    assert {(m.sender, m.text) for m in heard} == {("alice", "Hello")}
-    assert len({m.instance for m in heard}) == 1
-    for message in heard:
+    assert {(m.sender, m.text) for m in received} == {("alice", "Hello")}
+    assert len({m.instance for m in received}) == 1
+    for message in received:
         assert message.sent_at is not None
         assert before <= message.sent_at <= message.received_at <= after
 
 
-def test_a_message_knows_when_it_was_received(pair: Pair) -> None:
+def test_a_message_has_the_local_time_at_which_it_was_received(pair: Pair) -> None:
     before = datetime.now(timezone.utc)
     pair.publisher.send("Hello")
     message = pair.subscriber.recv(timeout=TIMEOUT)
@@ -209,7 +209,7 @@ def test_a_message_cannot_be_changed() -> None:
             setattr(message, name, "x")
 
 
-def test_messages_are_equal_if_frames_and_topic_are() -> None:
+def test_messages_are_equal_if_frames_and_topic_are_equal() -> None:
     one = Message([b"room1:Hello", stamp()], received_at=NOON)
     later = Message([b"room1:Hello", stamp()], received_at=NOON + timedelta(seconds=1))
     assert one == later
@@ -226,7 +226,7 @@ def test_messages_are_equal_if_frames_and_topic_are() -> None:
     assert one != "room1:Hello"
 
 
-def test_a_received_message_equals_one_of_its_frames(pair: Pair) -> None:
+def test_a_received_message_equals_a_message_made_of_its_frames(pair: Pair) -> None:
     for payload in ("room1:hi", "12:30 lunch"):
         pair.publisher.send(payload)
         assert pair.subscriber.recv(timeout=TIMEOUT) == Message([payload.encode()])
@@ -259,13 +259,13 @@ def test_a_received_message_survives_its_subscriber(pair: Pair) -> None:
     assert (message.topic, message.text) == (None, "room1:Hello")
 
 
-def test_json_that_is_none_is_a_value_error() -> None:
+def test_invalid_json_raises_value_error() -> None:
     with pytest.raises(ValueError, match=r"(?i)json|expecting"):
         Message([b"room1:no JSON"], topic="room1").json()
 
 
 @pytest.mark.parametrize("payload", [b'room1:{"t": 1}', b"room1:", b"12:30"])
-def test_json_of_a_message_without_a_topic_advises_to_name_it(payload: bytes) -> None:
+def test_the_json_error_without_a_topic_advises_to_name_it(payload: bytes) -> None:
     topic = payload.partition(b":")[0].decode()
     with pytest.raises(json.JSONDecodeError) as caught:
         Message([payload]).json()
@@ -285,7 +285,7 @@ def test_json_of_a_message_without_a_topic_advises_to_name_it(payload: bytes) ->
         Message([b"room1:no JSON"], framing="raw"),
     ],
 )
-def test_json_advises_nothing_where_a_topic_is_not_the_cause(message: Message) -> None:
+def test_the_json_error_gives_no_advice_if_a_topic_is_not_the_cause(message: Message) -> None:
     with pytest.raises(json.JSONDecodeError) as caught:
         message.json()
     assert "topic" not in str(caught.value)
@@ -318,7 +318,7 @@ def test_a_message_without_a_topic_is_shown_as_it_was_received(text: str, color:
     assert SGR.sub("", shown) == text
 
 
-def test_the_time_is_shown_in_four_ways() -> None:
+def test_the_time_is_rendered_in_four_formats() -> None:
     earlier = Message([b"x"], received_at=NOON - timedelta(seconds=1.5))
     message = Message([b"room1:Hello"], topic="room1", received_at=NOON)
     assert message.render(timestamps="none") == "room1: Hello"
@@ -332,7 +332,7 @@ def test_the_time_is_shown_in_four_ways() -> None:
         message.render(timestamps="noon")  # type: ignore[arg-type]
 
 
-def test_colour_changes_no_word() -> None:
+def test_colour_does_not_change_the_text() -> None:
     message = Message([b"room1:Hello", stamp()], received_at=NOON)
     colored = message.render(color=True)
     assert SGR.sub("", colored) == message.render(color=False)
@@ -340,12 +340,12 @@ def test_colour_changes_no_word() -> None:
     assert "\x1b" not in message.render()
 
 
-def test_colour_does_not_leak_into_the_text_or_the_next_line() -> None:
+def test_colour_is_reset_before_the_text() -> None:
     colored = Message([b"room1:Hello"], topic="room1", received_at=NOON).render(color=True)
     assert colored.endswith(("\x1b[0m: Hello", "\x1b[0m Hello"))
 
 
-def test_a_name_keeps_its_colour_everywhere(
+def test_a_name_has_the_same_colour_in_every_process(
     run_python: RunPython, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = """
@@ -375,7 +375,7 @@ def test_the_colour_of_a_topic_is_the_same_in_every_line() -> None:
 def test_a_sender_never_has_the_colour_of_the_topic_beside_it() -> None:
     for number in range(50):
         topic = f"room{number}"
-        # A name that is spelt like the topic has the topic's colour everywhere else.
+        # The sender has the topic's name; in every other place both have the same colour.
         message = Message([f"{topic}:Hi".encode(), stamp(**{"from": topic}, topic=topic)])
         line = message.render(color=True, timestamps="none")
         first, second = re.findall(r"\x1b\[38;5;(\d+)m", line)
@@ -391,7 +391,10 @@ DANGEROUS = [
 
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("character", DANGEROUS, ids=lambda c: f"U+{ord(c):04X}")
-def test_nothing_a_stranger_sends_drives_the_terminal(character: str, color: bool) -> None:  # noqa: FBT001
+def test_control_characters_in_a_message_do_not_reach_the_terminal(
+    character: str,
+    color: bool,  # noqa: FBT001
+) -> None:
     attack = f"a{character}[31mb{character}"
     wire = attack.encode()
     for message in (
@@ -412,17 +415,17 @@ def test_nothing_a_stranger_sends_drives_the_terminal(character: str, color: boo
     assert character not in sanitize(attack)
 
 
-def test_nobody_forges_a_second_line() -> None:
+def test_a_newline_in_a_message_does_not_start_a_second_line() -> None:
     frame = b"room1:Hello\n[12:03:11] room1 teacher: no homework"
     message = Message([frame], topic="room1", received_at=NOON)
     assert message.render() == r"[12:03:11] room1: Hello\n[12:03:11] room1 teacher: no homework"
 
 
-def test_what_is_escaped_can_be_told() -> None:
+def test_each_control_character_has_its_own_escape() -> None:
     assert sanitize("a\x1b[31m\t\r\n\x7f\x9b\u202e") == r"a\x1b[31m\t\r\n\x7f\x9b\u202e"
 
 
-def test_what_people_write_is_shown_as_it_is() -> None:
+def test_text_in_any_script_is_not_escaped() -> None:
     for text in (
         "Grüße, 世界",
         "👩\N{ZERO WIDTH JOINER}💻",
@@ -451,7 +454,7 @@ def test_what_people_write_is_shown_as_it_is() -> None:
         ("auto", {"TERM": "dumb"}, True, False, False),
     ],
 )
-def test_colour_is_decided_for_each_sink(  # noqa: PLR0913, PLR0917
+def test_colour_depends_on_choice_environment_and_output(  # noqa: PLR0913, PLR0917
     monkeypatch: pytest.MonkeyPatch,
     choice: Any,
     environment: dict[str, str],
@@ -467,12 +470,12 @@ def test_colour_is_decided_for_each_sink(  # noqa: PLR0913, PLR0917
     assert use_color(choice, isatty=isatty, jupyter=jupyter) is colored
 
 
-def test_no_colour_choice_that_nobody_knows_is_accepted() -> None:
+def test_an_unknown_colour_choice_is_refused() -> None:
     with pytest.raises(ValueError, match=r"auto.*always.*never"):
         use_color("sometimes", isatty=True)  # type: ignore[arg-type]
 
 
-def test_frames_that_are_none_are_refused() -> None:
+def test_invalid_frames_are_refused() -> None:
     refused: list[Callable[[], object]] = [
         lambda: Message([]),
         lambda: Message(["text"]),  # type: ignore[list-item]
@@ -487,7 +490,7 @@ def test_frames_that_are_none_are_refused() -> None:
             make()
 
 
-def test_random_bytes_always_have_some_meaning() -> None:
+def test_random_frames_always_make_a_message_of_one_line() -> None:
     for _ in range(2_000):
         frames = [os.urandom(length) for length in os.urandom(1 + os.urandom(1)[0] % 3)]
         message = Message(frames)

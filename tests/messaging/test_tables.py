@@ -1,4 +1,4 @@
-"""Messages become tables: of pandas, of Polars, and of everything that reads Arrow."""
+"""Messages are converted to tables of pandas, Polars and every library that reads Arrow."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_pandas_gets_correct_dtypes_and_the_time_zone(pandas: Any) -> None:
     assert frame.topic[2] == "é"
     assert frame.text.tolist() == ["Hello", "12", "", "\ufffd\x00"]
     assert frame.data.tolist() == [b"Hello", b"12", b"", b"\xff\x00"]
-    frame.loc[0, "sequence"] = 43  # it is the user's own
+    frame.loc[0, "sequence"] = 43  # the frame is a writable copy
     assert to_pandas(MESSAGES).loc[0, "sequence"] == 42
 
 
@@ -104,7 +104,7 @@ def test_polars_gets_correct_types_and_the_time_zone(polars: Any) -> None:
     assert frame.filter(polars.col("received_at") == AT).height == len(MESSAGES)
 
 
-def test_arrow_s_readers_take_the_table_as_it_is(pyarrow: Any) -> None:
+def test_pyarrow_reads_the_table_with_its_schema(pyarrow: Any) -> None:
     table = MessageTable(MESSAGES)
     assert len(table) == len(MESSAGES)
     assert table.column_names == COLUMNS
@@ -125,7 +125,7 @@ def test_arrow_s_readers_take_the_table_as_it_is(pyarrow: Any) -> None:
             ]
         )
     )
-    assert pyarrow.table(table).equals(found)  # as often as somebody asks
+    assert pyarrow.table(table).equals(found)  # a table can be read repeatedly
     assert pyarrow.schema(table).equals(found.schema)
     rows = found.drop_columns(["received_at", "sent_at"]).to_pylist()
     for row, message in zip(rows, MESSAGES):
@@ -143,12 +143,12 @@ def test_a_column_outlives_its_table(pyarrow: Any) -> None:
 def test_duckdb_queries_the_table() -> None:
     duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
     chat = MessageTable(readings({"celsius": 20}, {"celsius": 22}), json=True)
-    assert len(chat) == 2  # and the query names it
+    assert len(chat) == 2  # the query refers to the local variable `chat`
     assert duckdb.sql("SELECT avg(celsius), count(*) FROM chat").fetchall() == [(21.0, 2)]
 
 
 @pytest.mark.parametrize("json", [False, True])
-def test_no_messages_are_an_empty_table_with_the_same_columns(
+def test_an_empty_list_gives_an_empty_table_with_the_same_columns(
     pandas: Any, polars: Any, pyarrow: Any, *, json: bool
 ) -> None:
     assert to_pandas([], json=json).dtypes.equals(to_pandas(MESSAGES).dtypes)
@@ -159,7 +159,7 @@ def test_no_messages_are_an_empty_table_with_the_same_columns(
 
 
 def sources(path: Path) -> list[Callable[[], Any]]:
-    """All that holds messages, each made anew: they are the same ones."""
+    """Functions that each create one kind of source with the same messages."""
     return [
         lambda: MESSAGES,
         lambda: tuple(MESSAGES),
@@ -180,7 +180,7 @@ def chat(tmp_path: Path) -> Path:
     return path
 
 
-def test_everything_that_holds_messages_becomes_a_table(
+def test_every_source_of_messages_is_converted_to_a_table(
     pandas: Any, polars: Any, pyarrow: Any, chat: Path
 ) -> None:
     expected = to_pandas(MESSAGES)
@@ -193,11 +193,11 @@ def test_everything_that_holds_messages_becomes_a_table(
         pandas.testing.assert_frame_equal(make().to_pandas(json=False), expected)
         assert make().to_polars(json=True)["json"].to_list() == [None, 12, None, None]
         assert pyarrow.table(make()).equals(pyarrow.table(MessageTable(MESSAGES)))
-    # Older ones take a reader, which can be iterated over, for a list of objects.
+    # Older Polars versions treat a reader, which is iterable, as a list of objects.
     assert polars.DataFrame(Transcript(chat)).equals(to_polars(MESSAGES))
 
 
-def test_a_reader_gives_what_is_left_and_then_nothing(chat: Path) -> None:
+def test_a_table_of_a_reader_has_only_the_unread_messages(chat: Path) -> None:
     with read_transcript(chat, follow=True) as reader:
         assert next(reader) == MESSAGES[0]
         assert len(MessageTable(reader)) == len(MESSAGES) - 1
@@ -208,7 +208,7 @@ def test_a_reader_gives_what_is_left_and_then_nothing(chat: Path) -> None:
     assert len(MessageTable(reader)) == 0
 
 
-def test_lines_that_are_no_messages_are_passed_over_and_reported(
+def test_invalid_lines_are_skipped_and_reported(
     chat: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with chat.open("ab") as file:
@@ -220,7 +220,7 @@ def test_lines_that_are_no_messages_are_passed_over_and_reported(
     assert caplog.text.count("line 5 of") == 2
 
 
-def test_what_was_received_becomes_a_table(pair: Pair, pandas: Any) -> None:
+def test_received_messages_are_converted_to_a_table(pair: Pair, pandas: Any) -> None:
     for celsius in (20.5, 21):
         pair.publisher.send_json({"celsius": celsius})
     frame = to_pandas([pair.subscriber.recv(timeout=TIMEOUT) for _ in range(2)], json=True)
@@ -231,7 +231,7 @@ def test_what_was_received_becomes_a_table(pair: Pair, pandas: Any) -> None:
     assert pandas.Timestamp.now("UTC") - frame.received_at.max() < pandas.Timedelta(hours=1)
 
 
-# The payload, and what its column `a` becomes: in pandas, in Polars, and the values.
+# Values of the key `a`, the dtype of its column in pandas and in Polars, and the column's values.
 UNPACKED: list[tuple[list[object], str, str, list[object]]] = [
     ([1, 2], "int64", "Int64", [1, 2]),
     ([1, None], "Int64", "Int64", [1, None]),
@@ -267,7 +267,7 @@ def test_json_objects_become_columns(  # noqa: PLR0913, PLR0917
     assert column.to_list() == expected
 
 
-def test_what_is_no_object_or_no_json_is_kept_apart(polars: Any) -> None:
+def test_payloads_that_are_not_json_objects_are_in_the_column_json(polars: Any) -> None:
     messages = readings({"a": 1, "text": "x"}, [1], "plain")
     messages += [Message([raw]) for raw in (b"{", b"", b"\xff", b'{"a": 2, "a": 3}')]
     frame = to_polars(messages, json=True)
@@ -278,13 +278,13 @@ def test_what_is_no_object_or_no_json_is_kept_apart(polars: Any) -> None:
     assert polars.Series(["{", "", "\ufffd"]).equals(frame["text"][3:6])
 
 
-def test_a_key_that_is_new_each_time_does_not_fill_the_memory() -> None:
+def test_the_number_of_columns_from_json_keys_is_limited() -> None:
     table = MessageTable(readings(*({f"k{number}": number} for number in range(5000))), json=True)
     assert len(table.column_names) == len(COLUMNS) + 256 + 1
     assert table.column_names[-1] == "json"
 
 
-def test_nesting_without_end_is_read_like_anything_else() -> None:
+def test_deeply_nested_json_is_converted() -> None:
     deep = Message([b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"])
     broken = Message([b'{"a": ' + b"[" * 100_000])
     table = MessageTable([deep, broken], json=True)
@@ -300,17 +300,17 @@ def test_nesting_without_end_is_read_like_anything_else() -> None:
         (MESSAGES[0], r"expected a list: pass \[message\]"),
     ],
 )
-def test_what_holds_no_messages_is_refused(source: Any, text: str) -> None:
+def test_an_invalid_source_is_refused(source: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
         MessageTable(source)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_names_it(tmp_path: Path) -> None:
     with pytest.raises(ZmqChatError, match=r"none\.log"):
         MessageTable(tmp_path / "none.log")
 
 
-def test_an_iterator_s_exception_passes() -> None:
+def test_an_exception_of_an_iterator_is_raised() -> None:
     def broken() -> Any:
         yield MESSAGES[0]
         raise KeyError("mine")
@@ -338,7 +338,7 @@ def test_ctrl_c_ends_a_long_conversion(run_python: RunPython) -> None:
     assert run_python(script) == (0, "interrupted\n", "")
 
 
-def test_threads_may_share_a_table(pyarrow: Any) -> None:
+def test_threads_can_share_a_table(pyarrow: Any) -> None:
     table = MessageTable(MESSAGES * 1000, json=True)
     start = threading.Barrier(4)
 
@@ -350,7 +350,7 @@ def test_threads_may_share_a_table(pyarrow: Any) -> None:
     assert [reader.result() for reader in readers] == [20 * len(table)] * 4
 
 
-def test_a_table_tells_what_kind_of_message_it_is(pandas: Any) -> None:
+def test_a_table_has_a_column_with_the_kind_of_each_message(pandas: Any) -> None:
     kinds = ["action", "here"]
     messages = [Message([b"room1:", stamp(0, "room1", kind=kind)]) for kind in kinds]
     frame = to_pandas([Message([b"room1:"], topic="room1"), *messages])

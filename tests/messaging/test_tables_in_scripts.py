@@ -1,4 +1,4 @@
-"""Tables in a program of their own: with few libraries, none, and for a long time."""
+"""Tables in a separate process: with one library, with none, and their memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_missing_library_says_what_to_install(run_python: RunPython, library: str) -> None:
+def test_the_error_without_a_library_names_the_package_to_install(
+    run_python: RunPython, library: str
+) -> None:
     script = f"""
         import sys
         sys.modules["{library}"] = None
@@ -26,12 +28,14 @@ def test_a_missing_library_says_what_to_install(run_python: RunPython, library: 
             except ImportError as error:
                 print(error)
     """
-    said = f"this needs {library}, which is not installed here: pip install {library}\n"
-    assert run_python(script) == (0, said * 2, "")
+    expected = f"this needs {library}, which is not installed here: pip install {library}\n"
+    assert run_python(script) == (0, expected * 2, "")
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_library_needs_none_of_the_others(run_python: RunPython, library: str) -> None:
+def test_each_library_works_without_the_other_libraries(
+    run_python: RunPython, library: str
+) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
     others = {"pandas", "polars", "pyarrow"} - {library}
     script = f"""
@@ -53,7 +57,7 @@ def test_a_library_needs_none_of_the_others(run_python: RunPython, library: str)
     assert kind in printed
 
 
-def test_importing_needs_no_library_for_tables(run_python: RunPython) -> None:
+def test_importing_the_package_imports_no_table_library(run_python: RunPython) -> None:
     script = """
         import sys, zmqchat_rs
         print({"numpy", "pandas", "polars", "pyarrow"} & set(sys.modules))
@@ -62,7 +66,7 @@ def test_importing_needs_no_library_for_tables(run_python: RunPython) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
+def test_converting_tables_does_not_leak_memory(run_python: RunPython) -> None:
     script = """
         import re
         from pathlib import Path
@@ -76,7 +80,7 @@ def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
 
         def convert():
             table = MessageTable(messages, json=True)
-            table.__arrow_c_stream__()  # a capsule that nobody takes
+            table.__arrow_c_stream__()  # a capsule that is not consumed
             table.__arrow_c_schema__()
             try:
                 import pyarrow
@@ -89,7 +93,7 @@ def test_tables_leave_no_memory_behind(run_python: RunPython) -> None:
         before = resident()
         for _ in range(40):
             convert()
-        # One table has 5 MB.
+        # One table takes 5 MB.
         print(resident() - before < 40_000)
     """
     assert run_python(script, deadline=2 * TIMEOUT) == (0, "True\n", "")
