@@ -1,4 +1,4 @@
-"""`zmqchat chat` in a pipe: lines in are said, lines out are heard, all else is on stderr."""
+"""`zmqchat chat` in a pipe sends stdin, prints messages on stdout and notices on stderr."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def piping(*words: str) -> Iterator[tuple[Running, Chat]]:
-    """Alice in a pipe and bob in this process, who hear each other."""
+    """Alice in a pipe and bob in this process, connected to each other."""
     with chat("bob") as bob:
         words = ("chat", "--name", "alice", *bob.addresses, *words, "--timestamps", "none")
         with start(*words, "--bind", "127.0.0.1:0") as alice:
@@ -41,7 +41,7 @@ def printed_address(alice: Running) -> str:
     return found.group(1)
 
 
-def test_each_line_of_a_pipe_is_said_as_it_is() -> None:
+def test_each_line_of_a_pipe_is_sent_unaltered() -> None:
     with piping() as (alice, bob):
         alice.type(b"Hello\n/quit is no command here\n\n\xff bytes\nno newline at the end")
         alice.stdin.close()
@@ -55,42 +55,42 @@ def test_each_line_of_a_pipe_is_said_as_it_is() -> None:
         assert alice.wait() == 0
 
 
-def test_a_long_line_stays_in_one_piece_in_a_pipe() -> None:
+def test_a_long_line_is_not_wrapped_in_a_pipe() -> None:
     with piping() as (alice, bob):
         text = " ".join(["word"] * 50)
         bob.say(text)
         assert alice.line() == f"lobby bob: {text}"
 
 
-def test_what_others_say_is_on_stdout_and_who_comes_and_goes_on_stderr() -> None:
+def test_messages_are_on_stdout_and_presence_notices_on_stderr() -> None:
     with piping() as (alice, bob):
         assert re.fullmatch("bob (joined|is in) lobby", alice.notice())
         bob.say("Hello")
         bob.me("waves")
         assert [alice.line(), alice.line()] == ["lobby bob: Hello", "lobby * bob waves"]
         bob.close()
-        # The connection's end and the good-bye are told by two threads.
+        # Two threads report the disconnection and the end of presence, in either order.
         last = sorted(alice.notice() for _ in range(2))
         assert last[0] == "bob left lobby"
         assert last[1].startswith("lost the connection to 127.0.0.1:")
         assert alice.finish() == (0, "", "")
 
 
-def test_quiet_says_nothing_of_who_comes_and_goes() -> None:
+def test_quiet_suppresses_presence_notices() -> None:
     with piping("--quiet") as (alice, bob):
         bob.say("Hello")
         assert alice.line() == "lobby bob: Hello"
         assert alice.finish() == (0, "", "")
 
 
-def test_ctrl_c_ends_a_pipe_with_130_and_a_good_bye() -> None:
+def test_ctrl_c_ends_chat_in_a_pipe_with_130_and_leaves() -> None:
     with piping() as (alice, bob):
         alice.process.send_signal(signal.SIGINT)
         assert alice.wait() == 130
-        wait_until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "alice to leave")
 
 
-def test_a_line_that_is_piped_reaches_those_who_wait_for_it(start_python: StartPython) -> None:
+def test_a_piped_line_is_delivered_through_a_relay(start_python: StartPython) -> None:
     via = proxied(start_python)
     noticed = RecordedNotices()
     with chat("bob", via=via, on_notice=noticed) as bob:
@@ -115,7 +115,7 @@ def test_a_pipe_without_peers_warns_and_ends_with_its_input() -> None:
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_a_relay_that_is_not_there_is_told_in_one_line(free_port: Callable[[], int]) -> None:
+def test_a_missing_relay_is_reported_in_one_line(free_port: Callable[[], int]) -> None:
     port = free_port()
     with start("chat", "--name", "alice", "--via", f"127.0.0.1:{port}") as alice:
         assert alice.notice() == (
@@ -138,7 +138,7 @@ def test_a_relay_whose_frontend_is_unreachable_is_reported(free_port: Callable[[
             assert alice.notice().startswith(f"cannot send to {speak}: refused. ")
 
 
-def test_it_ends_when_nobody_reads_any_more() -> None:
+def test_chat_ends_when_its_output_is_closed() -> None:
     with piping() as (alice, bob):
         bob.say("first")
         assert alice.line() == "lobby bob: first"
@@ -148,7 +148,7 @@ def test_it_ends_when_nobody_reads_any_more() -> None:
         assert alice.wait() == 0
 
 
-def test_what_is_said_is_logged_and_read_back(tmp_path: Path) -> None:
+def test_sent_and_received_messages_are_logged(tmp_path: Path) -> None:
     log = tmp_path / "chat.jsonl"
     with piping("--log", str(log)) as (alice, bob):
         alice.type(b"Hello\n")
@@ -162,7 +162,7 @@ def test_what_is_said_is_logged_and_read_back(tmp_path: Path) -> None:
     assert shown == ["lobby alice: Hello", "lobby * bob nods"]
 
 
-def test_presence_that_a_relay_kept_is_neither_shown_nor_played(tmp_path: Path) -> None:
+def test_logged_presence_is_neither_printed_nor_replayed(tmp_path: Path) -> None:
     log = tmp_path / "relay.log"
     with Transcript(log) as transcript:
         for kind, text in (("come", ""), (None, "Hello"), ("here", ""), ("go", "")):
@@ -175,7 +175,7 @@ def test_presence_that_a_relay_kept_is_neither_shown_nor_played(tmp_path: Path) 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
-def test_a_full_disk_is_told_once_and_the_chat_goes_on() -> None:
+def test_a_full_disk_is_reported_once_and_the_chat_continues() -> None:
     with piping("--log", "/dev/full") as (alice, bob):
         assert alice.notice().startswith("bob ")
         for word in ("one", "two"):
@@ -185,7 +185,7 @@ def test_a_full_disk_is_told_once_and_the_chat_goes_on() -> None:
         assert alice.finish() == (0, "", "")
 
 
-def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None:
+def test_commands_work_in_a_terminal_without_a_screen() -> None:
     words = ("chat", "--name", "alice", "--bind", "127.0.0.1:0")
     with in_terminal(*words, NO_COLOR="1") as alice:
         alice.expect("Ctrl\\+D leaves")
@@ -194,7 +194,7 @@ def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "text"),
     [
         (("lab-pc:99999",), "port"),
         (("--room", "a b"), "topic"),
@@ -206,13 +206,13 @@ def test_commands_work_where_a_person_types_and_no_screen_can_be_drawn() -> None
         (("--bind", "*:0", "--bind", "x:y"), "port"),
     ],
 )
-def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], says: str) -> None:
+def test_invalid_options_are_usage_errors(words: tuple[str, ...], text: str) -> None:
     finished = zmqchat_in_process("chat", "--name", "alice", *words)
     assert (finished.returncode, finished.stdout) == (2, b"")
-    assert says in finished.stderr.decode()
+    assert text in finished.stderr.decode()
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:
+def test_the_error_of_a_port_in_use_names_the_remedy() -> None:
     with chat("bob") as bob:
         finished = zmqchat("chat", "--name", "alice", "--bind", bob.addresses[0])
     assert finished.returncode == 1
@@ -220,7 +220,7 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:
     assert "--via 127.0.0.1" in finished.stderr.decode()
 
 
-def test_who_gives_no_name_has_his_login_name() -> None:
+def test_the_default_name_is_the_login_name() -> None:
     words = ("chat", "--bind", "127.0.0.1:0")
     with chat("bob") as bob, start(*words, *bob.addresses, LOGNAME="zoe") as alice:
         bob.connect(printed_address(alice))

@@ -1,4 +1,4 @@
-"""`zmqchat doctor`: its lines, its exit codes, and that no stranger drives the terminal."""
+"""`zmqchat doctor`: its lines, its exit codes and its escaping of control characters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zmqchat_rs import Publisher
 
 
-def test_the_command_prints_a_line_a_check_and_ends_with_0(publisher: Publisher) -> None:
+def test_doctor_prints_a_line_per_check_and_exits_with_0(publisher: Publisher) -> None:
     finished = zmqchat("doctor", publisher.addresses[0])
     assert (finished.returncode, finished.stderr) == (0, b"")
     lines = finished.stdout.decode().splitlines()
@@ -26,7 +26,7 @@ def test_the_command_prints_a_line_a_check_and_ends_with_0(publisher: Publisher)
     assert any("XPUB" in line for line in lines)
 
 
-def test_the_command_ends_with_1_when_something_failed(free_port: Callable[[], int]) -> None:
+def test_doctor_exits_with_1_if_a_check_fails(free_port: Callable[[], int]) -> None:
     finished = zmqchat("doctor", f"127.0.0.1:{free_port()}")
     assert (finished.returncode, finished.stderr) == (1, b"")
     last = finished.stdout.decode().splitlines()[-1]
@@ -34,19 +34,19 @@ def test_the_command_ends_with_1_when_something_failed(free_port: Callable[[], i
     assert "refused" in last
 
 
-def test_the_command_s_json_is_one_object(free_port: Callable[[], int]) -> None:
+def test_the_json_output_of_doctor_is_one_object(free_port: Callable[[], int]) -> None:
     port = free_port()
     finished = zmqchat("doctor", f"127.0.0.1:{port}", "--json")
     assert finished.returncode == 1
     (line,) = finished.stdout.decode().splitlines()
-    told = json.loads(line)
-    assert told["ok"] is False
-    assert (told["probe"]["reason"], told["probe"]["port"]) == ("refused", port)
-    assert told["checks"][-1]["status"] == "failed"
+    report = json.loads(line)
+    assert report["ok"] is False
+    assert (report["probe"]["reason"], report["probe"]["port"]) == ("refused", port)
+    assert report["checks"][-1]["status"] == "failed"
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "text"),
     [
         (("127.0.0.1:99999",), "99999"),
         (("*",), "all interfaces"),
@@ -54,13 +54,13 @@ def test_the_command_s_json_is_one_object(free_port: Callable[[], int]) -> None:
         (("127.0.0.1", "--timeout", "soon"), "soon"),
     ],
 )
-def test_what_can_never_work_is_wrong_usage(words: tuple[str, ...], says: str) -> None:
+def test_invalid_options_are_usage_errors(words: tuple[str, ...], text: str) -> None:
     finished = zmqchat_in_process("doctor", *words)
     assert (finished.returncode, finished.stdout) == (2, b"")
-    assert says in finished.stderr.decode().splitlines()[-1]
+    assert text in finished.stderr.decode().splitlines()[-1]
 
 
-def test_the_command_is_coloured_in_a_terminal_and_not_in_a_pipe(publisher: Publisher) -> None:
+def test_doctor_is_coloured_in_a_terminal_and_not_in_a_pipe(publisher: Publisher) -> None:
     address = publisher.addresses[0]
     with in_terminal("doctor", address) as terminal:
         assert terminal.wait() == 0
@@ -71,7 +71,7 @@ def test_the_command_is_coloured_in_a_terminal_and_not_in_a_pipe(publisher: Publ
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--color", "always")])
-def test_nothing_that_a_stranger_says_drives_the_terminal(form: tuple[str, ...]) -> None:
+def test_control_characters_from_a_peer_are_escaped(form: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as rude:
         port = str(rude.getsockname()[1])
         with start("doctor", f"127.0.0.1:{port}", "--timeout", "20", *form) as command:
@@ -89,13 +89,13 @@ def test_nothing_that_a_stranger_says_drives_the_terminal(form: tuple[str, ...])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_nor_does_an_address_that_was_pasted() -> None:
+def test_control_characters_in_an_address_are_escaped() -> None:
     finished = zmqchat("doctor", "ipc:///nowhere/a\u202eb")
     assert finished.returncode == 1
     assert r"/nowhere/a\u202eb" in finished.stdout.decode()
 
 
-def test_the_command_waits_no_longer_than_it_is_told_to() -> None:
+def test_doctor_reports_a_silent_peer_after_its_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         finished = zmqchat("doctor", f"127.0.0.1:{port}", "--timeout", str(PROBE_TIMEOUT))
@@ -103,7 +103,7 @@ def test_the_command_waits_no_longer_than_it_is_told_to() -> None:
     assert b"sends nothing" in finished.stdout
 
 
-def test_the_command_s_help_has_an_example_and_fits_80_columns() -> None:
+def test_the_help_of_doctor_has_an_example_and_fits_80_columns() -> None:
     finished = zmqchat("doctor", "--help")
     assert (finished.returncode, finished.stderr) == (0, b"")
     lines = finished.stdout.decode().splitlines()

@@ -1,4 +1,4 @@
-"""`zmqchat log` and `zmqchat replay`: a transcript looked through, shown and published again."""
+"""`zmqchat log` searches and prints a transcript; `zmqchat replay` publishes it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def message(text: str, *, minutes_ago: float = 0, topic: str = "room1", by: str 
     frames = [f"{topic}:{text}".encode()]
     if by:
         frames.append(stamp(7, topic, **{"from": by}))
-    # Counted from now, not from when the suite began: `--until 5m` is, too.
+    # Relative to the current time, as `--until 5m` is.
     at = datetime.now(timezone.utc) - timedelta(minutes=minutes_ago)
     return Message(frames, topic=topic, received_at=at)
 
@@ -78,11 +78,13 @@ ALL = [
         (("-n", "9", "--from", "alice", "-t", "room1"), [0]),
     ],
 )
-def test_log_prints_what_is_asked_for(chat: Path, words: tuple[str, ...], which: list[int]) -> None:
+def test_log_prints_the_messages_that_match_its_options(
+    chat: Path, words: tuple[str, ...], which: list[int]
+) -> None:
     assert found(chat, *words) == [ALL[each] for each in which]
 
 
-def test_log_takes_a_day_and_a_time_of_day(chat: Path) -> None:
+def test_log_accepts_a_date_and_a_time_of_day(chat: Path) -> None:
     yesterday = datetime.now() - timedelta(days=1)  # noqa: DTZ005 - as a person types it
     assert found(chat, "--since", f"{yesterday:%Y-%m-%d}") == ALL
     assert found(chat, "--since", "2000-01-01T00:00", "--until", "2000-01-02") == []
@@ -103,7 +105,7 @@ def test_log_prints_json_for_scripts(chat: Path) -> None:
     assert b"\x1b" not in finished.stdout
 
 
-def test_log_reads_what_sub_prints_as_json(tmp_path: Path) -> None:
+def test_log_reads_the_json_output_of_sub(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     with Publisher("127.0.0.1:0") as publisher:
         words = ("sub", publisher.addresses[0], "-c", "2", "--json")
@@ -115,7 +117,7 @@ def test_log_reads_what_sub_prints_as_json(tmp_path: Path) -> None:
     assert found(path, "-t", "room1") == ["room1: one", "room1: \ufffd"]
 
 
-def test_log_splits_by_the_topics_that_are_named_and_prints_the_rest_unchanged(
+def test_log_splits_off_only_the_given_topics(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "everything.log"
@@ -133,7 +135,7 @@ def test_log_splits_by_the_topics_that_are_named_and_prints_the_rest_unchanged(
     assert found(path, "-t", "room1", "-n", "1") == ["room1: Bye"]
 
 
-def test_log_of_a_topic_that_no_message_has_is_empty_and_not_an_error(tmp_path: Path) -> None:
+def test_log_of_a_topic_without_messages_prints_nothing_and_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write(message("Hello"))
@@ -143,13 +145,13 @@ def test_log_of_a_topic_that_no_message_has_is_empty_and_not_an_error(tmp_path: 
     assert (finished.returncode, finished.stdout) == (0, b"")
 
 
-def test_log_refuses_what_cannot_be_a_topic(chat: Path) -> None:
+def test_log_refuses_an_invalid_topic(chat: Path) -> None:
     finished = zmqchat("log", str(chat), "-t", "room 1")
     assert finished.returncode == 2
     assert b"invalid topic 'room 1'" in finished.stderr
 
 
-def test_log_goes_on_with_older_files_and_with_what_comes(tmp_path: Path) -> None:
+def test_log_prints_rotated_files_and_follows_new_messages(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path, max_bytes=100) as log:
         for number in range(4):
@@ -165,7 +167,7 @@ def test_log_goes_on_with_older_files_and_with_what_comes(tmp_path: Path) -> Non
                 assert follower.line() == f"room1: {number}"
 
 
-def test_log_ends_when_nobody_reads_it(chat: Path) -> None:
+def test_log_ends_when_its_output_is_closed(chat: Path) -> None:
     with start("log", str(chat), "-f", "--timestamps", "none") as follower:
         assert follower.line() == ALL[0]
         assert follower.stdout is not None
@@ -173,7 +175,7 @@ def test_log_ends_when_nobody_reads_it(chat: Path) -> None:
         assert follower.wait() == 0
 
 
-def test_log_and_replay_say_what_they_cannot_read(tmp_path: Path) -> None:
+def test_log_and_replay_name_the_file_that_they_cannot_read(tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Once upon a time\n", encoding="utf-8")
     missing = tmp_path / "missing.log"
@@ -196,9 +198,7 @@ def test_log_and_replay_say_what_they_cannot_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_log_reads_a_pipe_and_waits_for_no_one_who_was_told_to_end(
-    chat: Path, tmp_path: Path
-) -> None:
+def test_log_reads_a_named_pipe_and_ends_at_a_signal(chat: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
     first, *others = chat.read_bytes().splitlines(keepends=True)
@@ -232,13 +232,13 @@ def test_log_reads_a_pipe_and_waits_for_no_one_who_was_told_to_end(
         (("replay", "x", "--to", "*:99999"), "99999"),
     ],
 )
-def test_what_can_never_work_is_a_usage_error(words: tuple[str, ...], text: str) -> None:
+def test_invalid_options_are_usage_errors(words: tuple[str, ...], text: str) -> None:
     finished = zmqchat_in_process(*words)
     assert finished.returncode == 2
     assert text in finished.stderr.decode()
 
 
-def test_replay_shows_the_messages_in_their_own_time(chat: Path) -> None:
+def test_replay_scales_the_original_intervals_by_its_speed(chat: Path) -> None:
     # 300 minutes in 300 milliseconds.
     finished = zmqchat("replay", str(chat), "--speed", "60000")
     lines = finished.stdout.decode().splitlines()
@@ -246,7 +246,7 @@ def test_replay_shows_the_messages_in_their_own_time(chat: Path) -> None:
     assert (finished.returncode, finished.stderr) == (0, b"")
 
 
-def test_replay_waits_as_long_as_was_waited_then(tmp_path: Path) -> None:
+def test_replay_keeps_the_original_intervals(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         for text, minutes in (("one", 120.0), ("two", 120 - 0.1 / 60), ("three", 0)):
@@ -257,7 +257,7 @@ def test_replay_waits_as_long_as_was_waited_then(tmp_path: Path) -> None:
         assert replay.process.poll() is None  # the third is due in two hours
 
 
-def test_replay_publishes_what_others_then_hear(tmp_path: Path) -> None:
+def test_replay_publishes_messages_to_subscribers(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write(message("Hello", by="alice"))
@@ -265,21 +265,21 @@ def test_replay_publishes_what_others_then_hear(tmp_path: Path) -> None:
         log.write(Message([b"room2", b"\xff\n", b"more"]))
     words = ("--to", "127.0.0.1:0", "--wait", "1", "-W", "60", "--name", "again", "--speed", "0")
     with start("replay", str(path), *words) as replay, subscriber_to(replay) as subscriber:
-        heard = [subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
+        received = [subscriber.recv(timeout=TIMEOUT) for _ in range(3)]
         code, _, notices = replay.finish()
-    assert [(each.topic, each.data) for each in heard] == [
+    assert [(each.topic, each.data) for each in received] == [
         ("room1", b"Hello"),
         (None, b"no topic"),
         ("room2", b"\xff\n"),
     ]
-    assert {each.sender for each in heard} == {"again"}
+    assert {each.sender for each in received} == {"again"}
     assert (code, notices) == (
         0,
         "zmqchat: 1 messages had further frames, which were not published\n",
     )
 
 
-def test_replay_says_when_no_subscriber_takes_a_topic(chat: Path) -> None:
+def test_replay_reports_an_unsubscribed_topic(chat: Path) -> None:
     words = ("--to", "127.0.0.1:0", "--wait", "1", "--speed", "0")
     with start("replay", str(chat), *words) as replay, subscriber_to(replay, topics=["other"]):
         code, _, notices = replay.finish()
@@ -287,13 +287,13 @@ def test_replay_says_when_no_subscriber_takes_a_topic(chat: Path) -> None:
     assert "(no subscriber for room1; subscribed: other)" in notices.splitlines()
 
 
-def test_replay_goes_to_a_subscriber_that_is_bound(chat: Path) -> None:
+def test_replay_connects_to_a_bound_subscriber(chat: Path) -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         words = ("--connect", subscriber.addresses[0], "--speed", "0")
         with start("replay", str(chat), *words) as replay:
-            heard = [subscriber.recv(timeout=TIMEOUT).text for _ in range(4)]
+            received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(4)]
             assert replay.finish()[0] == 0
-    assert heard == [
+    assert received == [
         "room1:Good morning",
         "room2:Lunch?",
         "room1:good\n\x1b[31mevening",

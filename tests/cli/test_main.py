@@ -51,7 +51,7 @@ def test_ctrl_c_in_a_terminal_ends_sub_without_a_traceback(publisher: Publisher)
         assert "Traceback" not in sub.text
 
 
-def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
+def test_sigterm_ends_sub_and_pub_in_order_with_143(publisher: Publisher) -> None:
     with running_sub(publisher) as sub:
         sub.process.send_signal(signal.SIGTERM)
         assert sub.finish() == (143, "", "")
@@ -63,8 +63,8 @@ def test_sigterm_ends_in_order_with_143(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("second", [signal.SIGHUP, signal.SIGTERM])
-def test_who_is_asked_to_go_once_more_still_ends_in_order(second: int) -> None:
-    """A window that is closed sends SIGHUP twice: from the shell, and from the system."""
+def test_a_second_signal_does_not_interrupt_an_orderly_end(second: int) -> None:
+    """Closing a terminal sends SIGHUP twice: from the shell and from the kernel."""
     with start("pub", "--bind", "127.0.0.1:0") as pub:
         printed_address(pub)
         for number in (signal.SIGHUP, second):
@@ -82,14 +82,14 @@ def test_who_is_asked_to_go_once_more_still_ends_in_order(second: int) -> None:
         (("chat", "--name", "alice", "--bind", "127.0.0.1:0"), "lobby>"),
     ],
 )
-def test_a_window_that_is_closed_ends_what_ran_there(words: tuple[str, ...], ready: str) -> None:
+def test_closing_the_terminal_ends_its_commands(words: tuple[str, ...], ready: str) -> None:
     with in_terminal(*words) as window:
         window.expect(ready)
-        # Who reads what is typed may see its end first.
+        # The thread that reads the prompt may see the end of input before the signal.
         assert window.hang_up() in ((0, 129) if words[0] in ("pub", "chat") else (129,))
 
 
-def test_what_was_told_to_stay_survives_its_window() -> None:
+def test_a_command_started_with_sighup_ignored_survives_it() -> None:
     with start_shell('trap "" HUP; exec "$@"', "pub", "--bind", "127.0.0.1:0") as pub:
         printed_address(pub)
         pub.process.send_signal(signal.SIGHUP)
@@ -97,7 +97,7 @@ def test_what_was_told_to_stay_survives_its_window() -> None:
         assert pub.wait() == 143
 
 
-def test_ctrl_c_while_it_is_being_loaded_is_quiet_too() -> None:
+def test_ctrl_c_during_import_prints_no_traceback() -> None:
     script = """
 import os, runpy, signal, sys
 from importlib.abc import MetaPathFinder
@@ -115,11 +115,11 @@ runpy.run_module("zmqchat_rs", run_name="__main__")
         assert loading.finish() == (130, "", "")
 
 
-def test_sub_into_head_ends_quietly_though_no_further_message_comes(publisher: Publisher) -> None:
+def test_sub_into_head_ends_quietly_without_a_further_message(publisher: Publisher) -> None:
     with running_sub(publisher, "--timestamps", "none") as sub:
         head = subprocess.Popen(["head", "-1"], stdin=sub.stdout, stdout=subprocess.PIPE)
         assert sub.stdout is not None
-        sub.stdout.close()  # head alone reads it now
+        sub.stdout.close()  # only `head` reads it now
         publisher.send("Hello")
         assert head.communicate(timeout=TIMEOUT)[0] == b"Hello\n"
         assert sub.wait() == 0
@@ -143,7 +143,7 @@ def test_sub_into_a_closed_pipe_ends_quietly_under_load(
 
 
 @pytest.mark.parametrize("words", [("--help",), ("ip",), ("demo",), ("--version",)])
-def test_an_output_that_nobody_reads_is_no_error(words: tuple[str, ...]) -> None:
+def test_a_closed_output_is_not_an_error(words: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed, start(*words, stdout=closed) as command:
@@ -151,7 +151,7 @@ def test_an_output_that_nobody_reads_is_no_error(words: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--raw",)])
-def test_sub_counts_messages_though_its_output_was_closed_at_the_start(
+def test_sub_counts_messages_if_its_output_is_closed_at_the_start(
     publisher: Publisher, form: tuple[str, ...]
 ) -> None:
     words = ["sub", publisher.addresses[0], "-c", "2", "--stats", *form]
@@ -175,7 +175,7 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "text"),
     [
         (("sub", "127.0.0.1:99999"), "99999"),
         (("sub", "127.0.0.1:55x5"), "55x5"),
@@ -197,14 +197,14 @@ def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: 
         (("--nonsense",), "zmqchat: error: unrecognized arguments: --nonsense"),
     ],
 )
-def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
-    words: tuple[str, ...], says: str
+def test_a_usage_error_names_the_problem_and_exits_with_2(
+    words: tuple[str, ...], text: str
 ) -> None:
     finished = zmqchat_in_process(*words)
     assert (finished.returncode, finished.stdout) == (2, b"")
     last_line = finished.stderr.decode().splitlines()[-1]
     assert last_line.startswith("zmqchat")
-    assert says in last_line
+    assert text in last_line
     assert "Traceback" not in finished.stderr.decode()
 
 
@@ -222,7 +222,7 @@ def test_a_usage_error_says_what_is_wrong_with_exit_code_2(
         ("replay", os.devnull, "--to", "\udcff"),
     ],
 )
-def test_a_word_that_is_no_text_is_a_usage_error_that_shows_it(words: tuple[str, ...]) -> None:
+def test_an_undecodable_argument_is_a_usage_error_that_shows_it(words: tuple[str, ...]) -> None:
     finished = zmqchat(*words)
     assert (finished.returncode, finished.stdout) == (2, b"")
     assert finished.stderr.startswith(rb"zmqchat: '\xff' is not UTF-8: type it again")
@@ -306,7 +306,7 @@ def test_the_demo_is_coloured_in_a_terminal() -> None:
     assert "\x1b[" in demo.text
 
 
-def test_ip_prints_addresses_that_others_can_type() -> None:
+def test_ip_prints_addresses_to_which_peers_can_connect() -> None:
     finished = zmqchat("ip")
     assert finished.returncode == 0
     printed = finished.stdout.decode().split()
@@ -326,7 +326,7 @@ def test_ip_as_json_and_verbose_has_interface_and_kind() -> None:
     ]
 
 
-def test_the_version_is_the_packages() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     finished = zmqchat("--version")
     assert finished.returncode == 0
     assert finished.stdout.decode() == f"zmqchat {__version__} (libzmq {build_info()['libzmq']})\n"

@@ -1,4 +1,4 @@
-"""What the command line says of connections: nobody there, joined, left, lost, back again."""
+"""Notices of the command line: connections, subscriptions, losses and statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # ---- sub
 
 
-def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
+def test_sub_reports_a_refused_connection_then_each_connect_and_disconnect(
     free_port: FreePort,
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -43,24 +43,24 @@ def test_sub_says_why_nobody_is_there_and_then_who_came_went_and_came_back(
                 assert sub.line() == text
             assert sub.notice().startswith(f"lost the connection to {address}")
         sub.process.send_signal(signal.SIGINT)
-        # Each thing once: nothing came by way of the log, too.
+        # The log does not repeat the notices.
         assert sub.finish() == (130, "", "")
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_sub_with_somebody_there_says_nothing(publisher: Publisher) -> None:
+def test_sub_with_a_connected_publisher_prints_no_notice(publisher: Publisher) -> None:
     with running_sub(publisher, "-W", "1.2") as sub:
         assert sub.finish() == (0, "", "")
 
 
-def test_sub_tells_of_a_connection_that_comes_at_once_when_told_to_be_verbose(
+def test_a_verbose_sub_reports_the_first_connection(
     publisher: Publisher,
 ) -> None:
     with running_sub(publisher, "-v") as sub:
         assert sub.notice() == f"connected to {publisher.addresses[0]}"
 
 
-def test_sub_names_a_publisher_that_comes_without_its_port() -> None:
+def test_a_bound_sub_names_a_publisher_without_its_port() -> None:
     with start("sub", "--bind", "127.0.0.1:0", "-v") as sub:
         with Publisher(connect=printed_address(sub)) as publisher:
             publisher.wait_for_subscribers(timeout=TIMEOUT)
@@ -68,7 +68,7 @@ def test_sub_names_a_publisher_that_comes_without_its_port() -> None:
         assert sub.notice().startswith("lost the connection to 127.0.0.1; ")
 
 
-def test_sub_says_what_was_lost_and_nobody_forges_a_line() -> None:
+def test_sub_reports_lost_messages_with_the_sender_escaped() -> None:
     with stamping_publisher() as alice, start("sub", alice.address) as sub:
         alice.wait()
         alice.send(1, 5, **{"from": "eve\n\x1b[2J"})
@@ -76,7 +76,7 @@ def test_sub_says_what_was_lost_and_nobody_forges_a_line() -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--raw",)])
-def test_sub_ends_with_statistics_when_told_to(
+def test_sub_prints_statistics_at_its_end_if_asked(
     publisher: Publisher, words: tuple[str, ...]
 ) -> None:
     expected = "received 1, bytes 5, lost 0, duplicates 0, undecodable 0, backlog 0"
@@ -88,7 +88,9 @@ def test_sub_ends_with_statistics_when_told_to(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_statistics_come_however_it_ends(publisher: Publisher, number: int, code: int) -> None:
+def test_sub_prints_statistics_when_a_signal_ends_it(
+    publisher: Publisher, number: int, code: int
+) -> None:
     with running_sub(publisher, "--stats", "--timestamps", "none") as sub:
         publisher.send("Hello")
         assert sub.line() == "Hello"
@@ -97,7 +99,7 @@ def test_statistics_come_however_it_ends(publisher: Publisher, number: int, code
     assert (ended, errors.count("\n"), errors.startswith("received 1, ")) == (code, 1, True)
 
 
-def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publisher) -> None:
+def test_statistics_are_on_a_separate_line_after_ctrl_c(publisher: Publisher) -> None:
     with in_terminal("sub", publisher.addresses[0], "--stats", NO_COLOR="1") as sub:
         sub.expect(r"Ctrl\+C ends\.")
         assert sub.interrupt() == 130
@@ -105,7 +107,7 @@ def test_statistics_stand_on_a_line_of_their_own_after_ctrl_c(publisher: Publish
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_notices_are_dim_where_there_is_colour() -> None:
+def test_notices_are_dim_if_output_is_coloured() -> None:
     with start("sub", "127.0.0.1:1", "--color", "always") as sub:
         notice = sub.notice()
         assert re.fullmatch(
@@ -118,14 +120,14 @@ def test_notices_are_dim_where_there_is_colour() -> None:
 # ---- pub
 
 
-def test_pub_announces_who_joined_and_left_on_a_terminal() -> None:
+def test_pub_on_a_terminal_reports_subscriptions_and_their_end() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", NO_COLOR="1") as pub:
         address = prompted(pub)
-        with Subscriber(address, topics=["room1"]) as hearer:
+        with Subscriber(address, topics=["room1"]) as subscriber:
             pub.expect(r"127\.0\.0\.1 joined room1\r\n")
-            hearer.subscribe(prefix="sens")
+            subscriber.subscribe(prefix="sens")
             pub.expect(r"127\.0\.0\.1 joined prefix 'sens'\r\n")
-            hearer.unsubscribe("room1")
+            subscriber.unsubscribe("room1")
             pub.expect(r"127\.0\.0\.1 left room1\r\n")
         pub.expect(r"127\.0\.0\.1 left prefix 'sens'\r\n")
         with Subscriber(address):
@@ -133,16 +135,16 @@ def test_pub_announces_who_joined_and_left_on_a_terminal() -> None:
         pub.expect(r"127\.0\.0\.1 left all topics\r\n")
 
 
-def test_a_notice_leaves_the_line_being_typed_as_it_was() -> None:
+def test_a_notice_keeps_the_line_being_typed() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", NO_COLOR="1") as pub:
         address = prompted(pub)
         pub.type("room1:Hello ev")
         pub.expect("Hello ev")
-        with Subscriber(address, topics=["room1"]) as hearer:
-            # The notice takes the line, and the prompt with what was typed comes back below.
+        with Subscriber(address, topics=["room1"]) as subscriber:
+            # The notice replaces the line; the prompt and the typed text are printed below it.
             pub.expect(r"\r\x1b\[K127\.0\.0\.1 joined room1\r\nMessage> room1:Hello ev")
             pub.type("eryone!\r")
-            assert hearer.recv(timeout=TIMEOUT).text == "Hello everyone!"
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello everyone!"
         pub.expect(r"127\.0\.0\.1 left room1\r\nMessage> ")
         pub.type(CTRL_D)
         assert pub.wait() == 0
@@ -157,7 +159,7 @@ def test_with_libedit_a_notice_does_not_wait_for_enter(tmp_path: Path, library: 
         pub.type("room1:Hello ev")
         pub.expect("Hello ev")
         with Subscriber(address, topics=["room1"]) as subscriber:
-            # The notice is a line of its own; the terminal keeps what was typed.
+            # The notice is on a separate line; the terminal keeps the typed text.
             pub.expect(r"\r\n127\.0\.0\.1 joined room1\r\n")
             pub.type("eryone!\r")
             assert subscriber.recv(timeout=TIMEOUT).text == "Hello everyone!"
@@ -173,7 +175,7 @@ def test_with_libedit_a_closed_window_ends_the_prompt(tmp_path: Path) -> None:
         assert pub.hang_up() == 129
 
 
-def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
+def test_a_notice_before_the_prompt_is_a_single_line() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "2")
     with in_terminal(*words, NO_COLOR="1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
@@ -185,24 +187,24 @@ def test_a_notice_before_the_prompt_is_a_line_and_nothing_else() -> None:
                 pub.expect(r"Message> ")
 
 
-def test_pub_in_a_pipe_announces_nobody_unless_told_to_be_verbose() -> None:
+def test_pub_in_a_pipe_reports_subscriptions_only_if_verbose() -> None:
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "1")
-    with start(*words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
-        assert is_heard(pub, hearer)
+    with start(*words) as pub, subscriber_to(pub, topics=["room1"]) as subscriber:
+        assert delivers(pub, subscriber)
         assert pub.finish() == (0, "", "")
     with start(*words, "-v") as pub:
-        with subscriber_to(pub, topics=["room1"]) as hearer:
+        with subscriber_to(pub, topics=["room1"]) as subscriber:
             assert pub.notice() == "127.0.0.1 joined room1"
-            assert is_heard(pub, hearer)
+            assert delivers(pub, subscriber)
         assert pub.notice() == "127.0.0.1 left room1"
 
 
-def is_heard(pub: Running, hearer: Subscriber) -> bool:
+def delivers(pub: Running, subscriber: Subscriber) -> bool:
     pub.type(b"room1:Hello\n")
-    return hearer.recv(timeout=TIMEOUT).text == "Hello"
+    return subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
-def test_a_doctor_s_look_is_not_announced_as_a_subscriber() -> None:
+def test_a_probe_is_not_reported_as_a_subscriber() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
         address = printed_address(pub)
         found = probe(address, timeout=TIMEOUT)
@@ -211,7 +213,7 @@ def test_a_doctor_s_look_is_not_announced_as_a_subscriber() -> None:
             assert pub.notice() == "127.0.0.1 joined room1"
 
 
-def test_of_thousands_of_subscriptions_the_first_are_announced() -> None:
+def test_only_the_first_of_thousands_of_subscriptions_are_reported() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
         with subscriber_to(pub, topics=[f"room{number}" for number in range(2000)]):
             joined = [pub.notice() for _ in range(11)]
@@ -220,7 +222,7 @@ def test_of_thousands_of_subscriptions_the_first_are_announced() -> None:
         assert pub.notice().count(",") == 10
 
 
-def test_no_subscription_can_drive_the_terminal() -> None:
+def test_control_characters_of_a_subscription_are_escaped() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "9", "-v") as pub:
         with subscriber_to(pub, prefixes=[b"\x1b[2J\n\xff" + b"x" * 5000]):
             notice = pub.notice()
@@ -229,7 +231,7 @@ def test_no_subscription_can_drive_the_terminal() -> None:
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_pub_that_connects_says_whether_it_is(free_port: FreePort) -> None:
+def test_a_connecting_pub_reports_its_connection(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with start("pub", "--connect", address, "--wait", "9", "-v") as pub:
         assert pub.notice().startswith(f"cannot connect to {address}: refused. ")
@@ -248,7 +250,7 @@ def test_the_prompt_of_pub_shows_why_it_is_not_connected(free_port: FreePort) ->
 
 
 def prompted(pub: Terminal) -> str:
-    """Give the address that others type, once the prompt stands there."""
+    """Wait for the prompt and return the printed address."""
     address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
     pub.expect(r"Message> ")
     return address

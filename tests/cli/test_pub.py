@@ -1,4 +1,4 @@
-"""`zmqchat pub`: what is typed, piped in or given is read elsewhere."""
+"""`zmqchat pub` sends lines of a prompt, lines of a pipe and messages given as options."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 def test_pub_sends_each_line_of_a_pipe() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(
+        pub
+    ) as subscriber:
         pub.type(b"room1:Hello\n\n  spaces stay  \n\xff\x00 bytes too\nno newline at the end")
         assert pub.finish() == (0, "", "")
-        heard = [hearer.recv_bytes(timeout=TIMEOUT) for _ in range(5)]
-    assert heard == [
+        received = [subscriber.recv_bytes(timeout=TIMEOUT) for _ in range(5)]
+    assert received == [
         b"room1:Hello",
         b"",
         b"  spaces stay  ",
@@ -35,41 +37,43 @@ def test_pub_sends_each_line_of_a_pipe() -> None:
     ]
 
 
-def test_pub_sends_a_line_as_soon_as_it_comes() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
+def test_pub_sends_a_line_as_soon_as_it_is_read() -> None:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(
+        pub
+    ) as subscriber:
         for line in (b"first", b"second"):
             pub.type(line + b"\n")
-            assert hearer.recv_bytes(timeout=TIMEOUT) == line
+            assert subscriber.recv_bytes(timeout=TIMEOUT) == line
 
 
-def test_pub_with_a_topic_sends_all_to_it() -> None:
+def test_pub_with_a_topic_sends_every_line_to_it() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1")
-    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
+    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as subscriber:
         pub.type(b"Hello\nroom2:is text\n")
         pub.stdin.close()
-        assert hearer.recv_bytes(timeout=TIMEOUT) == b"room1:Hello"
-        assert hearer.recv_bytes(timeout=TIMEOUT) == b"room1:room2:is text"
+        assert subscriber.recv_bytes(timeout=TIMEOUT) == b"room1:Hello"
+        assert subscriber.recv_bytes(timeout=TIMEOUT) == b"room1:room2:is text"
 
 
 def test_pub_sends_the_messages_given_and_ends() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-m", "one", "-m", "zwei ü")
-    with start("pub", *words) as pub, subscriber_to(pub) as hearer:
-        assert [hearer.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["one", "zwei ü"]
+    with start("pub", *words) as pub, subscriber_to(pub) as subscriber:
+        assert [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["one", "zwei ü"]
         assert pub.wait() == 0
 
 
-def test_pub_waits_for_as_many_subscribers_of_the_topic_as_told() -> None:
+def test_pub_waits_for_the_given_number_of_subscribers_of_its_topic() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "2", "-t", "room1", "-m", "Hello")
     with start("pub", *words) as pub:
         address = printed_address(pub)
-        hearers = [Subscriber(address, topics=[topic]) for topic in ("room1", "other", "room1")]
-        for hearer in hearers:
-            if "room1" in hearer.subscriptions:
-                assert hearer.recv(timeout=TIMEOUT).text == "Hello"
-            hearer.close()
+        subscribers = [Subscriber(address, topics=[topic]) for topic in ("room1", "other", "room1")]
+        for subscriber in subscribers:
+            if "room1" in subscriber.subscriptions:
+                assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
+            subscriber.close()
 
 
-def test_pub_exits_with_3_when_nobody_comes_in_time() -> None:
+def test_pub_exits_with_3_if_no_subscriber_connects_in_time() -> None:
     finished = zmqchat("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-W", "0.1", "-m", "x")
     assert finished.returncode == 3
     error = finished.stderr.decode().splitlines()[-1]
@@ -78,21 +82,21 @@ def test_pub_exits_with_3_when_nobody_comes_in_time() -> None:
     )
 
 
-def test_subscribers_who_wait_already_hear_a_pipe_from_its_first_line(
+def test_subscribers_that_started_earlier_receive_the_first_line_of_a_pipe(
     free_port: Callable[[], int],
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as one, Subscriber(address) as two:
         finished = zmqchat("pub", "--bind", address, stdin=b"first\nsecond\n")
         assert (finished.returncode, finished.stderr) == (0, b"")
-        for hearer in (one, two):
-            assert [hearer.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["first", "second"]
+        for subscriber in (one, two):
+            assert [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)] == ["first", "second"]
 
 
 NO_SUBSCRIBER = "(no subscriber: messages are lost until one connects"
 
 
-def test_a_pipe_without_subscribers_says_so_once() -> None:
+def test_pub_in_a_pipe_reports_a_missing_subscriber_once_per_topic() -> None:
     finished = zmqchat("pub", "--bind", "127.0.0.1:0", stdin=b"Hello\nagain\nroom1:Hello\n")
     assert finished.returncode == 0
     notices = finished.stderr.decode().splitlines()[1:]
@@ -102,27 +106,27 @@ def test_a_pipe_without_subscribers_says_so_once() -> None:
     assert "no subscriber" not in silent.stderr.decode()
 
 
-def test_a_pipe_to_a_topic_that_no_subscriber_takes_says_so_once_per_change() -> None:
+def test_pub_reports_an_unsubscribed_topic_once_per_change() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "-v")
-    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as hearer:
+    with start("pub", *words) as pub, subscriber_to(pub, topics=["room1"]) as subscriber:
         assert pub.notice() == "127.0.0.1 joined room1"
         for line in (b"room2:lost", b"room2:lost too", b"room1:Hello", b"no topic", b"room2:lost"):
             pub.type(line + b"\n")
-        assert hearer.recv(timeout=TIMEOUT).text == "Hello"
+        assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
         assert pub.notice() == "(no subscriber for room2; subscribed: room1)"
         assert pub.notice() == "(no subscriber for messages without topic; subscribed: room1)"
-        hearer.subscribe("room2")
+        subscriber.subscribe("room2")
         assert pub.notice() == "127.0.0.1 joined room2"
         pub.type(b"room2:Hello\n")
-        assert hearer.recv(timeout=TIMEOUT).topic == "room2"
-        hearer.unsubscribe("room2")
+        assert subscriber.recv(timeout=TIMEOUT).topic == "room2"
+        subscriber.unsubscribe("room2")
         assert pub.notice() == "127.0.0.1 left room2"
         pub.type(b"room2:lost again\nroom2:and again\n")
         assert pub.notice() == "(no subscriber for room2; subscribed: room1)"
         assert pub.finish() == (0, "", "")
 
 
-def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
+def test_pub_with_an_unsubscribed_topic_names_the_subscriptions() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "-t", "room2") as pub, subscriber_to(
         pub, topics=["room1"], prefixes=["log"]
     ):
@@ -131,12 +135,12 @@ def test_pub_with_a_topic_that_no_subscriber_takes_says_so() -> None:
         assert pub.finish() == (0, "", "")
 
 
-def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
+def test_control_characters_of_listed_subscriptions_are_escaped() -> None:
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-v") as pub, subscriber_to(
         pub, prefixes=[b"\x1b[2J\n" + b"x" * 500, *(f"{number:03}" for number in range(10))]
     ):
         while pub.notice() != "127.0.0.1 joined more topics":
-            pass  # until the eleventh subscription is known
+            pass  # until the eleventh subscription is reported
         pub.type(b"room2:Hello\n")
         listed = ", ".join(f"prefix '{number:03}'" for number in range(4))
         assert pub.notice() == (
@@ -148,25 +152,25 @@ def test_no_subscription_that_a_notice_names_can_drive_the_terminal() -> None:
 def test_pub_loses_nothing_for_a_subscriber_that_reads_slowly() -> None:
     count = 50_000
     words = ("pub", "--bind", "127.0.0.1:0", "--wait", "1")
-    with start(*words) as pub, subscriber_to(pub, high_water_mark=10) as hearer:
+    with start(*words) as pub, subscriber_to(pub, high_water_mark=10) as subscriber:
         lines = b"".join(b"%d\n" % number for number in range(count))
         feeder = threading.Thread(target=pub.type, args=(lines,))
         feeder.start()
         for number in range(count):
-            assert hearer.recv_bytes(timeout=TIMEOUT) == b"%d" % number
+            assert subscriber.recv_bytes(timeout=TIMEOUT) == b"%d" % number
         feeder.join()
 
 
-def test_what_is_still_queued_at_the_end_of_the_input_arrives() -> None:
-    count, filler = 5_000, b"." * 10_000  # far more than the system's buffers take
+def test_pub_delivers_its_queue_after_the_end_of_input() -> None:
+    count, filler = 5_000, b"." * 10_000  # far more than the system's buffers hold
     with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
         host, _, port = printed_address(pub).partition(":")
-        with Subscriber(f"{host}:{port}", high_water_mark=10) as hearer:
+        with Subscriber(f"{host}:{port}", high_water_mark=10) as subscriber:
             pub.type(b"".join(b"%d%s\n" % (number, filler) for number in range(count)))
             pub.stdin.close()
             wait_until(lambda: not is_open(host, int(port)), "the port to be closed")
             for number in range(count):
-                assert hearer.recv_bytes(timeout=TIMEOUT) == b"%d%s" % (number, filler)
+                assert subscriber.recv_bytes(timeout=TIMEOUT) == b"%d%s" % (number, filler)
             assert pub.wait() == 0
 
 
@@ -176,14 +180,14 @@ def is_open(host: str, port: int) -> bool:
     except ConnectionRefusedError:
         return False
     except ConnectionResetError:
-        pass  # still in the listener's queue when that was closed: the next look is refused
+        pass  # queued when the listener was closed: the next attempt is refused
     return True
 
 
 @pytest.mark.parametrize(
     ("topics", "topic", "text"), [(None, None, "room1:Hello"), (["room1"], "room1", "Hello")]
 )
-def test_pub_with_a_name_sends_a_line_whole(
+def test_pub_with_a_name_does_not_split_a_line(
     topics: list[str] | None, topic: str | None, text: str
 ) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--name", "alice")
@@ -204,7 +208,7 @@ def test_pub_with_a_name_sends_a_line_whole(
         (("-t", "room1"), "room1:{}"),
     ],
 )
-def test_pub_never_cuts_a_line(line: str, words: tuple[str, ...], frame: str) -> None:
+def test_pub_never_splits_a_line(line: str, words: tuple[str, ...], frame: str) -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", *words)
     with start("pub", *words, "-m", line) as pub, subscriber_to(pub) as subscriber:
         message = subscriber.recv(timeout=TIMEOUT)
@@ -212,28 +216,30 @@ def test_pub_never_cuts_a_line(line: str, words: tuple[str, ...], frame: str) ->
     assert message.text == (line if "--name" in words else frame.format(line))
 
 
-def test_pub_in_envelopes_sends_a_line_without_a_topic_whole() -> None:
+def test_pub_with_envelope_framing_does_not_split_a_line() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope")
     with start("pub", *words, "-m", "room1:Hello") as pub, subscriber_to(pub) as subscriber:
         assert subscriber.recv(timeout=TIMEOUT).frames == (b"", b"room1:Hello")
 
 
-def test_pub_in_envelopes() -> None:
+def test_pub_with_envelope_framing_sends_topic_and_text_as_frames() -> None:
     words = ("--bind", "127.0.0.1:0", "--wait", "1", "--framing", "envelope", "-t", "room1")
-    with start("pub", *words, "-m", "Hello") as pub, subscriber_to(pub, prefixes="room1") as hearer:
-        assert hearer.recv(timeout=TIMEOUT).frames == (b"room1", b"Hello")
+    with start("pub", *words, "-m", "Hello") as pub, subscriber_to(
+        pub, prefixes="room1"
+    ) as subscriber:
+        assert subscriber.recv(timeout=TIMEOUT).frames == (b"room1", b"Hello")
 
 
-def test_pub_connects_to_a_subscriber_that_is_bound() -> None:
-    with Subscriber(bind="127.0.0.1:0") as hearer:
-        finished = zmqchat("pub", "--connect", hearer.addresses[0], stdin=b"Hello\n")
+def test_pub_connects_to_a_bound_subscriber() -> None:
+    with Subscriber(bind="127.0.0.1:0") as subscriber:
+        finished = zmqchat("pub", "--connect", subscriber.addresses[0], stdin=b"Hello\n")
         assert finished.returncode == 0
-        assert hearer.recv_text(timeout=TIMEOUT) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("words", [("pub", "--bind"), ("sub", "--bind"), ("relay", "--backend")])
-def test_the_program_that_holds_a_port_is_named(words: tuple[str, ...]) -> None:
+def test_the_error_of_a_port_in_use_names_the_program_that_uses_it(words: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         address = f"127.0.0.1:{holder.getsockname()[1]}"
         finished = zmqchat(*words, address)
@@ -243,9 +249,11 @@ def test_the_program_that_holds_a_port_is_named(words: tuple[str, ...]) -> None:
 
 
 def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:
-    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(pub) as hearer:
+    with start("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub, subscriber_to(
+        pub
+    ) as subscriber:
         pub.type(b"Hello\n")
-        assert hearer.recv_text(timeout=TIMEOUT) == "Hello"
+        assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
         pub.process.send_signal(signal.SIGINT)
         assert pub.wait() == 130
         assert pub.finish() == (130, "", "")
@@ -254,7 +262,7 @@ def test_ctrl_c_ends_pub_in_a_pipe_with_130() -> None:
 # ---- at a prompt
 
 
-def test_what_is_typed_at_the_prompt_is_read_elsewhere() -> None:
+def test_lines_typed_at_the_prompt_are_received_by_sub() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
         words = ("-t", "room1", "-c", "2", "--timestamps", "none")
@@ -272,14 +280,14 @@ def test_what_is_typed_at_the_prompt_is_read_elsewhere() -> None:
 def test_an_empty_line_at_the_prompt_sends_nothing() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1", "-t", "room1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+) -t room1").group(1)
-        with Subscriber(address, topics=["room1"]) as hearer:
+        with Subscriber(address, topics=["room1"]) as subscriber:
             for text in ("", "Hello"):
                 pub.expect("Message> ")
                 pub.type(f"{text}\r")
-            assert hearer.recv_text(timeout=TIMEOUT) == "room1:Hello"
+            assert subscriber.recv_text(timeout=TIMEOUT) == "room1:Hello"
 
 
-def test_the_prompt_says_once_that_there_is_no_subscriber() -> None:
+def test_the_prompt_reports_a_missing_subscriber_once() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0") as pub:
         for text in ("first", "second"):
             pub.expect("Message> ")
@@ -288,10 +296,10 @@ def test_the_prompt_says_once_that_there_is_no_subscriber() -> None:
     assert pub.text.count(f"{NO_SUBSCRIBER})") == 1
 
 
-def test_the_prompt_names_what_is_subscribed_when_no_subscriber_takes_a_topic() -> None:
+def test_the_prompt_names_the_subscriptions_for_an_unsubscribed_topic() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
-        with Subscriber(address, topics=["room1"]) as hearer:
+        with Subscriber(address, topics=["room1"]) as subscriber:
             pub.expect("Message> ")
             pub.type("room2:Hello\r")
             pub.expect(r"\(no subscriber for room2; subscribed: room1\)")
@@ -300,10 +308,10 @@ def test_the_prompt_names_what_is_subscribed_when_no_subscriber_takes_a_topic() 
             pub.expect(r"without topic; subscribed: room1; type room1:Hello\)")
             pub.expect("Message> ")
             pub.type("room1:Hello\r")
-            assert hearer.recv(timeout=TIMEOUT).text == "Hello"
+            assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
 
 
-def test_ctrl_c_at_the_prompt_ends_it_with_130() -> None:
+def test_ctrl_c_at_the_prompt_ends_pub_with_130() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0") as pub:
         pub.expect("Message> ")
         assert pub.interrupt() == 130
@@ -331,7 +339,7 @@ def test_the_prompt_is_drawn_again_after_ctrl_z_and_fg() -> None:
             shell.type(CTRL_Z)
             shell.expect("Stopped")
             shell.expect(r"\$ ")
-            # Continued in the background it leaves the terminal to the shell.
+            # In the background, `pub` does not write to the terminal.
             shell.type("bg; echo between\r")
             shell.expect(r"\nbetween\r\n")
             shell.type("fg\r")
@@ -347,7 +355,7 @@ def test_the_prompt_is_drawn_again_after_ctrl_z_and_fg() -> None:
     assert "Traceback" not in shell.text
 
 
-def test_a_stop_that_no_shell_can_continue_leaves_the_prompt_usable() -> None:
+def test_ctrl_z_without_a_shell_leaves_the_prompt_usable() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1", NO_COLOR="1") as pub:
         address = pub.expect(r"zmqchat sub (\S+)").group(1)
         with Subscriber(address) as subscriber:
@@ -360,19 +368,19 @@ def test_a_stop_that_no_shell_can_continue_leaves_the_prompt_usable() -> None:
             assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
-def test_several_lines_pasted_at_once_are_several_messages() -> None:
+def test_pasted_lines_are_sent_as_separate_messages() -> None:
     with in_terminal("pub", "--bind", "127.0.0.1:0", "--wait", "1") as pub:
         address = pub.expect(r"zmqchat sub ([^\s\x1b]+)").group(1)
-        with Subscriber(address) as hearer:
+        with Subscriber(address) as subscriber:
             pub.expect("Message> ")
             pub.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
-            heard = [hearer.recv_text(timeout=TIMEOUT) for _ in range(3)]
-    assert heard == ["one", "two", "three"]
+            received = [subscriber.recv_text(timeout=TIMEOUT) for _ in range(3)]
+    assert received == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("options", [(), ("--raw",)], ids=["text", "raw"])
 def test_pub_removes_cr_and_byte_order_mark_unless_raw(options: tuple[str, ...]) -> None:
-    """A CR inside a line, or at an end without newline, is text; so is a mark further on."""
+    """A CR inside a line or before the end of input is text; so is a later byte order mark."""
     sent = [b"\xef\xbb\xbf21.5\r", b"a\rb", b"\xef\xbb\xbfc\r", b"end\r"]
     words = ("--bind", "127.0.0.1:0", "--wait", "1", *options)
     with start("pub", *words) as pub, subscriber_to(pub) as subscriber:

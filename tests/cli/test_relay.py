@@ -1,4 +1,4 @@
-"""`zmqchat relay`: it says what others type, who comes and goes, and ends when told to."""
+"""`zmqchat relay` forwards messages, reports connections and ends at a signal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HERE = ("--frontend", "127.0.0.1:0", "--backend", "127.0.0.1:0")
 
 
 def addresses(relay: Running) -> tuple[str, str]:
-    """Read where publishers and subscribers are told to go."""
+    """Read the addresses that the relay prints for publishers and subscribers."""
     found = re.fullmatch(r"Publish with:    zmqchat pub --connect ([^\s\x1b]+)", relay.notice())
     assert found
     frontend = found.group(1)
@@ -35,7 +35,7 @@ def addresses(relay: Running) -> tuple[str, str]:
     return frontend, found.group(1)
 
 
-def test_what_one_types_another_reads_through_it() -> None:
+def test_sub_receives_messages_of_pub_through_a_relay() -> None:
     with start("relay", *HERE) as relay:
         frontend, backend = addresses(relay)
         with start("sub", backend, "-t", "room1", "-c", "2", "--timestamps", "none") as sub:
@@ -50,12 +50,14 @@ def test_what_one_types_another_reads_through_it() -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: Path) -> None:
+def test_a_relay_prints_statistics_when_a_signal_ends_it(
+    number: int, code: int, tmp_path: Path
+) -> None:
     log = tmp_path / "class.jsonl"
     with start("relay", *HERE, "--stats", "--log", str(log), "-v") as relay:
         frontend, backend = addresses(relay)
         with Subscriber(backend) as subscriber:
-            # The relay listens to everything itself, so that no publisher knows.
+            # The log subscribes to all topics; only this notice shows that the subscriber has.
             assert relay.notice() == "127.0.0.1 joined all topics"
             with Publisher(connect=frontend) as publisher:
                 publisher.wait_for_subscribers(timeout=TIMEOUT)
@@ -64,7 +66,7 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
         relay.process.send_signal(number)
         ended, out, errors = relay.finish()
     assert (ended, out) == (code, "")
-    # Whoever left last may be told of after it.
+    # The last disconnection may be reported after the statistics.
     assert re.search(
         r"^messages 1, bytes 11, overflows 0, publishers \d, subscribers \d, captured 1, "
         r"capture skipped 0$",
@@ -75,7 +77,7 @@ def test_it_ends_with_statistics_when_told_to(number: int, code: int, tmp_path: 
         assert [message.text for message in reader] == ["room1:Hello"]
 
 
-def test_it_says_who_comes_and_goes_when_told_to() -> None:
+def test_a_verbose_relay_reports_connections_and_subscriptions() -> None:
     with start("relay", *HERE, "-v") as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend):
@@ -90,7 +92,7 @@ def test_it_says_who_comes_and_goes_when_told_to() -> None:
         assert relay.notice() == "publisher 127.0.0.1 disconnected"
 
 
-def test_in_a_pipe_it_says_nothing_of_who_comes_and_goes() -> None:
+def test_a_relay_in_a_pipe_does_not_report_connections() -> None:
     with start("relay", *HERE) as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend) as publisher, Subscriber(backend):
@@ -99,7 +101,7 @@ def test_in_a_pipe_it_says_nothing_of_who_comes_and_goes() -> None:
         assert relay.finish() == (130, "", "")
 
 
-def test_in_a_terminal_ctrl_c_ends_it() -> None:
+def test_ctrl_c_in_a_terminal_ends_a_relay() -> None:
     with in_terminal("relay", *HERE, "--stats", NO_COLOR="1") as relay:
         frontend = relay.expect(r"zmqchat pub --connect ([^\s\x1b]+)").group(1)
         relay.expect(r"Ctrl\+C ends\.")
@@ -111,7 +113,7 @@ def test_in_a_terminal_ctrl_c_ends_it() -> None:
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
+def test_a_relay_works_in_tmux(tmp_path: Path) -> None:
     def tmux(*words: str) -> str:
         command = ["tmux", "-S", str(tmp_path / "tmux"), *words]
         done = subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
@@ -133,7 +135,7 @@ def test_in_tmux_it_works_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
+def test_a_chained_relay_reports_its_upstream_connection(free_port: FreePort) -> None:
     upstream = f"127.0.0.1:{free_port()}"
     with start("relay", *HERE, "--connect", upstream) as relay:
         _, backend = addresses(relay)
@@ -148,7 +150,7 @@ def test_relays_are_chained_and_say_so(free_port: FreePort) -> None:
         assert relay.notice() == (f"lost the connection to {upstream}; reconnecting")
 
 
-def test_who_comes_late_gets_the_last_value() -> None:
+def test_a_late_subscriber_receives_the_last_value() -> None:
     with start("relay", *HERE, "--last-value") as relay:
         frontend, backend = addresses(relay)
         with Publisher(connect=frontend) as publisher, Subscriber(backend) as first:
@@ -160,7 +162,7 @@ def test_who_comes_late_gets_the_last_value() -> None:
         assert (finished.returncode, finished.stdout) == (0, b"celsius: 21.5\n")
 
 
-def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
+def test_a_relay_reports_a_full_disk_once_and_continues() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     with start("relay", *HERE, "--log", "/dev/full", "-v") as relay:
@@ -182,17 +184,17 @@ def test_a_full_disk_is_told_once_and_it_goes_on() -> None:
     assert "cannot log" not in errors
 
 
-def test_the_usual_ports_need_not_be_typed() -> None:
+def test_a_relay_uses_the_default_ports_without_options() -> None:
     with start("relay") as relay:
         first = relay.notice()
         if "in use" in first:
-            pytest.skip("somebody uses port 5555 or 5556 of this machine")
+            pytest.skip("port 5555 or 5556 of this machine is in use")
         assert first.endswith(":5556")
         lines = [relay.notice()]
         while "--via" not in lines[-1]:
             lines.append(relay.notice())
     assert "Subscribe with:  zmqchat sub " in "\n".join(lines)
-    # The port that everybody takes is left out.
+    # The default port is omitted.
     assert not any(line.endswith(":5555") for line in lines)
 
 
@@ -208,7 +210,7 @@ def test_the_usual_ports_need_not_be_typed() -> None:
         (("extra",), 2, "unrecognized"),
     ],
 )
-def test_what_cannot_work_ends_with_a_word_why(
+def test_invalid_options_end_a_relay_with_an_error(
     words: tuple[str, ...], code: int, text: str
 ) -> None:
     finished = zmqchat("relay", *HERE[:2], *words)
@@ -217,13 +219,13 @@ def test_what_cannot_work_ends_with_a_word_why(
     assert finished.stdout == b""
 
 
-def test_a_port_in_use_ends_it_with_1(publisher: Publisher) -> None:
+def test_a_port_in_use_ends_a_relay_with_1(publisher: Publisher) -> None:
     finished = zmqchat("relay", "--frontend", publisher.addresses[0], "--backend", "127.0.0.1:0")
     assert finished.returncode == 1
     assert "already in use" in finished.stderr.decode()
 
 
-def test_its_help_has_examples() -> None:
+def test_the_help_of_relay_has_examples() -> None:
     finished = zmqchat("relay", "--help")
     assert finished.returncode == 0
     for words in (b"--log class.log", b"--last-value", b"zmqchat pub --connect 192.168.1.10:5556"):
