@@ -29,7 +29,7 @@ print(build_backend.build_wheel("folder", None, None))
 
 
 def build(folder: Path, programs: dict[str, str], **environment: str) -> Any:
-    """Build with a PATH that has these programs alone, each printing its version."""
+    """Build with a PATH of only these programs; each prints its version."""
     for name, printed in programs.items():
         program = folder / name
         program.write_text(f"#!/bin/sh\necho '{printed}'\n")
@@ -76,7 +76,7 @@ def test_a_tool_that_is_missing_or_old_is_named(
     ("variable", "usual", "chosen", "missing"),
     [("CXX", "c++", "clang++-15", "g++-99"), ("CC", "cc", "clang-15", "gcc-99")],
 )
-def test_the_compiler_that_the_user_chose_is_looked_for(
+def test_the_build_checks_the_compiler_that_the_user_chose(
     tmp_path: Path, variable: str, usual: str, chosen: str, missing: str
 ) -> None:
     programs = {**GOOD, chosen: "clang 15"}

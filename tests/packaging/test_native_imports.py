@@ -1,4 +1,4 @@
-"""What native code imports by name is imported in Python as well."""
+"""Modules that native code imports by name are also imported in Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is what was meant: libzmq with all its abilities, and nothing too much."""
+"""The installed package: features of libzmq, dependencies, types and licences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEEPALIVE_TIMER = "02"  # Documentation/networking/proc_net_tcp.rst: "another ti
 
 
 def output_of(script: str) -> str:
-    """Run a script in a fresh interpreter, and give what it prints."""
+    """Run a script in a new interpreter and return its output."""
     done = subprocess.run(
         [sys.executable, "-c", script],
         check=False,
@@ -49,7 +49,7 @@ def test_the_version_is_stated_once() -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="the other platforms have fewer abilities")
-def test_libzmq_has_what_the_platform_offers() -> None:
+def test_libzmq_has_the_transports_of_the_platform() -> None:
     info = zmqchat_rs.build_info()
     assert info["ipc"] is True
     assert info["event_signal"] == "eventfd"
@@ -100,14 +100,14 @@ def timers(port: int) -> list[str]:
 
 
 @pytest.mark.skipif(not LINUX, reason="reads the kernel's list of connections")
-def test_an_idle_connection_is_kept_alive_from_both_ends() -> None:
+def test_both_ends_keep_an_idle_connection_alive() -> None:
     with Publisher("127.0.0.1:0") as pub, Subscriber(str(pub.endpoint)) as sub:
         pub.wait_for_subscribers(timeout=60)
         pub.send("hello")
         assert sub.recv_text(timeout=60) == "hello"
         port = int(str(pub.endpoint).rsplit(":", 1)[1])
 
-        # What was just sent has a timer of its own, until its arrival is confirmed.
+        # Sent data has a retransmission timer until it is acknowledged.
         def both_are_kept_alive() -> bool:
             seen = timers(port)
             return len(seen) == 2 and all("timer:(keepalive," in line for line in seen)
@@ -131,7 +131,7 @@ def test_the_machine_s_cpp_runtime_is_not_needed() -> None:
         assert unwanted not in libraries
 
 
-def test_importing_brings_in_nothing_heavy() -> None:
+def test_importing_the_package_imports_no_heavy_module() -> None:
     imported = output_of("import sys, zmqchat_rs; print(*sys.modules)").split()
     assert "zmqchat_rs._core" in imported
     for heavy in ("asyncio", "prompt_toolkit", "zmq", "zmqchat_rs.cli", "argparse"):
@@ -147,7 +147,7 @@ def test_one_library_is_required_at_run_time_and_the_chat_s_screen_alone_imports
         assert "prompt_toolkit" not in imported, module
 
 
-def test_the_types_come_along() -> None:
+def test_the_package_contains_its_types() -> None:
     folder = Path(zmqchat_rs.__file__).parent
     assert (folder / "py.typed").is_file()
     assert (folder / "_core.pyi").is_file()
