@@ -42,7 +42,7 @@ Example = Callable[..., "Script"]
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
 @pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py"])
-def test_what_one_says_the_other_prints(
+def test_the_subscriber_example_prints_messages_of_the_publisher(
     example: Example, free_port: Callable[[], int], publisher: str, subscriber: str
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -63,7 +63,7 @@ def test_what_one_says_the_other_prints(
 
 
 @pytest.mark.parametrize("name", ["publisher.py", "sensor_feed.py"])
-def test_ctrl_c_ends_who_publishes_though_nobody_has_come(
+def test_ctrl_c_ends_a_publisher_that_waits_for_a_subscriber(
     example: Example, free_port: Callable[[], int], name: str
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -74,7 +74,9 @@ def test_ctrl_c_ends_who_publishes_though_nobody_has_come(
     assert printed.count("\n") >= 2  # the address, and a last word
 
 
-def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], int]) -> None:
+def test_two_programs_send_and_receive_at_the_same_time(
+    example: Example, free_port: Callable[[], int]
+) -> None:
     alice_s, bob_s = (f"127.0.0.1:{free_port()}" for _ in range(2))
     alice = example("both_ways.py", "alice", bob_s, alice_s)
     alice.read_until(f"You are alice at {alice_s}")
@@ -95,7 +97,7 @@ def test_two_talk_and_listen_at_once(example: Example, free_port: Callable[[], i
         assert (code, errors) == (0, "")
 
 
-def test_asyncio_talks_and_listens_in_one_thread(
+def test_asyncio_sends_and_receives_in_one_thread(
     example: Example, free_port: Callable[[], int]
 ) -> None:
     one_s, other_s = (f"127.0.0.1:{free_port()}" for _ in range(2))

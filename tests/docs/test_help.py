@@ -139,7 +139,7 @@ DOCUMENTED = dict(documented())
 
 
 @pytest.mark.parametrize("name", [name for name in zmqchat_rs.__all__ if name[0].isupper()])
-def test_every_field_is_told_by_its_class(name: str) -> None:
+def test_every_field_is_described_by_its_class(name: str) -> None:
     cls = getattr(zmqchat_rs, name)
     doc = inspect.getdoc(cls) or ""
     for field in fields(cls):
@@ -153,7 +153,7 @@ def test_everything_public_is_documented(name: str) -> None:
     assert doc, name
     assert doc.strip(), name
     opening = inspect.cleandoc(doc).split("\n\n")[0]
-    assert opening.endswith((".", "::")), f"{opening!r} is no sentence"
+    assert opening.endswith((".", "::")), f"{opening!r} is not a sentence"
 
 
 def is_twin(call: Call) -> bool:

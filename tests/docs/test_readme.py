@@ -1,4 +1,4 @@
-"""The README keeps its word: its commands stand there, its programs run as pasted."""
+"""The commands and programs of the README run as pasted."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def type_until_shown(pub: Running, subscriber: Running) -> None:
     assert shown.result(), subscriber.printed
 
 
-def test_the_two_commands_stand_there_to_be_copied() -> None:
+def test_the_readme_contains_the_two_commands() -> None:
     assert SHELL[:2] == ["pip install . && zmqchat demo\n", "pip install '.[test]' && pytest\n"]
 
 
@@ -115,7 +115,7 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
 
 @pytest.mark.parametrize("publisher", ["publisher.py", "pyzmq_publisher.py"])
 @pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
-def test_what_one_program_publishes_the_other_shows(
+def test_the_subscriber_program_prints_messages_of_the_publisher(
     publisher: str, subscriber: str, port: int
 ) -> None:
     with hearing_with(subscriber, port) as hearing, program(publisher, port) as telling:
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_the_subscriber(port: int) -> None:
 
 
 @pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
-def test_what_is_typed_in_one_window_is_read_in_the_other(subscriber: str, port: int) -> None:
+def test_lines_typed_in_one_window_are_received_in_the_other(subscriber: str, port: int) -> None:
     pub_line, _ = shell_block("zmqchat pub")
     with hearing_with(subscriber, port) as hearing, shell(pub_line, port) as typing:
         type_until_shown(typing, hearing)
@@ -154,7 +154,7 @@ def test_both_sides_of_the_pipe_end_well(port: int) -> None:
         assert [json.loads(line)["text"] for line in texts] == ["1", "2", "3"]
 
 
-def test_each_command_that_stands_alone_works(port: int) -> None:
+def test_each_independent_command_works(port: int) -> None:
     for line in shell_block("zmqchat demo"):
         with shell(line, port) as command:
             code, printed, _ = command.finish()
@@ -176,7 +176,7 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
         ]
 
 
-def test_tasks_of_one_loop_talk_with_each_other(port: int) -> None:
+def test_tasks_of_one_event_loop_exchange_messages(port: int) -> None:
     with program("in_asyncio.py", port) as talking:
         assert talking.shows("room1 two"), talking.printed
         assert talking.printed == ["Hello", "room1 one", "room1 two"]
@@ -233,16 +233,14 @@ def test_two_windows_talk_and_a_window_talks_with_a_program(free_port: Callable[
             assert carol.shows("alice Good evening"), carol.printed
 
 
-def test_a_relay_passes_on_what_its_program_sends(port: int) -> None:
+def test_the_relay_program_forwards_messages(port: int) -> None:
     with program("relay.py", port) as relay:
         assert relay.shows("Hello everyone!"), relay.printed
         assert relay.shows("<RelayStats messages=1 "), relay.printed
         assert relay.wait() == 0
 
 
-def test_what_is_typed_with_a_relay_in_between_is_read(
-    port: int, free_port: Callable[[], int]
-) -> None:
+def test_typed_lines_are_received_through_a_relay(port: int, free_port: Callable[[], int]) -> None:
     other = free_port()
 
     def here(line: str) -> Running:
@@ -277,7 +275,7 @@ def test_the_numbers_are_those_of_the_module() -> None:
     assert f"`linger` ({defaults['linger']:g} second)" in README
 
 
-def test_what_the_readme_links_to_exists() -> None:
+def test_the_links_of_the_readme_exist() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
     for heading in re.findall(r"\]\(#([^)]+)\)", README):
