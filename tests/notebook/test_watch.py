@@ -28,7 +28,7 @@ def watching_threads() -> int:
     return sum(thread.name == "zmqchat-watch" for thread in threading.enumerate())
 
 
-def test_messages_come_while_the_program_does_something_else(
+def test_messages_are_received_while_the_program_does_something_else(
     room: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     live = room.subscriber.watch(timestamps="none")
@@ -82,7 +82,7 @@ def test_two_subscribers_are_watched_side_by_side(pair: Pair) -> None:
             assert one.wait(1, timeout=TIMEOUT) == two.wait(1, timeout=TIMEOUT) == 1
 
 
-def test_closing_the_subscriber_ends_the_watch_and_whoever_waits_for_it(pair: Pair) -> None:
+def test_closing_the_subscriber_ends_the_watch_and_calls_that_wait_for_it(pair: Pair) -> None:
     live = pair.subscriber.watch()
     pair.subscriber.close()
     with pytest.raises(ClosedError, match=r"the subscriber was closed\) after 0 messages"):
@@ -150,7 +150,7 @@ def test_a_log_on_a_full_disk_is_a_warning(pair: Pair, caplog: pytest.LogCapture
     assert [record.message.partition(":")[0] for record in caplog.records] == ["not logged"]
 
 
-def test_an_exception_in_the_background_is_kept_and_told(
+def test_an_exception_in_the_background_is_kept_and_reported(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     live = pair.subscriber.watch()
@@ -166,7 +166,7 @@ def test_an_exception_in_the_background_is_kept_and_told(
     assert "RuntimeError: no screen" in capsys.readouterr().err
 
 
-def test_a_subscriber_that_nobody_holds_is_closed_once_its_watch_stops(
+def test_an_unreferenced_subscriber_is_closed_when_its_watch_stops(
     publisher: Publisher,
 ) -> None:
     live = Subscriber(str(publisher.endpoint)).watch()
@@ -254,7 +254,7 @@ def watching(publisher: Publisher, *more: str) -> str:
 
 
 @terminals
-def test_lines_stand_above_the_prompt_of_python(publisher: Publisher, tmp_path: Path) -> None:
+def test_lines_are_printed_above_the_prompt_of_python(publisher: Publisher, tmp_path: Path) -> None:
     command = [sys.executable, "-q", "-i", "-c", "import readline"]
     with Terminal(command, colorless(PYTHON_HISTORY=str(tmp_path / "history"))) as python:
         python.expect(">>> ")
@@ -305,7 +305,7 @@ def begin_watching(python: Screen, publisher: Publisher) -> None:
 
 @terminals
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="that editor came with 3.13")
-def test_lines_stand_above_what_is_typed_at_the_editor_of_python_3_13(
+def test_lines_are_printed_above_the_typed_text_in_the_editor_of_python_3_13(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     with python_screen(tmp_path) as python:
@@ -371,7 +371,9 @@ def test_with_libedit_lines_do_not_touch_what_is_typed(
 
 
 @terminals
-def test_lines_stand_above_what_is_typed_at_ipython(publisher: Publisher, tmp_path: Path) -> None:
+def test_lines_are_printed_above_the_typed_text_in_ipython(
+    publisher: Publisher, tmp_path: Path
+) -> None:
     pytest.importorskip("IPython", reason="needs IPython")
     command = [sys.executable, "-m", "IPython", "--no-banner", "--no-confirm-exit"]
     with Terminal(command, colorless(IPYTHONDIR=str(tmp_path))) as ipython:
