@@ -207,8 +207,13 @@ impl SubscriptionSet {
         let Some(topic) = topic else {
             return self.prefixes.contains(&b""[..]);
         };
-        let prefix = Subscription::Topic(topic.to_owned()).wire_prefix(self.framing);
-        self.topics.contains(topic) || self.prefixes.iter().any(|one| prefix.starts_with(one))
+        // Compared in two parts: this runs for each message with a stamp, and must not allocate.
+        let with_colon = self.framing != Framing::Envelope;
+        let covers = |prefix: &Vec<u8>| {
+            topic.as_bytes().starts_with(prefix)
+                || with_colon && prefix.strip_suffix(b":") == Some(topic.as_bytes())
+        };
+        self.topics.contains(topic) || self.prefixes.iter().any(covers)
     }
 
     pub(crate) fn list(&self) -> Vec<Subscription> {
@@ -220,5 +225,27 @@ impl SubscriptionSet {
             .chain(topics.into_iter().map(Subscription::Topic))
             .chain(self.prefixes.iter().cloned().map(Subscription::Prefix))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Few letters, so that much matches.
+        #[test]
+        fn a_topic_is_covered_if_a_prefix_matches_its_text_on_the_wire(
+            topic in "[ab]{1,4}",
+            prefixes in prop::collection::btree_set("[ab]{0,4}:?[ab]?", 0..4),
+            framing in prop::sample::select(vec![Framing::Plain, Framing::Envelope, Framing::Raw]),
+        ) {
+            let mut set = SubscriptionSet::new(framing, false);
+            set.prefixes = prefixes.into_iter().map(String::into_bytes).collect();
+            let wire = Subscription::Topic(topic.clone()).wire_prefix(framing);
+            let expected = set.prefixes.iter().any(|prefix| wire.starts_with(prefix));
+            prop_assert_eq!(set.covers(Some(&topic)), expected);
+        }
     }
 }
