@@ -94,7 +94,7 @@ with Publisher("lab-pc:6000") as publisher:
     assert finished.code == 0, finished.stderr
     warning, addresses = finished.stdout.splitlines()
     assert warning == (
-        "only this host can connect to 127.0.1.1:6000: the name 'lab-pc' leads to a loopback "
+        "only this host can connect to 127.0.1.1:6000: the name 'lab-pc' resolves to a loopback "
         "address here; bind '*:6000' or an IP address of this host (zmqchat ip)"
     )
     assert addresses == "10.7.0.1:6000"

@@ -204,7 +204,7 @@ def test_connection_attempts_to_a_port_that_hangs_up_become_rarer(publishes: boo
         if not publishes:
             (silent,) = [event for event in events.events if event.kind == "silent"]
             assert silent.reason == "not ZeroMQ"
-            assert "port forwarding" in silent.advice
+            assert "the port is forwarded" in silent.advice
 
 
 def test_a_publisher_is_connected_to_at_a_port_that_hung_up_before(free_port: FreePort) -> None:
