@@ -1,4 +1,4 @@
-"""`help()` answers: all that is public is documented, and the stub says what the module does."""
+"""`help()` describes every public name, and the stub agrees with the module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Definition = Union[ast.FunctionDef, ast.ClassDef]
 
 
 def stub_classes() -> dict[str, ast.ClassDef]:
-    """Give the stub's classes that exist at run time: a TypedDict is a type alone."""
+    """Return the stub's classes that exist at run time. A TypedDict does not."""
     return {
         node.name: node
         for node in STUB.body
@@ -39,7 +39,7 @@ def public(namespace: Any) -> set[str]:
 
 
 class Call(NamedTuple):
-    """Something that takes arguments: a function, a method, or a class that is called."""
+    """A callable of the public API: a function, a method or a constructor."""
 
     name: str
     runtime: Callable[..., Any]
@@ -67,7 +67,10 @@ PUBLIC_CALLS = [
 
 
 def stub_parameters(node: ast.FunctionDef, *, bound: bool) -> list[tuple[str, str, object]]:
-    """Name, kind and default of each parameter; no default is `inspect.Parameter.empty`."""
+    """Return name, kind and default of each parameter.
+
+    A missing default is `inspect.Parameter.empty`.
+    """
     args = node.args
     positional = [*args.posonlyargs, *args.args]
     empty: list[object] = [inspect.Parameter.empty]
@@ -116,7 +119,7 @@ def test_the_stub_and_the_module_take_the_same_arguments(call: Call) -> None:
 
 
 def documented() -> Iterator[tuple[str, object]]:
-    """All that a user can name: what the package exports, and what that has inside."""
+    """Yield every public name of the package with its object, including class members."""
     yield "zmqchat_rs", zmqchat_rs
     for name in sorted({*public(_core), *zmqchat_rs.__all__} - {"__version__"}):
         member = getattr(zmqchat_rs if name in zmqchat_rs.__all__ else _core, name)
@@ -124,14 +127,14 @@ def documented() -> Iterator[tuple[str, object]]:
         if inspect.isclass(member):
             for inner in sorted(public(member)):
                 attribute = inspect.getattr_static(member, inner)
-                # A plain value has its type's docstring: the class tells what it is.
+                # A plain value has its type's docstring. The docstring of the class describes it.
                 value = attribute is None or isinstance(attribute, (int, str))
                 value = value or inner in fields(member)
                 yield f"{name}.{inner}", member if value else attribute
 
 
 def fields(cls: type) -> tuple[str, ...]:
-    """What a NamedTuple or a dataclass has."""
+    """Return the field names of a NamedTuple or a dataclass."""
     return getattr(cls, "_fields", ()) or tuple(getattr(cls, "__dataclass_fields__", ()))
 
 
@@ -156,20 +159,20 @@ def test_everything_public_is_documented(name: str) -> None:
     assert opening.endswith((".", "::")), f"{opening!r} is not a sentence"
 
 
-def is_twin(call: Call) -> bool:
-    """Whether it is a call for asyncio: an `a`, and the name of the one that blocks."""
+def is_async_variant(call: Call) -> bool:
+    """Return whether the name is `a` plus the name of a blocking call."""
     owner, _, name = call.name.rpartition(".")
     return name.startswith("a") and hasattr(getattr(_core, owner, None), name[1:])
 
 
 @pytest.mark.parametrize(
-    "call", [call for call in PUBLIC_CALLS if is_twin(call)], ids=lambda call: call.name
+    "call", [call for call in PUBLIC_CALLS if is_async_variant(call)], ids=lambda call: call.name
 )
-def test_a_call_for_asyncio_is_its_twin_with_an_a_before(call: Call) -> None:
+def test_an_asyncio_call_has_the_parameters_of_its_blocking_call(call: Call) -> None:
     owner, _, name = call.name.rpartition(".")
-    twin = next(one for one in PUBLIC_CALLS if one.name == f"{owner}.{name[1:]}")
+    blocking = next(one for one in PUBLIC_CALLS if one.name == f"{owner}.{name[1:]}")
     assert f"`{name[1:]}` for asyncio" in call.doc
-    assert runtime_parameters(call) == runtime_parameters(twin)
+    assert runtime_parameters(call) == runtime_parameters(blocking)
     returns = (
         ast.unparse(call.stub.returns) if hasattr(ast, "unparse") and call.stub.returns else ""
     )
@@ -177,9 +180,11 @@ def test_a_call_for_asyncio_is_its_twin_with_an_a_before(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [call for call in PUBLIC_CALLS if not is_twin(call)], ids=lambda call: call.name
+    "call",
+    [call for call in PUBLIC_CALLS if not is_async_variant(call)],
+    ids=lambda call: call.name,
 )
-def test_a_call_s_help_names_its_arguments_and_its_result(call: Call) -> None:
+def test_the_help_of_a_call_describes_its_arguments_and_its_result(call: Call) -> None:
     parameters = [name for name, _, _ in stub_parameters(call.stub, bound=is_bound(call))]
     if parameters:
         assert "Args:" in call.doc
@@ -192,6 +197,6 @@ def test_a_call_s_help_names_its_arguments_and_its_result(call: Call) -> None:
         assert "Returns:" in call.doc
     if parameters and call.name.startswith(("Publisher", "Subscriber")):
         assert "Raises:" in call.doc
-    # `listen` counts what came: time that runs out is its normal end.
+    # `listen` returns a count: it does not raise on a timeout.
     if "timeout" in parameters and call.name != "Subscriber.listen":
         assert "TimeoutError" in call.doc

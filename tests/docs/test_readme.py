@@ -34,7 +34,7 @@ SHELL = blocks("sh")
 
 
 def on_port(pasted: str, port: int) -> str:
-    """Change all that is changed in what is pasted: 5555 on every interface to one free port."""
+    """Return the pasted text with a free port of 127.0.0.1 instead of port 5555."""
     pasted = re.sub(r"tcp://(?:\*|127\.0\.0\.1):5555\b", f"tcp://127.0.0.1:{port}", pasted)
     return (
         pasted.replace("Publisher()", f'Publisher("127.0.0.1:{port}")')
@@ -45,7 +45,7 @@ def on_port(pasted: str, port: int) -> str:
 
 
 def running(command: list[str]) -> Running:
-    """Start a command as in a shell where the package has just been installed."""
+    """Start a command in an environment whose PATH has the installed scripts."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     changes = {"PATH": path, "PYTHONUNBUFFERED": "1"}
     return Running(command, environment(**changes), stderr=subprocess.STDOUT)
@@ -61,25 +61,25 @@ def program(name: str, port: int) -> Running:
 
 
 def shell(line: str, port: int) -> Running:
-    # `exec`: a signal meant for the program reaches it, and no shell in between.
+    # `exec` replaces the shell, so that signals reach the program itself.
     prefix = "" if "|" in line else "exec "
     return running(["sh", "-c", prefix + on_port(line, port)])
 
 
 def shell_block(first_words: str) -> list[str]:
-    """Find the one shell block that opens with these words, and give its lines."""
+    """Return the lines of the only shell block that starts with these words."""
     (found,) = (block for block in SHELL if block.startswith(first_words))
     return found.splitlines()
 
 
-def hearing_with(subscriber: str, port: int) -> Running:
+def start_subscriber(subscriber: str, port: int) -> Running:
     if subscriber == "zmqchat sub":
         return shell(shell_block("zmqchat pub")[1], port)
     return program(subscriber, port)
 
 
 def type_until_shown(pub: Running, subscriber: Running) -> None:
-    """Type a line again and again until the subscriber has connected and shows it."""
+    """Type a line repeatedly until the subscriber has connected and prints it."""
     shown = Background(subscriber.shows, "Good morning")
 
     def typed() -> bool:
@@ -118,43 +118,43 @@ def test_every_program_of_the_readme_is_run_by_a_test() -> None:
 def test_the_subscriber_program_prints_messages_of_the_publisher(
     publisher: str, subscriber: str, port: int
 ) -> None:
-    with hearing_with(subscriber, port) as hearing, program(publisher, port) as telling:
-        assert hearing.shows("Hello"), hearing.printed
-        assert "room1" in hearing.printed[-1]
+    with start_subscriber(subscriber, port) as receiving, program(publisher, port) as sending:
+        assert receiving.shows("Hello"), receiving.printed
+        assert "room1" in receiving.printed[-1]
         if publisher == "publisher.py":
-            assert telling.wait() == 0
-            assert telling.shows(f"Connect to: 127.0.0.1:{port}"), telling.printed
+            assert sending.wait() == 0
+            assert sending.shows(f"Connect to: 127.0.0.1:{port}"), sending.printed
 
 
 def test_ctrl_c_ends_the_subscriber(port: int) -> None:
-    with program("subscriber.py", port) as hearing, program("publisher.py", port):
-        assert hearing.shows("Hello everyone!"), hearing.printed
-        hearing.process.send_signal(signal.SIGINT)
-        assert hearing.shows("KeyboardInterrupt"), hearing.printed
-        assert hearing.wait() != 0
+    with program("subscriber.py", port) as receiving, program("publisher.py", port):
+        assert receiving.shows("Hello everyone!"), receiving.printed
+        receiving.process.send_signal(signal.SIGINT)
+        assert receiving.shows("KeyboardInterrupt"), receiving.printed
+        assert receiving.wait() != 0
 
 
 @pytest.mark.parametrize("subscriber", ["subscriber.py", "pyzmq_subscriber.py", "zmqchat sub"])
-def test_lines_typed_in_one_window_are_received_in_the_other(subscriber: str, port: int) -> None:
+def test_typed_lines_are_received_by_the_subscriber(subscriber: str, port: int) -> None:
     pub_line, _ = shell_block("zmqchat pub")
-    with hearing_with(subscriber, port) as hearing, shell(pub_line, port) as typing:
-        type_until_shown(typing, hearing)
-        assert "room1" in hearing.printed[-1]
+    with start_subscriber(subscriber, port) as receiving, shell(pub_line, port) as typing:
+        type_until_shown(typing, receiving)
+        assert "room1" in receiving.printed[-1]
         typing.stdin.close()
         assert typing.wait() == 0
 
 
-def test_both_sides_of_the_pipe_end_well(port: int) -> None:
+def test_both_commands_of_the_pipe_exit_with_0(port: int) -> None:
     pub_line, sub_line = shell_block("seq")
-    with shell(pub_line, port) as telling, shell(sub_line, port) as hearing:
-        assert hearing.wait() == 0
-        assert telling.wait() == 0
-        assert not hearing.shows("no line contains this: all lines are read"), hearing.printed
-        texts = [line for line in hearing.printed if line.startswith("{")]
+    with shell(pub_line, port) as sending, shell(sub_line, port) as receiving:
+        assert receiving.wait() == 0
+        assert sending.wait() == 0
+        assert not receiving.shows("no line contains this: all lines are read"), receiving.printed
+        texts = [line for line in receiving.printed if line.startswith("{")]
         assert [json.loads(line)["text"] for line in texts] == ["1", "2", "3"]
 
 
-def test_each_independent_command_works(port: int) -> None:
+def test_each_independent_command_exits_with_0(port: int) -> None:
     for line in shell_block("zmqchat demo"):
         with shell(line, port) as command:
             code, printed, _ = command.finish()
@@ -162,7 +162,7 @@ def test_each_independent_command_works(port: int) -> None:
             assert printed, line
 
 
-def test_one_process_can_hold_both_sides(port: int) -> None:
+def test_one_process_publishes_and_subscribes(port: int) -> None:
     with program("both.py", port) as both:
         assert both.shows("2 messages were printed"), both.printed
         assert both.wait() == 0
@@ -177,13 +177,13 @@ def test_one_process_can_hold_both_sides(port: int) -> None:
 
 
 def test_tasks_of_one_event_loop_exchange_messages(port: int) -> None:
-    with program("in_asyncio.py", port) as talking:
-        assert talking.shows("room1 two"), talking.printed
-        assert talking.printed == ["Hello", "room1 one", "room1 two"]
-        assert talking.wait() == 0
+    with program("in_asyncio.py", port) as exchanging:
+        assert exchanging.shows("room1 two"), exchanging.printed
+        assert exchanging.printed == ["Hello", "room1 one", "room1 two"]
+        assert exchanging.wait() == 0
 
 
-def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
+def test_the_connection_program_prints_peers_and_statistics(port: int) -> None:
     with program("connected.py", port) as connected:
         assert connected.wait() == 0
         assert connected.shows("<SubscriberStats received=1 "), connected.printed
@@ -196,7 +196,7 @@ def test_it_is_connected_and_the_message_has_arrived(port: int) -> None:
         assert re.search(expected, printed, re.MULTILINE), printed
 
 
-def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
+def test_the_table_program_prints_a_table_and_an_array(port: int) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
     with program("tables.py", port) as tables:
         assert tables.wait() == 0, tables.printed
@@ -204,17 +204,19 @@ def test_messages_become_a_table_and_arrays_travel(port: int) -> None:
     assert re.search(r"^mean +21\.0", "\n".join(tables.printed), re.MULTILINE), tables.printed
 
 
-def test_two_windows_talk_and_a_window_talks_with_a_program(free_port: Callable[[], int]) -> None:
-    here_and_there = {"5555": str(free_port()), "5557": str(free_port())}
+def test_the_chat_commands_exchange_lines_with_each_other_and_with_a_program(
+    free_port: Callable[[], int],
+) -> None:
+    ports = {"5555": str(free_port()), "5557": str(free_port())}
 
     def here(pasted: str) -> str:
-        """Change the ports, and listen on this machine alone."""
+        """Return the text with free ports, bound to 127.0.0.1."""
         pasted = pasted.replace("--name alice", "--name alice --bind 127.0.0.1")
         pasted = re.sub(r"127\.0\.0\.1(?!:)", "127.0.0.1:5555", pasted)
-        # Both at once: a port that was put in must not be taken for one to change.
+        # Both ports are replaced in one pass: a new port is not replaced a second time.
         return re.sub(
             r"(?:127\.0\.0\.1|\*):(5555|5557)\b",
-            lambda found: f"127.0.0.1:{here_and_there[found[1]]}",
+            lambda found: f"127.0.0.1:{ports[found[1]]}",
             pasted,
         )
 
@@ -244,28 +246,28 @@ def test_typed_lines_are_received_through_a_relay(port: int, free_port: Callable
     other = free_port()
 
     def here(line: str) -> Running:
-        ends = f"zmqchat relay --frontend 127.0.0.1:{other} --backend 127.0.0.1:{port}"
+        command = f"zmqchat relay --frontend 127.0.0.1:{other} --backend 127.0.0.1:{port}"
         line = line.replace("192.168.1.10:5556", f"127.0.0.1:{other}").replace(
-            "zmqchat relay", ends
+            "zmqchat relay", command
         )
         line = line.replace("192.168.1.10", f"127.0.0.1:{port}")
         return running(["sh", "-c", f"exec {line}"])
 
     relay_line, pub_line, sub_line = shell_block("zmqchat relay")
-    with here(relay_line.partition("#")[0]) as relay, here(sub_line) as hearing:
+    with here(relay_line.partition("#")[0]) as relay, here(sub_line) as receiving:
         assert relay.shows(f"zmqchat pub --connect 127.0.0.1:{other}"), relay.printed
         with here(pub_line) as typing:
-            type_until_shown(typing, hearing)
+            type_until_shown(typing, receiving)
 
 
-def test_a_program_watches_in_the_background(port: int) -> None:
+def test_watch_prints_messages_in_the_background(port: int) -> None:
     with program("watch.py, or a cell", port) as watching:
         assert watching.wait() == 0
         assert watching.shows("['Hello everyone!']"), watching.printed
         assert any("room1: Hello everyone!" in line for line in watching.printed)
 
 
-def test_the_numbers_are_those_of_the_module() -> None:
+def test_the_numbers_of_the_readme_match_the_defaults() -> None:
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(zmqchat_rs.Publisher).parameters.items()
@@ -282,12 +284,12 @@ def test_the_links_of_the_readme_exist() -> None:
         assert re.search(rf"^#+ {heading}$", README, re.MULTILINE | re.IGNORECASE), heading
 
 
-def test_the_conda_environment_is_the_lab_s() -> None:
+def test_the_conda_environment_has_the_documented_name_and_python() -> None:
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").splitlines()
     assert "name: zmqchat" in lines
     assert "  - python=3.10" in lines
 
 
-def test_the_changelog_has_this_version() -> None:
+def test_the_changelog_describes_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{zmqchat_rs.__version__}]" in changelog
