@@ -1,4 +1,4 @@
-"""`zmqchat chat` on a screen: what a person sees, types and completes."""
+"""`zmqchat chat` in a terminal: the prompt, the printed lines, commands and completion."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ LONG = "A line that is longer than the screen is wide goes on in the next row, w
 
 
 def address_of(screen: Screen) -> str:
-    """What others are told to type."""
-    told = re.compile(r"zmqchat chat ([^\s\x1b]+)")
-    screen.until(lambda: told.search(screen.text) and WELCOME in screen.text, "the address")
-    found = told.search(screen.text)
+    """Return the address in the command that the welcome text shows for peers."""
+    command = re.compile(r"zmqchat chat ([^\s\x1b]+)")
+    screen.until(lambda: command.search(screen.text) and WELCOME in screen.text, "the address")
+    found = command.search(screen.text)
     assert found
     return found.group(1)
 
 
-Talking = Callable[..., ContextManager[Tuple[Screen, Chat]]]
+ConnectChats = Callable[..., ContextManager[Tuple[Screen, Chat]]]
 
 
 @pytest.fixture
-def talking(free_port: Callable[[], int]) -> Talking:
-    """Alice at a screen and bob in this process, who hear each other."""
+def connect_chats(free_port: Callable[[], int]) -> ConnectChats:
+    """A function that connects alice in a terminal with bob in this process."""
 
     @contextlib.contextmanager
-    def talk(
+    def connect(
         *words: str, columns: int = 80, lines: int = 24, **changes: str
     ) -> Iterator[tuple[Screen, Chat]]:
         mine = f"127.0.0.1:{free_port()}"
@@ -53,16 +53,16 @@ def talking(free_port: Callable[[], int]) -> Talking:
                 *words, "--timestamps", "none", columns=columns, lines=lines, **changes
             ) as alice:
                 bob.wait_for_members(timeout=TIMEOUT)
-                noticed = re.compile(r"bob\s+(joined|is\s+in)")
-                alice.until(lambda: noticed.search(alice.text), "bob to be noticed")
+                notice = re.compile(r"bob\s+(joined|is\s+in)")
+                alice.until(lambda: notice.search(alice.text), "the notice about bob")
                 yield alice, bob
 
-    return talk
+    return connect
 
 
-def test_three_people_chat_while_one_of_them_types() -> None:
+def test_a_half_typed_line_stays_at_the_prompt_while_lines_arrive() -> None:
     words = ("--bind", "127.0.0.1:0", "--timestamps", "none")
-    # Tall, so that all of it stays on the screen.
+    # 90 lines, so that no line scrolls off the screen.
     with Screen("chat", "--name", "alice", *words, lines=90, NO_COLOR="1") as alice:
         first = address_of(alice)
         with Screen("chat", "--name", "bob", first, *words, lines=90, NO_COLOR="1") as bob:
@@ -81,21 +81,21 @@ def test_three_people_chat_while_one_of_them_types() -> None:
                     bob.type(f"from bob {number}\r")
                     carol.type(f"from carol {number}\r")
                 alice.shows("lobby bob: from bob 29", "lobby carol: from carol 29")
-                # It is still there, on a line of its own, with the cursor behind it.
+                # The typed text is still on the last line, and the cursor is at its end.
                 alice.bottom("lobby> Half a line that is not fin")
                 assert alice.cursor == (len(alice.rows) - 1, len(alice.rows[-1]))
                 assert sum("Half a line" in row for row in alice.rows) == 1
                 alice.type("ished\r")
-                said = "lobby alice: Half a line that is not finished"
+                sent = "lobby alice: Half a line that is not finished"
                 for screen in (alice, bob, carol):
-                    screen.shows(said)
+                    screen.shows(sent)
                     screen.bottom("lobby>")
                 shown = [row for row in bob.rows if row.startswith("lobby carol: from")]
                 assert shown == [f"lobby carol: from carol {n}" for n in range(30 - len(shown), 30)]
 
 
-def test_one_s_own_line_is_shown_like_the_others(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_a_sent_line_is_shown_like_a_received_line(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("Hello\r")
         assert texts(bob, 1) == ["Hello"]
         alice.shows("lobby alice: Hello")
@@ -104,7 +104,7 @@ def test_one_s_own_line_is_shown_like_the_others(talking: Talking) -> None:
         alice.bottom("lobby>")
 
 
-def test_what_is_typed_before_the_line_is_there_stands_in_it() -> None:
+def test_text_typed_before_the_prompt_appears_in_it() -> None:
     with Screen("chat", "--name", "alice", "--bind", "127.0.0.1:0", NO_COLOR="1") as alice:
         alice.type("early")
         alice.shows(WELCOME)
@@ -114,66 +114,68 @@ def test_what_is_typed_before_the_line_is_there_stands_in_it() -> None:
         assert alice.wait() == 0
 
 
-def test_ctrl_c_clears_the_line_and_ctrl_d_leaves(talking: Talking) -> None:
-    with talking() as (alice, bob):
-        alice.type("never said")
-        alice.bottom("lobby> never said")
+def test_ctrl_c_clears_the_line_and_ctrl_d_exits(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
+        alice.type("not sent")
+        alice.bottom("lobby> not sent")
         alice.type(CTRL_C)
         alice.bottom("lobby>")
-        alice.type("said\r")
-        assert texts(bob, 1) == ["said"]
+        alice.type("sent\r")
+        assert texts(bob, 1) == ["sent"]
         alice.type(CTRL_C)
         alice.shows("(Ctrl+D or /quit leaves)")
         alice.type(CTRL_D)
         assert alice.wait() == 0
-        wait_until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "bob to be without members")
         assert "Traceback" not in alice.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_it_is_a_good_bye_as_well(talking: Talking, number: int) -> None:
-    with talking() as (alice, bob):
+def test_a_terminating_signal_sends_a_leave_message(
+    connect_chats: ConnectChats, number: int
+) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("half")
         alice.bottom("lobby> half")
         alice.process.send_signal(number)
         assert alice.wait() == 128 + number
-        wait_until(lambda: bob.members == [], "the good-bye")
+        wait_until(lambda: bob.members == [], "bob to be without members")
         assert "Traceback" not in alice.text
 
 
-def test_an_interrupt_from_elsewhere_clears_the_line_like_the_key(talking: Talking) -> None:
-    with talking() as (alice, bob):
-        alice.type("never said")
-        alice.bottom("lobby> never said")
+def test_sigint_clears_the_line_like_ctrl_c(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
+        alice.type("not sent")
+        alice.bottom("lobby> not sent")
         alice.process.send_signal(signal.SIGINT)
         alice.bottom("lobby>")
-        alice.type("said\r")
-        assert texts(bob, 1) == ["said"]
+        alice.type("sent\r")
+        assert texts(bob, 1) == ["sent"]
 
 
-def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> None:
+def test_every_command_of_help_has_its_effect(connect_chats: ConnectChats, tmp_path: Path) -> None:
     log = tmp_path / "chat.log"
-    with talking() as (alice, bob):
+    with connect_chats() as (alice, bob):
         alice.type("/help\r")
         alice.shows("/who [ROOM]", "/room [NAME]", "/me ACTION", "/log [FILE]", "/quit", "//text")
         alice.type("/who\r")
         alice.shows("lobby bob (127.0.0.1, seen ")
         alice.type("/me waves\r")
-        heard = bob.recv(timeout=TIMEOUT)
-        assert (heard.kind, heard.text) == ("action", "waves")
+        received = bob.recv(timeout=TIMEOUT)
+        assert (received.kind, received.text) == ("action", "waves")
         alice.shows("lobby * alice waves")
         alice.type("//etc is a folder\r")
         assert texts(bob, 1) == ["/etc is a folder"]
         alice.type(f"/log {log}\r")
         alice.shows_wrapped(f"logging to {log}; /log off stops it")
-        alice.type("kept\r")
-        assert texts(bob, 1) == ["kept"]
+        alice.type("logged\r")
+        assert texts(bob, 1) == ["logged"]
         bob.say("this, too")
         alice.shows("lobby bob: this, too")
         alice.type("/log off\r")
         alice.shows_wrapped(f"stopped logging to {log}")
-        alice.type("not kept\r")
-        alice.shows("lobby alice: not kept")
+        alice.type("not logged\r")
+        alice.shows("lobby alice: not logged")
         alice.type("/room team1\r")
         alice.bottom("team1>")
         alice.shows("your lines go to team1; you are also in lobby")
@@ -181,27 +183,27 @@ def test_the_commands_do_what_help_says(talking: Talking, tmp_path: Path) -> Non
         bob.wait_for_members(room="team1", timeout=TIMEOUT)
         alice.type("here\r")
         assert [(one.topic, one.text) for one in (bob.recv(), bob.recv())] == [
-            ("lobby", "not kept"),
+            ("lobby", "not logged"),
             ("team1", "here"),
         ]
         alice.type("/leave\r")
         alice.bottom("lobby>")
         alice.type("/quit\r")
         assert alice.wait() == 0
-    kept = [(one.sender, one.text) for one in read_transcript(log)]
-    assert kept == [("alice", "kept"), ("bob", "this, too")]
+    logged = [(one.sender, one.text) for one in read_transcript(log)]
+    assert logged == [("alice", "logged"), ("bob", "this, too")]
 
 
-def test_commands_that_do_nothing_say_why(talking: Talking) -> None:
-    with talking() as (alice, _):
+def test_a_command_without_effect_names_the_reason(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, _):
         alice.type("/who team1\r")
         alice.shows("you are not in team1: type /room team1 to join it")
         alice.type("/log off\r")
         alice.shows("not logging; /log FILE starts it")
 
 
-def test_long_lines_and_notices_wrap_at_words_under_the_text(talking: Talking) -> None:
-    with talking(columns=40) as (alice, bob):
+def test_long_lines_and_notices_wrap_at_words_under_the_text(connect_chats: ConnectChats) -> None:
+    with connect_chats(columns=40) as (alice, bob):
         bob.say("one two three four five six seven eight nine")
         alice.shows(
             "lobby bob: one two three four five six\n           seven eight nine",
@@ -215,7 +217,7 @@ def test_long_lines_and_notices_wrap_at_words_under_the_text(talking: Talking) -
         alice.shows("lobby bob: one two three four five six seven eight nine")
 
 
-def test_a_plain_line_has_its_name_once() -> None:
+def test_a_plain_line_has_the_name_once() -> None:
     words = ("--plain", "--bind", "127.0.0.1:0", "--timestamps", "none")
     with Screen("chat", "--name", "alice", *words, NO_COLOR="1") as alice:
         address = address_of(alice)
@@ -232,7 +234,7 @@ def test_a_plain_line_has_its_name_once() -> None:
         assert "alice: *" not in alice.text
 
 
-def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
+def test_lines_have_a_warning_while_a_member_is_lost(
     free_port: Callable[[], int],
 ) -> None:
     ours, theirs = (f"127.0.0.1:{free_port()}" for _ in range(2))
@@ -245,7 +247,7 @@ def test_lines_after_a_member_was_lost_have_a_warning_until_it_returns(
         alice.until(lambda: re.search(r"bob (joined|is in) lobby", alice.text), "bob")
         alice.type("one\r")
         bob.shows("lobby alice: one")
-        # Its connection stays, as after a cable was cut.
+        # The connection remains open, as after a cable is cut.
         bob.process.send_signal(signal.SIGSTOP)
         alice.shows("bob is lost")
         for line in ("two", "three"):
@@ -271,8 +273,8 @@ def test_lost_lines_are_reported_with_the_member_and_the_cause() -> None:
             )
 
 
-def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_an_invalid_command_shows_an_error_and_is_not_sent(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         for typed, answer in (
             ("/whho", "unknown command /whho: type /help for a list, or //whho to send it"),
             ("/room a b", "topic"),
@@ -284,12 +286,12 @@ def test_a_command_that_there_is_not_is_answered_kindly_and_not_said(talking: Ta
         ):
             alice.type(f"{typed}\r")
             alice.shows(answer)
-        alice.type("said\r")
-        assert texts(bob, 1) == ["said"]
+        alice.type("sent\r")
+        assert texts(bob, 1) == ["sent"]
 
 
-def test_commands_rooms_and_names_are_completed(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_commands_rooms_and_names_are_completed(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         for typed, completed in (
             ("/wh", "/who"),
             ("/room lob", "/room lobby"),
@@ -300,17 +302,17 @@ def test_commands_rooms_and_names_are_completed(talking: Talking) -> None:
             alice.bottom(f"lobby> {completed}")
             alice.type(CTRL_C)
             alice.bottom("lobby>")
-        # Of several the common part is inserted, and a menu shows them.
+        # With several matches the common prefix is inserted, and a menu shows the matches.
         alice.type("/l\t")
         alice.shows("/leave", "/log")
         alice.type("o\t")
         alice.bottom("lobby> /log")
-        alice.type(f"{CTRL_C}said\r")
-        assert texts(bob, 1) == ["said"]
+        alice.type(f"{CTRL_C}sent\r")
+        assert texts(bob, 1) == ["sent"]
 
 
-def test_the_arrow_keys_bring_back_what_was_said(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_the_arrow_keys_recall_sent_lines(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("one\r")
         alice.type("two\r")
         assert texts(bob, 2) == ["one", "two"]
@@ -322,8 +324,8 @@ def test_the_arrow_keys_bring_back_what_was_said(talking: Talking) -> None:
         assert texts(bob, 1) == ["one"]
 
 
-def test_what_is_pasted_in_several_lines_is_several_messages(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_pasted_lines_are_sent_as_separate_messages(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("\x1b[200~one\n\ntwo\x1b[201~\r")
         assert texts(bob, 2) == ["one", "two"]
 
@@ -339,13 +341,13 @@ UNUSUAL = [
 
 @pytest.mark.parametrize("columns", [80, 10])
 @pytest.mark.parametrize("text", UNUSUAL)
-def test_unusual_text_and_a_narrow_terminal_break_nothing(
-    talking: Talking, text: str, columns: int
+def test_unusual_text_is_sent_unchanged_from_any_terminal_width(
+    connect_chats: ConnectChats, text: str, columns: int
 ) -> None:
-    with talking(columns=columns, lines=60) as (alice, bob):
+    with connect_chats(columns=columns, lines=60) as (alice, bob):
         alice.type(text)
-        bob.say("comes in")
-        alice.until(lambda: "comes in" in alice.text.replace(" " * 3, ""), "bob's line")
+        bob.say("arrives")
+        alice.until(lambda: "arrives" in alice.text.replace(" " * 3, ""), "bob's line")
         alice.type("\r")
         assert texts(bob, 1) == [text]
         bob.say(text)
@@ -355,13 +357,15 @@ def test_unusual_text_and_a_narrow_terminal_break_nothing(
         assert "Traceback" not in alice.text
 
 
-def test_bytes_that_are_no_text_are_said_all_the_same(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_bytes_that_are_not_text_are_sent_as_replacement_characters(
+    connect_chats: ConnectChats,
+) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("caf\udce9 \u20ac\r")
         assert texts(bob, 1) == ["caf\ufffd \u20ac"]
 
 
-def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> None:
+def test_a_one_way_connection_is_reported_with_the_remedy(free_port: Callable[[], int]) -> None:
     mine = f"127.0.0.1:{free_port()}"
     words = ("--bind", mine, "--heartbeat", "0.2")
     with Screen("chat", "--name", "alice", *words) as alice:
@@ -373,8 +377,8 @@ def test_who_hears_us_and_is_not_heard_is_told(free_port: Callable[[], int]) -> 
             )
 
 
-def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_resizing_the_terminal_keeps_the_typed_line(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         alice.type("half a line")
         alice.bottom("lobby> half a line")
         alice.resize(40, 24)
@@ -383,14 +387,14 @@ def test_a_window_that_is_dragged_narrow_and_wide_keeps_the_line(talking: Talkin
         alice.bottom("lobby> half a line")
 
 
-def test_what_a_stranger_sends_cannot_drive_the_screen(talking: Talking) -> None:
-    with talking() as (alice, bob):
+def test_control_characters_of_a_member_are_shown_escaped(connect_chats: ConnectChats) -> None:
+    with connect_chats() as (alice, bob):
         bob.say("\x1b[2J\x1b]0;title\x07\nforged line \u202e")
         alice.shows(r"lobby bob: \x1b[2J\x1b]0;title\x07\nforged line \u202e")
 
 
-def test_a_name_has_its_colour_where_there_is_some(talking: Talking) -> None:
-    with talking(NO_COLOR="", FORCE_COLOR="1") as (alice, bob):
+def test_a_name_is_coloured_if_colour_is_enabled(connect_chats: ConnectChats) -> None:
+    with connect_chats(NO_COLOR="", FORCE_COLOR="1") as (alice, bob):
         bob.say("Hello")
         alice.shows("lobby bob: Hello")
         row = next(y for y, text in enumerate(alice._screen.display) if "bob: Hello" in text)
@@ -399,16 +403,16 @@ def test_a_name_has_its_colour_where_there_is_some(talking: Talking) -> None:
         assert colors != {"default"}
 
 
-def test_a_host_where_nobody_is_is_told_and_the_chat_goes_on(
+def test_a_refused_connection_is_reported_and_established_later(
     free_port: Callable[[], int],
 ) -> None:
-    nowhere = f"127.0.0.1:{free_port()}"
-    with Screen("chat", "--name", "alice", nowhere, "--bind", "127.0.0.1:0") as alice:
-        alice.shows(f"{nowhere} refused the connection: no chat is running there yet.")
+    address = f"127.0.0.1:{free_port()}"
+    with Screen("chat", "--name", "alice", address, "--bind", "127.0.0.1:0") as alice:
+        alice.shows(f"{address} refused the connection: no chat is running there yet.")
         alice.type("Hello\r")
         alice.shows("(no subscriber in lobby yet: this line was not delivered)")
-        with chat("bob", bind=nowhere) as bob:
-            alice.shows(f"connected to {nowhere}", "bob joined lobby")
+        with chat("bob", bind=address) as bob:
+            alice.shows(f"connected to {address}", "bob joined lobby")
             bob.say("Hi")
             alice.shows("bob: Hi")
-        alice.shows("bob left lobby", f"lost the connection to {nowhere}")
+        alice.shows("bob left lobby", f"lost the connection to {address}")

@@ -1,4 +1,4 @@
-"""The command `zmqchat`: how its commands end, its errors, its help, `demo` and `ip`."""
+"""The command `zmqchat`: signals, exit codes, errors, help, `demo` and `ip`."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_a_second_signal_does_not_interrupt_an_orderly_end(second: int) -> None:
     ],
 )
 def test_closing_the_terminal_ends_its_commands(words: tuple[str, ...], ready: str) -> None:
-    with in_terminal(*words) as window:
-        window.expect(ready)
-        # The thread that reads the prompt may see the end of input before the signal.
-        assert window.hang_up() in ((0, 129) if words[0] in ("pub", "chat") else (129,))
+    with in_terminal(*words) as terminal:
+        terminal.expect(ready)
+        # Reading the prompt may report the end of input before the signal is handled.
+        assert terminal.hang_up() in ((0, 129) if words[0] in ("pub", "chat") else (129,))
 
 
 def test_a_command_started_with_sighup_ignored_survives_it() -> None:
@@ -163,7 +163,7 @@ def test_sub_counts_messages_if_its_output_is_closed_at_the_start(
     assert errors.startswith("received 2, ")
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["sub", "ip", "demo"])
 def test_a_full_disk_is_one_line_and_exit_code_1(publisher: Publisher, command: str) -> None:
     words = ["sub", publisher.addresses[0]] if command == "sub" else [command]
@@ -289,7 +289,7 @@ def test_the_demo_shows_what_each_subscriber_receives_and_what_to_try_next() -> 
     received = re.findall(
         r"^(\w+) +receives +\[\d\d:\d\d:\d\d\] (\w+) alice: (.*)$", shown, re.MULTILINE
     )
-    assert {(who, room) for who, room, _ in received} == {
+    assert {(subscriber, room) for subscriber, room, _ in received} == {
         ("ben", "room1"),
         ("chloe", "room1"),
         ("chloe", "room2"),

@@ -1,4 +1,4 @@
-"""`zmqchat sub`: what is printed, of what, in which form."""
+"""`zmqchat sub`: the messages that it prints, and their format."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_sub_splits_topics_if_asked(publisher: Publisher) -> None:
         (("--split-topics",), [("room1", "Hello"), ("12", "30 lunch")]),
     ],
 )
-def test_the_topic_in_json_is_null_where_none_is_certain(
+def test_the_topic_in_json_is_null_unless_it_is_certain(
     publisher: Publisher, words: tuple[str, ...], fields: list[tuple[str | None, str]]
 ) -> None:
     with running_sub(publisher, "--json", "-c", "2", *words) as sub:
@@ -63,7 +63,7 @@ def test_the_topic_in_json_is_null_where_none_is_certain(
     assert [(each["topic"], each["text"]) for each in objects] == fields
 
 
-def test_sub_prints_at_once_though_its_output_is_a_pipe(publisher: Publisher) -> None:
+def test_sub_flushes_each_line_to_a_pipe(publisher: Publisher) -> None:
     with running_sub(publisher, "--timestamps", "none") as sub:
         for text in ("first", "second"):
             publisher.send(text)
@@ -81,7 +81,7 @@ def test_sub_prints_at_once_though_its_output_is_a_pipe(publisher: Publisher) ->
         (("--timestamps", "delta"), r"\[\+0\.000\] Hello"),
     ],
 )
-def test_sub_shows_the_time_unless_told_otherwise(
+def test_sub_prints_the_time_in_the_chosen_format(
     publisher: Publisher, words: tuple[str, ...], shape: str
 ) -> None:
     with running_sub(publisher, "-c", "1", *words) as sub:
@@ -91,7 +91,7 @@ def test_sub_shows_the_time_unless_told_otherwise(
     assert re.fullmatch(shape, line.rstrip("\n")), line
 
 
-def test_sub_hears_its_topics_exactly_and_its_prefixes(publisher: Publisher) -> None:
+def test_sub_matches_topics_exactly_and_prefixes_by_their_start(publisher: Publisher) -> None:
     words = ("-t", "room1", "-t", "news", "--prefix", "sens", "-c", "4", "--timestamps", "none")
     with running_sub(publisher, *words) as sub:
         wait_until(lambda: len(publisher.topics) == 3)
@@ -100,14 +100,14 @@ def test_sub_hears_its_topics_exactly_and_its_prefixes(publisher: Publisher) -> 
         assert sub.finish() == (0, "room1: a\nnews: d\nsensor:e\nsense\n", "")
 
 
-def test_sub_with_a_prefix_alone_hears_that_prefix_alone(publisher: Publisher) -> None:
+def test_sub_with_only_a_prefix_receives_only_that_prefix(publisher: Publisher) -> None:
     with running_sub(publisher, "--prefix", "b", "-c", "1", "--timestamps", "none") as sub:
         publisher.send("a")
         publisher.send("b")
         assert sub.finish() == (0, "b\n", "")
 
 
-def test_sub_hears_several_publishers() -> None:
+def test_sub_receives_from_several_publishers() -> None:
     with Publisher("127.0.0.1:0") as one, Publisher("127.0.0.1:0") as two:
         hosts = (one.addresses[0], two.addresses[0])
         with start("sub", *hosts, "-c", "2", "--timestamps", "none") as sub:
@@ -117,7 +117,7 @@ def test_sub_hears_several_publishers() -> None:
                 assert sub.line() == text
 
 
-def test_sub_binds_for_publishers_who_connect() -> None:
+def test_sub_binds_for_publishers_that_connect() -> None:
     words = ("--bind", "127.0.0.1:0", "-c", "1", "--timestamps", "none")
     with start("sub", *words) as sub, Publisher(connect=printed_address(sub)) as publisher:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -125,29 +125,29 @@ def test_sub_binds_for_publishers_who_connect() -> None:
         assert sub.finish() == (0, "Hello\n", "")
 
 
-def test_sub_without_a_host_listens_to_this_laptop() -> None:
+def test_sub_without_a_host_connects_to_localhost() -> None:
     with in_terminal("sub") as sub:
         sub.expect(r"all messages from 127\.0\.0\.1")
 
 
-def test_sub_ends_after_the_count_and_leaves_the_rest(publisher: Publisher) -> None:
+def test_sub_exits_after_the_count_and_prints_no_further_message(publisher: Publisher) -> None:
     with running_sub(publisher, "-c", "3", "--timestamps", "none") as sub:
         for number in range(10):
             publisher.send(str(number))
         assert sub.finish() == (0, "0\n1\n2\n", "")
 
 
-def test_sub_with_a_count_of_zero_ends_at_once() -> None:
+def test_sub_with_a_count_of_zero_exits_immediately() -> None:
     assert zmqchat("sub", "127.0.0.1:1", "-c", "0").returncode == 0
 
 
-def test_sub_exits_with_3_when_the_time_is_over_before_the_count(publisher: Publisher) -> None:
+def test_sub_exits_with_3_on_a_timeout_before_the_count(publisher: Publisher) -> None:
     with running_sub(publisher, "-c", "2", "-W", "1.5", "--timestamps", "none") as sub:
         publisher.send("one")
         assert sub.finish() == (3, "one\n", "zmqchat: 1 of 2 messages in 1.5 s\n")
 
 
-def test_sub_names_the_reason_when_no_message_arrives_in_time(
+def test_sub_names_the_reason_of_a_timeout_without_messages(
     publisher: Publisher, free_port: Callable[[], int]
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
@@ -169,12 +169,12 @@ def test_sub_names_the_reason_when_no_message_arrives_in_time(
     )
 
 
-def test_sub_exits_with_0_when_the_time_is_over_and_no_count_was_asked_for() -> None:
+def test_sub_exits_with_0_on_a_timeout_without_a_count() -> None:
     finished = zmqchat("sub", "127.0.0.1:1", "-W", "0.1")
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, b"", b"")
 
 
-def test_sub_as_json_is_one_object_a_line() -> None:
+def test_sub_json_prints_one_object_per_line() -> None:
     named = Publisher("127.0.0.1:0", name="alice")
     with named, running_sub(named, "--json", "-c", "3") as sub:
         named.send("Grüße\n\x1b[2J\x7f", topic="room1")
@@ -208,7 +208,7 @@ def test_json_of_an_anonymous_message_has_the_same_keys_with_null(publisher: Pub
     }
 
 
-def test_sub_raw_writes_the_bytes_as_they_came(publisher: Publisher) -> None:
+def test_sub_raw_writes_the_received_bytes_unchanged(publisher: Publisher) -> None:
     with start("sub", publisher.addresses[0], "--raw", "-c", "2") as sub:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send(b"room1:\xff\x00\x1b[1m")
@@ -221,12 +221,12 @@ def test_sub_reads_envelopes() -> None:
     words = ("--framing", "envelope", "-t", "room1", "-c", "1", "--timestamps", "none")
     envelopes = Publisher("127.0.0.1:0", framing="envelope")
     with envelopes, running_sub(envelopes, *words) as sub:
-        envelopes.send("others", topic="room10")
+        envelopes.send("another topic", topic="room10")
         envelopes.send("Hello", topic="room1")
         assert sub.finish() == (0, "room1: Hello\n", "")
 
 
-def test_sub_with_raw_framing_looks_for_no_topic(publisher: Publisher) -> None:
+def test_sub_with_raw_framing_splits_off_no_topic(publisher: Publisher) -> None:
     with running_sub(publisher, "--framing", "raw", "-c", "1", "--json") as sub:
         publisher.send("12:30 lunch")
         parsed = json.loads(sub.finish()[1])
@@ -243,7 +243,7 @@ def test_sub_with_raw_framing_looks_for_no_topic(publisher: Publisher) -> None:
         (("--color", "never"), {"FORCE_COLOR": "1"}, False),
     ],
 )
-def test_sub_colours_a_pipe_only_when_told_to(
+def test_sub_colours_a_pipe_only_on_request(
     publisher: Publisher,
     words: tuple[str, ...],
     changes: dict[str, str],
@@ -255,7 +255,7 @@ def test_sub_colours_a_pipe_only_when_told_to(
 
 
 @pytest.mark.parametrize(("changes", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_sub_colours_a_terminal_unless_no_color_says_otherwise(
+def test_sub_colours_a_terminal_unless_no_color_is_set(
     publisher: Publisher,
     changes: dict[str, str],
     colored: bool,  # noqa: FBT001
@@ -269,7 +269,7 @@ def test_sub_colours_a_terminal_unless_no_color_says_otherwise(
     assert ("\x1b[" in line) is colored
 
 
-def test_no_message_can_drive_the_terminal(publisher: Publisher) -> None:
+def test_control_characters_of_a_message_are_printed_escaped(publisher: Publisher) -> None:
     hostile = "room1:\x1b[2J\x1b]0;owned\x07\u202e\x9b\n[12:00:00] forged"
     with in_terminal("sub", publisher.addresses[0], "-c", "2") as sub:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -281,7 +281,7 @@ def test_no_message_can_drive_the_terminal(publisher: Publisher) -> None:
     assert not set("\x07\u202e\x9b") & set(sub.text)
 
 
-def test_an_output_that_cannot_show_a_character_shows_it_escaped(publisher: Publisher) -> None:
+def test_a_character_that_the_output_cannot_encode_is_escaped(publisher: Publisher) -> None:
     words = ("-c", "1", "--timestamps", "none")
     with running_sub(publisher, *words, PYTHONIOENCODING="ascii") as sub:
         publisher.send("Grüße 👋")
@@ -289,7 +289,7 @@ def test_an_output_that_cannot_show_a_character_shows_it_escaped(publisher: Publ
 
 
 @pytest.mark.parametrize("name", ["chat.log", "chat.jsonl"])
-def test_sub_keeps_a_log(publisher: Publisher, tmp_path: Path, name: str) -> None:
+def test_sub_logs_to_a_transcript(publisher: Publisher, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with running_sub(publisher, "--timestamps", "none", "-c", "2", "--log", str(path)) as sub:
         publisher.send("Hello", topic="room1")
@@ -299,20 +299,20 @@ def test_sub_keeps_a_log(publisher: Publisher, tmp_path: Path, name: str) -> Non
     assert path.read_text(encoding="utf-8").startswith("{") is (name == "chat.jsonl")
 
 
-def test_sub_cannot_log_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere" / "chat.log"
+def test_sub_names_a_log_file_in_a_missing_folder(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "chat.log"
     with start("sub", "127.0.0.1:1", "--log", str(path)) as sub:
-        code, output, complaint = sub.finish()
+        code, output, error = sub.finish()
     assert (code, output) == (1, "")
-    assert str(path) in complaint
+    assert str(path) in error
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a device that is always full")
-def test_sub_says_once_that_it_cannot_log_and_goes_on(publisher: Publisher) -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /dev/full")
+def test_sub_reports_a_log_error_once_and_continues(publisher: Publisher) -> None:
     words = ("--timestamps", "none", "-c", "2", "--log", "/dev/full")
     with running_sub(publisher, *words) as sub:
         for text in ("one", "two"):
             publisher.send(text)
             assert sub.line() == text
-        code, out, told = sub.finish()
-    assert (code, out, told.count("not logged: ")) == (0, "", 1)
+        code, out, errors = sub.finish()
+    assert (code, out, errors.count("not logged: ")) == (0, "", 1)

@@ -1,4 +1,4 @@
-"""Words that a command does not take are answered with what to type instead."""
+"""The error for an unknown command or argument shows the correct command."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ from zmqchat_rs import local_addresses
         ("-v", "zmqchat --version"),
     ],
 )
-def test_an_unknown_option_is_answered_with_the_right_one(typed: str, instead: str) -> None:
+def test_the_error_for_an_unknown_argument_shows_the_correct_option(
+    typed: str, instead: str
+) -> None:
     finished = zmqchat_in_process(*typed.split())
     *usage, error = finished.stderr.decode().splitlines()
     assert (finished.returncode, finished.stdout) == (2, b"")
@@ -60,7 +62,7 @@ def test_an_unknown_option_is_answered_with_the_right_one(typed: str, instead: s
     assert instead in error.partition(" (")[2]
 
 
-def test_an_address_of_this_computer_is_one_to_bind() -> None:
+def test_the_error_for_a_local_address_shows_how_to_bind_it() -> None:
     address = local_addresses()[0]["address"]
     assert f"--bind {address})" in zmqchat_in_process("pub", address).stderr.decode()
 
@@ -78,7 +80,9 @@ def test_an_address_of_this_computer_is_one_to_bind() -> None:
         ("xyzzy", "choose from demo, pub, sub, chat, relay, ip, doctor, log, replay"),
     ],
 )
-def test_an_unknown_command_is_answered_with_the_one_meant(typed: str, instead: str) -> None:
+def test_the_error_for_an_unknown_command_names_the_correct_command(
+    typed: str, instead: str
+) -> None:
     finished = zmqchat_in_process(*typed.split())
     word = typed.split(maxsplit=1)[0]
     assert finished.returncode == 2
@@ -87,7 +91,7 @@ def test_an_unknown_command_is_answered_with_the_one_meant(typed: str, instead: 
     )
 
 
-def test_unknown_words_cannot_drive_the_terminal() -> None:
+def test_control_characters_in_arguments_are_printed_escaped() -> None:
     for typed in (("pub", "\x1b[2J"), ("\x1b[2J",)):
         assert rb"\x1b[2J" in zmqchat_in_process(*typed).stderr
 
@@ -101,15 +105,15 @@ def test_unknown_words_cannot_drive_the_terminal() -> None:
         ("http://", "tcp://192.168.1.12:5555"),
     ],
 )
-def test_the_error_of_an_address_shows_it_as_it_would_work(address: str, instead: str) -> None:
+def test_the_error_for_an_invalid_address_shows_a_valid_one(address: str, instead: str) -> None:
     finished = zmqchat_in_process("sub", address)
     assert finished.returncode == 2
     assert finished.stderr.decode().endswith(f"for example {instead}\n")
 
 
 @pytest.mark.usefixtures("short_silence")
-def test_a_topic_typed_as_a_host_is_answered_with_the_option() -> None:
+def test_the_notice_for_a_topic_given_as_a_host_names_the_option() -> None:
     with start("sub", "127.0.0.1:1", "room1") as sub:
         notices = {sub.notice(), sub.notice()}
-    (about_the_name,) = (notice for notice in notices if "name not found" in notice)
-    assert about_the_name.endswith(" If 'room1' is a topic, type: -t room1.")
+    (name_error,) = (notice for notice in notices if "name not found" in notice)
+    assert name_error.endswith(" If 'room1' is a topic, type: -t room1.")

@@ -1,4 +1,4 @@
-"""Long lines on a terminal are wrapped at words; in a pipe they stay in one piece."""
+"""Long lines are wrapped at words on a terminal and not wrapped in a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zmqchat_rs import Message
 if TYPE_CHECKING:
     from zmqchat_rs import Publisher
 
-terminals = pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+terminals = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 WORDS = " ".join(["the quick brown fox jumps over the lazy dog"] * 4)
 URL = "http://192.168.1.12:8888/lab/tree/notebooks/01_first_messages.ipynb"
@@ -25,12 +25,12 @@ SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def rendered(text: str, **options: object) -> list[str]:
-    """The lines of a message, each without its time or indentation of eleven columns."""
+    """Return the lines of a message, without the time or indentation of 11 columns."""
     message = Message([text.encode()])
-    first, *others = message.render(**options).split("\n")  # type: ignore[arg-type]
+    first, *rest = message.render(**options).split("\n")  # type: ignore[arg-type]
     assert re.match(r"\[\d\d:\d\d:\d\d\] ", SGR.sub("", first))
-    assert all(line.startswith(" " * 11) for line in others)
-    return [SGR.sub("", first)[11:], *(line[11:] for line in others)]
+    assert all(line.startswith(" " * 11) for line in rest)
+    return [SGR.sub("", first)[11:], *(line[11:] for line in rest)]
 
 
 def test_a_rendered_line_is_wrapped_at_words_and_indented_under_the_text() -> None:
@@ -41,17 +41,17 @@ def test_a_rendered_line_is_wrapped_at_words_and_indented_under_the_text() -> No
     assert rendered(WORDS) == [WORDS]
 
 
-def test_colours_do_not_change_where_a_line_is_wrapped() -> None:
+def test_colour_does_not_change_the_wrapping() -> None:
     assert rendered(WORDS, width=40, color=True) == rendered(WORDS, width=40)
 
 
-def test_wide_characters_count_two_columns() -> None:
+def test_a_wide_character_counts_as_two_columns() -> None:
     assert rendered("日本語" * 5, width=27) == ["日本語日本語日本", "語日本語日本語"]
     assert rendered("😀" * 9, width=27) == ["😀" * 8, "😀"]
     assert rendered("e\u0301" * 16, width=27) == ["e\u0301" * 16]
 
 
-def test_an_address_stays_whole_where_it_fits() -> None:
+def test_an_address_is_not_broken_if_it_fits_in_a_line() -> None:
     assert rendered(f"open {URL} now", width=80) == ["open", URL, "now"]
     assert rendered(f"open {URL} now", width=60)[0].startswith("open http://192.168.1.12")
 
@@ -63,7 +63,7 @@ def test_messages_on_a_terminal_are_wrapped_to_its_width(publisher: Publisher) -
         publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
         publisher.send(WORDS, topic="room1")
         sub.expect(r"\nroom1: the quick [a-z ]{40,65}\r\n {7}[a-z]+ [a-z ]*\r\n {7}[a-z ]*dog\r\n")
-        # The width is read before each batch of messages, so the batch after this one has it.
+        # The width is read before each batch, so the next batch is wrapped to the new width.
         sub.resize(30)
         publisher.send("between", topic="room1")
         sub.expect(r"room1: between\r\n")
@@ -91,7 +91,7 @@ with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
 
 
 @terminals
-def test_notices_are_wrapped_and_dim_where_errors_are_not_dim() -> None:
+def test_notices_are_wrapped_and_dim_and_errors_are_wrapped_and_not_dim() -> None:
     with in_terminal_of_width(40, "pub", "--bind", "127.0.0.1:0") as pub:
         pub.expect(r"\x1b\[2mType a message[^\r]*(\r\n  [^\r ][^\r]*)+\x1b\[0m\r\n")
         pub.expect("Message> ")
@@ -100,11 +100,11 @@ def test_notices_are_wrapped_and_dim_where_errors_are_not_dim() -> None:
     assert all(len(SGR.sub("", line)) <= 40 for line in pub.text.splitlines())
     with in_terminal_of_width(40, "sub", "127.0.0.1:99999") as sub:
         assert sub.wait() == 2
-    first, *others = sub.text.splitlines()
+    first, *rest = sub.text.splitlines()
     assert first.startswith("zmqchat: ")
-    assert others
-    assert all(line.startswith(" " * len("zmqchat: ")) for line in others)
-    assert all(len(line) <= 40 for line in (first, *others))
+    assert rest
+    assert all(line.startswith(" " * len("zmqchat: ")) for line in rest)
+    assert all(len(line) <= 40 for line in (first, *rest))
 
 
 def test_notices_in_a_pipe_are_not_wrapped() -> None:
@@ -113,7 +113,7 @@ def test_notices_in_a_pipe_are_not_wrapped() -> None:
 
 
 @terminals
-def test_json_is_one_line_on_a_terminal_as_well() -> None:
+def test_json_is_not_wrapped_on_a_terminal() -> None:
     with in_terminal_of_width(40, "doctor", "--json") as doctor:
         doctor.wait()
     assert doctor.text.count("\n") == 1
@@ -121,7 +121,7 @@ def test_json_is_one_line_on_a_terminal_as_well() -> None:
 
 
 @terminals
-def test_the_doctor_s_lines_are_wrapped_under_what_was_seen(publisher: Publisher) -> None:
+def test_lines_of_doctor_are_wrapped_under_the_result_column(publisher: Publisher) -> None:
     with in_terminal_of_width(80, "doctor", publisher.addresses[0]) as doctor:
         assert doctor.wait() == 0
     lines = [SGR.sub("", line) for line in doctor.text.splitlines()]
