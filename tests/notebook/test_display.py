@@ -1,4 +1,4 @@
-"""How messages and transcripts show themselves: as HTML, and as text."""
+"""Messages, transcripts, tables and reports are displayed as HTML and as text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """What a browser would make of it: the elements, and the text."""
+    """The elements, attributes and text of an HTML document."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 class Printer:
-    """IPython's printer, as far as it is asked for."""
+    """The part of IPython's pretty printer that `_repr_pretty_` uses."""
 
     def __init__(self) -> None:
         self.shown = ""
@@ -66,13 +66,13 @@ class Printer:
         self.shown += text
 
 
-def pretty(what: Any) -> str:
+def pretty(displayed: Any) -> str:
     printer = Printer()
-    what._repr_pretty_(printer, cycle=False)
+    displayed._repr_pretty_(printer, cycle=False)
     return printer.shown
 
 
-def test_a_message_is_one_line_with_the_colours_of_a_terminal() -> None:
+def test_a_message_is_displayed_as_its_rendered_line() -> None:
     message = Message([b"room1:Hello"], topic="room1")
     page = Page(message._repr_html_())
     assert page.text == message.render()
@@ -81,28 +81,28 @@ def test_a_message_is_one_line_with_the_colours_of_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("frame", HOSTILE, ids=lambda frame: repr(frame[:20]))
-def test_what_a_stranger_sends_is_no_markup(frame: bytes) -> None:
+def test_markup_in_a_message_is_escaped(frame: bytes) -> None:
     for message in (Message([frame]), Message([b"a:b", frame]), Message([frame, b"text"])):
         html = message._repr_html_()
         page = Page(html)
         assert page.tags <= TAGS
         assert page.attributes <= {"class", "style"}
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]", html)
-        # A notebook typesets no formula in there.
+        # Notebooks do not typeset formulas in an element of this class.
         assert html.startswith('<pre class="mathjax_ignore ')
         assert html.count("<pre") == html.count("</pre>") == 1
         if len(frame) < 1_000:
             assert page.text == message.render()
 
 
-def test_a_message_without_a_topic_is_shown_whole_in_a_notebook() -> None:
+def test_a_message_without_a_topic_is_displayed_unsplit() -> None:
     message = Message([b"12:30 lunch"])
     assert Page(message._repr_html_()).text == message.render()
     assert message.render().endswith("] 12:30 lunch")
     assert pretty(message) == repr(message) == "<Message text='12:30 lunch'>"
 
 
-def test_a_huge_message_is_cut() -> None:
+def test_a_huge_message_is_truncated() -> None:
     message = Message([b"room1:" + b"x" * 10_000_000], topic="room1")
     page = Page(message._repr_html_())
     assert page.text.endswith("x… (10000000 bytes in total)")
@@ -133,7 +133,7 @@ def test_a_transcript_shows_its_last_messages(pair: Pair, tmp_path: Path) -> Non
         assert "room2:<b>29</b>" not in page.text
 
 
-def test_showing_a_reader_takes_nothing_from_it(tmp_path: Path) -> None:
+def test_displaying_a_reader_does_not_advance_it(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as transcript:
         transcript.write_many([Message([b"one"]), Message([b"two"])])
@@ -148,7 +148,7 @@ def test_showing_a_reader_takes_nothing_from_it(tmp_path: Path) -> None:
     assert repr(reader) == f"<TranscriptReader '{path}' closed>"
 
 
-def test_a_transcript_whose_file_is_gone_says_so(tmp_path: Path) -> None:
+def test_a_transcript_without_its_file_displays_the_error(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     transcript = Transcript(path)
     path.unlink()
@@ -157,7 +157,7 @@ def test_a_transcript_whose_file_is_gone_says_so(tmp_path: Path) -> None:
     transcript.close()
 
 
-def test_a_name_of_a_file_is_no_markup(tmp_path: Path) -> None:
+def test_markup_in_a_file_name_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "<b>chat.log"
     with Transcript(path) as transcript:
         page = Page(transcript._repr_html_())
@@ -176,7 +176,7 @@ def test_a_table_shows_its_first_and_last_rows() -> None:
     shown = re.findall(r">line (\d+)<", html)
     assert shown == [str(n) for n in (*range(10), *range(990, 1_000))]
     assert html.count(">…<") == len(table.column_names)
-    # Few rows are all shown.
+    # A short table shows every row.
     few = MessageTable([Message([b"one"]), Message([b"two"])])._repr_html_()
     assert "2 messages" in few
     assert "…" not in few
@@ -194,7 +194,7 @@ def test_a_table_shows_values_of_every_type() -> None:
 
 
 @pytest.mark.parametrize("frame", HOSTILE, ids=lambda frame: repr(frame[:20]))
-def test_what_a_peer_sends_is_not_markup_in_a_table_or_a_report(frame: bytes) -> None:
+def test_markup_in_a_table_or_a_report_is_escaped(frame: bytes) -> None:
     text = frame.decode(errors="replace")
     column = json.dumps({text: text}).encode()
     report = Report((Check(text, "failed", text, text),))

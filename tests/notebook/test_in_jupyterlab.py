@@ -1,7 +1,7 @@
-"""What students see: a real JupyterLab in a real browser, in its light and its dark theme.
+"""Output in a real JupyterLab in a real browser, with the light and the dark theme.
 
-The screenshots are kept where `ZMQCHAT_TEST_SCREENSHOTS` says; with that variable set, nothing is
-skipped: what is missing is a failure.
+The folder in `ZMQCHAT_TEST_SCREENSHOTS` receives the screenshots. If the variable is set, a missing
+program is a failure and no test is skipped.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 SECONDS = 60.0
-# A number stands before a cell once it has ended.
-ALL_HAVE_ENDED = r"""
+# JupyterLab shows a number before a cell after the cell has finished.
+ALL_CELLS_FINISHED = r"""
 () => [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
     .every(prompt => /^\[\d+\]:$/.test(prompt.textContent.trim()))
 """
@@ -89,7 +89,7 @@ live.wait(1, timeout=60)
 
 
 def notebook(cells: list[str]) -> str:
-    """A notebook of these cells, as a file."""
+    """Return the file content of a notebook with these cells."""
     code: list[dict[str, Any]] = [
         {
             "cell_type": "code",
@@ -107,7 +107,7 @@ def notebook(cells: list[str]) -> str:
 
 
 class Lab:
-    """A JupyterLab server with a folder of its own."""
+    """A JupyterLab server in a separate folder."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
@@ -146,29 +146,29 @@ class Lab:
                 stderr=log,
             )
         self._wait()
-        self._settle(
+        self._change_settings(
             "@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False
         )
-        # All cells are in the page, those out of sight, too.
-        self._settle("@jupyterlab/notebook-extension:tracker", windowingMode="none")
+        # The page contains all cells, including those outside the viewport.
+        self._change_settings("@jupyterlab/notebook-extension:tracker", windowingMode="none")
 
     def theme(self, name: str) -> None:
-        """Choose the theme of the pages that are opened from now on."""
-        self._settle("@jupyterlab/apputils-extension:themes", theme=name)
+        """Set the theme of pages that are opened later."""
+        self._change_settings("@jupyterlab/apputils-extension:themes", theme=name)
 
     def _wait(self) -> None:
         def log() -> str:
             return self.log.read_text(encoding="utf-8")
 
-        def answers() -> bool:
+        def responds() -> bool:
             assert self._process.poll() is None, log()
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=5):
                 return True
             return False
 
-        wait_until(answers, log, timeout=SECONDS, between=lambda: time.sleep(0.1))
+        wait_until(responds, log, timeout=SECONDS, between=lambda: time.sleep(0.1))
 
-    def _settle(self, plugin: str, **values: object) -> None:
+    def _change_settings(self, plugin: str, **values: object) -> None:
         body = json.dumps({"raw": json.dumps(values)}).encode()
         request = urllib.request.Request(
             f"{self.url}/lab/api/settings/{plugin}",
@@ -180,7 +180,7 @@ class Lab:
             pass
 
     def end(self) -> None:
-        """End the server, and with it the kernels."""
+        """Terminate the server and its kernels."""
         self._process.terminate()
         try:
             self._process.wait(30)
@@ -202,7 +202,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    assert BROWSER, "there is no Chromium: apt-get install chromium"
+    assert BROWSER, "Chromium is not installed: apt-get install chromium"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield started
@@ -218,7 +218,7 @@ def page(browser: Any) -> Iterator[Page]:
 
 
 def run_all(page: Page, lab: Lab, name: str) -> Locator:
-    """Open a notebook, run all of it, and give its code cells once the last one has ended."""
+    """Open a notebook, run all cells, and return its code cells after the last has finished."""
     page.goto(f"{lab.url}/lab/tree/{name}?reset")
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     cells.last.wait_for()
@@ -226,14 +226,14 @@ def run_all(page: Page, lab: Lab, name: str) -> Locator:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     try:
-        page.wait_for_function(ALL_HAVE_ENDED)
+        page.wait_for_function(ALL_CELLS_FINISHED)
     except Exception:
-        keep(page, "failed")
+        save_screenshot(page, "failed")
         raise
     return cells
 
 
-def keep(page: Page, name: str) -> None:
+def save_screenshot(page: Page, name: str) -> None:
     if SCREENSHOTS:
         folder = Path(SCREENSHOTS)
         folder.mkdir(parents=True, exist_ok=True)
@@ -249,7 +249,7 @@ def cell_with(cells: Locator, code: str) -> Locator:
     return found.locator(".jp-OutputArea")
 
 
-def test_the_first_lesson_shows_each_line_in_its_cell(page: Page, lab: Lab) -> None:
+def test_the_first_lesson_shows_messages_in_the_cell_of_the_watch(page: Page, lab: Lab) -> None:
     cells = run_all(page, lab, "01_publish_and_subscribe.ipynb")
     assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     watching = cell_with(cells, "live = sub.watch()")
@@ -259,11 +259,11 @@ def test_the_first_lesson_shows_each_line_in_its_cell(page: Page, lab: Lab) -> N
         assert word in shown
         assert word not in cell_with(cells, "for word in").inner_text()
     watching.scroll_into_view_if_needed()
-    keep(page, "lesson-1")
+    save_screenshot(page, "lesson-1")
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: str) -> None:
+def test_a_watch_is_coloured_legible_and_free_of_markup(page: Page, lab: Lab, theme: str) -> None:
     lab.theme(theme)
     cells = run_all(page, lab, "demo.ipynb")
     watching = cell_with(cells, "live = sub.watch()")
@@ -271,7 +271,7 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     later = cell_with(cells, "printed by a later cell")
     assert later.inner_text().strip() == "printed by a later cell"
 
-    # Coloured: a topic has its colour in both themes, and stands out from the background.
+    # Coloured: a topic has the same colour in both themes. Text contrasts with the background.
     name = watching.locator("bdi", has_text=re.compile("^room1$")).last
     color = name.evaluate("name => getComputedStyle(name).color")
     assert color == "rgb(0, 95, 175)"
@@ -282,7 +282,7 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     light, dark = brightness(text), brightness(background)
     assert abs(light - dark) > 0.5, (text, background)
 
-    # The newest line is in sight without scrolling.
+    # The newest line is visible without scrolling.
     box = watching.locator("pre").last
     frame = box.locator("xpath=../..").bounding_box()
     line = watching.get_by_text("the newest").bounding_box()
@@ -291,7 +291,7 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     assert frame["y"] <= line["y"] <= line["y"] + line["height"] <= frame["y"] + frame["height"] + 1
     assert frame["height"] < 600
 
-    # Harmless: no markup, no script, no formula of a stranger's.
+    # The page contains no markup, script or formula from a message.
     assert page.locator("#forged").count() == 0
     assert page.title() != "driven"
     assert watching.locator("script, a, mjx-container, .MathJax, math").count() == 0
@@ -300,11 +300,11 @@ def test_a_watch_is_coloured_legible_and_harmless(page: Page, lab: Lab, theme: s
     assert r"$\href{javascript:alert(1)}{x}$ and \(y\) cost $5" in shown
     assert r"\x1b[2J\u202eesrever\n[12:00:00] teacher: forged" in shown
     watching.scroll_into_view_if_needed()
-    keep(page, f"watch-{theme.rsplit(maxsplit=1)[-1].lower()}")
+    save_screenshot(page, f"watch-{theme.rsplit(maxsplit=1)[-1].lower()}")
 
 
 def text_left(area: Locator, text: str | re.Pattern[str]) -> float:
-    """Where a text begins that is shown in the output area, in pixels."""
+    """Return the left edge of a text in the output area, in pixels."""
     element = area.get_by_text(text).last.element_handle()
     assert element is not None
     left: float = element.evaluate(
@@ -342,7 +342,7 @@ def test_messages_tables_and_reports_align_with_printed_text(
     for area in (message, table):
         assert "$x$" in area.inner_text()
         assert area.locator("mjx-container, .MathJax, math, b").count() == 0
-    keep(page, f"shown-{theme.rsplit(maxsplit=1)[-1].lower()}")
+    save_screenshot(page, f"shown-{theme.rsplit(maxsplit=1)[-1].lower()}")
 
 
 def brightness(color: str) -> float:

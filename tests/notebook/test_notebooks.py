@@ -1,4 +1,4 @@
-"""The lessons in notebooks/: each runs top to bottom, and is kept without what it printed."""
+"""The lessons in notebooks/ run from top to bottom and are stored without outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-SECONDS = 120  # for one cell; none takes a tenth of that
+SECONDS = 120  # per cell; each takes less than a tenth of this
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -29,12 +29,12 @@ def source(cell: dict[str, Any]) -> str:
     return "".join(cell["source"])
 
 
-def test_the_lessons_are_all_there() -> None:
+def test_the_lessons_are_numbered_from_1_to_7() -> None:
     assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07"]
 
 
 @every_notebook
-def test_a_notebook_is_kept_clean(path: Path) -> None:
+def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     notebook = read(path)
     assert notebook["metadata"] == METADATA
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
@@ -45,22 +45,22 @@ def test_a_notebook_is_kept_clean(path: Path) -> None:
             assert cell["execution_count"] is None
     identities = [cell["id"] for cell in notebook["cells"]]
     assert len({*identities}) == len(identities)
-    # As Jupyter itself writes it, so that saving one changes what was changed and no more.
+    # The format is Jupyter's own, so that saving a notebook changes only the edited cells.
     text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=False) + "\n"
     assert path.read_text(encoding="utf-8") == text
 
 
 @every_notebook
-def test_a_notebook_is_a_lesson(path: Path) -> None:
+def test_a_notebook_has_a_title_and_a_next_step(path: Path) -> None:
     cells = read(path)["cells"]
     number = int(path.stem[:2])
     assert re.match(rf"# {number}\. \S", source(cells[0]))
     assert source(cells[-1]).startswith("## What to try next\n")
-    # The next lesson is named where there is one.
+    # Every lesson except the last names the next one.
     if path != NOTEBOOKS[-1]:
         assert f"notebook {number + 1}" in source(cells[-1])
     code = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "code")
-    # A class runs them side by side, on one computer if need be.
+    # Several notebooks may run on one host, so none uses the default port.
     assert ":5555" not in code
     assert "Publisher()" not in code
 
@@ -79,7 +79,7 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     client.execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            # Nothing is wrong that merely does not raise.
+            # Errors that are printed instead of raised are found as well.
             text = output.get("text", "") + output.get("data", {}).get("text/html", "")
             if output.get("name") == "stderr":
                 assert path.stem.startswith("06"), text

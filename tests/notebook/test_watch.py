@@ -1,4 +1,4 @@
-"""`watch` receives in the background; outside of a notebook it prints."""
+"""`watch` receives in the background. Outside a notebook it prints the messages."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def colorless(**changes: str) -> dict[str, str]:
 
 
 def watching(publisher: Publisher, *more: str) -> str:
-    """A line to type that watches what the test publishes."""
+    """Return a line of code that watches the messages of this test."""
     statements = [
         "import threading, zmqchat_rs",
         f"sub = zmqchat_rs.Subscriber({publisher.addresses[0]!r})",
@@ -263,12 +263,12 @@ def test_lines_are_printed_above_the_prompt_of_python(publisher: Publisher, tmp_
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         python.type("6 * ")
         python.expect(r"6 \* ")
-        # What is being typed when a line comes goes on below it.
+        # A message that arrives during typing is printed above the typed text.
         publisher.send("from afar")
         python.expect(r"\r\x1b\[Kfrom afar\r\n>>> 6 \* ")
         python.type("7\r")
         python.expect(r"\n42\r\n>>> ")
-        # While a statement runs no prompt stands there.
+        # No prompt is drawn while a statement runs.
         python.type("print('go') or live.wait(2)\r")
         python.expect(r"\ngo\r\n")
         publisher.send("meanwhile")
@@ -315,7 +315,7 @@ def test_lines_are_printed_above_the_typed_text_in_the_editor_of_python_3_13(
         python.until(lambda: python.rows[-2:] == ["from afar", ">>> 6 *"], "the line above")
         python.type("7\r")
         python.until(lambda: python.rows[-2:] == ["42", ">>>"], "the result")
-        # A statement of several lines is drawn anew as a whole.
+        # A statement of several lines is redrawn as a whole.
         python.type("for n in range(2):\rprint(n)")
         python.bottom("...     print(n)")
         publisher.send("into the block")
@@ -323,7 +323,7 @@ def test_lines_are_printed_above_the_typed_text_in_the_editor_of_python_3_13(
         python.until(lambda: python.rows[-3:] == ["into the block", *block], "the line above")
         python.type("\r\r")
         python.until(lambda: python.rows[-3:] == ["0", "1", ">>>"], "the result")
-        # While a statement runs no prompt is drawn.
+        # No prompt is drawn while a statement runs.
         python.type("print('go') or live.wait(3)\r")
         python.shows("\ngo")
         publisher.send("meanwhile")
@@ -335,7 +335,7 @@ def test_lines_are_printed_above_the_typed_text_in_the_editor_of_python_3_13(
 @terminals
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="that editor came with 3.13")
 def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_path: Path) -> None:
-    # Such as a later Python's, whose inside differs.
+    # For example a later Python with different internals.
     with python_screen(tmp_path) as python:
         python.bottom(">>>")
         python.type("from zmqchat_rs.display import python_prompt as p; p._Pyrepl = None\r")
@@ -364,7 +364,7 @@ def test_with_libedit_lines_do_not_touch_what_is_typed(
         python.until(lambda: python.rows[-2:] == [">>> 6 *", "from afar"], "the line below")
         python.type("7\r")
         python.until(lambda: "42" in python.rows, "the result")
-        # Before the next prompt, libedit takes the end of the input for nothing.
+        # Before the next prompt, libedit ignores the end of the input.
         python.bottom(">>>")
         python.type(CTRL_D)
         assert python.wait() == 0
@@ -382,7 +382,7 @@ def test_lines_are_printed_above_the_typed_text_in_ipython(
         ipython.expect(r"In \[[^\n]*2")
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         ipython.type("6 * ")
-        ipython.expect(r"6(?:\x1b\[\d*m)* \*")  # IPython may draw each token by itself
+        ipython.expect(r"6(?:\x1b\[\d*m)* \*")  # IPython may draw each token separately
         publisher.send("from afar")
         ipython.expect("from afar")
         ipython.expect(r"In \[")
