@@ -46,7 +46,7 @@ _FAILED_HANDSHAKES = {
     ),
     "protocol": "the peer violated the protocol; check which program it is",
 }
-# Each attempt of a peer that connects to a bound address comes from another port.
+# A peer that connects to a bound address uses another port for each attempt.
 _cut_off = RateLimit(5.0, 10)
 
 
@@ -70,7 +70,7 @@ def _run() -> None:
             try:
                 deliver(callback, **details)
             except BaseException:  # noqa: BLE001 - `sys.exit` in a callback, too
-                # The thread goes on for the other callbacks.
+                # The thread continues, for the other callbacks.
                 if _core._is_shutting_down():  # noqa: SLF001
                     return
                 _log_failure()
@@ -100,7 +100,7 @@ def deliver(  # noqa: PLR0913
     subscription: str | bytes | None = None,
     count: int = 0,
     publishes: bool = False,
-    awaited: str = "link",
+    cause: str = "not connected",
     dropped: bool = False,
     side: str = "",
     why: str = "",
@@ -116,9 +116,9 @@ def deliver(  # noqa: PLR0913
         subscription: As in `Event`.
         count: As in `Event`.
         publishes: Whether the waiting object is a publisher.
-        awaited: The awaited peer: "link" (at that address), "anybody" (any peer that connects to
-            it), "nobody" (there is no address) or "refused" (as "anybody"; the peer at this address
-            connected and disconnected).
+        cause: Why no peer is connected: "not connected" (to this address), "no peer" (connected to
+            the bound address), "no address" (neither bound nor connected) or "handshake ended" (the
+            peer at this address disconnected during its handshake).
         dropped: Whether events before this one were dropped; this is logged.
         side: As in `Event`.
         why: The error of "not logged", the reason of "handshake failed", the name of "loopback", or
@@ -127,7 +127,7 @@ def deliver(  # noqa: PLR0913
     """
     reason, advice = why, ""
     if kind == "silent":
-        reason, advice = _why_silent(address, awaited, publishes=publishes)
+        reason, advice = _why_silent(address, cause, publishes=publishes)
     elif kind == "handshake failed":
         advice = _FAILED_HANDSHAKES[why].format(other="subscriber" if publishes else "publisher")
     elif kind == "lost":
@@ -157,18 +157,18 @@ def deliver(  # noqa: PLR0913
             callback(event)
 
 
-def _why_silent(address: str, awaited: str, *, publishes: bool) -> tuple[str, str]:
+def _why_silent(address: str, cause: str, *, publishes: bool) -> tuple[str, str]:
     """Return the reason why no peer is connected, and what to check."""
-    if awaited == "nobody":
+    if cause == "no address":
         return "not connected", "Call connect with the address of a publisher."
     wanted = "subscriber" if publishes else "publisher"
-    if awaited == "refused":
+    if cause == "handshake ended":
         return "handshake failed", (
             "the peer ended the connection; check that both sides use the same security (CURVE or "
             f"PLAIN), and that the program is a {wanted}."
         )
-    if awaited == "anybody":
-        return "nobody came", (
+    if cause == "no peer":
+        return "no peer connected", (
             f"Have a {wanted} connect to one of these addresses; check the address that it uses, "
             "and the firewall here."
         )

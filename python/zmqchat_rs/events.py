@@ -45,17 +45,17 @@ class Event:
             "overflow" (relays: a subscriber is too slow and loses messages); "not logged" (relays:
             the capture cannot write).
         address: The address of the peer. For "lost": the publisher's name, or "" for several
-            publishers together. For "no room" and for the reason "nobody came": the address that
-            peers connect to.
+            publishers together. For "no room" and for the reason "no peer connected": the address
+            that peers connect to.
         at: The time: an aware datetime in local time.
         subscription: The topic (str) or raw prefix (bytes) of "subscribed" and "unsubscribed"; None
             for other kinds.
         count: The number of lost messages (0 if unknown), or of overflows of a queue; 0 for other
             kinds.
         reason: For "silent", the result of a connection attempt: "refused", "filtered",
-            "unreachable", "name not found", "handshake failed", "not a publisher" ...; or "nobody
-            came" (no peer connected to the bound addresses), "not connected" (it has no address to
-            connect to), "not a subscriber" (of a publisher that connects). For "handshake failed":
+            "unreachable", "name not found", "handshake failed", "not a publisher" ...; or "no peer
+            connected" (to the bound addresses), "not connected" (it has no address to connect to),
+            "not a subscriber" (of a publisher that connects). For "handshake failed":
             "version" (an old version, or an unsuitable socket type), "mechanism" (another security
             mechanism) or "protocol". For "loopback": the name. For "not logged": the error of the
             system. For "lost": whether a connection of this subscriber was interrupted. For "cut
@@ -122,7 +122,7 @@ class Event:
     def _silence(self, address: str) -> str:
         if self.reason == "not connected":
             return "no address to connect to"
-        if self.reason == "nobody came":
+        if self.reason == "no peer connected":
             return f"no peer has connected to {address}"
         if self.reason == "not a subscriber":
             return f"no subscriber at {address}"

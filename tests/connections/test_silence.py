@@ -119,7 +119,7 @@ def test_an_object_that_waits_for_a_first_connection_reports_that_none_came() ->
         events.wait_for("silent", "silent")
     addresses = [*subscriber.addresses, *publisher.addresses]
     assert [event.address for event in events.events] == addresses
-    assert {event.reason for event in events.events} == {"nobody came"}
+    assert {event.reason for event in events.events} == {"no peer connected"}
     of_subscriber, of_publisher = map(str, events.events)
     assert of_subscriber.startswith(
         f"no peer has connected to {subscriber.addresses[0]}. Have a publisher "

@@ -125,12 +125,12 @@ pub(crate) fn _next_event(py: Python<'_>) -> PyResult<Option<Bound<'_, PyTuple>>
         EventKind::Silent { publishes, cause } => {
             details.set_item("publishes", publishes)?;
             let awaited = match cause {
-                SilenceCause::NotConnected => "link",
-                SilenceCause::NoPeer => "anybody",
-                SilenceCause::NoAddress => "nobody",
-                SilenceCause::HandshakeEnded => "refused",
+                SilenceCause::NotConnected => "not connected",
+                SilenceCause::NoPeer => "no peer",
+                SilenceCause::NoAddress => "no address",
+                SilenceCause::HandshakeEnded => "handshake ended",
             };
-            details.set_item("awaited", awaited)?;
+            details.set_item("cause", awaited)?;
             "silent"
         }
         EventKind::OutOfDescriptors => "no room",
