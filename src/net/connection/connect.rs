@@ -10,7 +10,7 @@ use std::time::Duration;
 /// the name has other addresses to try.
 const HANDSHAKE_MS: [i32; 2] = [30_000, 5_000];
 
-/// Longer than any connection is waited for, in milliseconds.
+/// Longer than any wait for a connection, in milliseconds.
 const NEVER_MS: i32 = 1_000_000_000;
 
 /// Connects to an endpoint whose host is not a name. If there are `alternatives` to try, a peer that

@@ -18,7 +18,7 @@ impl DisconnectProbe {
     pub(crate) fn of(descriptor: i32, remote: &str) -> Option<Self> {
         let remote: SocketAddr = remote.parse().ok()?;
         let stream = TcpStream::from(crate::util::descriptor::duplicate(descriptor)?);
-        // The number may be another connection's by now.
+        // The descriptor may have been reused for another connection.
         (stream.peer_addr().ok()? == remote).then_some(Self(stream))
     }
 

@@ -65,7 +65,7 @@ fn kind(name: &str, address: Ipv4Addr) -> InterfaceKind {
 }
 
 /// The kind of an interface by the kernel's flags. A tunnel (VPN) has one peer, which it finds
-/// without ARP. `physical` says whether the interface leads to a network card, if that is known.
+/// without ARP. `physical`: whether the interface belongs to a network card, if that is known.
 #[cfg(unix)]
 fn kind(flags: u32, physical: Option<bool>, address: Ipv4Addr) -> InterfaceKind {
     #[allow(clippy::cast_sign_loss)] // two bits, far from the sign
@@ -170,8 +170,8 @@ pub(crate) fn zone(index: u32) -> String {
         .map_or_else(|| index.to_string(), |interface| interface.name)
 }
 
-/// The first IPv4 address of the interface with this name, as libzmq would choose it; `None` if there
-/// is no such interface.
+/// The first IPv4 address of the interface with this name, as libzmq would choose it; `None` if no
+/// interface has this name.
 pub(crate) fn of_interface(name: &str) -> std::io::Result<Option<Ipv4Addr>> {
     let all = if_addrs::get_if_addrs()?;
     Ok(all.into_iter().find_map(|interface| match interface.ip() {

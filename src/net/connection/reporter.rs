@@ -27,7 +27,7 @@ impl Reporter {
         });
     }
 
-    /// Reports an event that is not worth a line in the log, if there is a handler.
+    /// Reports an event only if there is a handler.
     pub(crate) fn report_to_handler(&self, kind: EventKind, address: &str) {
         if self.has_handler {
             self.report(kind, address);

@@ -128,7 +128,7 @@ pub(crate) fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> R
     let (post, answers) = mpsc::channel();
     let asked = name.to_owned();
     thread::spawn("zmqchat-name", move || {
-        // The receiver is gone if the wait was interrupted.
+        // Fails if the wait was interrupted: the receiver was dropped.
         let _ = post.send(look_up(&asked));
     })
     .map_err(|error| Error::no_thread(&format!("to resolve '{name}'"), &error))?;

@@ -32,7 +32,7 @@ thread_local! {
 #[must_use = "the scope ends when it is dropped"]
 pub struct CellScope(Option<CellRun>);
 
-/// Begins a scope for this cell run; `None` is no cell.
+/// Begins a scope for this cell run; `None` if no cell is running.
 pub fn enter(run: Option<CellRun>) -> CellScope {
     CellScope(CURRENT.with(|current| current.replace(run)))
 }
@@ -43,7 +43,7 @@ impl Drop for CellScope {
     }
 }
 
-/// The cell run to which an object belongs that this thread creates now.
+/// The cell run that owns the objects which this thread creates now.
 pub(crate) fn current() -> Option<CellRun> {
     CURRENT.with(|current| current.borrow().clone())
 }

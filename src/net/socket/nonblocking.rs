@@ -19,7 +19,7 @@ impl<H: SocketHandler> ReadinessSource for SharedSocket<H> {
         let ready = forced
             || callback.interest() == Interest::Change
             || inner.handler.has_left()
-            // An operation on a closed socket fails, which is worth a try, too.
+            // On a closed socket the operation must be tried as well, so that it reports the error.
             || inner.open.as_mut().is_none_or(OpenSocket::run_commands);
         if ready {
             callback.disarm();

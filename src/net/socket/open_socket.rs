@@ -254,7 +254,7 @@ impl OpenSocket {
         // Hands the socket to libzmq's reaper; does not wait.
         drop(self);
         // Without linger, the socket is closed within microseconds. If nothing waited for that, a
-        // program that opens and closes sockets in a loop could run out of descriptors.
+        // program that opens and closes sockets in a loop could exhaust its descriptors.
         let crowded = process.registry.closing_count() > MAX_CLOSING;
         let whole = linger.is_zero() || crowded;
         let timeout = timeout.or(crowded.then_some(CLOSING_TIMEOUT));

@@ -15,9 +15,9 @@ const ABANDONED_AFTER: Duration = Duration::from_millis(500);
 /// What [`maintain_connections`] did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Maintained {
-    /// A connection was made, or an attempt.
+    /// A connection was established or attempted.
     pub(crate) changed: bool,
-    /// An attempt may have to be made later.
+    /// Another attempt may be due later.
     pub(crate) pending: bool,
 }
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn an_attempt_that_fails_is_repeated() {
         let (mut open, mut queue) = open();
-        // libzmq rejects it: the path of a socket cannot be so long.
+        // libzmq rejects it: the path is too long for a socket.
         let too_long = Endpoint::Ipc("x".repeat(200));
         let mut connection = OutgoingConnection::new(too_long.clone());
         connection.endpoint = Some(too_long);

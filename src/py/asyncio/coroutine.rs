@@ -218,7 +218,7 @@ fn enqueue(
 }
 
 impl<O: Operation> Drop for Coroutine<O> {
-    /// A coroutine that was never awaited has done nothing, which deserves a warning.
+    /// Warns of a coroutine that was never awaited, and therefore has done nothing.
     fn drop(&mut self) {
         let Ok(execution) = self.0.get_mut() else {
             return;
