@@ -352,7 +352,7 @@ class Engine:
         try:
             callback(what)
         except BaseException:
-            # The chat goes on. At the end of the program, failures are not logged.
+            # The chat continues. At the end of the program, failures are not logged.
             if not _is_shutting_down():
                 logging.getLogger("zmqchat_rs").exception("a callback of a chat failed")
 

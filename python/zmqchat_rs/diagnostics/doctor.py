@@ -374,12 +374,12 @@ def _port(port: int, *, asked_for_host: bool) -> Check:
     )
     if sys.platform == "darwin":
         find = f"sudo lsof -nP -iTCP:{port} -sTCP:LISTEN"
-    look = f" (find it: {find})" if holder.pid is None else ""
+    hint = f" (find it: {find})" if holder.pid is None else ""
     return Check(
         title,
         "warning" if asked_for_host else "failed",
         f"in use by {holder.name}, which does not answer as a publisher",
-        f"End that program{look}, or use another port: {elsewhere}.",
+        f"End that program{hint}, or use another port: {elsewhere}.",
     )
 
 
