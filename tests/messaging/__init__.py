@@ -1,1 +1,1 @@
-"""Publishers, subscribers, topics, messages and what becomes of them."""
+"""Publishers, subscribers, topics, messages, tables and statistics."""

@@ -36,9 +36,11 @@ ARRAYS = [
 ]
 
 
-def same(one: Any, other: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     return bool(
-        one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        first.dtype == second.dtype
+        and first.shape == second.shape
+        and first.tobytes() == second.tobytes()
     )
 
 

@@ -14,7 +14,7 @@ from tests.helpers.timeouts import PAUSE, TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, QueueFullError, Subscriber, ZmqChatError
 
 MARKS = [1, 2, 10, 1000]
-#: Large enough that the mark and the network's own buffers fill up soon.
+#: Large enough to fill the queue and the network buffers with few messages.
 FILLER = b"x" * 20_000
 
 Meet = Callable[..., "tuple[Publisher, Subscriber]"]
@@ -40,7 +40,7 @@ def meet() -> Iterator[Meet]:
 
 
 class Numbers:
-    """Sends numbered messages from a thread of its own until it is stopped."""
+    """Sends numbered messages from a separate thread until it is stopped."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
@@ -99,11 +99,11 @@ def test_block_waits_for_the_slowest_subscriber_and_loses_nothing(meet: Meet, ma
     received = [number_in(subscriber.recv_bytes(timeout=TIMEOUT)) for _ in range(200)]
     numbers.stop()
 
-    def all_heard() -> bool:
+    def all_received() -> bool:
         received.extend(map(number_in, what_is_there(subscriber)))
         return numbers.stopped and len(received) == numbers.sent
 
-    wait_until(all_heard, "all that was sent")
+    wait_until(all_received, "all sent messages")
     assert received == list(range(numbers.result()))
 
 
@@ -158,7 +158,7 @@ def test_the_error_of_send_many_has_the_number_of_sent_messages(meet: Meet, mark
 
 
 @pytest.mark.parametrize("mark", MARKS)
-def test_drop_never_waits_and_keeps_the_order_of_what_arrives(meet: Meet, mark: int) -> None:
+def test_drop_never_waits_and_delivers_in_order(meet: Meet, mark: int) -> None:
     publisher, slow = meet("drop", mark)
     total = mark * 2 + 2_500
     for number in range(total):
@@ -166,12 +166,12 @@ def test_drop_never_waits_and_keeps_the_order_of_what_arrives(meet: Meet, mark: 
     received: list[int] = []
 
     def received_again() -> bool:
-        # It is still subscribed.
+        # The subscriber is still subscribed.
         publisher.send(b"%d back" % total)
         received.extend(map(number_in, what_is_there(slow)))
         return total in received
 
-    wait_until(received_again, "a message after those that were dropped")
+    wait_until(received_again, "a message after the dropped ones")
     before = [number for number in received if number < total]
     assert before == sorted(set(before))
     assert 0 < len(before) < total
@@ -212,7 +212,7 @@ def test_a_blocked_send_continues_when_the_slow_subscriber_disconnects(meet: Mee
     numbers.until_blocked()
     before = numbers.sent
     subscriber.close()
-    wait_until(lambda: numbers.sent > before, "the send to go on")
+    wait_until(lambda: numbers.sent > before, "the blocked send to continue")
     numbers.stop()
     numbers.result()
 
@@ -250,7 +250,7 @@ def test_a_publisher_that_connects_does_not_wait_for_a_closed_subscriber() -> No
         )
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
     with publisher:
-        wait_until(lambda: publisher.subscriber_count == 0, "the departure")
+        wait_until(lambda: publisher.subscriber_count == 0, "the subscriber to disconnect")
 
         def never_full() -> bool:
             # The disconnection is known a moment before the queue is removed.
@@ -258,12 +258,12 @@ def test_a_publisher_that_connects_does_not_wait_for_a_closed_subscriber() -> No
                 return publisher.send_many(["no subscriber"] * 1_000) == 1_000
             return False
 
-        wait_until(never_full, "the end of a disconnected peer's queue")
+        wait_until(never_full, "the queue of the disconnected peer to be removed")
 
 
 def test_a_subscriber_may_pause_and_loses_nothing_that_the_mark_allows() -> None:
-    # Far more than the buffers of the network hold: the rest is queued at the publisher, whose
-    # TCP window stays closed.
+    # The messages exceed the network buffers: the rest is queued at the publisher while the
+    # TCP window is closed.
     count = 1_500
     with Publisher("127.0.0.1:0", high_water_mark=count, linger=0) as publisher:
         assert publisher.endpoint is not None

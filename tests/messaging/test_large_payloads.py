@@ -47,7 +47,7 @@ def test_every_kind_of_large_payload_arrives_unaltered(
 
 
 @pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="CPython counts references")
-@pytest.mark.parametrize("subscribed", [True, False])
+@pytest.mark.parametrize("subscribed", [True, False], ids=["received", "without subscriber"])
 def test_a_sent_payload_is_released_without_another_call(
     pair: Pair,
     subscribed: bool,  # noqa: FBT001
@@ -59,7 +59,7 @@ def test_a_sent_payload_is_released_without_another_call(
         assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == data
     else:
         Publisher("127.0.0.1:0").send(data)
-    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
+    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to be released")
 
 
 def test_a_refused_payload_is_released() -> None:
@@ -78,7 +78,7 @@ def test_a_refused_payload_is_released() -> None:
                 return False
 
             wait_until(full, "a full queue")
-    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to go")
+    wait_until(lambda: sys.getrefcount(data) == before, "the last reference to be released")
 
 
 def test_changing_a_buffer_does_not_change_the_sent_message(pair: Pair) -> None:

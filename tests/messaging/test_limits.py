@@ -67,11 +67,11 @@ def memory_in_use():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 
-# Not over the network, which would need memory of its own.
+# The inproc transport needs no further memory, unlike a network connection.
 with Publisher("inproc://here") as pub, Subscriber("inproc://here") as sub:
     pub.wait_for_subscribers(timeout=30)
     pub.send("x" * 60_000_000)
-    # A message itself needs no memory: it refers to the frame of ZeroMQ until its bytes are read.
+    # A message refers to the ZeroMQ frame, and needs no memory until its bytes are read.
     message = sub.recv(timeout=30) if "message" in "{receive}" else None
     resource.setrlimit(resource.RLIMIT_AS, (memory_in_use() + 20_000_000, -1))
     for _ in range(2):
@@ -87,7 +87,7 @@ with Publisher("inproc://here") as pub, Subscriber("inproc://here") as sub:
 
 
 @pytest.mark.parametrize("limit", [1, 10, 100])
-def test_a_small_limit_leaves_room_for_stamps_and_the_handshake(limit: int) -> None:
+def test_a_small_message_limit_does_not_apply_to_stamps_and_the_handshake(limit: int) -> None:
     publisher = Publisher("127.0.0.1:0", name="alice", linger=0)
     with publisher, Subscriber(publisher.addresses, max_message_bytes=limit) as subscriber:
         publisher.wait_for_subscribers(timeout=TIMEOUT)

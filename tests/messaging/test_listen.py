@@ -221,7 +221,7 @@ ALARM = """
 import io, itertools, signal, sys, threading
 from zmqchat_rs import ClosedError, Publisher, Subscriber
 
-# Loaded at the first `listen`; Python's import swallows a handler's TimeoutError, an OSError.
+# Imported before the alarm: an import ignores an OSError such as a handler's TimeoutError.
 import zmqchat_rs.display.sinks
 
 def handler(number, frame):
@@ -341,7 +341,7 @@ def test_a_failing_transcript_is_reported_once_and_printing_continues(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    folder = tmp_path / "gone"
+    folder = tmp_path / "removed"
     folder.mkdir()
     with Transcript(folder / "chat.log") as log:
         shutil.rmtree(folder)

@@ -44,16 +44,16 @@ _ZONES = [
 ]
 
 
-def test_a_new_time_zone_holds_for_the_next_line(run_python: RunPython, tmp_path: Path) -> None:
-    """Each line of a transcript, printed lines and attributes; POSIX zones without a rule, too."""
+def test_a_new_time_zone_applies_to_the_next_line(run_python: RunPython, tmp_path: Path) -> None:
+    """It applies to transcripts, printed lines and attributes, also in zones without a rule."""
     log = tmp_path / "chat.log"
     finished = run_python(_PROGRAM, str(log), *_ZONES)
     assert finished.code == 0, finished
     lines = log.read_text(encoding="utf-8").splitlines()
     wanted = []
     for line in finished.stdout.splitlines():
-        moment, offset = line.split()
+        time, offset = line.split()
         sign, seconds = "-" if offset.startswith("-") else "+", abs(int(offset))
-        wanted.append(f"{moment}{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}")
+        wanted.append(f"{time}{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}")
     assert len(wanted) == len(_ZONES)
     assert [line.split()[0].rstrip(":") for line in lines] == wanted

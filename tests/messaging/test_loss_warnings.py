@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 def test_loss_is_logged_at_a_limited_rate(caplog: pytest.LogCaptureFixture) -> None:
-    def told() -> list[logging.LogRecord]:
-        # The losses of an earlier test may be logged only now.
+    def warnings() -> list[logging.LogRecord]:
+        # The losses of an earlier test may still be logged during this one.
         return [record for record in caplog.records if " from bert: " in record.getMessage()]
 
     bert = {"from": "bert"}
     with stamping_publisher() as alice, Subscriber(alice.address) as subscriber:
         alice.wait()
         deliver(alice, subscriber, 0, 10, **bert)
-        wait_until(told)
+        wait_until(warnings)
         began = time.monotonic()
         alice.send(*range(20, 2000, 10), **bert)
         for _ in range(20, 2000, 10):
             subscriber.recv(timeout=TIMEOUT)
         waiting = Background(subscriber.recv)
-        wait_until(lambda: len(told()) == 2)
+        wait_until(lambda: len(warnings()) == 2)
         subscriber.close()
         with pytest.raises(ClosedError):
             waiting.result()
         assert time.monotonic() - began > 3
-    assert [record.levelname for record in told()] == ["WARNING"] * 2
-    first, second = (record.getMessage() for record in told())
+    assert [record.levelname for record in warnings()] == ["WARNING"] * 2
+    first, second = (record.getMessage() for record in warnings())
     assert first.startswith("lost 9 messages from bert: ")
     assert second.startswith(f"lost {9 * len(range(20, 2000, 10))} messages from bert: ")
 
@@ -76,7 +76,7 @@ def test_the_losses_of_several_publishers_are_logged_for_each(
 ) -> None:
     with stamping_publisher() as relay, Subscriber(relay.address) as subscriber:
         relay.wait()
-        # The first loss is logged at once, the others together when the subscriber closes.
+        # The first loss is logged immediately, and later losses when the subscriber closes.
         for name, *seqs in (("anna", 0, 2), ("anna", 4), ("berta", 0, 3), ("anna", 7)):
             deliver(relay, subscriber, *seqs, id=name, **{"from": name})
     text = ": this subscriber reads too slowly, or a connection between publisher and relay"

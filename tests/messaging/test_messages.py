@@ -375,7 +375,7 @@ def test_the_colour_of_a_topic_is_the_same_in_every_line() -> None:
 def test_a_sender_never_has_the_colour_of_the_topic_beside_it() -> None:
     for number in range(50):
         topic = f"room{number}"
-        # The sender has the topic's name; in every other place both have the same colour.
+        # The sender has the topic's name. In separate lines both have the same colour.
         message = Message([f"{topic}:Hi".encode(), stamp(**{"from": topic}, topic=topic)])
         line = message.render(color=True, timestamps="none")
         first, second = re.findall(r"\x1b\[38;5;(\d+)m", line)

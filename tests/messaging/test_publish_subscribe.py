@@ -23,11 +23,11 @@ def test_a_sent_message_is_received(pair: Pair) -> None:
     assert (message.topic, message.text, str(message)) == (None, "Hello", "Hello")
 
 
-def test_the_order_is_kept(pair: Pair) -> None:
+def test_messages_are_received_in_the_order_sent(pair: Pair) -> None:
     for number in range(1_000):
         pair.publisher.send(str(number))
-    heard = [pair.subscriber.recv_text(timeout=TIMEOUT) for _ in range(1_000)]
-    assert heard == [str(number) for number in range(1_000)]
+    received = [pair.subscriber.recv_text(timeout=TIMEOUT) for _ in range(1_000)]
+    assert received == [str(number) for number in range(1_000)]
 
 
 def test_the_first_message_is_not_lost() -> None:
@@ -74,10 +74,12 @@ def test_an_invalid_payload_is_refused_with_advice(pair: Pair, payload: Any) -> 
         pair.publisher.send_many([payload])
 
 
-def test_send_many_sends_all_and_returns_their_number(room: Pair) -> None:
+def test_send_many_sends_every_message_and_returns_their_number(room: Pair) -> None:
     assert room.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
-    heard = [room.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
-    assert [(m.topic, m.text) for m in heard] == [("room1", str(number)) for number in range(100)]
+    received = [room.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
+    assert [(m.topic, m.text) for m in received] == [
+        ("room1", str(number)) for number in range(100)
+    ]
     assert room.publisher.send_many([]) == 0
 
 
@@ -86,8 +88,8 @@ def test_send_many_gives_each_payload_its_own_topic(pair: Pair, kind: Callable[.
     topics = ["room1", None, "room2", "世界"]
     payloads = ["one", b"two", "three", bytearray(b"four")]
     assert pair.publisher.send_many(kind(payloads), topics=kind(topics)) == 4
-    heard = [pair.subscriber.recv(timeout=TIMEOUT) for _ in payloads]
-    assert [(m.topic, m.text) for m in heard] == [
+    received = [pair.subscriber.recv(timeout=TIMEOUT) for _ in payloads]
+    assert [(m.topic, m.text) for m in received] == [
         (None, "room1:one"),
         (None, "two"),
         (None, "room2:three"),
@@ -130,11 +132,11 @@ def test_an_exception_of_the_iterable_passes_through_send_many(pair: Pair) -> No
 
     with pytest.raises(LookupError, match="no third"):
         pair.publisher.send_many(two_and_a_failure())
-    pair.publisher.send("goes on")
+    pair.publisher.send("another")
     assert [pair.subscriber.recv_text(timeout=TIMEOUT) for _ in range(3)] == [
         "one",
         "two",
-        "goes on",
+        "another",
     ]
 
 
@@ -169,12 +171,12 @@ def test_a_value_that_json_cannot_encode_is_refused(pair: Pair) -> None:
 
 def test_recv_many_returns_the_queued_messages(pair: Pair) -> None:
     pair.publisher.send_many(["a", "b", "c", "d"])
-    heard: list[str] = []
-    while len(heard) < 4:
+    received: list[str] = []
+    while len(received) < 4:
         batch = pair.subscriber.recv_many(3, timeout=TIMEOUT)
         assert 1 <= len(batch) <= 3
-        heard += [message.text for message in batch]
-    assert heard == ["a", "b", "c", "d"]
+        received += [message.text for message in batch]
+    assert received == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("end", ["", "\0", "\x7f", "\x80", "é", "世", "👋"])
@@ -183,10 +185,10 @@ def test_text_of_any_length_arrives_unchanged(pair: Pair, end: str) -> None:
     for length in (0, 1, 2, 7, 8, 9, 63, 64, 65, mebi - 1, mebi, mebi + 1):
         text = "x" * length + end
         pair.publisher.send(text)
-        heard = pair.subscriber.recv_text(timeout=TIMEOUT)
-        assert heard == text
-        assert hash(heard) == hash(text)
-        assert heard.isascii() == text.isascii()
+        received = pair.subscriber.recv_text(timeout=TIMEOUT)
+        assert received == text
+        assert hash(received) == hash(text)
+        assert received.isascii() == text.isascii()
 
 
 def test_recv_text_and_recv_bytes_return_the_first_frame_unchanged(pair: Pair) -> None:
@@ -198,12 +200,12 @@ def test_recv_text_and_recv_bytes_return_the_first_frame_unchanged(pair: Pair) -
 
 def test_the_ways_to_read_can_be_mixed(pair: Pair) -> None:
     pair.publisher.send_many([str(n) for n in range(6)])
-    heard = [pair.subscriber.recv(timeout=TIMEOUT).text, next(pair.subscriber).text]
-    heard += [pair.subscriber.recv_text(timeout=TIMEOUT)]
-    heard += [pair.subscriber.recv_bytes(timeout=TIMEOUT).decode()]
-    while len(heard) < 6:
-        heard += [message.text for message in pair.subscriber.recv_many(timeout=TIMEOUT)]
-    assert heard == ["0", "1", "2", "3", "4", "5"]
+    received = [pair.subscriber.recv(timeout=TIMEOUT).text, next(pair.subscriber).text]
+    received += [pair.subscriber.recv_text(timeout=TIMEOUT)]
+    received += [pair.subscriber.recv_bytes(timeout=TIMEOUT).decode()]
+    while len(received) < 6:
+        received += [message.text for message in pair.subscriber.recv_many(timeout=TIMEOUT)]
+    assert received == ["0", "1", "2", "3", "4", "5"]
 
 
 def test_every_subscriber_receives_every_message(publisher: Publisher) -> None:
@@ -284,17 +286,17 @@ def test_a_message_above_the_limit_is_not_received_and_later_ones_are(publisher:
         publisher.send(b"x" * 2_000)
         assert subscriber.recv_text(timeout=TIMEOUT) == "before"
 
-        def heard_again() -> bool:
+        def received_again() -> bool:
             publisher.send("after")
             try:
                 return subscriber.recv_text(timeout=0.05) == "after"
             except TimeoutError:
                 return False
 
-        wait_until(heard_again, "a message after the one that was too big")
+        wait_until(received_again, "a message after the one above the limit")
 
 
-def test_one_short_message_of_every_batch_does_not_keep_the_batch_alive(
+def test_a_referenced_message_does_not_hold_the_memory_of_its_batch(
     run_python: RunPython,
 ) -> None:
     finished = run_python(
@@ -306,34 +308,34 @@ def test_one_short_message_of_every_batch_does_not_keep_the_batch_alive(
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             return pages * 4096
 
-        def play(keep):
-            kept = []
+        def exchange(keep):
+            referenced = []
             for _ in range(250):
                 pub.send_many(batch)
                 for number in range(1_000):
                     message = sub.recv(timeout=30)
                     if keep and number % 40 == 0:
-                        kept.append(message)
-            return kept
+                        referenced.append(message)
+            return referenced
 
         with Publisher("127.0.0.1:0") as pub, Subscriber(pub.endpoint) as sub:
             pub.wait_for_subscribers(1, timeout=30)
             batch = [b"x" * 200] * 1_000
-            play(keep=False)
+            exchange(keep=False)
             before = resident()
-            kept = play(keep=True)
-            print(len(kept), resident() - before)
+            referenced = exchange(keep=True)
+            print(len(referenced), resident() - before)
         """,
         deadline=90,
     )
     assert (finished.code, finished.stderr) == (0, "")
-    kept, growth = map(int, finished.stdout.split())
-    # 250,000 messages of 200 bytes went by: 50 MB. Those kept are 1.25 MB and their objects.
-    assert kept == 6_250
+    count, growth = map(int, finished.stdout.split())
+    # 250,000 messages of 200 bytes are 50 MB. The referenced ones are 1.25 MB plus their objects.
+    assert count == 6_250
     assert growth < 12_000_000
 
 
-def test_the_errors_are_one_family() -> None:
+def test_closed_error_is_a_zmqchat_error_and_an_os_error() -> None:
     assert issubclass(ZmqChatError, OSError)
     assert issubclass(ClosedError, ZmqChatError)
     assert issubclass(zmqchat_rs.QueueFullError, ZmqChatError)

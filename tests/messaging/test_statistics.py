@@ -68,7 +68,7 @@ def test_refused_sends_are_counted() -> None:
 
 @contextlib.contextmanager
 def unread_publisher(on_full: Literal["block", "raise"]) -> Iterator[Publisher]:
-    """A publisher whose one subscriber reads nothing."""
+    """A publisher whose only subscriber does not receive."""
     with contextlib.ExitStack() as stack:
         publisher = Publisher("127.0.0.1:0", on_full=on_full, high_water_mark=1, linger=0)
         stack.enter_context(publisher)
@@ -179,7 +179,9 @@ def test_instances_and_topics_are_counted_separately() -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"topics": ["room1"]}, {"prefixes": "room1:Hello 7"}])
-def test_a_filter_never_looks_like_loss(alice: Publisher, wanted: dict[str, Any]) -> None:
+def test_messages_that_do_not_match_a_subscription_are_not_lost(
+    alice: Publisher, wanted: dict[str, Any]
+) -> None:
     with Subscriber(alice.addresses, **wanted) as subscriber:
         alice.wait_for_subscribers(timeout=TIMEOUT)
         for number in range(100):
@@ -206,7 +208,7 @@ def test_after_a_new_subscription_earlier_messages_are_not_lost(alice: Publisher
         subscriber.unsubscribe("room1")
         wait_until(lambda: "room1" not in alice.topics)
         for _ in range(10):
-            alice.send("unheard", topic="room1")
+            alice.send("not received", topic="room1")
         subscriber.subscribe("room1")
         exchange()
         exchange()
@@ -217,13 +219,13 @@ def test_a_restart_of_a_named_publisher_is_not_a_loss() -> None:
     with Publisher("127.0.0.1:0", name="alice") as publisher:
         address = publisher.addresses[0]
         subscriber = Subscriber(address)
-        say(publisher, subscriber, 3)
+        exchange(publisher, subscriber, 3)
     with subscriber, Publisher(address, name="alice") as publisher:
-        say(publisher, subscriber, 2)
+        exchange(publisher, subscriber, 2)
         assert (subscriber.stats().lost, subscriber.stats().duplicates) == (0, 0)
 
 
-def say(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
+def exchange(publisher: Publisher, subscriber: Subscriber, count: int) -> None:
     publisher.wait_for_subscribers(timeout=TIMEOUT)
     for number in range(count):
         publisher.send("Hello")

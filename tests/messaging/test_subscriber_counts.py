@@ -1,4 +1,4 @@
-"""The publisher counts its subscribers, however they connect and disconnect."""
+"""The publisher counts its connected subscribers and their subscriptions."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def test_the_wait_counts_subscribers_whose_subscriptions_match(publisher: Publis
     room1 = Subscriber(where(publisher), topics=["room1"])
     rooms = Subscriber(where(publisher), topics=(), prefixes=["room"])
     both = Subscriber(where(publisher), topics=["room1", "room2"], prefixes=["room1:"])
-    other = Subscriber(where(publisher), topics=["room10"])
-    with everything, room1, rooms, both, other:
+    room10 = Subscriber(where(publisher), topics=["room10"])
+    with everything, room1, rooms, both, room10:
         assert publisher.wait_for_subscribers(5, timeout=TIMEOUT) == 5
         assert publisher.wait_for_subscribers(4, topic="room1", timeout=TIMEOUT) == 4
         assert publisher.wait_for_subscribers(3, topic="room2", timeout=TIMEOUT) == 3
@@ -126,8 +126,8 @@ def test_two_subscribers_to_one_topic_count_twice(publisher: Publisher) -> None:
 def test_a_connection_without_subscriptions_does_not_count(publisher: Publisher) -> None:
     port = int(where(publisher).rpartition(":")[2])
     silent = Subscriber(where(publisher), topics=())
-    stranger = socket.create_connection(("127.0.0.1", port))
-    with silent, stranger, Subscriber(where(publisher), topics=["a"]):
+    connection = socket.create_connection(("127.0.0.1", port))
+    with silent, connection, Subscriber(where(publisher), topics=["a"]):
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         assert publisher.subscriber_count == 1
 
@@ -135,9 +135,9 @@ def test_a_connection_without_subscriptions_does_not_count(publisher: Publisher)
 def test_a_closed_subscriber_does_not_count(publisher: Publisher) -> None:
     subscribers = [Subscriber(where(publisher), topics=["a", "b"]) for _ in range(5)]
     publisher.wait_for_subscribers(5, timeout=TIMEOUT)
-    for left, subscriber in zip((4, 3, 2, 1, 0), subscribers):
+    for remaining, subscriber in zip((4, 3, 2, 1, 0), subscribers):
         subscriber.close()
-        wait_until(lambda: publisher.subscriber_count == left)  # noqa: B023
+        wait_until(lambda: publisher.subscriber_count == remaining)  # noqa: B023
     wait_until(lambda: publisher.topics == {})
 
 
@@ -146,42 +146,44 @@ def test_a_killed_subscriber_does_not_count(
 ) -> None:
     peers = [start_python(PEER, where(publisher), "a:", "b:") for _ in range(3)]
     publisher.wait_for_subscribers(3, timeout=TIMEOUT)
-    for left, peer in zip((2, 1, 0), peers):
+    for remaining, peer in zip((2, 1, 0), peers):
         peer.kill()
-        wait_until(lambda: publisher.subscriber_count == left)  # noqa: B023
+        wait_until(lambda: publisher.subscriber_count == remaining)  # noqa: B023
     wait_until(lambda: publisher.topics == {})
 
 
-def test_the_count_is_right_after_many_connected_and_disconnected(publisher: Publisher) -> None:
+def test_the_count_is_correct_after_many_connections_and_disconnections(
+    publisher: Publisher,
+) -> None:
     chance = random.Random(5)
-    present: list[Subscriber] = []
+    connected: list[Subscriber] = []
     for _ in range(300):
-        if present and chance.random() < 0.5:
-            # The system reuses their descriptors at once, for the next connections.
-            present.pop(chance.randrange(len(present))).close()
+        if connected and chance.random() < 0.5:
+            # The system reuses their descriptors for the next connections.
+            connected.pop(chance.randrange(len(connected))).close()
         else:
             topics = chance.sample(["a", "b", "c"], chance.randint(1, 3))
-            present.append(Subscriber(where(publisher), topics=topics))
+            connected.append(Subscriber(where(publisher), topics=topics))
             if chance.random() < 0.3:
                 publisher.wait_for_subscribers(1, timeout=TIMEOUT)
-    wait_until(lambda: publisher.subscriber_count == len(present))
-    total = sum(len(each.subscriptions) for each in present)
+    wait_until(lambda: publisher.subscriber_count == len(connected))
+    total = sum(len(each.subscriptions) for each in connected)
     wait_until(lambda: sum(publisher.topics.values()) == total)
-    assert publisher.subscriber_count == len(present)
-    for subscriber in present:
+    assert publisher.subscriber_count == len(connected)
+    for subscriber in connected:
         subscriber.close()
     wait_until(lambda: publisher.subscriber_count == 0)
     wait_until(lambda: publisher.topics == {})
 
 
-def test_the_count_is_right_after_brief_connections(publisher: Publisher) -> None:
-    with Subscriber(where(publisher), topics=["stays"]):
+def test_the_count_is_correct_after_brief_connections(publisher: Publisher) -> None:
+    with Subscriber(where(publisher), topics=["permanent"]):
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         for number in range(100):
             with Subscriber(where(publisher), topics=["visits", f"t{number}"]):
                 if number % 2:
                     publisher.wait_for_subscribers(1, topic=f"t{number}", timeout=TIMEOUT)
-        wait_until(lambda: publisher.topics == {"stays": 1})
+        wait_until(lambda: publisher.topics == {"permanent": 1})
         wait_until(lambda: publisher.subscriber_count == 1)
         with Subscriber(where(publisher), topics=["last"]):
             publisher.wait_for_subscribers(1, topic="last", timeout=TIMEOUT)
@@ -297,29 +299,29 @@ def test_a_wait_returns_at_once_when_the_last_subscriber_connects(publisher: Pub
 def test_subscription_messages_do_not_accumulate_while_the_publisher_only_sends(
     publisher: Publisher,
 ) -> None:
-    with Subscriber(where(publisher), topics=["stays"]) as subscriber:
-        publisher.wait_for_subscribers(1, topic="stays", timeout=TIMEOUT)
+    with Subscriber(where(publisher), topics=["permanent"]) as subscriber:
+        publisher.wait_for_subscribers(1, topic="permanent", timeout=TIMEOUT)
         for number in range(500):
-            subscriber.subscribe("comes")
-            subscriber.unsubscribe("comes")
-            publisher.send(str(number), topic="stays")
+            subscriber.subscribe("brief")
+            subscriber.unsubscribe("brief")
+            publisher.send(str(number), topic="permanent")
         received = [subscriber.recv(timeout=TIMEOUT).text for _ in range(500)]
         assert received == [str(number) for number in range(500)]
-        wait_until(lambda: publisher.topics == {"stays": 1})
+        wait_until(lambda: publisher.topics == {"permanent": 1})
 
 
 def test_a_connected_subscriber_counts_while_thousands_connect_and_disconnect(
     publisher: Publisher,
 ) -> None:
-    with Subscriber(where(publisher), topics=["guests"]):
-        publisher.wait_for_subscribers(1, topic="guests", timeout=TIMEOUT)
-        # Their descriptors are reused at once, and libzmq does not report which peer disconnected.
+    with Subscriber(where(publisher), topics=["brief"]):
+        publisher.wait_for_subscribers(1, topic="brief", timeout=TIMEOUT)
+        # Descriptors are reused, and libzmq does not report which peer disconnected.
         for number in range(5_000):
-            topics = ["guests", f"t{number % 200}"] if number % 5 else None
-            with Subscriber(where(publisher), topics=topics) as guest:
+            topics = ["brief", f"t{number % 200}"] if number % 5 else None
+            with Subscriber(where(publisher), topics=topics) as subscriber:
                 if number % 2:
-                    guest.wait_connected(timeout=TIMEOUT)
-        wait_until(lambda: publisher.topics == {"guests": 1}, "the guests to be gone")
+                    subscriber.wait_connected(timeout=TIMEOUT)
+        wait_until(lambda: publisher.topics == {"brief": 1}, "the other subscribers to disconnect")
         assert publisher.subscriber_count == 1
 
 
@@ -340,7 +342,7 @@ def test_a_connection_that_is_removed_while_it_is_established_does_not_count(
 
 @contextlib.contextmanager
 def raw_subscriber(publisher: Publisher) -> Iterator[socket.socket]:
-    """A connection that may repeat subscriptions, as other implementations do."""
+    """A connection that may subscribe to a topic twice, as other implementations do."""
     address = ("127.0.0.1", int(where(publisher).rpartition(":")[2]))
     with socket.create_connection(address) as connection:
         handshake(connection, b"SUB")
@@ -348,17 +350,17 @@ def raw_subscriber(publisher: Publisher) -> Iterator[socket.socket]:
 
 
 def test_a_topic_subscribed_to_twice_ends_with_one_unsubscription(publisher: Publisher) -> None:
-    # The second connection gets the descriptor of the first, which never subscribed.
+    # The second connection has the descriptor of the first, which had no subscription.
     with raw_subscriber(publisher):
         wait_until(lambda: len(publisher.peers) == 1)
     wait_until(lambda: publisher.peers == [])
     with raw_subscriber(publisher) as connection:
-        connection.sendall(2 * frame(b"\x01twice:") + frame(b"\x01other:"))
-        publisher.wait_for_subscribers(1, topic="other", timeout=TIMEOUT)
-        assert publisher.topics == {"twice": 1, "other": 1}
+        connection.sendall(2 * frame(b"\x01twice:") + frame(b"\x01second:"))
+        publisher.wait_for_subscribers(1, topic="second", timeout=TIMEOUT)
+        assert publisher.topics == {"twice": 1, "second": 1}
         connection.sendall(frame(b"\x00twice:") + frame(b"\x01third:"))
         publisher.wait_for_subscribers(1, topic="third", timeout=TIMEOUT)
-        assert publisher.topics == {"other": 1, "third": 1}
+        assert publisher.topics == {"second": 1, "third": 1}
         with pytest.raises(TimeoutError):
             publisher.wait_for_subscribers(1, topic="twice", timeout=0)
 
@@ -378,7 +380,9 @@ def test_an_inproc_subscriber_does_not_count_after_its_close() -> None:
             wait_until(lambda: publisher.topics == {})
 
 
-def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publisher) -> None:
+def test_the_counts_equal_the_delivered_messages_after_random_subscriptions(
+    publisher: Publisher,
+) -> None:
     seed = int(os.environ.get("ZMQCHAT_TEST_SEED", "20240302"))
     print(f"ZMQCHAT_TEST_SEED={seed}")
     chance = random.Random(seed)
@@ -399,7 +403,7 @@ def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publi
                         for _ in range(chance.randint(1, 5))
                     ]
                     connection.sendall(b"".join(map(frame, changes)))
-            # All of it has arrived when the last subscription of each peer has.
+            # When the last subscription of a peer has arrived, all its earlier ones have, too.
             end = f"end{round_}"
             for _, connection in peers:
                 connection.sendall(frame(f"\x01{end}:".encode()))
@@ -417,7 +421,7 @@ def test_the_counts_equal_what_is_delivered_whatever_peers_send(publisher: Publi
 
 
 def until_topic(connection: socket.socket, last: str) -> list[str]:
-    """The topics of all messages that arrive before the last one."""
+    """Return the topics of the messages that arrive before the topic `last`."""
     found: list[str] = []
     while True:
         head = connection.recv(2, socket.MSG_WAITALL)

@@ -37,13 +37,13 @@ def test_each_library_works_without_the_other_libraries(
     run_python: RunPython, library: str
 ) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
-    others = {"pandas", "polars", "pyarrow"} - {library}
+    missing = {"pandas", "polars", "pyarrow"} - {library}
     script = f"""
         import sys
 
         class Missing:
             def find_spec(self, name, *_):
-                if name in {sorted(others)}:
+                if name in {sorted(missing)}:
                     raise ModuleNotFoundError(name, name=name)
 
         sys.meta_path.insert(0, Missing())

@@ -71,35 +71,35 @@ def _tcp() -> str:
 
 
 def _inproc() -> str:
-    return f"inproc://{threading.get_ident()}-unheard"
+    return f"inproc://{threading.get_ident()}-prefilter"
 
 
 @pytest.mark.parametrize("address", [_tcp, _inproc])
-@pytest.mark.parametrize("others", [(), ("busy",)])
-def test_a_new_subscriber_is_soon_known_while_no_message_is_delivered(
-    address: Callable[[], str], others: tuple[str, ...]
+@pytest.mark.parametrize("busy_topics", [(), ("busy",)])
+def test_a_new_subscriber_receives_while_the_publisher_only_sends(
+    address: Callable[[], str], busy_topics: tuple[str, ...]
 ) -> None:
-    """Without a call that waits, so that sending alone reads the subscriptions."""
+    """The publisher makes no waiting call, so that only `send` reads the subscriptions."""
     stop = threading.Event()
     with Publisher(address(), linger=0) as publisher, Subscriber(
-        str(publisher.endpoint), topics=others
+        str(publisher.endpoint), topics=busy_topics
     ) as busy:
 
         def stream() -> None:
             while not stop.is_set():
-                for topic in ("quiet", *others):
+                for topic in ("new", *busy_topics):
                     publisher.send("x", topic=topic)
 
         streaming = threading.Thread(target=stream)
         streaming.start()
         try:
             for _ in range(20):
-                with Subscriber(str(publisher.endpoint), topics=["quiet"]) as late:
+                with Subscriber(str(publisher.endpoint), topics=["new"]) as late:
                     assert late.recv(timeout=TIMEOUT).text == "x"
         finally:
             stop.set()
             streaming.join()
-        if others:
+        if busy_topics:
             assert busy.recv(timeout=TIMEOUT).topic == "busy"
 
 
@@ -111,5 +111,5 @@ def test_a_subscriber_that_reconnects_receives_again(publisher: Publisher) -> No
             publisher.send("Hello", topic="room1")
             assert subscriber.recv(timeout=TIMEOUT).text == "Hello"
             subscriber.unsubscribe("room1")
-            wait_until(lambda: not publisher.topics, "the departure")
+            wait_until(lambda: not publisher.topics, "the unsubscription")
             publisher.send("no subscriber", topic="room1")

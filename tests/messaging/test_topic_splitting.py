@@ -1,4 +1,4 @@
-"""A topic is split off a message only where it is certain; otherwise the message stays whole."""
+"""A topic is split off a message only if it is certain. Other messages are not split."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ zmq = pytest.importorskip("zmq")
 
 
 def received(publisher: Publisher, subscriber: Subscriber, *frames: str) -> list[Any]:
-    """Send frames as they are; topic and text of each message that arrives."""
+    """Send the frames unchanged and return topic and text of each received message."""
     subscriber.subscribe("the-end")
     publisher.wait_for_subscribers(1, topic="the-end", timeout=TIMEOUT)
     for frame in frames:
@@ -53,7 +53,7 @@ def test_a_subscriber_to_everything_receives_messages_unchanged(pair: Pair, text
     assert (message.topic, message.text, message.data) == (None, text, text.encode())
 
 
-def test_a_named_publisher_s_text_is_never_cut() -> None:
+def test_the_text_of_a_named_publisher_is_never_split() -> None:
     publisher = Publisher("inproc://named", name="alice")
     with publisher, Subscriber("inproc://named", split_topics=True) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -80,7 +80,9 @@ def test_one_of_several_exact_topics_is_split_off(publisher: Publisher) -> None:
         ]
 
 
-def test_messages_of_a_prefix_stay_whole_beside_exact_topics(publisher: Publisher) -> None:
+def test_messages_of_a_prefix_are_not_split_if_topics_are_also_subscribed(
+    publisher: Publisher,
+) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=["room", "12"]) as subscriber:
         frames = ("room1:a", "room2:b", "12:30 lunch", "room1:c")
@@ -115,7 +117,7 @@ def test_split_topics_splits_each_message_that_can_have_a_topic(
         ]
 
 
-def test_a_message_is_split_by_the_subscriptions_when_it_is_handed_out(
+def test_a_message_is_split_by_the_subscriptions_at_the_time_of_recv(
     publisher: Publisher,
 ) -> None:
     assert publisher.endpoint is not None
@@ -125,11 +127,11 @@ def test_a_message_is_split_by_the_subscriptions_when_it_is_handed_out(
         for _ in range(2):
             publisher.send_many(["room1:a", "room2:b"])
         publisher.send("last")
-        kept = [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
+        received = [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
         subscriber.unsubscribe("room1")
         subscriber.subscribe("room2")
-        kept += [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
-    assert [(m.topic, m.text) for m in kept] == [
+        received += [subscriber.recv(timeout=TIMEOUT) for _ in range(2)]
+    assert [(m.topic, m.text) for m in received] == [
         ("room1", "a"),
         (None, "room2:b"),
         (None, "room1:a"),
@@ -192,12 +194,12 @@ def test_every_way_to_receive_gives_the_same_topics(
         publisher.send_many(frames)
         subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", color="never")
         assert capsys.readouterr().out == "room1: a\n12:30 lunch\n"
-        # The first frame, whatever its topic.
+        # The first frame, independent of the topic.
         publisher.send_many(frames)
         assert [subscriber.recv_text(timeout=TIMEOUT) for _ in frames] == frames
 
 
-def test_a_pyzmq_publisher_s_frame_is_split_by_the_subscriber_alone() -> None:
+def test_a_frame_of_a_pyzmq_publisher_is_split_by_the_subscriber() -> None:
     with zmq.Context() as context, context.socket(zmq.PUB) as foreign:
         port = foreign.bind_to_random_port("tcp://127.0.0.1")
         address = f"127.0.0.1:{port}"
@@ -229,7 +231,7 @@ SPLIT = [
 
 
 @pytest.mark.parametrize("format", ["text", "jsonl"])
-def test_a_transcript_keeps_the_topic_that_a_message_has_or_not(
+def test_a_transcript_preserves_whether_a_message_has_a_topic(
     tmp_path: Path,
     format: Any,  # noqa: A002
 ) -> None:
@@ -243,7 +245,7 @@ def test_a_transcript_keeps_the_topic_that_a_message_has_or_not(
     ]
 
 
-def test_a_transcript_is_filtered_by_the_topics_that_are_named(tmp_path: Path) -> None:
+def test_a_transcript_is_filtered_by_the_given_topics(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
         log.write_many(SPLIT)
@@ -265,7 +267,7 @@ def test_a_transcript_is_filtered_by_the_topics_that_are_named(tmp_path: Path) -
         read_transcript(path, topics=["room 1"])
 
 
-def test_a_reader_that_follows_gives_only_the_named_topics(tmp_path: Path) -> None:
+def test_a_following_reader_returns_only_the_given_topics(tmp_path: Path) -> None:
     path = tmp_path / "chat.log"
     with Transcript(path) as log, read_transcript(path, follow=True, topics="b") as reader:
         for text in ("a:1", "b:2", "a:3", "b:4"):
@@ -273,7 +275,7 @@ def test_a_reader_that_follows_gives_only_the_named_topics(tmp_path: Path) -> No
         assert [next(reader).text for _ in range(2)] == ["2", "4"]
 
 
-def test_a_table_has_the_topics_that_the_messages_have(tmp_path: Path) -> None:
+def test_a_table_has_the_topics_of_the_messages(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     path = tmp_path / "chat.log"
     with Transcript(path) as log:
@@ -285,7 +287,7 @@ def test_a_table_has_the_topics_that_the_messages_have(tmp_path: Path) -> None:
         assert list(frame["text"]) == [m.text for m in SPLIT]
 
 
-def test_a_relay_s_cache_matches_topics_and_cuts_nothing(tmp_path: Path) -> None:
+def test_the_cache_of_a_relay_matches_topics_and_splits_no_message(tmp_path: Path) -> None:
     path = tmp_path / "relay.log"
     here = "127.0.0.1:0"
     with Relay(here, backend=here, last_value_cache=True, capture=path) as relay:

@@ -1,4 +1,4 @@
-"""A topic matches exactly, a prefix does not, and both may change at any time."""
+"""Topics match exactly, prefixes match by their start, and both may change at any time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def subscriber_with(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]
 
     def subscriber(**options: Any) -> Subscriber:
         assert publisher.endpoint is not None
-        # A prefix does not say where the topic ends.
+        # A prefix does not determine the end of the topic.
         opened.append(Subscriber(publisher.endpoint, **{"split_topics": True, **options}))
         return opened[-1]
 
@@ -27,7 +27,7 @@ def subscriber_with(publisher: Publisher) -> Iterator[Callable[..., Subscriber]]
 
 
 def received(publisher: Publisher, subscriber: Subscriber, *topics: str | None) -> list[str | None]:
-    """Which of `topics` arrive when a message is sent to each, in this order."""
+    """Send a message to each of `topics` and return the topics that arrive, in order."""
     subscriber.subscribe("the-end")
     publisher.wait_for_subscribers(1, topic="the-end", timeout=TIMEOUT)
     for topic in topics:
@@ -218,7 +218,7 @@ def test_20_000_topics_can_be_added_while_connected(
 ) -> None:
     subscriber = subscriber_with(topics=["first"])
     publisher.wait_for_subscribers(1, topic="first", timeout=TIMEOUT)
-    # With the first, as many as a publisher takes from one peer.
+    # Together with the first one, the maximum that a publisher accepts from a peer.
     for number in range(19_999):
         subscriber.subscribe(f"sensor-{number}")
     wait_until(lambda: len(publisher.topics) == 20_000, "20,000 topics")
@@ -303,7 +303,7 @@ def test_a_topic_and_an_equal_prefix_of_libzmq_are_one_subscription(
     prefix = "x:" if framing == "plain" else "x"
     with Publisher("127.0.0.1:0", framing=framing) as publisher:
         assert publisher.endpoint is not None
-        # From the second round on, the connection has the descriptor of a departed one.
+        # From the second round on, the connection has the descriptor of a closed one.
         for _ in range(3):
             with Subscriber(publisher.endpoint, topics=["x"], framing=framing) as subscriber:
                 subscriber.subscribe(prefix=prefix)
@@ -311,9 +311,9 @@ def test_a_topic_and_an_equal_prefix_of_libzmq_are_one_subscription(
                 subscriber.unsubscribe("x")
                 publisher.send("by its prefix", topic="x")
                 message = subscriber.recv(timeout=TIMEOUT)
-                # A prefix does not say where a topic ends.
-                whole = "x:by its prefix" if framing == "plain" else "by its prefix"
-                assert message.text == whole
+                # A prefix does not determine the end of the topic.
+                text = "x:by its prefix" if framing == "plain" else "by its prefix"
+                assert message.text == text
                 subscriber.subscribe("x")
                 subscriber.unsubscribe(prefix=prefix)
                 publisher.send("by its topic", topic="x")

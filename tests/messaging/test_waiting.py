@@ -58,7 +58,7 @@ def test_a_timeout_beyond_the_range_of_the_clock_waits_forever(
 def test_a_timeout_of_0_returns_a_queued_message(pair: Pair) -> None:
     pair.publisher.send_many(["first", "second"])
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "first"
-    # Both were sent in one call. While the second is under way, a timeout of 0 ends at once.
+    # Both were sent in one call. Until the second arrives, a timeout of 0 returns nothing.
     try:
         assert pair.subscriber.recv_text(timeout=0) == "second"
     except TimeoutError:
@@ -148,7 +148,7 @@ def test_a_timeout_names_another_consumer(pair: Pair) -> None:
                 reader.result()
             except TimeoutError as error:
                 return "another thread or task) received 1 message during the wait" in str(error)
-            return False  # the reader received this one
+            return False  # the reader received this message
 
         wait_until(is_taken_by_the_watch)
 
@@ -232,7 +232,7 @@ def test_the_body_of_a_loop_may_close_its_subscriber(pair: Pair) -> None:
     assert received == ["a"]
 
 
-def test_two_readers_share_what_arrives(pair: Pair) -> None:
+def test_two_readers_share_the_messages(pair: Pair) -> None:
     readers = [Background(pair.subscriber.recv_text) for _ in range(2)]
     for reader in readers:
         reader.wait_until_blocked()
