@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two wake-ups of a loop in which coroutines wait: a notebook's loop checks for its
 #: stop button only when it wakes, and so does every loop on Windows for Ctrl+C.
-PULSE = 0.1
+WAKE_INTERVAL = 0.1
 
 #: A longer timeout counts as none: not every loop accepts it.
 LONGEST = 1e8
@@ -39,7 +39,7 @@ class WaitQueue:
     """
 
     def __init__(self, queues: _Queues, socket: Publisher | Subscriber, kind: str) -> None:
-        # Keeps the loop's queues, and so the pulse, as long as a coroutine waits.
+        # Keeps the loop's queues, and so the timer, as long as a coroutine waits.
         self._queues = queues
         self._loop = queues.loop
         # Each coroutine waits for a condition of its own.
@@ -100,9 +100,9 @@ class WaitQueue:
 
 
 class _Queues:
-    """The queues of one loop, and its pulse.
+    """The queues of one loop, and the timer that wakes the loop.
 
-    Only the loop's timer refers to it, so that a closed loop releases everything.
+    Only the timer refers to it, so that a closed loop releases everything.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -110,9 +110,9 @@ class _Queues:
         self._known: weakref.WeakValueDictionary[tuple[int, str], WaitQueue] = (
             weakref.WeakValueDictionary()
         )
-        # Queues in which a coroutine waits; others are removed at the next beat.
+        # Queues in which a coroutine waits; others are removed when the timer expires.
         self._held: set[WaitQueue] = set()
-        self._beating = False
+        self._timer_runs = False
 
     def queue(self, socket: Publisher | Subscriber, kind: str) -> WaitQueue:
         """The queue of an object, created by the first coroutine that waits."""
@@ -123,17 +123,17 @@ class _Queues:
         return queue
 
     def hold(self, queue: WaitQueue) -> None:
-        """Keep a queue, and the pulse, as long as a coroutine waits in it."""
+        """Keep a queue, and the timer, as long as a coroutine waits in it."""
         self._held.add(queue)
-        if not self._beating:
-            self._beating = True
-            self.loop.call_later(PULSE, self._beat)
+        if not self._timer_runs:
+            self._timer_runs = True
+            self.loop.call_later(WAKE_INTERVAL, self._on_timer)
 
-    def _beat(self) -> None:
+    def _on_timer(self) -> None:
         self._held = {queue for queue in self._held if queue}
-        self._beating = bool(self._held)
-        if self._beating:
-            self.loop.call_later(PULSE, self._beat)
+        self._timer_runs = bool(self._held)
+        if self._timer_runs:
+            self.loop.call_later(WAKE_INTERVAL, self._on_timer)
 
 
 _here = threading.local()
