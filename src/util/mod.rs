@@ -1,4 +1,4 @@
-//! Helpers without knowledge of ZeroMQ.
+//! Code that does not depend on ZeroMQ: locks, time, threads, forks, wake-ups.
 
 pub(crate) mod descriptor;
 pub(crate) mod file_lock;

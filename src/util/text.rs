@@ -3,7 +3,7 @@
 /// The number of items that a list in an error names.
 const NAMED: usize = 5;
 
-/// The first items, and how many more there are: `a, b, c, d, e and 2 more`.
+/// The first items, and the number of the remaining ones: `a, b, c, d, e and 2 more`.
 pub(crate) fn list_first(items: &[String]) -> String {
     let text = items[..items.len().min(NAMED)].join(", ");
     match items.len().saturating_sub(NAMED) {

@@ -17,10 +17,10 @@ pub(crate) const SLICE: Duration = Duration::from_millis(50);
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// No end.
+    /// A deadline that never passes.
     pub const NEVER: Self = Self(None);
 
-    /// After this time; `None` is never. A time beyond the clock's range is never, too.
+    /// A deadline after this time. `None`, or a time beyond the clock's range, means never.
     #[must_use]
     pub fn after(timeout: Option<Duration>) -> Self {
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))

@@ -66,7 +66,7 @@ impl IncomingConnections {
         self.accepted.insert(descriptor, info);
     }
 
-    /// Notes that the handshake with a peer succeeded. Returns the peer's address, if it is known.
+    /// Records that the handshake with a peer succeeded. Returns the peer's address, if it is known.
     pub(crate) fn established(&mut self, remote: &str) -> Option<String> {
         let new = |info: &&mut ConnectionInfo| {
             info.state == ConnectionState::Connecting && info.address == typed(remote)
@@ -77,7 +77,7 @@ impl IncomingConnections {
         Some(info.address.clone())
     }
 
-    /// Notes that the handshake with a peer failed. The end of its connection is reported next.
+    /// Records that the handshake with a peer failed. The end of its connection is reported next.
     pub(crate) fn handshake_failed(&mut self, remote: &str, failure: Failure) {
         self.failures.insert(typed(remote).to_owned(), failure);
     }

@@ -26,7 +26,7 @@ pub(crate) struct OutgoingConnection {
     candidates: Vec<Endpoint>,
     /// How many attempts have failed since a connection lasted.
     failures: u32,
-    /// When to make the next attempt, if libzmq does not.
+    /// When the next attempt is due, if libzmq does not make it.
     retry_at: Option<Instant>,
     /// Whether all attempts are made here, because there are other addresses to try.
     own_attempts: bool,
@@ -131,7 +131,7 @@ impl OutgoingConnection {
         }
     }
 
-    /// Notes that libzmq connects to this endpoint.
+    /// Records that libzmq connects to this endpoint.
     pub(crate) fn attach(&mut self, endpoint: Endpoint) {
         self.endpoint = Some(endpoint);
         self.own_attempts = self.has_alternatives();
@@ -168,7 +168,7 @@ impl OutgoingConnection {
         })
     }
 
-    /// Notes that libzmq has been disconnected from the endpoint.
+    /// Records that libzmq has been disconnected from the endpoint.
     pub(crate) fn detach(&mut self) {
         self.endpoint = None;
         self.descriptor = None;
@@ -178,7 +178,7 @@ impl OutgoingConnection {
         self.established = None;
     }
 
-    /// Notes that libzmq connects to the same endpoint again.
+    /// Records that libzmq connects to the same endpoint again.
     pub(crate) fn renew(&mut self, own_attempts: bool) {
         self.lost_at = None;
         self.retry_at = None;
@@ -188,7 +188,7 @@ impl OutgoingConnection {
         self.info.attempts += 1;
     }
 
-    /// Notes that the connection was established.
+    /// Records that the connection was established.
     pub(crate) fn mark_connected(&mut self) {
         self.lost_at = None;
         self.retry_at = None;
@@ -197,7 +197,7 @@ impl OutgoingConnection {
         self.info.attempts = 0;
     }
 
-    /// Notes that the connection ended. True if it was established.
+    /// Records that the connection ended. True if it was established.
     pub(crate) fn mark_disconnected(&mut self) -> bool {
         self.descriptor = None;
         if !self.info.is_connected() {
@@ -217,8 +217,8 @@ impl OutgoingConnection {
         true
     }
 
-    /// Notes that the descriptor of the connection was closed. libzmq retries an established connection.
-    /// After a failed handshake, the next attempt is made here.
+    /// Records that the descriptor of the connection was closed. libzmq retries an established
+    /// connection. After a failed handshake, the next attempt is made here.
     pub(crate) fn closed(&mut self, longest_pause: Duration) {
         if self.info.is_connected() {
             self.lost_at = Some(Instant::now());
@@ -227,8 +227,8 @@ impl OutgoingConnection {
         }
     }
 
-    /// Notes that libzmq is about to retry. If all attempts are made here, this means that the previous
-    /// attempt, if there was one since the loss, failed.
+    /// Records that libzmq is about to retry. If all attempts are made here, this means that the
+    /// previous attempt, if there was one since the loss, failed.
     pub(crate) fn retries(&mut self, longest_pause: Duration) {
         self.lost_at = None;
         if !self.own_attempts {
@@ -241,7 +241,7 @@ impl OutgoingConnection {
         }
     }
 
-    /// Notes that an attempt failed. The next address of the name is tried at once. After all of them,
+    /// Records that an attempt failed. The next address of the name is tried at once. After all of them,
     /// there is a pause.
     pub(crate) fn attempt_failed(&mut self, longest_pause: Duration) {
         if self.retry_at.is_none() {
@@ -272,12 +272,12 @@ impl OutgoingConnection {
         self.retry_at.is_some_and(|due| due <= Instant::now())
     }
 
-    /// Notes that the attempt was made.
+    /// Records that the attempt was made.
     pub(crate) fn attempted(&mut self) {
         self.retry_at = None;
     }
 
-    /// Whether an attempt may have to be made here later.
+    /// Whether an attempt may be due here later.
     pub(crate) fn is_pending(&self) -> bool {
         self.lost_at.is_some() || self.retry_at.is_some()
     }

@@ -21,7 +21,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-/// Between two attempts to resolve an unknown name.
+/// The pause between two attempts to resolve an unknown name.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a connection stays lost before its name is resolved again.
@@ -30,7 +30,7 @@ const REFRESH_AFTER: Duration = Duration::from_secs(5);
 /// A thread that resolves a name.
 struct Lookup {
     answers: Receiver<Vec<Host>>,
-    /// Nothing is sent. Dropping it ends the thread.
+    /// No value is ever sent through it. Dropping it ends the thread.
     _stop: Sender<()>,
 }
 
@@ -67,7 +67,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Resolves the name again if the connection has been lost for long.
+    /// Resolves the name again if the connection has been lost for a long time.
     pub(crate) fn restart_if_due(&mut self) {
         if self.running.is_none() && self.since.elapsed() >= REFRESH_AFTER {
             // If no thread can be started, the next call tries again after another pause.
@@ -81,7 +81,7 @@ impl Resolver {
         self.running.as_ref()?.answers.try_iter().last()
     }
 
-    /// Notes that the connection was established, and was lost.
+    /// Records that the connection was established, and was lost.
     pub(crate) fn connection_lost(&mut self) {
         self.since = Instant::now();
     }
@@ -122,8 +122,8 @@ fn look_up(name: &str) -> Vec<Host> {
         .collect()
 }
 
-/// The same in slices between which the checkpoint runs: the system's resolver cannot be
-/// interrupted.
+/// As `look_up`, but waits in slices between which the checkpoint runs: the system's resolver cannot
+/// be interrupted.
 pub(crate) fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<Host>> {
     let (post, answers) = mpsc::channel();
     let asked = name.to_owned();

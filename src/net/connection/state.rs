@@ -88,13 +88,13 @@ pub(crate) struct OutageTimer {
 }
 
 impl OutageTimer {
-    /// Notes that the outage continues. True if it is to be reported now.
+    /// Records that the outage continues. True if it is to be reported now.
     pub(crate) fn continues(&mut self) -> bool {
         let since = *self.since.get_or_insert_with(Instant::now);
         since.elapsed() >= silence() && !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Notes that the outage is over. True if it was reported.
+    /// Records that the outage is over. True if it was reported.
     pub(crate) fn end(&mut self) -> bool {
         std::mem::take(self).reported
     }

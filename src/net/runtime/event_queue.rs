@@ -157,7 +157,7 @@ impl EventQueue {
         None
     }
 
-    /// Notes that the reader has ended: the next event starts another one.
+    /// Records that the reader has ended: the next event starts another one.
     pub fn reader_ended(&self) {
         self.has_reader.store(false, Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! What a process has once: the registry of objects, the event queue and their threads.
+//! The state that exists once per process: the registry of objects, the event queue and their threads.
 
 pub mod event_queue;
 pub(crate) mod inproc_registry;

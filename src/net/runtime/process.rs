@@ -1,4 +1,4 @@
-//! What a process has once, and how it ends.
+//! The state that exists once per process, and the end of the process.
 //!
 //! Invariant: a context is used only in the process that created it. A forked child creates another
 //! one on first use, and does not touch the inherited context, its sockets and its locks.
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// How long the end of the process may take beyond the longest linger.
 const GRACE: Duration = Duration::from_millis(400);
 
-/// What a process has once.
+/// The state that exists once per process.
 #[derive(Default)]
 pub(crate) struct Process {
     pub(crate) context: Context,
@@ -112,7 +112,7 @@ impl Process {
         self.wake_maintenance();
     }
 
-    /// Notes that a socket closed now may be sending for this long.
+    /// Records that a socket closed now may be sending for this long.
     pub(crate) fn note_linger(&self, linger: Duration) {
         let until = Instant::now().checked_add(linger);
         let mut lingering = lock(&self.lingering_until);

@@ -35,7 +35,7 @@ pub(crate) struct Connections {
     pub(crate) longest_pause: Duration,
     /// How many connections have ended.
     pub(crate) interruptions: u64,
-    /// How far the requested connections have followed the `inproc` names of the process.
+    /// The last change of the `inproc` names that was applied to the requested connections.
     inproc_changes: u64,
     /// The outage of an object without requested connections; each of these has its own.
     outage: OutageTimer,
@@ -202,7 +202,7 @@ impl Connections {
         })
     }
 
-    /// Lets every connection to an `inproc` name follow the changes of the names since the last call.
+    /// Applies changes of the `inproc` names since the last call to every connection to such a name.
     /// True if anything changed.
     pub(crate) fn follow_inproc(&mut self, socket: &mut zmq::Socket) -> bool {
         let latest = process::process().inproc.changes();
@@ -223,7 +223,7 @@ impl Connections {
         changed
     }
 
-    /// Lets one connection follow. True if anything changed.
+    /// Applies a change of its name to one connection. True if anything changed.
     fn follow_one(&mut self, socket: &mut zmq::Socket, index: usize, name: &str) -> Result<bool> {
         let mut lost = false;
         let outcome = process::process().inproc.with_binding(name, |binding| {
@@ -291,7 +291,7 @@ impl Connections {
         }
     }
 
-    /// Notes that a connection was established.
+    /// Records that a connection was established.
     fn established(&mut self, remote: &str) {
         let requested = self.connected_to(remote);
         if !requested.is_empty() {
@@ -308,7 +308,7 @@ impl Connections {
         }
     }
 
-    /// Notes that a connection ended.
+    /// Records that a connection ended.
     fn ended(&mut self, connection: &ReportedConnection) {
         for index in self.connected_to(&connection.remote) {
             // Otherwise the report is about an earlier connection.
@@ -368,7 +368,7 @@ impl Connections {
         }
     }
 
-    /// Notes and reports that a requested connection was established.
+    /// Records and reports that a requested connection was established.
     fn mark_connected(&mut self, index: usize) {
         let connection = &mut self.outgoing[index];
         connection.mark_connected();
@@ -377,7 +377,7 @@ impl Connections {
         self.report_connected(&address, was_reported);
     }
 
-    /// Notes and reports that a requested connection ended.
+    /// Records and reports that a requested connection ended.
     fn mark_disconnected(&mut self, index: usize) {
         let connection = &mut self.outgoing[index];
         if connection.mark_disconnected() {

@@ -1,4 +1,4 @@
-//! What the calls for asyncio return: a coroutine of our own.
+//! The coroutines that the asyncio methods return.
 //!
 //! A call that can succeed at once ends at once, without a future and without a round of the event
 //! loop. Otherwise the coroutine waits in a queue of `_asyncio.py`. Invariant: it takes or sends only

@@ -1,4 +1,5 @@
-//! What a coroutine of ours performs: an attempt that succeeds at once, or a wait for the next one.
+//! The operation that a coroutine performs: an attempt that succeeds at once, or a wait for the next
+//! one.
 
 use crate::net::ReadinessCallback;
 use pyo3::gc::{PyTraverseError, PyVisit};
