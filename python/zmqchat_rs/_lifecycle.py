@@ -1,4 +1,4 @@
-"""The end of a process: its threads finish first, then queued messages get their linger.
+"""The end of a process: its threads finish first, then the linger of queued messages begins.
 
 A program runs the functions of `atexit` after all threads except daemons. A child of
 `multiprocessing` ends with `os._exit`, which skips `atexit`. It runs the finalizers of

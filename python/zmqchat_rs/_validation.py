@@ -1,4 +1,4 @@
-"""Checks of arguments; the errors say what to pass instead."""
+"""Checks of arguments; the errors show what to pass instead."""
 
 from __future__ import annotations
 

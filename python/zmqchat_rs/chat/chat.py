@@ -45,8 +45,8 @@ class Chat:
     The chat does not receive its own messages. `on_notice` reports members that join, leave or are
     lost. Iterating over the chat yields messages until it is closed.
 
-    Any threads may share it. Leaving its ``with`` block closes it, and so does the end of the
-    program. A forked child must make its own.
+    It may be used from any thread. Leaving its ``with`` block closes it, and so does the end of the
+    program. A forked child must create its own.
 
     Args:
         name: The name of the sender: 1 to 255 bytes of printable text. Members with the same name
@@ -74,8 +74,8 @@ class Chat:
             `Subscriber` and `Publisher`.
 
     Raises:
-        ValueError: If an argument cannot work, such as port 99999; the text says what to type
-            instead.
+        ValueError: If an argument is invalid, such as port 99999; the error shows what to
+            pass instead.
         TypeError: If an argument has the wrong type.
         ZmqChatError: If the address to bind is in use, or does not belong to this host.
     """
@@ -342,7 +342,7 @@ class Chat:
             address: The address of the chat, which may start later.
 
         Raises:
-            ValueError: If the address cannot work; the text says what to type instead.
+            ValueError: If the address is invalid; the error shows what to pass instead.
             ClosedError: If the chat is closed.
         """
         with self._engine.in_use():
@@ -355,7 +355,7 @@ class Chat:
             address: The address as it was given.
 
         Raises:
-            ValueError: If there is no such connection; the text lists the connections.
+            ValueError: If there is no such connection; the error lists the connections.
             ClosedError: If the chat is closed.
         """
         with self._engine.in_use():

@@ -412,7 +412,7 @@ def _closed() -> ClosedError:
 
 
 def _close_all() -> None:
-    """Close all chats at the end of the program, before queued messages get their linger."""
+    """Close all chats at the end of the program, before the linger of queued messages begins."""
     for engine in list(_all):
         engine.close_quietly()
 

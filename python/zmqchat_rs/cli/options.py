@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UsageError(Exception):
-    """Arguments of ``zmqchat`` that cannot work."""
+    """Arguments of ``zmqchat`` that are invalid."""
 
 
 @contextmanager

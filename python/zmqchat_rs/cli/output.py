@@ -40,7 +40,7 @@ def choose_color(color: Color) -> None:
 
 
 def wait_until(end: float | None) -> None:
-    """Wait until this monotonic time; None waits for Ctrl+C alone."""
+    """Wait until this monotonic time; None waits until Ctrl+C."""
     clock = threading.Event()  # never set
     while True:
         left = _SLICE if end is None else min(_SLICE, end - monotonic())
@@ -78,7 +78,7 @@ def notice(text: str, *, being_typed: str | None = "") -> None:
 
 
 def print_error(error: BaseException | str) -> None:
-    """Print an error to stderr, which is not dim."""
+    """Print an error to stderr, not dimmed."""
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.errno == errno.EADDRINUSE:

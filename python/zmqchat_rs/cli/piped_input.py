@@ -15,7 +15,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
-#: Longer than any message. A longer line is yielded in pieces, which `send` refuses as too long.
+#: Longer than any message. A longer line is yielded in pieces, which `send` rejects as too long.
 _LONGEST = 64 * 1024 * 1024 + 2
 _CHUNK = 64 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

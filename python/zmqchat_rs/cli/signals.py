@@ -27,7 +27,7 @@ def on_termination(handler: Callable[[int], object]) -> Iterator[None]:
     received = False
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        # A second signal does not interrupt the end that the first one began.
+        # A second signal does not interrupt the shutdown that the first one began.
         nonlocal received
         if not received:
             received = True
@@ -43,5 +43,5 @@ def on_termination(handler: Callable[[int], object]) -> Iterator[None]:
 
 
 def exit_on_signal(number: int) -> NoReturn:
-    """Raise SystemExit, so that sockets are closed and unsent messages get their linger."""
+    """Raise SystemExit, so that sockets are closed, with linger for queued messages."""
     raise SystemExit(128 + number)

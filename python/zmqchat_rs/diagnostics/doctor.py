@@ -140,7 +140,7 @@ def doctor(host: str | None = None, *, port: int | None = None, timeout: float =
         The report, for `print`. `Report.ok` is False if a check failed.
 
     Raises:
-        ValueError: If `host`, `port` or `timeout` cannot work.
+        ValueError: If `host`, `port` or `timeout` is invalid.
         TypeError: If one of them has the wrong type.
     """
     if port is not None and not 1 <= whole("port", port) <= 65535:  # noqa: PLR2004 - TCP's ports

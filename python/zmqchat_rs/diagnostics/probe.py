@@ -27,7 +27,7 @@ _LONGEST_TIMEOUT = 3600.0
 # Seconds in which the peer may send READY first.
 _PEER_FIRST = 0.5
 _READY = zmtp.command("READY", b"\x0bSocket-Type\0\0\0\x03SUB")
-# Usually, READY has a few dozen bytes.
+# READY usually has a few dozen bytes.
 _LONGEST_READY = 8 * 1024
 _LONGEST_QUOTE = 60
 _INPROC = (
@@ -112,7 +112,7 @@ def probe(address: str, *, timeout: float = 2.0, subscribe: bool = True) -> Prob
         The result. Problems of the network or the peer are a `reason`, not an exception.
 
     Raises:
-        ValueError: If `address` or `timeout` cannot work.
+        ValueError: If `address` or `timeout` is invalid.
     """
     transport, host, port = parse_address(address)
     timeout = number("timeout", timeout)

@@ -1,4 +1,4 @@
-"""The way to an address, for `probe`: its name, a connection, and why there is none."""
+"""The first stages of `probe`: resolve the name, connect, and find the cause of a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNREACHABLE = {
 
 
 class StoppedError(Exception):
-    """The end of a probe.
+    """A stage of a probe failed, so the probe ends.
 
     Attributes:
         reason: One of the reasons of a `Probe`.

@@ -46,7 +46,7 @@ class LineFrontend(Frontend):
             self._end()
 
     def notice(self, text: str) -> None:
-        """Print it to stderr."""
+        """Print a notice to stderr."""
         output.notice(sanitize(text))
 
     def run(self, session: ChatSession) -> int:

@@ -61,7 +61,7 @@ class ScreenFrontend(Frontend):
         self._waiting: deque[str] = deque()
         self._scheduled = False
         self._code: int | None = None
-        # Do not ask the terminal for the cursor's position: some never answer.
+        # Do not ask the terminal for the cursor's position: some terminals never answer.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         self._editor: PromptSession[str] = PromptSession(
             self._prompt,

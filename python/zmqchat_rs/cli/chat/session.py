@@ -70,7 +70,7 @@ class ChatSession:
             self._opened = opened.pop_all()
 
     def begin(self) -> None:
-        """Print the first notices, then those that waited, and the messages."""
+        """Print the first notices, then the queued ones, and the messages."""
         self._announce()
         self.ready.set()
 
@@ -192,7 +192,7 @@ class ChatSession:
         return None
 
     def _announce(self) -> None:
-        """Print name, room and addresses; without a person, only a port chosen by the system."""
+        """Print name, room and addresses; in a pipe, only a port chosen by the system."""
         arguments, frontend = self._arguments, self.frontend
         if frontend.interactive or output.has_system_port(arguments.bind):
             for address in self.chat.addresses:

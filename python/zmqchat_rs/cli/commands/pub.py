@@ -243,6 +243,6 @@ def _wait_for_early_subscribers(publisher: Publisher, topic: str | None, *, unti
 
 
 def _check_topic(publisher: Publisher, topic: str | None) -> None:
-    """Refuse an invalid topic before the first line is read."""
+    """Reject an invalid topic before the first line is read."""
     with suppress(TimeoutError):
         publisher.wait_for_subscribers(1, topic=topic, timeout=0)

@@ -221,7 +221,7 @@ def _report(subscriber: Subscriber) -> None:
 
 
 def _announce(subscriber: Subscriber, arguments: Namespace, hosts: list[str]) -> None:
-    """Print what is received to a person; in a pipe, only a port chosen by the system."""
+    """Print which messages are received; in a pipe, print only a port chosen by the system."""
     person = output.is_terminal(sys.stderr)
     if arguments.bind and (person or output.has_system_port(arguments.bind)):
         for address in subscriber.addresses:
