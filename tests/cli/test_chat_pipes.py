@@ -156,8 +156,8 @@ def test_sent_and_received_messages_are_logged(tmp_path: Path) -> None:
         bob.me("nods")
         assert alice.line() == "lobby * bob nods"
         assert alice.finish()[0] == 0
-    kept = [(one.topic, one.sender, one.kind, one.text) for one in read_transcript(log)]
-    assert kept == [("lobby", "alice", None, "Hello"), ("lobby", "bob", "action", "nods")]
+    logged = [(one.topic, one.sender, one.kind, one.text) for one in read_transcript(log)]
+    assert logged == [("lobby", "alice", None, "Hello"), ("lobby", "bob", "action", "nods")]
     shown = zmqchat("log", str(log), "--timestamps", "none").stdout.decode().splitlines()
     assert shown == ["lobby alice: Hello", "lobby * bob nods"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WELCOME = "Ctrl+D leaves."
-LONG = "A line that is longer than the screen is wide goes on in the next row, word by word. " * 3
+LONG = "A line that is longer than the width of the terminal is wrapped at words. " * 3
 
 
 def address_of(screen: Screen) -> str:

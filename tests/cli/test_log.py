@@ -185,10 +185,10 @@ def test_log_and_replay_name_the_file_that_they_cannot_read(tmp_path: Path) -> N
             assert (finished.returncode, finished.stdout) == (1, b"")
             assert text in finished.stderr.decode()
             assert str(path) in finished.stderr.decode()
-    kept = tmp_path / "kept.log"
-    with Transcript(kept) as log:
+    valid = tmp_path / "valid.log"
+    with Transcript(valid) as log:
         log.write(message("Hello"))
-    other.write_bytes(other.read_bytes() + kept.read_bytes())
+    other.write_bytes(other.read_bytes() + valid.read_bytes())
     finished = zmqchat("log", str(other), "--topic", "room2")
     assert (finished.returncode, finished.stdout) == (0, b"")
     empty = tmp_path / "empty.log"

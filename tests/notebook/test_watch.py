@@ -44,7 +44,7 @@ def test_messages_are_received_while_the_program_does_something_else(
     assert watching_threads() == 0
 
 
-def test_the_newest_messages_are_kept_as_many_as_asked_for(pair: Pair) -> None:
+def test_keep_limits_the_number_of_stored_messages(pair: Pair) -> None:
     for keep, expected in ((2, ["3", "4"]), (0, []), (None, ["0", "1", "2", "3", "4"])):
         with pair.subscriber.watch(keep=keep) as live:
             pair.publisher.send_many(map(str, range(5)))
@@ -53,7 +53,7 @@ def test_the_newest_messages_are_kept_as_many_as_asked_for(pair: Pair) -> None:
         assert live.received == 5
 
 
-def test_the_subscriber_is_free_again_afterwards(pair: Pair) -> None:
+def test_the_subscriber_can_receive_after_the_watch_stops(pair: Pair) -> None:
     with pair.subscriber.watch() as live:
         assert live.running
     assert not live.running
@@ -62,7 +62,7 @@ def test_the_subscriber_is_free_again_afterwards(pair: Pair) -> None:
     assert pair.subscriber.recv_text(timeout=TIMEOUT) == "for you"
 
 
-def test_a_second_watch_takes_over(pair: Pair) -> None:
+def test_a_second_watch_replaces_the_first(pair: Pair) -> None:
     first = pair.subscriber.watch()
     with pair.subscriber.watch() as second:
         assert (first.running, second.running) == (False, True)
@@ -73,7 +73,7 @@ def test_a_second_watch_takes_over(pair: Pair) -> None:
     assert watching_threads() == 0
 
 
-def test_two_subscribers_are_watched_side_by_side(pair: Pair) -> None:
+def test_two_subscribers_are_watched_at_the_same_time(pair: Pair) -> None:
     assert pair.publisher.endpoint is not None
     with Subscriber(pair.publisher.endpoint) as other:
         pair.publisher.wait_for_subscribers(2, timeout=TIMEOUT)
@@ -82,7 +82,7 @@ def test_two_subscribers_are_watched_side_by_side(pair: Pair) -> None:
             assert one.wait(1, timeout=TIMEOUT) == two.wait(1, timeout=TIMEOUT) == 1
 
 
-def test_closing_the_subscriber_ends_the_watch_and_calls_that_wait_for_it(pair: Pair) -> None:
+def test_closing_the_subscriber_ends_the_watch_and_its_waiting_calls(pair: Pair) -> None:
     live = pair.subscriber.watch()
     pair.subscriber.close()
     with pytest.raises(ClosedError, match=r"the subscriber was closed\) after 0 messages"):
@@ -93,7 +93,7 @@ def test_closing_the_subscriber_ends_the_watch_and_calls_that_wait_for_it(pair: 
         pair.subscriber.watch()
 
 
-def test_waiting_has_a_limit(pair: Pair) -> None:
+def test_wait_times_out_and_refuses_an_invalid_timeout(pair: Pair) -> None:
     with pair.subscriber.watch() as live:
         assert live.wait(0) == 0
         with pytest.raises(TimeoutError, match="0 of 3 messages arrived within the timeout: con"):
@@ -114,9 +114,7 @@ def test_waiting_has_a_limit(pair: Pair) -> None:
         ({"timestamps": "soon"}, "invalid timestamps 'soon'"),
     ],
 )
-def test_a_misspelt_choice_is_reported_at_once(
-    pair: Pair, arguments: dict[str, Any], expected: str
-) -> None:
+def test_an_invalid_option_is_refused(pair: Pair, arguments: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         pair.subscriber.watch(**arguments)
     assert watching_threads() == 0
@@ -136,13 +134,13 @@ def test_a_log_has_every_message(pair: Pair, tmp_path: Path) -> None:
         assert transcript.count == 1
 
 
-def test_a_log_that_cannot_be_opened_is_an_error_at_once(pair: Pair, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_opened_raises(pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cannot open"):
         pair.subscriber.watch(log=tmp_path / "none" / "chat.log")
     assert watching_threads() == 0
 
 
-def test_a_log_on_a_full_disk_is_a_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_on_a_full_disk_logs_a_warning(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     with pair.subscriber.watch(log="/dev/full") as live:
         pair.publisher.send("Hello")
         live.wait(1, timeout=TIMEOUT)
@@ -150,7 +148,7 @@ def test_a_log_on_a_full_disk_is_a_warning(pair: Pair, caplog: pytest.LogCapture
     assert [record.message.partition(":")[0] for record in caplog.records] == ["not logged"]
 
 
-def test_an_exception_in_the_background_is_kept_and_reported(
+def test_an_exception_of_the_watch_thread_is_stored_and_reported(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     live = pair.subscriber.watch()
@@ -213,7 +211,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_watch(run_python: RunPython) -> None:
     assert sorted(finished.stdout.splitlines()) == ["1 True", "Hello"]
 
 
-def test_a_forked_child_watches_on_its_own(run_python: RunPython) -> None:
+def test_a_forked_child_can_watch_a_new_subscriber(run_python: RunPython) -> None:
     finished = run_python(
         """
         import os, sys
@@ -224,9 +222,9 @@ def test_a_forked_child_watches_on_its_own(run_python: RunPython) -> None:
         child = os.fork()
         if child == 0:
             assert not live.running
-            with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as heard:
+            with Publisher("127.0.0.1:0") as mine, Subscriber(mine.endpoint) as subscriber:
                 mine.wait_for_subscribers(timeout=30)
-                with heard.watch(timestamps="none") as own:
+                with subscriber.watch(timestamps="none") as own:
                     mine.send("in the child")
                     own.wait(1, timeout=30)
             sys.stdout.flush()
@@ -334,7 +332,9 @@ def test_lines_are_printed_above_the_typed_text_in_the_editor_of_python_3_13(
 
 @terminals
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="that editor came with 3.13")
-def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_path: Path) -> None:
+def test_with_an_unknown_editor_messages_are_printed_on_separate_lines(
+    publisher: Publisher, tmp_path: Path
+) -> None:
     # For example a later Python with different internals.
     with python_screen(tmp_path) as python:
         python.bottom(">>>")
@@ -350,7 +350,7 @@ def test_an_unknown_editor_gets_lines_of_their_own(publisher: Publisher, tmp_pat
 
 @terminals
 @pytest.mark.parametrize("library", [False, True])
-def test_with_libedit_lines_do_not_touch_what_is_typed(
+def test_with_libedit_messages_do_not_change_the_typed_text(
     publisher: Publisher,
     tmp_path: Path,
     library: bool,  # noqa: FBT001
@@ -394,7 +394,7 @@ def test_lines_are_printed_above_the_typed_text_in_ipython(
 
 
 @terminals
-def test_a_line_that_is_run_again_at_ipython_takes_over(
+def test_running_a_line_again_in_ipython_replaces_its_watch(
     publisher: Publisher, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     pytest.importorskip("IPython", reason="needs IPython")
