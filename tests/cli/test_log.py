@@ -179,7 +179,7 @@ def test_log_and_replay_name_the_file_that_they_cannot_read(tmp_path: Path) -> N
     other = tmp_path / "other.txt"
     other.write_text("Once upon a time\n", encoding="utf-8")
     missing = tmp_path / "missing.log"
-    for path, text in ((missing, "No such file"), (other, "holds no messages")):
+    for path, text in ((missing, "No such file"), (other, "contains no readable messages")):
         for words in (["log"], ["replay"], ["replay", "--to", "127.0.0.1:0", "--wait", "0"]):
             finished = zmqchat(words[0], str(path), *words[1:])
             assert (finished.returncode, finished.stdout) == (1, b"")

@@ -155,7 +155,7 @@ def run(arguments: Namespace) -> int:
 def check_readable(path: str, reader: TranscriptReader) -> None:
     """Raise ValueError if no message of a file could be read; an empty file is not an error."""
     if reader.skipped and not reader._messages:  # noqa: SLF001
-        raise ValueError(f"'{path}' holds no messages that could be read")
+        raise ValueError(f"'{path}' contains no readable messages")
 
 
 def _present(reader: TranscriptReader) -> Iterator[Message]:
