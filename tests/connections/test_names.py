@@ -107,7 +107,7 @@ def test_names_that_are_taken_back_leave_no_threads() -> None:
         status = subprocess.run(
             ["cat", *(f"{task}/comm" for task in tasks)], capture_output=True, check=False
         )
-        return status.stdout.count(b"zmqchat-name")
+        return status.stdout.count(b"zmqchat-resolve")
 
     with Subscriber() as subscriber:
         for _ in range(10):

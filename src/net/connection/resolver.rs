@@ -59,7 +59,7 @@ impl Resolver {
         let (post, answers) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
         let name = self.name.clone();
-        thread::spawn("zmqchat-name", move || run(&name, &post, &stopped))?;
+        thread::spawn("zmqchat-resolve", move || run(&name, &post, &stopped))?;
         self.running = Some(Lookup {
             answers,
             _stop: stop,
@@ -127,7 +127,7 @@ fn look_up(name: &str) -> Vec<Host> {
 pub(crate) fn look_up_interruptibly(name: &str, checkpoint: Checkpoint<'_>) -> Result<Vec<Host>> {
     let (post, answers) = mpsc::channel();
     let asked = name.to_owned();
-    thread::spawn("zmqchat-name", move || {
+    thread::spawn("zmqchat-resolve", move || {
         // Fails if the wait was interrupted: the receiver was dropped.
         let _ = post.send(look_up(&asked));
     })
