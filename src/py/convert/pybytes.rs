@@ -27,6 +27,12 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Option<(Bound<'py, P
     if bytes.is_ascii() {
         return ascii(py, bytes).map(|text| (text, true));
     }
+    decode_utf8(py, bytes)
+}
+
+/// Separate, so that the path of ASCII stays short.
+#[inline(never)]
+fn decode_utf8<'py>(py: Python<'py>, bytes: &[u8]) -> Option<(Bound<'py, PyString>, bool)> {
     // Checked here first: an exception of Python's decoder could start a garbage collection, whose
     // code may call the subscriber while its lock is held.
     if let Ok(text) = std::str::from_utf8(bytes) {
