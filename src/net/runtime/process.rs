@@ -202,7 +202,7 @@ pub fn shut_down() {
 fn terminate(process: &'static Process, until: Instant) {
     let (done, ended) = mpsc::channel::<()>();
     // No socket is opened any more, except by a thread that has already passed the check of `ended`.
-    // Its calls fail with ETERM.
+    // The context refuses it with ETERM.
     let started = thread::spawn("zmqchat-end", move || {
         process.context.terminate();
         drop(done);

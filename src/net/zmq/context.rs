@@ -1,7 +1,8 @@
 //! libzmq's context, which owns the sockets and the network thread.
 //!
-//! Invariant: a context exists only once a socket could be opened in it. libzmq aborts the process
-//! where it cannot start its threads, so their descriptors and threads are reserved first.
+//! Invariants: a context exists only once a socket could be opened in it. libzmq aborts the process
+//! where it cannot start its threads, so their descriptors and threads are reserved first. No socket
+//! is opened in a context that libzmq may have freed.
 
 use crate::net::zmq::descriptor_limit;
 use crate::net::zmq::ffi::{self, Errno};
@@ -16,10 +17,10 @@ const MAX_SOCKETS: c_int = 65_535;
 /// A context that the first socket creates.
 #[derive(Default)]
 pub(crate) struct Context {
-    /// Null before the first socket.
+    /// Null before the first socket, and after the end.
     pointer: AtomicPtr<c_void>,
-    /// Held while the context is created.
-    creating: Mutex<()>,
+    /// Held while a socket is opened. True after the end.
+    ended: Mutex<bool>,
 }
 
 impl Context {
@@ -27,12 +28,12 @@ impl Context {
         self.pointer.load(Ordering::Acquire)
     }
 
-    /// A new socket.
+    /// A new socket; ETERM after the end.
     pub(crate) fn socket(&self, kind: zmq::SocketType) -> Result<zmq::Socket, Errno> {
-        if !self.pointer().is_null() {
-            return ffi::socket(self.pointer(), kind);
+        let ended = lock(&self.ended);
+        if *ended {
+            return Err(Errno(zmq_sys::errno::ETERM));
         }
-        let _creating = lock(&self.creating);
         if !self.pointer().is_null() {
             return ffi::socket(self.pointer(), kind);
         }
@@ -65,10 +66,28 @@ impl Context {
     }
 
     /// Ends the context. Waits until the last socket has sent its messages or stopped lingering.
-    /// Called once.
     pub(crate) fn terminate(&self) {
-        let context = self.pointer();
-        // SAFETY: a valid context, or null, which fails; the caller calls this once.
+        let mut ended = lock(&self.ended);
+        *ended = true;
+        let context = self.pointer.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        drop(ended);
+        // SAFETY: a valid context, or null, which fails. No other thread uses the pointer: open
+        // sockets keep the context alive until they are closed, and no further one is opened.
         while unsafe { zmq_sys::zmq_ctx_term(context) } == -1 && Errno::last().interrupted() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Context;
+
+    #[test]
+    fn no_socket_is_opened_after_the_end() {
+        let context = Context::default();
+        drop(context.socket(zmq::XPUB).unwrap());
+        context.terminate();
+        let error = context.socket(zmq::XPUB).err().unwrap();
+        assert_eq!(error.0, zmq_sys::errno::ETERM);
+        context.terminate();
     }
 }

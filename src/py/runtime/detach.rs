@@ -16,9 +16,18 @@ pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     wait: impl FnOnce(Checkpoint<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
-    // Dropped when this thread is attached again.
-    let waiting = begin_detached_wait()?;
-    let handles_signals = is_main_thread(py)?;
+    let begun = begin_detached_wait()
+        .map_err(PyErr::from)
+        .and_then(|waiting| Ok((waiting, is_main_thread(py)?)));
+    // `waiting` is dropped when this thread is attached again.
+    let (waiting, handles_signals) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            // `wait` may own a place in the queue of a socket, and gives it back under the lock.
+            py.detach(|| drop(wait));
+            return Err(error);
+        }
+    };
     let mut raised = None;
     let outcome = py.detach(|| {
         let outcome = wait(&mut || {
