@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterator
 
 import pytest
 
-from tests.helpers.chats import RecordedNotices, chat, proxied, texts
+from tests.helpers.chats import RecordedNotices, chat, start_proxy, texts
 from tests.helpers.commands import start, zmqchat, zmqchat_in_process
 from tests.helpers.stamps import stamp
 from tests.helpers.terminal import in_terminal
@@ -91,7 +91,7 @@ def test_ctrl_c_ends_chat_in_a_pipe_with_130_and_leaves() -> None:
 
 
 def test_a_piped_line_is_delivered_through_a_relay(start_python: StartPython) -> None:
-    via = proxied(start_python)
+    via = start_proxy(start_python)
     noticed = RecordedNotices()
     with chat("bob", via=via, on_notice=noticed) as bob:
         bob.wait_for_listeners(timeout=TIMEOUT)

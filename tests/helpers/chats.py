@@ -96,9 +96,9 @@ PROXY = """
 """
 
 
-def proxied(start_python: StartPython) -> tuple[str, str]:
+def start_proxy(start_python: StartPython) -> tuple[str, str]:
     """Start libzmq's proxy and return its two addresses, for `via`."""
     proxy = start_python(PROXY, *["127.0.0.1:*"] * 2)
     assert proxy.line() == "ready"
-    speak, hear = proxy.line().split()
-    return speak, hear
+    frontend, backend = proxy.line().split()
+    return frontend, backend

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Iterator
 import pytest
 import zmq
 
-from tests.helpers.chats import proxied
+from tests.helpers.chats import start_proxy
 from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber
 
@@ -139,7 +139,7 @@ def test_a_pyzmq_upstream_receives_each_subscription_and_cancellation_once(
 def test_messages_pass_through_a_pyzmq_proxy_and_then_a_relay(
     start_python: StartPython,
 ) -> None:
-    frontend, backend = proxied(start_python)
+    frontend, backend = start_proxy(start_python)
     with ExitStack() as stack:
         relay = stack.enter_context(Relay(LOOPBACK, backend=LOOPBACK, connect=backend, linger=0))
         publisher = stack.enter_context(Publisher(connect=frontend, name="ann", linger=0))
