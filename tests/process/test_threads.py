@@ -171,6 +171,7 @@ def test_all_calls_may_run_concurrently() -> None:
 
             threads = [Background(use_all, name) for name in range(THREADS)]
             received = sum(thread.result() for thread in threads)
+            wait_until(lambda: len(publisher.topics) == THREADS, "the subscriptions of all threads")
             publisher.send("the end", topic="t0")
             while subscriber.recv(timeout=TIMEOUT).text != "t0:the end":
                 received += 1
