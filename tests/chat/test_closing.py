@@ -1,4 +1,4 @@
-"""How a chat ends: quietly, in time, from any thread, and with a good-bye."""
+"""A chat is closed from any thread, within its linger, and its members are notified."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zmqchat_rs import Chat, ClosedError
 if TYPE_CHECKING:
     from tests.helpers.scripts import RunPython, StartPython
 
-OPENS = """
+OPEN_CHAT = """
     import os, sys
     from zmqchat_rs import Chat
     chat = Chat("bob", bind="127.0.0.1:0", peers=sys.argv[1])
@@ -37,10 +37,12 @@ OPENS = """
 @pytest.mark.parametrize(
     "end", ["", "chat.close()", "del chat", "raise SystemExit(0)", "iter(chat); chat.say('bye')"]
 )
-def test_the_end_of_the_program_is_a_good_bye(start_python: StartPython, end: str) -> None:
+def test_a_program_that_exits_sends_the_notice_that_it_leaves(
+    start_python: StartPython, end: str
+) -> None:
     noticed = RecordedNotices()
     with chat("alice", on_notice=noticed) as alice:
-        bob = start_python(OPENS + f"    {end}\n", alice.addresses[0])
+        bob = start_python(OPEN_CHAT + f"    {end}\n", alice.addresses[0])
         alice.connect(bob.line())
         noticed.wait_present("bob")
         bob.send_line("end")
@@ -50,7 +52,7 @@ def test_the_end_of_the_program_is_a_good_bye(start_python: StartPython, end: st
         assert time.monotonic() - began < 1.0 + EXIT_OVERHEAD
 
 
-def test_closing_ends_every_wait_in_every_thread() -> None:
+def test_close_ends_waits_in_all_threads() -> None:
     with chat("alice") as alice:
         waits: list[Background[object]] = [
             Background(alice.recv),
@@ -67,7 +69,7 @@ def test_closing_ends_every_wait_in_every_thread() -> None:
         assert waits[1].result() == []
 
 
-def test_what_is_closed_says_so() -> None:
+def test_calls_on_a_closed_chat_raise_closed_error() -> None:
     with chat("alice") as alice:
         alice.close()
         alice.close()
@@ -94,7 +96,7 @@ def test_what_is_closed_says_so() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to one's own process")
-def test_ctrl_c_ends_a_wait_and_nothing_else() -> None:
+def test_ctrl_c_ends_recv_and_the_chat_stays_open() -> None:
     with chats("alice", "bob") as (alice, bob):
         interrupt_when_blocked()
 
@@ -107,7 +109,7 @@ def test_ctrl_c_ends_a_wait_and_nothing_else() -> None:
         assert alice.recv(timeout=TIMEOUT).text == "still there?"
 
 
-def test_a_signal_s_handler_may_close_the_chat_that_waits() -> None:
+def test_a_signal_handler_may_close_the_chat_during_recv() -> None:
     with chat("alice") as alice:
         before = signal.signal(signal.SIGUSR1, lambda *_: alice.close())
         try:
@@ -122,7 +124,7 @@ def test_a_signal_s_handler_may_close_the_chat_that_waits() -> None:
             signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_chat_that_nobody_holds_is_closed_and_leaves_no_thread() -> None:
+def test_a_chat_without_references_is_closed_and_its_threads_end() -> None:
     noticed = RecordedNotices()
     with chat("alice", on_notice=noticed) as alice:
         bob = Chat("bob", bind="127.0.0.1:0", peers=alice.addresses)
@@ -145,26 +147,26 @@ def test_a_callback_may_close_its_own_chat() -> None:
         bob.connect(alice.addresses[0])
         wait_for_member(bob)
         alice.say("Good night")
-        wait_until(lambda: bob.closed, "bob to close himself")
+        wait_until(lambda: bob.closed, "bob to be closed")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
-def test_a_forked_child_is_told_so_and_makes_its_own(run_python: RunPython) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_chat_raises_in_a_forked_child_which_may_open_its_own(run_python: RunPython) -> None:
     finished = run_python("""
         import os, sys, threading
         from zmqchat_rs import Chat, ZmqChatError
         from tests.helpers.timeouts import TIMEOUT
 
         chat = Chat("alice", bind="127.0.0.1:0")
-        # As if another thread were inside at the moment of the fork.
-        held, go_on = threading.Event(), threading.Event()
-        def hold():
+        # Another thread holds the chat's lock during the fork.
+        locked, release = threading.Event(), threading.Event()
+        def hold_lock():
             with chat._engine.changed:
-                held.set()
-                go_on.wait()
-        holder = threading.Thread(target=hold)
+                locked.set()
+                release.wait()
+        holder = threading.Thread(target=hold_lock)
         holder.start()
-        held.wait()
+        locked.wait()
         child = os.fork()
         if child == 0:
             uses = [
@@ -186,16 +188,16 @@ def test_a_forked_child_is_told_so_and_makes_its_own(run_python: RunPython) -> N
                 bob.say("from the child")
                 assert carol.recv(timeout=TIMEOUT).text == "from the child"
             sys.exit(0)
-        go_on.set()
+        release.set()
         holder.join()
         assert os.waitpid(child, 0)[1] == 0
-        chat.say("the parent lives on")
-        print("the parent lives on")
+        chat.say("sent after the fork")
+        print("sent after the fork")
     """)
-    assert finished == (0, "the parent lives on\n", "")
+    assert finished == (0, "sent after the fork\n", "")
 
 
-def test_heartbeats_stop_with_the_chat() -> None:
+def test_a_closed_chat_sends_no_heartbeats() -> None:
     with chats("alice", "bob", heartbeat=HEARTBEAT) as (alice, bob):
         alice.close()
-        wait_until(lambda: bob.members == [], "bob to forget her")
+        wait_until(lambda: bob.members == [], "bob to have no members")
