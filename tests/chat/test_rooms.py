@@ -1,4 +1,4 @@
-"""Talking: what one says the others hear, in the rooms where they are, and nobody else."""
+"""Lines are delivered to the other members of a room, and to no other chat."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from zmqchat_rs import (
 from zmqchat_rs.chat import engine
 
 
-def test_what_one_says_all_others_hear_and_it_does_not_come_back() -> None:
+def test_a_line_is_delivered_to_all_other_members_and_not_to_its_sender() -> None:
     with chats("alice", "bob", "carol") as (alice, bob, carol):
-        said = alice.say("Hello")
+        sent = alice.say("Hello")
         for other in (bob, carol):
-            heard = other.recv(timeout=TIMEOUT)
-            assert (heard.sender, heard.topic, heard.text) == ("alice", "lobby", "Hello")
-            assert heard.frames == said.frames
-            assert (heard.instance, heard.kind) == (said.instance, None)
+            received = other.recv(timeout=TIMEOUT)
+            assert (received.sender, received.topic, received.text) == ("alice", "lobby", "Hello")
+            assert received.frames == sent.frames
+            assert (received.instance, received.kind) == (sent.instance, None)
         bob.say("Hi alice")
-        # What she said herself would have come first.
+        # An echo of "Hello" would have arrived first.
         assert texts(alice, 1) == ["Hi alice"]
 
 
-def test_who_connects_to_himself_hears_no_echo() -> None:
+def test_a_chat_that_connects_to_itself_receives_no_echo() -> None:
     with chats("alice", "bob") as (alice, bob):
         alice.connect(alice.addresses[0])
         alice.wait_for_listeners(2, timeout=TIMEOUT)
@@ -45,15 +45,15 @@ def test_who_connects_to_himself_hears_no_echo() -> None:
         assert [one.name for one in alice.members] == ["bob"]
 
 
-def test_what_somebody_does_is_shown_as_a_sentence() -> None:
+def test_an_action_is_rendered_as_a_sentence() -> None:
     with chats("alice", "bob") as (alice, bob):
         alice.me("waves")
-        heard = bob.recv(timeout=TIMEOUT)
-        assert (heard.kind, heard.text) == ("action", "waves")
-        assert heard.render(timestamps="none") == "lobby * alice waves"
+        received = bob.recv(timeout=TIMEOUT)
+        assert (received.kind, received.text) == ("action", "waves")
+        assert received.render(timestamps="none") == "lobby * alice waves"
 
 
-def test_iterating_gives_what_others_say_until_somebody_closes_the_chat() -> None:
+def test_iteration_yields_messages_until_another_thread_closes_the_chat() -> None:
     with chats("alice", "bob") as (alice, bob):
         for word in ("one", "two", "three"):
             alice.say(word)
@@ -62,7 +62,7 @@ def test_iterating_gives_what_others_say_until_somebody_closes_the_chat() -> Non
         assert list(bob) == []
 
 
-def test_a_room_is_heard_from_joining_until_leaving() -> None:
+def test_a_chat_receives_the_lines_of_a_room_from_join_until_leave() -> None:
     with chats("alice", "bob") as (alice, bob):
         for one in (alice, bob):
             one.join("team1")
@@ -80,7 +80,7 @@ def test_a_room_is_heard_from_joining_until_leaving() -> None:
         wait_until(
             lambda: not [one for one in alice.members if one.room == "team1"], "bob to leave"
         )
-        alice.say("nobody hears it")
+        alice.say("not delivered")
         alice.say("still there?", room="lobby")
         assert texts(bob, 1) == ["still there?"]
 
@@ -94,7 +94,7 @@ def test_joining_a_room_twice_makes_it_the_current_one() -> None:
         assert alice.rooms == ["lobby"]
 
 
-def test_rooms_where_nobody_is_are_errors_that_say_so() -> None:
+def test_invalid_rooms_raise_errors_that_name_the_remedy() -> None:
     with chat("alice") as alice:
         with pytest.raises(ValueError, match="you are not in 'team1': join it first"):
             alice.say("Hello", room="team1")
@@ -110,47 +110,51 @@ def test_rooms_where_nobody_is_are_errors_that_say_so() -> None:
             alice.join("one more")
 
 
-def test_messages_and_notices_come_to_callbacks_in_order() -> None:
-    told: list[object] = []
+def test_callbacks_receive_messages_and_notices_in_order() -> None:
+    received: list[object] = []
     with chat("alice") as alice:
-        hears = {"peers": alice.addresses, "on_message": told.append, "on_notice": told.append}
-        with chat("bob", **hears) as bob:
+        options = {
+            "peers": alice.addresses,
+            "on_message": received.append,
+            "on_notice": received.append,
+        }
+        with chat("bob", **options) as bob:
             wait_for_member(bob)
             alice.say("Hello")
             alice.close()
-            wait_until(lambda: len(told) == 3, "three callbacks")
+            wait_until(lambda: len(received) == 3, "three callbacks")
             assert bob.stats().heard == 1
             with pytest.raises(ZmqChatError, match="passes its messages to on_message"):
                 bob.recv(timeout=0)
-    come, hello, go = told
-    assert str(come) in ("alice joined lobby", "alice is in lobby")
+    joined, hello, left = received
+    assert str(joined) in ("alice joined lobby", "alice is in lobby")
     assert isinstance(hello, Message)
-    assert str(go) == "alice left lobby"
+    assert str(left) == "alice left lobby"
 
 
-def test_a_callback_that_raises_is_logged_and_the_chat_goes_on(
+def test_an_exception_in_a_callback_is_logged_and_the_chat_stays_open(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     def fails(message: Message) -> None:
-        heard.append(message.text)
+        received.append(message.text)
         raise RuntimeError("no")
 
     with chat("alice") as alice, chat("bob", peers=alice.addresses, on_message=fails) as bob:
         wait_for_member(bob)
         for word in ("one", "two"):
             alice.say(word)
-        wait_until(lambda: heard == ["one", "two"], "both")
+        wait_until(lambda: received == ["one", "two"], "both lines")
     assert caplog.text.count("a callback of a chat failed") == 2
 
 
-def test_of_what_nobody_reads_the_newest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_drops_the_oldest_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_UNREAD", 3)
     with chats("alice", "bob") as (alice, bob):
         for number in range(5):
             alice.say(str(number))
-        wait_until(lambda: bob.stats().heard == 5, "all to be heard")
+        wait_until(lambda: bob.stats().heard == 5, "bob to receive all lines")
         assert texts(bob, 3) == ["2", "3", "4"]
         stats = bob.stats()
         assert (stats.said, stats.heard, stats.lost, stats.dropped) == (0, 5, 0, 2)
@@ -175,21 +179,21 @@ def test_presence_is_not_printed(
     assert capsys.readouterr().out == "lobby alice: shown\n"
 
 
-def test_a_named_publisher_is_heard_and_is_no_member_that_could_be_lost() -> None:
+def test_messages_of_a_named_publisher_are_received_and_it_is_never_reported_as_lost() -> None:
     noticed = RecordedNotices()
     with Publisher("127.0.0.1:0", name="sensor", linger=0) as publisher:
-        hears = {"peers": publisher.addresses, "heartbeat": HEARTBEAT, "on_notice": noticed}
-        with chat("alice", **hears) as alice:
+        options = {"peers": publisher.addresses, "heartbeat": HEARTBEAT, "on_notice": noticed}
+        with chat("alice", **options) as alice:
             publisher.wait_for_subscribers(timeout=TIMEOUT)
             publisher.send("21.5", topic="lobby")
-            heard = alice.recv(timeout=TIMEOUT)
-            assert alice.label(heard) == "sensor"
+            received = alice.recv(timeout=TIMEOUT)
+            assert alice.label(received) == "sensor"
             (member,) = alice.members
             assert (member.name, member.address, member.present) == ("sensor", "127.0.0.1", False)
     assert noticed.notices == []
 
 
-def test_how_it_stands_is_told() -> None:
+def test_a_chat_has_a_name_an_endpoint_peers_and_a_repr() -> None:
     with chats("alice", "bob") as (alice, bob):
         assert alice.name == "alice"
         assert alice.endpoint == f"tcp://{alice.addresses[0]}"
@@ -202,7 +206,7 @@ def test_how_it_stands_is_told() -> None:
     assert repr(alice) == "<Chat closed>"
 
 
-def test_who_does_not_come_in_time_is_told() -> None:
+def test_waits_raise_timeout_error_and_refuse_invalid_timeouts() -> None:
     with chat("alice") as alice:
         for wait in (alice.wait_for_members, alice.wait_for_listeners, alice.recv):
             with pytest.raises(TimeoutError):
@@ -222,12 +226,12 @@ def test_who_does_not_come_in_time_is_told() -> None:
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "x" * 256])
-def test_a_name_that_nobody_could_read_is_refused(name: str, plain: bool) -> None:  # noqa: FBT001
+def test_an_unprintable_or_too_long_name_is_refused(name: str, plain: bool) -> None:  # noqa: FBT001
     with pytest.raises(ValueError, match="name"):
         Chat(name, bind="127.0.0.1:0", plain=plain)
 
 
-def test_a_bad_argument_leaves_nothing_behind() -> None:
+def test_an_invalid_argument_raises_and_leaves_no_thread() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"room": "a b"}, "topic"),
         ({"peers": "lab-pc:99999"}, "port"),
@@ -238,14 +242,14 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"heartbeat": 10**400}, "from 0.05 to 86,400"),
         ({"name": "a:b", "plain": True}, "choose one without ':'"),
     ]
-    for options, says in wrong:
-        with pytest.raises(ValueError, match=says):
+    for options, error in wrong:
+        with pytest.raises(ValueError, match=error):
             Chat(**{"name": "alice", "bind": "127.0.0.1:0", **options})
     assert not [one for one in threading.enumerate() if one.name.startswith("zmqchat-chat")]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "error"),
     [
         ({"heartbeat": "5"}, "heartbeat is a number, not str"),
         ({"heartbeat": True}, "heartbeat is a number of seconds, not bool"),
@@ -256,14 +260,16 @@ def test_a_bad_argument_leaves_nothing_behind() -> None:
         ({"name": 5, "plain": True}, "name is a str, not int"),
     ],
 )
-def test_an_argument_of_the_wrong_kind_is_told(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(TypeError, match=says):
+def test_an_argument_of_the_wrong_type_raises_type_error(
+    options: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(TypeError, match=error):
         Chat(**{"name": "alice", "bind": "127.0.0.1:0", **options})
 
 
 @pytest.mark.parametrize("heartbeat", [0.05, 86_400])
-def test_the_extremes_of_a_heartbeat_work(heartbeat: float) -> None:
-    # Presence that came too early for somebody is not repeated within a tenth of a heartbeat.
+def test_chats_work_with_the_shortest_and_the_longest_heartbeat(heartbeat: float) -> None:
+    # Presence that a peer missed is not sent again within a tenth of a heartbeat.
     with chat("alice", heartbeat=heartbeat) as alice, chat(
         "bob", peers=alice.addresses, heartbeat=heartbeat
     ) as bob:
@@ -273,7 +279,7 @@ def test_the_extremes_of_a_heartbeat_work(heartbeat: float) -> None:
         assert [one.name for one in bob.members] == ["alice"]
 
 
-def test_nobody_waits_for_members_of_a_room_that_was_not_joined() -> None:
+def test_waiting_for_members_of_a_room_that_is_not_joined_raises() -> None:
     with chat("alice") as alice:
         for wait in (alice.wait_for_members, alice.wait_for_listeners):
             with pytest.raises(ValueError, match="you are not in 'typo': join it first"):
@@ -282,12 +288,12 @@ def test_nobody_waits_for_members_of_a_room_that_was_not_joined() -> None:
         waiting = Background(alice.wait_for_members, room="team1")
         waiting.wait_until_blocked()
         alice.leave("team1")
-        alice.say("wakes whoever waits")
+        alice.say("wakes the waiting thread")
         with pytest.raises(ValueError, match="you are not in 'team1'"):
             waiting.result()
 
 
-def test_a_port_that_is_taken_is_answered_with_what_to_do() -> None:
+def test_the_error_for_a_port_in_use_names_the_program_and_the_remedy() -> None:
     with chat("alice") as alice:
         with pytest.raises(ZmqChatError) as caught:
             Chat("bob", bind=alice.addresses[0])
@@ -295,7 +301,7 @@ def test_a_port_that_is_taken_is_answered_with_what_to_do() -> None:
         assert 'via="127.0.0.1"' in str(caught.value)
 
 
-def test_what_could_not_be_said_was_not_said() -> None:
+def test_a_line_that_cannot_be_sent_is_not_counted() -> None:
     with chat("alice") as alice:
         alice.say("one")
         with pytest.raises(ValueError, match="max_message_bytes"):
