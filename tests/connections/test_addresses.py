@@ -1,4 +1,4 @@
-"""What a person types as an address, and where it leads."""
+"""Addresses as users type them, and the endpoints that result."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def meet(publisher: Publisher, *addresses: str) -> None:
-    """A message goes from `publisher` to a subscriber that connects to `addresses`."""
+def check_delivery(publisher: Publisher, *addresses: str) -> None:
+    """Check that a subscriber that connects to `addresses` receives from `publisher`."""
     with publisher, Subscriber(addresses) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
@@ -29,7 +29,7 @@ def meet(publisher: Publisher, *addresses: str) -> None:
     "address",
     ["127.0.0.1:0", "127.0.0.1:*", "tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "  127.0.0.1:0\n"],
 )
-def test_a_publisher_picks_a_free_port_and_tells_which(address: str) -> None:
+def test_port_0_binds_a_free_port_that_the_endpoint_names(address: str) -> None:
     publisher = Publisher(address)
     assert publisher.endpoint is not None
     host, _, port = publisher.endpoint.rpartition(":")
@@ -37,19 +37,19 @@ def test_a_publisher_picks_a_free_port_and_tells_which(address: str) -> None:
     assert 1 <= int(port) <= 65535
     assert publisher.endpoints == [publisher.endpoint]
     assert publisher.addresses == [f"127.0.0.1:{port}"]
-    meet(publisher, publisher.endpoint)
+    check_delivery(publisher, publisher.endpoint)
 
 
 @pytest.mark.parametrize("address", ["*:0", "*:*", "0.0.0.0:0", "tcp://*:*"])
-def test_what_another_laptop_can_type_leads_here(address: str) -> None:
+def test_addresses_of_a_wildcard_have_no_wildcard_and_connect(address: str) -> None:
     publisher = Publisher(address)
     assert publisher.addresses
     port = str(publisher.endpoint).rpartition(":")[2]
-    for typed in publisher.addresses:
-        host, _, its_port = typed.rpartition(":")
+    for shown in publisher.addresses:
+        host, _, its_port = shown.rpartition(":")
         assert its_port == port
         assert not ipaddress.ip_address(host.strip("[]")).is_unspecified
-    meet(publisher, publisher.addresses[0])
+    check_delivery(publisher, publisher.addresses[0])
 
 
 @pytest.mark.parametrize("address", ["*:0", "0.0.0.0:0", "[::]:0"])
@@ -57,10 +57,10 @@ def test_the_endpoint_of_a_wildcard_connects_on_this_host(address: str) -> None:
     try:
         publisher = Publisher(address)
     except ZmqChatError as error:
-        pytest.skip(f"no IPv6 here: {error}")
+        pytest.skip(f"this host has no IPv6: {error}")
     assert publisher.endpoint is not None
     assert publisher.endpoints == [publisher.endpoint]
-    meet(publisher, publisher.endpoint)
+    check_delivery(publisher, publisher.endpoint)
     with Subscriber(bind=address) as subscriber:
         assert subscriber.endpoint is not None
         with Publisher(connect=subscriber.endpoint) as sender:
@@ -79,60 +79,60 @@ def test_the_endpoints_of_a_relay_on_wildcards_connect_on_this_host() -> None:
             assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
-def test_without_a_port_it_is_5555() -> None:
+def test_the_default_port_is_5555() -> None:
     try:
         publisher = Publisher("127.0.0.77")
     except ZmqChatError as error:
         if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
-            pytest.skip(f"this machine has no 127.0.0.77:5555 to spare: {error}")
+            pytest.skip(f"127.0.0.77:5555 is not available: {error}")
         raise
     assert publisher.endpoint == "tcp://127.0.0.77:5555"
-    meet(publisher, "127.0.0.77")
+    check_delivery(publisher, "127.0.0.77")
 
 
-def test_localhost_is_an_address_to_bind_and_to_connect_to() -> None:
+def test_localhost_binds_and_connects() -> None:
     publisher = Publisher("localhost:0")
     port = str(publisher.endpoint).rpartition(":")[2]
-    meet(publisher, f"localhost:{port}")
+    check_delivery(publisher, f"localhost:{port}")
 
 
 def test_a_host_name_may_end_with_the_root_dot() -> None:
     publisher = Publisher("localhost.:0")
     port = str(publisher.endpoint).rpartition(":")[2]
-    meet(publisher, f"localhost.:{port}")
+    check_delivery(publisher, f"localhost.:{port}")
 
 
-def test_ipv6_addresses_stand_in_brackets() -> None:
+def test_an_ipv6_address_is_written_in_brackets() -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError as error:
-        pytest.skip(f"this machine speaks no IPv6: {error}")
+        pytest.skip(f"this host has no IPv6: {error}")
     publisher = Publisher("[::1]:0")
     assert publisher.endpoint is not None
     assert publisher.endpoint.startswith("tcp://[::1]:")
-    meet(publisher, publisher.endpoint.replace("tcp://", ""))
+    check_delivery(publisher, publisher.endpoint.replace("tcp://", ""))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_ipc_names_a_file(tmp_path: Path) -> None:
+def test_an_ipc_address_is_the_path_of_a_socket_file(tmp_path: Path) -> None:
     address = f"ipc://{tmp_path / 's'}"
     if len(address) > 100:
-        pytest.skip("the folder for temporary files has too long a name for a socket")
+        pytest.skip("the path of the temporary folder is too long for a socket file")
     publisher = Publisher(address)
     assert publisher.endpoint == address
-    meet(publisher, address)
+    check_delivery(publisher, address)
 
 
-def test_inproc_stays_in_the_process_and_either_side_may_come_first() -> None:
-    meet(Publisher("inproc://room"), "inproc://room")
+def test_inproc_connects_within_the_process_in_either_order() -> None:
+    check_delivery(Publisher("inproc://room"), "inproc://room")
     with Subscriber("inproc://early") as subscriber, Publisher("inproc://early") as publisher:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
         publisher.send("Hello")
         assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
 
 
-def test_a_publisher_binds_in_several_places() -> None:
+def test_a_publisher_binds_several_addresses() -> None:
     with Publisher(["127.0.0.1:0", "127.0.0.1:0", "inproc://several"]) as publisher:
         assert len(set(publisher.endpoints)) == 3
         assert publisher.endpoint == publisher.endpoints[0]
@@ -155,7 +155,7 @@ def test_a_subscriber_connects_to_several_publishers() -> None:
                 assert subscriber.recv_text(timeout=TIMEOUT) == text
 
 
-def test_a_subscriber_connects_and_disconnects_later() -> None:
+def test_connect_and_disconnect_work_on_an_open_subscriber() -> None:
     with Subscriber() as subscriber, Publisher("127.0.0.1:0") as publisher:
         assert publisher.endpoint is not None
         subscriber.connect(publisher.endpoint)
@@ -166,7 +166,7 @@ def test_a_subscriber_connects_and_disconnects_later() -> None:
         wait_until(lambda: publisher.subscriber_count == 0)
 
 
-def test_an_address_disconnects_however_it_is_written() -> None:
+def test_disconnect_accepts_another_form_of_the_address() -> None:
     with Subscriber() as subscriber, Publisher("127.0.0.1:0") as publisher:
         port = str(publisher.endpoint).rpartition(":")[2]
         subscriber.connect(f"127.0.0.1:{port}")
@@ -175,14 +175,14 @@ def test_an_address_disconnects_however_it_is_written() -> None:
         wait_until(lambda: publisher.subscriber_count == 0)
 
 
-def test_disconnecting_from_where_it_never_connected_is_an_error() -> None:
+def test_disconnecting_an_address_that_was_not_connected_raises() -> None:
     with Subscriber() as subscriber, pytest.raises(
         (ValueError, ZmqChatError), match=r"127\.0\.0\.1:6000"
     ):
         subscriber.disconnect("127.0.0.1:6000")
 
 
-def test_a_subscriber_that_binds_waits_for_publishers_that_connect() -> None:
+def test_a_bound_subscriber_receives_from_publishers_that_connect() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         assert subscriber.endpoint is not None
         assert subscriber.addresses == [subscriber.endpoint.replace("tcp://", "")]
@@ -202,7 +202,7 @@ def test_binding_and_closing_one_port_200_times_never_fails(free_port: Callable[
             assert publisher.endpoint == f"tcp://{address}"
 
 
-def test_a_closed_port_is_free_for_any_other_program_at_once(publisher: Publisher) -> None:
+def test_a_port_is_free_immediately_after_close(publisher: Publisher) -> None:
     port = int(str(publisher.endpoint).rpartition(":")[2])
     publisher.close()
     with socket.socket() as other:
@@ -218,7 +218,7 @@ def test_a_closed_port_is_free_for_any_other_program_at_once(publisher: Publishe
         "[::]:5555",
     ],
 )
-def test_everywhere_is_no_place_to_connect_to(address: str) -> None:
+def test_connecting_to_a_wildcard_raises(address: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
         Subscriber(address)
     with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
@@ -226,7 +226,7 @@ def test_everywhere_is_no_place_to_connect_to(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.0.0.1:*"])
-def test_any_port_is_no_port_to_connect_to(address: str) -> None:
+def test_connecting_to_port_0_raises(address: str) -> None:
     with pytest.raises(ValueError, match=r"port"):
         Subscriber(address)
 
@@ -262,7 +262,7 @@ def test_any_port_is_no_port_to_connect_to(address: str) -> None:
         ("inproc://zeromq.anything", "reserved"),
     ],
 )
-def test_a_slip_of_the_finger_is_refused_with_advice(address: str, advice: str) -> None:
+def test_a_mistyped_address_raises_an_error_with_advice(address: str, advice: str) -> None:
     uses: list[Callable[[], object]] = [
         lambda: Publisher(address),
         lambda: Publisher(connect=address),
@@ -276,9 +276,9 @@ def test_a_slip_of_the_finger_is_refused_with_advice(address: str, advice: str) 
         assert str(caught.value).isprintable()
 
 
-def test_one_bad_address_among_good_ones_leaves_nothing_bound(free_port: Callable[[], int]) -> None:
+def test_an_invalid_address_in_a_list_leaves_no_address_bound(free_port: Callable[[], int]) -> None:
     address = f"127.0.0.1:{free_port()}"
-    # A port that is given back a moment too late is refused only now and then.
+    # Repeated, because a port that is released late fails only occasionally.
     for _ in range(30):
         with pytest.raises(ValueError, match="65535"):
             Publisher([address, "127.0.0.1:99999"])
