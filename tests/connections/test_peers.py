@@ -1,4 +1,4 @@
-"""Is it connected? `peers` and `wait_connected` tell."""
+"""The connection state of an object: `peers` and `wait_connected`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def only(peers: list[Peer]) -> Peer:
     return peer
 
 
-def test_both_sides_know_that_they_are_connected(pair: Pair) -> None:
+def test_publisher_and_subscriber_both_list_the_connected_peer(pair: Pair) -> None:
     pair.subscriber.wait_connected(timeout=TIMEOUT)
     theirs, ours = only(pair.subscriber.peers), only(pair.publisher.peers)
     assert theirs.address == pair.publisher.addresses[0]
@@ -40,7 +40,7 @@ def test_both_sides_know_that_they_are_connected(pair: Pair) -> None:
         assert "connected" in repr(peer)
 
 
-def test_a_peer_is_a_snapshot_that_nobody_can_change(pair: Pair) -> None:
+def test_a_peer_is_an_immutable_snapshot(pair: Pair) -> None:
     before = only(pair.subscriber.peers)
     with pytest.raises(AttributeError):
         before.state = "nowhere"  # type: ignore[misc, assignment]
@@ -49,7 +49,7 @@ def test_a_peer_is_a_snapshot_that_nobody_can_change(pair: Pair) -> None:
     assert before.state == "connected"
 
 
-def test_nobody_there_is_connecting_and_the_attempts_are_counted(free_port: FreePort) -> None:
+def test_a_missing_publisher_is_connecting_and_attempts_are_counted(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as subscriber:
         assert only(subscriber.peers).state == "connecting"
@@ -66,7 +66,7 @@ def test_nobody_there_is_connecting_and_the_attempts_are_counted(free_port: Free
             wait_until(lambda: len(publisher.peers) == 1)
 
 
-def test_a_publisher_that_starts_again_is_found_again(free_port: FreePort) -> None:
+def test_a_subscriber_reconnects_after_the_publisher_restarts(free_port: FreePort) -> None:
     address = f"127.0.0.1:{free_port()}"
     with Subscriber(address) as subscriber:
         for text in ("first", "second"):
@@ -80,14 +80,14 @@ def test_a_publisher_that_starts_again_is_found_again(free_port: FreePort) -> No
         wait_until(lambda: only(subscriber.peers).attempts > 0)
 
 
-def test_a_connection_that_is_taken_back_is_no_peer_any_more(pair: Pair) -> None:
+def test_disconnect_removes_the_peer_on_both_sides(pair: Pair) -> None:
     pair.subscriber.wait_connected(timeout=TIMEOUT)
     pair.subscriber.disconnect(pair.publisher.addresses[0])
     assert pair.subscriber.peers == []
     wait_until(lambda: pair.publisher.peers == [])
 
 
-def test_a_bound_subscriber_has_the_publishers_that_came() -> None:
+def test_a_bound_subscriber_lists_the_connected_publishers() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         assert subscriber.peers == []
         with Publisher(connect=subscriber.addresses[0]) as publisher:
@@ -97,7 +97,7 @@ def test_a_bound_subscriber_has_the_publishers_that_came() -> None:
         wait_until(lambda: subscriber.peers == [])
 
 
-def test_a_name_is_shown_as_it_was_typed() -> None:
+def test_a_peer_has_the_host_name_that_was_passed() -> None:
     with Publisher("127.0.0.1:0") as publisher:
         port = publisher.addresses[0].rpartition(":")[2]
         with Subscriber(f"localhost:{port}") as subscriber:
@@ -105,23 +105,23 @@ def test_a_name_is_shown_as_it_was_typed() -> None:
             assert only(subscriber.peers).address == f"localhost:{port}"
 
 
-def test_a_name_that_nobody_has_stays_resolving() -> None:
-    with Subscriber("nobody.invalid") as subscriber:
+def test_an_unknown_host_name_stays_resolving() -> None:
+    with Subscriber("missing.invalid") as subscriber:
         for _ in range(2):
             with pytest.raises(TimeoutError):
                 subscriber.wait_connected(timeout=0.3)
             peer = only(subscriber.peers)
-            assert (peer.address, peer.state) == ("nobody.invalid:5555", "resolving")
+            assert (peer.address, peer.state) == ("missing.invalid:5555", "resolving")
 
 
-def test_inproc_is_connected_at_once() -> None:
+def test_inproc_is_connected_immediately() -> None:
     with Publisher("inproc://test-connections"), Subscriber(
         "inproc://test-connections"
     ) as subscriber:
         assert (only(subscriber.peers).state, only(subscriber.peers).attempts) == ("connected", 0)
 
 
-def test_what_is_closed_has_no_peers(pair: Pair) -> None:
+def test_peers_of_a_closed_object_raise_closed_error(pair: Pair) -> None:
     for each in pair:
         each.close()
         with pytest.raises(ClosedError):
@@ -133,7 +133,7 @@ def test_what_is_closed_has_no_peers(pair: Pair) -> None:
 # ---- wait_connected
 
 
-def test_wait_connected_waits_for_as_many_as_told() -> None:
+def test_wait_connected_waits_for_the_number_of_connections() -> None:
     with contextlib.ExitStack() as stack:
         one, two = (stack.enter_context(Publisher("127.0.0.1:0")) for _ in range(2))
         subscriber = stack.enter_context(Subscriber(one.addresses))
@@ -146,7 +146,7 @@ def test_wait_connected_waits_for_as_many_as_told() -> None:
         assert {peer.state for peer in subscriber.peers} == {"connected"}
 
 
-def test_wait_connected_that_runs_out_says_how_many_stood(pair: Pair) -> None:
+def test_a_timeout_of_wait_connected_reports_the_number_of_connections(pair: Pair) -> None:
     pair.subscriber.wait_connected(timeout=TIMEOUT)
     for timeout in (0, 0.1):
         with pytest.raises(TimeoutError, match="1 of 2 connections established within the "):
@@ -171,14 +171,14 @@ def test_wait_connected_names_the_reason_of_each_connection_that_failed(
 @pytest.mark.parametrize(
     ("arguments", "options"), [((-1,), {}), ((1,), {"timeout": -1}), ((1,), {"timeout": "soon"})]
 )
-def test_wait_connected_refuses_what_makes_no_sense(
+def test_wait_connected_refuses_invalid_arguments(
     pair: Pair, arguments: tuple[int, ...], options: dict[str, Any]
 ) -> None:
     with pytest.raises((ValueError, TypeError)):
         pair.subscriber.wait_connected(*arguments, **options)
 
 
-def test_a_close_ends_wait_connected(free_port: FreePort) -> None:
+def test_close_ends_wait_connected(free_port: FreePort) -> None:
     subscriber = Subscriber(f"127.0.0.1:{free_port()}")
     waiting = Background(subscriber.wait_connected)
     waiting.wait_until_blocked()
