@@ -47,10 +47,10 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-# ---- the package's face
+# ---- import and arguments
 
 
-def test_importing_the_package_leaves_the_doctor_at_home(run_python: RunPython) -> None:
+def test_importing_the_package_does_not_import_the_doctor(run_python: RunPython) -> None:
     done = run_python("""
         import sys
         before = set(sys.modules)
@@ -67,12 +67,12 @@ def test_importing_the_package_leaves_the_doctor_at_home(run_python: RunPython) 
     assert done.code == 0, done.stderr
 
 
-def test_what_the_package_has_not_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="nurse"):
-        zmqchat_rs.nurse  # noqa: B018
+def test_an_unknown_attribute_of_the_package_raises_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="unknown"):
+        zmqchat_rs.unknown  # noqa: B018
 
 
-def test_a_report_is_text_for_people_and_data_for_programs(publisher: Publisher) -> None:
+def test_a_report_is_available_as_text_and_as_json(publisher: Publisher) -> None:
     report = doctor(publisher.addresses[0])
     lines = str(report).splitlines()
     assert len(lines) == len(report.checks)
@@ -88,34 +88,34 @@ def test_a_report_is_text_for_people_and_data_for_programs(publisher: Publisher)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
-def test_a_port_that_can_never_be_raises(port: int) -> None:
+def test_a_port_out_of_range_raises(port: int) -> None:
     with pytest.raises(ValueError, match="1 to 65535"):
         zmqchat_rs.doctor(port=port)
 
 
 @pytest.mark.parametrize("port", ["5555", True, 5555.5])
-def test_a_port_that_is_no_number_raises(port: Any) -> None:
+def test_a_port_that_is_not_an_integer_raises(port: Any) -> None:
     with pytest.raises(TypeError, match="port is a whole number, not "):
         zmqchat_rs.doctor(port=port)
 
 
-def test_a_time_that_is_no_number_raises() -> None:
+def test_a_timeout_that_is_not_a_number_raises() -> None:
     with pytest.raises(TypeError, match="timeout is a number, not str"):
         zmqchat_rs.doctor("127.0.0.1", timeout="4")  # type: ignore[arg-type]
 
 
-# ---- this laptop
+# ---- this host
 
 
-def test_the_versions_are_told(free_port: Callable[[], int]) -> None:
+def test_the_report_names_the_versions(free_port: Callable[[], int]) -> None:
     report = doctor(port=free_port())
     assert report.ok
     assert report.probe is None
     python = ".".join(map(str, sys.version_info[:3]))
     assert the("Python", report).detail == f"{python}, {sys.executable}"
-    told = the("zmqchat_rs", report).detail
-    assert told.startswith(f"{zmqchat_rs.__version__} with libzmq 4.3.5")
-    assert "CURVE" in told
+    detail = the("zmqchat_rs", report).detail
+    assert detail.startswith(f"{zmqchat_rs.__version__} with libzmq 4.3.5")
+    assert "CURVE" in detail
 
 
 def test_a_free_port_is_ok(free_port: Callable[[], int]) -> None:
@@ -123,10 +123,10 @@ def test_a_free_port_is_ok(free_port: Callable[[], int]) -> None:
     check = the(f"port {port}", doctor(port=port))
     assert (check.status, check.detail) == ("ok", "free for a publisher")
     with Publisher(f"127.0.0.1:{port}"):
-        pass  # the look has not taken it
+        pass  # the check has released the port
 
 
-def test_a_port_held_by_a_publisher_is_a_warning(publisher: Publisher) -> None:
+def test_a_port_in_use_by_a_publisher_is_a_warning(publisher: Publisher) -> None:
     port = port_of(publisher.addresses[0])
     report = doctor(port=port)
     check = the(f"port {port}", report)
@@ -139,13 +139,13 @@ def test_a_port_held_by_a_publisher_is_a_warning(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::"])
-def test_a_port_held_by_another_program_is_a_failure_that_names_it(
+def test_a_port_in_use_by_another_program_is_a_failure_that_names_the_program(
     address: str, start_python: StartPython
 ) -> None:
     if not LINUX and address != "127.0.0.1":
         pytest.skip("other systems have no such address, or let both have the port")
     if address == "::" and not socket.has_dualstack_ipv6():
-        pytest.skip("this machine speaks no IPv6")
+        pytest.skip("this host has no IPv6")
     script = start_python(
         """
         import socket, sys
@@ -158,20 +158,20 @@ def test_a_port_held_by_another_program_is_a_failure_that_names_it(
         """,
         address,
     )
-    told = script.line()
-    report = doctor(port=int(told), timeout=1)
+    port = script.line()
+    report = doctor(port=int(port), timeout=1)
     check = the_failure(report)
-    assert check.title == f"port {told}"
-    assert f"--bind '*:{int(told) + 1}'" in check.advice
+    assert check.title == f"port {port}"
+    assert f"--bind '*:{int(port) + 1}'" in check.advice
     if LINUX:
         assert f"(pid {script.pid})" in check.detail
         assert Path(f"/proc/{script.pid}/comm").read_text().strip() in check.detail
     script.send_line("enough")
     assert script.finish().code == 0
-    assert the(f"port {told}", doctor(port=int(told))).status == "ok"
+    assert the(f"port {port}", doctor(port=int(port))).status == "ok"
 
 
-def test_who_holds_a_port_is_not_always_told(
+def test_a_port_in_use_by_an_unknown_program_is_reported(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ports, "_PROC", tmp_path)
@@ -180,10 +180,10 @@ def test_who_holds_a_port_is_not_always_told(
 
 
 @pytest.mark.skipif(not LINUX, reason="reads /proc")
-def test_of_another_user_s_program_the_user_is_told(
+def test_the_user_of_another_user_s_program_is_named(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ports, "_holds", lambda *_: False)  # what another user's processes say
+    monkeypatch.setattr(ports, "_holds", lambda *_: False)  # as for the processes of another user
     holder = ports.holder_of(port_of(publisher.addresses[0]))
     assert holder is not None
     assert holder.pid is None
@@ -191,7 +191,7 @@ def test_of_another_user_s_program_the_user_is_told(
     assert holder.address == "127.0.0.1"
 
 
-def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -> None:
+def test_a_port_in_use_is_not_a_failure_for_a_subscriber(publisher: Publisher) -> None:
     port = port_of(publisher.addresses[0])
     assert the(f"port {port}", doctor(publisher.addresses[0])).status == "ok"
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -202,7 +202,7 @@ def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -
 
 
 @pytest.mark.parametrize(
-    ("addresses", "status", "says"),
+    ("addresses", "status", "text"),
     [
         ([("127.0.0.1", "lo", "loopback")], "warning", "no network: only this laptop"),
         ([], "warning", "no network: only this laptop"),
@@ -211,17 +211,17 @@ def test_for_one_who_listens_a_port_in_use_is_no_failure(publisher: Publisher) -
         ([("192.168.1.12", "wlan0", "lan"), ("127.0.0.1", "lo", "loopback")], "ok", "wlan0"),
     ],
 )
-def test_the_network_is_told(
+def test_the_report_describes_the_network(
     addresses: list[tuple[str, str, str]],
     status: str,
-    says: str,
+    text: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [dict(zip(("address", "interface", "kind"), each)) for each in addresses]
     monkeypatch.setattr(doctor_module, "local_addresses", lambda: rows)
     check = doctor_module._network()
     assert check.status == status
-    assert says in check.detail
+    assert text in check.detail
     assert ("zmqchat ip" in check.advice) is (status == "warning")
 
 
@@ -239,7 +239,7 @@ def test_a_wrong_conda_environment_is_a_warning(
     conda: tuple[str | None, str], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, prefix = conda
-    status, says = expected
+    status, text = expected
     monkeypatch.setattr(sys, "base_prefix", "/here")
     monkeypatch.setattr(sys, "prefix", "/here")
     monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
@@ -248,7 +248,7 @@ def test_a_wrong_conda_environment_is_a_warning(
     monkeypatch.setenv("CONDA_PREFIX", prefix)
     check = doctor_module._conda()
     assert check.status == status
-    assert says in check.detail
+    assert text in check.detail
     assert ("conda activate zmqchat" in check.advice) is (status == "warning")
 
 
@@ -269,7 +269,7 @@ def test_a_virtual_environment_needs_no_conda(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes a command with a shebang")
-def test_a_shell_that_finds_another_zmqchat_is_in_the_wrong_environment(
+def test_another_zmqchat_on_the_path_is_reported_as_the_wrong_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -378,7 +378,7 @@ def test_a_folder_without_such_files_is_not_mentioned(
 # ---- the other side: the lab's table of troubles, row by row
 
 
-def test_a_publisher_that_is_there_passes_every_step(publisher: Publisher) -> None:
+def test_a_reachable_publisher_passes_all_checks(publisher: Publisher) -> None:
     report = doctor(publisher.addresses[0])
     assert report.ok
     steps = [check for check in report.checks if check.title in [*doctor_module._STEPS.values()]]
@@ -389,13 +389,15 @@ def test_a_publisher_that_is_there_passes_every_step(publisher: Publisher) -> No
     assert the("round trip", report).detail.endswith("ms")
 
 
-def test_not_subscribed_is_met_with_what_to_try(publisher: Publisher) -> None:
+def test_the_messages_check_advises_to_subscribe_to_all_topics(publisher: Publisher) -> None:
     check = the("messages", doctor(publisher.addresses[0]))
     assert "exact" in check.detail
     assert f"zmqchat sub {publisher.addresses[0]} without -t" in check.advice
 
 
-def test_connection_refused_says_to_start_the_publisher(free_port: Callable[[], int]) -> None:
+def test_the_advice_for_a_refused_connection_is_to_start_the_publisher(
+    free_port: Callable[[], int],
+) -> None:
     report = doctor(f"127.0.0.1:{free_port()}")
     assert (the("name", report).status, the_failure(report).title) == ("ok", "TCP connection")
     assert "refused" in the_failure(report).detail
@@ -403,13 +405,13 @@ def test_connection_refused_says_to_start_the_publisher(free_port: Callable[[], 
     assert report.checks[-1] is the_failure(report)
 
 
-def test_a_wrong_name_says_to_type_the_ip() -> None:
-    failure = the_failure(doctor("nobody.invalid"))
-    assert (failure.title, failure.detail) == ("name", "nobody.invalid:5555: name not found")
+def test_the_advice_for_an_unknown_host_name_is_to_use_the_ip_address() -> None:
+    failure = the_failure(doctor("missing.invalid"))
+    assert (failure.title, failure.detail) == ("name", "missing.invalid:5555: name not found")
     assert "zmqchat ip" in failure.advice
 
 
-def test_a_wrong_port_says_to_compare_it() -> None:
+def test_the_advice_for_a_wrong_port_is_to_compare_it() -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as pull:
         port = pull.bind_to_random_port("tcp://127.0.0.1")
         failure = the_failure(doctor("127.0.0.1", port=port))
@@ -417,7 +419,7 @@ def test_a_wrong_port_says_to_compare_it() -> None:
     assert "check the port" in failure.advice
 
 
-def test_two_subscribers_hear_nothing_of_each_other() -> None:
+def test_a_subscriber_at_the_address_is_a_failure() -> None:
     with Subscriber(bind="127.0.0.1:0") as subscriber:
         failure = the_failure(doctor(subscriber.addresses[0]))
     assert "which subscribes, too" in failure.advice
@@ -439,7 +441,7 @@ def test_inproc_is_a_warning() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_an_ipc_publisher_has_no_name_to_look_up(tmp_path: Path) -> None:
+def test_an_ipc_publisher_has_no_name_check(tmp_path: Path) -> None:
     path = tmp_path / "s"
     if len(str(path)) > 100:
         pytest.skip("the folder for temporary files has too long a name for a socket")
