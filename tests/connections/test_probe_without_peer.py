@@ -1,4 +1,4 @@
-"""What a look says where nobody answers, or where there is no network to look through."""
+"""Results of a probe without a peer, a network, or a free descriptor."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from zmqchat_rs.probe import probe
 LINUX = sys.platform.startswith("linux")
 
 
-# ---- nobody
+# ---- no peer
 
 
-def test_a_port_where_nobody_listens_refuses(free_port: Callable[[], int]) -> None:
+def test_a_closed_port_is_reported_as_refused(free_port: Callable[[], int]) -> None:
     port = free_port()
     found = checked_probe(f"127.0.0.1:{port}")
     assert (found.reason, found.stage) == ("refused", "connect")
@@ -35,8 +35,8 @@ def test_a_port_where_nobody_listens_refuses(free_port: Callable[[], int]) -> No
     assert "zmqchat pub" in found.advice
 
 
-def test_a_connection_to_itself_is_a_refusal(free_port: Callable[[], int]) -> None:
-    # TCP's simultaneous open: whoever connects from a port to the same port finds himself.
+def test_a_connection_to_itself_is_reported_as_refused(free_port: Callable[[], int]) -> None:
+    # TCP's simultaneous open: a socket that connects to its own port is connected to itself.
     port = free_port()
 
     class Same(socket.socket):
@@ -51,15 +51,15 @@ def test_a_connection_to_itself_is_a_refusal(free_port: Callable[[], int]) -> No
     assert found.reason == "refused"
 
 
-def test_a_name_that_does_not_exist_is_not_found() -> None:
-    found = checked_probe("nobody.invalid:6000")
+def test_an_unknown_host_name_is_reported_as_not_found() -> None:
+    found = checked_probe("missing.invalid:6000")
     assert (found.reason, found.stage) == ("name not found", "name")
     assert found.addresses == ()
-    assert "'nobody.invalid'" in found.advice
+    assert "'missing.invalid'" in found.advice
     assert "zmqchat ip" in found.advice
 
 
-def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_that_hangs_does_not_delay_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
 
     def hang(*_: Any, flags: int = 0, **__: Any) -> Any:
@@ -75,11 +75,11 @@ def test_a_resolver_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(not LINUX, reason="other systems refuse where the queue is full")
-def test_a_host_from_which_nothing_comes_back_is_filtered() -> None:
+def test_a_host_that_does_not_answer_is_reported_as_filtered() -> None:
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         address = full.getsockname()
-        for _ in range(8):  # nobody accepts: once the queue is full, Linux answers no more
+        for _ in range(8):  # not accepted: when the backlog is full, Linux stops answering
             waiting = stack.enter_context(socket.socket())
             waiting.settimeout(0)
             waiting.connect_ex(address)
@@ -103,7 +103,7 @@ def test_a_host_from_which_nothing_comes_back_is_filtered() -> None:
         (OSError(errno.EINVAL, "invalid argument"), "unreachable"),
     ],
 )
-def test_what_keeps_tcp_from_connecting_is_told_apart(
+def test_each_cause_of_a_failed_tcp_connection_has_its_own_result(
     trouble: OSError, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connecting_raises(trouble, monkeypatch)
@@ -120,7 +120,7 @@ def connecting_raises(trouble: OSError, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(socket, "socket", Failing)
 
 
-def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
+def test_an_address_without_a_host_on_the_network_is_unreachable_and_not_filtered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = tmp_path / "arp"
@@ -139,7 +139,7 @@ def test_an_address_that_no_neighbour_has_is_unreachable_and_not_filtered(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_ipc_is_looked_at_like_tcp(tmp_path: Path) -> None:
+def test_an_ipc_address_is_probed_like_tcp(tmp_path: Path) -> None:
     path = tmp_path / "s"
     if len(str(path)) > 100:
         pytest.skip("the folder for temporary files has too long a name for a socket")
@@ -155,14 +155,14 @@ def test_ipc_is_looked_at_like_tcp(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not LINUX, reason="only Linux has abstract names")
-def test_ipc_has_abstract_names() -> None:
+def test_an_abstract_ipc_name_is_probed() -> None:
     address = f"ipc://@zmqchat-test-{os.getpid()}"
     assert checked_probe(address).reason == "refused"
     with Publisher(address):
         assert checked_probe(address).ok
 
 
-def test_inproc_cannot_be_looked_at() -> None:
+def test_inproc_cannot_be_probed() -> None:
     with Publisher("inproc://room"):
         found = checked_probe("inproc://room")
     assert (found.reason, found.stage) == ("not checked", "address")
@@ -170,19 +170,19 @@ def test_inproc_cannot_be_looked_at() -> None:
 
 
 @pytest.mark.parametrize("address", ["", "lab-pc:99999", "lab-pc:55x5", "*:5555", "http://lab-pc"])
-def test_an_address_that_can_never_work_raises(address: str) -> None:
+def test_an_invalid_address_raises(address: str) -> None:
     with pytest.raises(ValueError, match=r"expected|use the address"):
         probe(address)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, 1e9])
-def test_a_timeout_that_can_never_work_raises(timeout: float) -> None:
+def test_an_invalid_timeout_raises(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout is"):
         probe("127.0.0.1", timeout=timeout)
 
 
 @pytest.mark.skipif(not LINUX, reason="counts descriptors in /proc")
-def test_looking_leaves_no_descriptor_open(publisher: Publisher) -> None:
+def test_a_probe_leaves_no_descriptor_open(publisher: Publisher) -> None:
     def open_descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -198,7 +198,7 @@ def test_looking_leaves_no_descriptor_open(publisher: Publisher) -> None:
         wait_until(lambda: open_descriptors() <= before, "the descriptors to be closed")
 
 
-def test_when_no_descriptor_is_left_that_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_descriptors_is_reported_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
