@@ -109,7 +109,7 @@ def test_one_missing_publisher_is_reported_while_another_is_connected(
 
 
 @short_silence
-def test_an_object_that_waits_for_a_first_connection_reports_that_none_came() -> None:
+def test_a_bound_object_without_a_peer_reports_that_no_peer_has_connected() -> None:
     events = RecordedEvents()
     with Subscriber(bind="127.0.0.1:0", on_event=events) as subscriber:
         Background(subscriber.recv)
@@ -130,7 +130,7 @@ def test_an_object_that_waits_for_a_first_connection_reports_that_none_came() ->
 
 
 @short_silence
-def test_a_subscriber_without_addresses_reports_that_it_connects_to_none() -> None:
+def test_a_subscriber_without_addresses_reports_that_it_has_none() -> None:
     events = RecordedEvents()
     with Subscriber(topics=["room1"], on_event=events) as subscriber:
         Background(subscriber.recv)
@@ -141,7 +141,7 @@ def test_a_subscriber_without_addresses_reports_that_it_connects_to_none() -> No
 
 
 @short_silence
-def test_a_chat_that_others_may_connect_to_reports_nothing(
+def test_a_bound_chat_without_peers_reports_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with Chat("alice", bind="127.0.0.1:0") as alice, pytest.raises(TimeoutError):
@@ -161,7 +161,7 @@ def test_a_publisher_that_connects_to_a_publisher_reports_that(publisher: Publis
 
 @short_silence
 def test_an_idle_publisher_reports_why_it_is_not_connected(free_port: FreePort) -> None:
-    """Nothing waits on a publisher: it reports a missing connection without being used."""
+    """A publisher reports a missing connection although no call waits on it."""
     events = RecordedEvents()
     address = f"127.0.0.1:{free_port()}"
     with Publisher(connect=address, on_event=events):
@@ -171,7 +171,7 @@ def test_an_idle_publisher_reports_why_it_is_not_connected(free_port: FreePort) 
 
 
 @short_silence
-def test_a_server_of_another_protocol_is_named_as_such() -> None:
+def test_a_server_of_another_protocol_is_reported_as_not_zeromq() -> None:
     ssh = raw_peers.sends(b"SSH-2.0-OpenSSH_9.2\r\n" + b"\0" * 100)
     events = RecordedEvents()
     with raw_peers.tcp_server(ssh) as address, Subscriber(address, on_event=events) as subscriber:
@@ -181,14 +181,14 @@ def test_a_server_of_another_protocol_is_named_as_such() -> None:
 
 
 @pytest.mark.parametrize("publishes", [False, True])
-def test_connection_attempts_to_a_port_that_hangs_up_become_rarer(publishes: bool) -> None:  # noqa: FBT001
+def test_the_pause_between_attempts_grows_at_a_port_that_disconnects(publishes: bool) -> None:  # noqa: FBT001
     accepted: list[float] = []
 
-    def hang_up(_: socket.socket) -> None:
+    def close_at_once(_: socket.socket) -> None:
         accepted.append(time.monotonic())
 
     events = RecordedEvents()
-    with raw_peers.tcp_server(hang_up) as address, (
+    with raw_peers.tcp_server(close_at_once) as address, (
         Publisher(connect=address, on_event=events, reconnect_max=1)
         if publishes
         else Subscriber(address, on_event=events, reconnect_max=1)
@@ -207,7 +207,9 @@ def test_connection_attempts_to_a_port_that_hangs_up_become_rarer(publishes: boo
             assert "the port is forwarded" in silent.advice
 
 
-def test_a_publisher_is_connected_to_at_a_port_that_hung_up_before(free_port: FreePort) -> None:
+def test_a_subscriber_connects_to_a_publisher_at_a_port_that_disconnected_before(
+    free_port: FreePort,
+) -> None:
     port, accepted = free_port(), 0
     with Subscriber(f"127.0.0.1:{port}", reconnect_max=1) as subscriber:
         with socket.create_server(("127.0.0.1", port)) as server:
@@ -227,7 +229,7 @@ NEEDED = "ZeroMQ 4.0 or later is needed"
 
 @short_silence
 @pytest.mark.parametrize("publishes", [False, True])
-def test_an_old_peer_is_named_as_such(publishes: bool) -> None:  # noqa: FBT001
+def test_an_old_peer_is_reported_with_its_version(publishes: bool) -> None:  # noqa: FBT001
     events = RecordedEvents()
     kind = b"\x02" if publishes else b"\x01"
     with raw_peers.tcp_server(raw_peers.sends(OLD + kind + b"\0\0")) as address:
@@ -259,7 +261,7 @@ def test_an_old_subscriber_that_connects_is_reported_once(
         with pytest.raises(TimeoutError):
             bound.wait_for_subscribers(timeout=4 * SHORT_SILENCE)
         events.wait_for("handshake failed")
-        # A peer that hangs up by itself is not reported.
+        # A peer that disconnects by itself is not reported.
         socket.create_connection(("127.0.0.1", port)).close()
         with Subscriber(f"127.0.0.1:{port}"):
             bound.wait_for_subscribers(timeout=TIMEOUT)
@@ -270,7 +272,9 @@ def test_an_old_subscriber_that_connects_is_reported_once(
     assert text in caplog.text
 
 
-def test_a_peer_with_other_security_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_peer_with_another_security_mechanism_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     events = RecordedEvents()
     with Publisher("127.0.0.1:0", on_event=events) as bound:
         port = int(str(bound.endpoint).rpartition(":")[2])
@@ -284,7 +288,7 @@ def test_a_peer_with_other_security_is_reported(caplog: pytest.LogCaptureFixture
     )
 
 
-def test_a_subscriber_that_wants_curve_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_subscriber_that_requires_curve_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     events = RecordedEvents()
     with Publisher(
         "127.0.0.1:0", on_event=events
@@ -294,7 +298,7 @@ def test_a_subscriber_that_wants_curve_is_reported(caplog: pytest.LogCaptureFixt
         encrypted.curve_serverkey = zmq.curve_keypair()[0]
         encrypted.connect(str(bound.endpoint))
         Background(bound.wait_for_subscribers)
-        # Whichever side notices first ends the connection.
+        # The side that detects the mismatch first closes the connection.
         wait_until(lambda: events.events)
         with commands.short_silence(), pytest.raises(TimeoutError):
             bound.wait_for_subscribers(timeout=4 * SHORT_SILENCE)
@@ -330,12 +334,12 @@ with Subscriber(sys.argv[1], topics=["room1"], on_event=lambda _: reported.set()
 @pytest.mark.parametrize(
     ("open_one", "wait", "reason"),
     [
-        (lambda: Subscriber(bind="127.0.0.1:0"), lambda one: one.arecv(), "came"),
-        (lambda: Subscriber(topics=["room1"]), lambda one: one.arecv(), "connected"),
-        (lambda: Publisher("127.0.0.1:0"), lambda one: one.await_for_subscribers(), "came"),
+        (lambda: Subscriber(bind="127.0.0.1:0"), lambda one: one.arecv(), "no peer"),
+        (lambda: Subscriber(topics=["room1"]), lambda one: one.arecv(), "no address"),
+        (lambda: Publisher("127.0.0.1:0"), lambda one: one.await_for_subscribers(), "no peer"),
     ],
 )
-def test_a_wait_in_asyncio_reports_a_missing_peer_as_well(
+def test_a_wait_in_asyncio_reports_a_missing_peer(
     open_one: Callable[[], Any],
     wait: Callable[[Any], Coroutine[Any, Any, object]],
     reason: str,
@@ -345,7 +349,10 @@ def test_a_wait_in_asyncio_reports_a_missing_peer_as_well(
         _wait_until_maintenance_is_idle()
         Background(asyncio.run, wait(one))
         wait_until(lambda: caplog.messages)
-    words = {"came": "no peer has connected to 127.0.0.1:", "connected": "no address to connect to"}
+    words = {
+        "no peer": "no peer has connected to 127.0.0.1:",
+        "no address": "no address to connect to",
+    }
     (line,) = caplog.messages
     assert line.startswith(words[reason])
 
@@ -369,14 +376,14 @@ def _wait_until_maintenance_is_idle() -> None:
 
 
 @short_silence
-def test_a_socket_that_is_not_a_publisher_or_subscriber_is_named() -> None:
+def test_the_socket_type_of_another_peer_is_named() -> None:
     context = zmq.Context()
     with context.socket(zmq.PUSH) as push:
         port = push.bind_to_random_port("tcp://127.0.0.1")
         events = RecordedEvents()
         address = f"127.0.0.1:{port}"
-        with Publisher(connect=address, on_event=events) as lost:
-            Background(lost.wait_for_subscribers)
+        with Publisher(connect=address, on_event=events) as publisher:
+            Background(publisher.wait_for_subscribers)
             events.wait_for("silent")
         with Subscriber(address, on_event=events) as subscriber:
             Background(subscriber.recv)
