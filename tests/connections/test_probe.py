@@ -1,4 +1,4 @@
-"""What a look at an address says about the other side, whoever that is."""
+"""Results of a probe of publishers and of other peers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from zmqchat_rs.probe import SUBSCRIPTION
 # ---- publishers
 
 
-def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
+def test_a_publisher_is_recognised(publisher: Publisher) -> None:
     port = int(publisher.addresses[0].rpartition(":")[2])
     found = checked_probe(publisher.addresses[0])
     assert found.ok
@@ -45,7 +45,7 @@ def test_our_publisher_is_found_to_be_one(publisher: Publisher) -> None:
     assert found.round_trip_seconds > 0
 
 
-def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publisher) -> None:
+def test_a_probe_does_not_affect_a_publisher_and_its_subscribers(publisher: Publisher) -> None:
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"]) as subscriber:
         publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT)
@@ -57,14 +57,14 @@ def test_a_look_leaves_a_publisher_and_its_audience_as_they_were(publisher: Publ
 
 
 @pytest.mark.parametrize(("kind", "name"), [(zmq.PUB, "PUB"), (zmq.XPUB, "XPUB")])
-def test_pyzmq_s_publishers_are_found_to_be_ones(kind: int, name: str) -> None:
+def test_a_pyzmq_publisher_is_recognised(kind: int, name: str) -> None:
     with pyzmq_socket(kind) as (_, address):
         found = checked_probe(address)
     assert (found.reason, found.socket_type, found.subscribed) == ("ok", name, True)
     assert found.round_trip_seconds is not None
 
 
-def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
+def test_a_probe_subscribes_only_if_requested() -> None:
     with pyzmq_socket(zmq.XPUB, rcvtimeo=int(TIMEOUT * 1000)) as (theirs, address):
         without = checked_probe(address, subscribe=False)
         assert (without.reason, without.subscribed) == ("ok", None)
@@ -81,7 +81,7 @@ def test_a_publisher_gets_the_subscription_only_where_it_is_asked_for() -> None:
         (greeting(b"\x03\x00") + ready(b"PUB"), "3.0", "PUB"),
     ],
 )
-def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
+def test_an_older_publisher_without_ping_is_recognised(
     data: bytes, version: str, kind: str
 ) -> None:
     with tcp_server(sends(data)) as address:
@@ -90,14 +90,14 @@ def test_an_older_publisher_is_found_to_be_one_though_it_answers_no_ping(
     assert (found.subscribed, found.round_trip_seconds) == (None, None)
 
 
-def test_a_publisher_too_busy_to_answer_is_still_one() -> None:
+def test_a_publisher_that_does_not_answer_in_time_is_recognised() -> None:
     with tcp_server(sends(greeting() + ready())) as address:
         found = checked_probe(address, PROBE_TIMEOUT)
     assert (found.reason, found.socket_type) == ("ok", "XPUB")
     assert (found.subscribed, found.round_trip_seconds) == (None, None)
 
 
-def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
+def test_a_publisher_that_waits_for_the_handshake_of_the_probe_is_recognised() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(greeting(b"\x03\x00"))
         receive(connection, len(greeting() + ready(b"SUB")))
@@ -108,11 +108,11 @@ def test_a_publisher_that_waits_for_our_first_word_is_found_to_be_one() -> None:
         assert checked_probe(address).ok
 
 
-def test_an_ipv6_address_needs_no_brackets_in_what_is_found() -> None:
+def test_the_host_of_an_ipv6_result_has_no_brackets() -> None:
     try:
         publisher = Publisher("[::1]:0")
     except OSError as trouble:
-        pytest.skip(f"this machine speaks no IPv6: {trouble}")
+        pytest.skip(f"this host has no IPv6: {trouble}")
     with publisher:
         found = checked_probe(str(publisher.endpoint))
     assert found.ok
@@ -163,7 +163,7 @@ def test_where_no_address_of_a_name_works_the_one_that_got_furthest_is_reported(
     assert found.others == ("127.0.0.8: refused", "127.0.0.9: refused")
 
 
-# ---- others than publishers
+# ---- other peers
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_subscriber_that_is_bound_is_not_a_publisher() -> None:
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "CURVE"])
-def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
+def test_the_security_mechanism_of_a_publisher_is_reported(mechanism: str) -> None:
     options: dict[str, Any] = {"plain_server": True}
     if mechanism == "CURVE":
         if not zmq.has("curve"):
@@ -211,7 +211,7 @@ def test_a_publisher_that_demands_security_says_so(mechanism: str) -> None:
         (b"A" * 1_000_000, "not ZeroMQ"),
     ],
 )
-def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str) -> None:
+def test_a_server_of_another_protocol_is_not_zeromq(data: bytes, says_so: str) -> None:
     with tcp_server(sends(data)) as address:
         found = checked_probe(address)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
@@ -219,7 +219,7 @@ def test_a_server_that_speaks_otherwise_is_not_zeromq(data: bytes, says_so: str)
 
 
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
-def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
+def test_a_server_that_sends_nothing_is_not_zeromq(data: bytes) -> None:
     with tcp_server(sends(data)) as address:
         found = checked_probe(address, PROBE_TIMEOUT)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
@@ -227,7 +227,7 @@ def test_a_server_that_says_nothing_is_not_zeromq(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", SIGNATURE[:9]])
-def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
+def test_a_server_that_disconnects_immediately_is_not_zeromq(data: bytes) -> None:
     with tcp_server(closes_after(data, 11)) as address:
         found = checked_probe(address)
     assert (found.reason, found.stage) == ("not ZeroMQ", "greeting")
@@ -247,7 +247,7 @@ def test_a_server_that_hangs_up_at_once_is_not_zeromq(data: bytes) -> None:
         (greeting() + b"\x06" + b"\x7f" * 8, "handshake", "too long frame"),
     ],
 )
-def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: str) -> None:
+def test_an_invalid_handshake_is_reported_as_failed(data: bytes, stage: str, why: str) -> None:
     with tcp_server(sends(data)) as address:
         found = checked_probe(address)
     assert (found.reason, found.stage) == ("handshake failed", stage)
@@ -263,7 +263,9 @@ def test_a_handshake_that_goes_wrong_has_failed(data: bytes, stage: str, why: st
     ],
 )
 @pytest.mark.parametrize("ending", ["it sends nothing more", "it disconnects"])
-def test_a_handshake_that_stops_half_way_has_failed(data: bytes, stage: str, ending: str) -> None:
+def test_an_incomplete_handshake_is_reported_as_failed(
+    data: bytes, stage: str, ending: str
+) -> None:
     silent = ending == "it sends nothing more"
     talk = sends(data) if silent else closes_after(data, 64 if stage == "handshake" else 11)
     with tcp_server(talk) as address:
@@ -272,7 +274,7 @@ def test_a_handshake_that_stops_half_way_has_failed(data: bytes, stage: str, end
     assert ending in found.advice
 
 
-def test_a_peer_that_hangs_up_at_the_subscription_did_not_take_it() -> None:
+def test_a_peer_that_disconnects_at_the_subscription_has_not_accepted_it() -> None:
     def talk(connection: socket.socket) -> None:
         connection.sendall(greeting() + ready() + b"\x04\x06\x04PONG1")
         seen = b""
@@ -286,25 +288,25 @@ def test_a_peer_that_hangs_up_at_the_subscription_did_not_take_it() -> None:
 
 
 @pytest.mark.parametrize("opening", [b"", greeting(), greeting() + ready()])
-def test_of_endless_talk_only_so_much_is_read(opening: bytes) -> None:
+def test_a_probe_reads_a_limited_amount_of_an_endless_stream(opening: bytes) -> None:
     sent = 0
 
     def talk(connection: socket.socket) -> None:
         nonlocal sent
         connection.sendall(opening)
         frames = (b"\x00\xc8" + bytes(200)) * 1000
-        while True:  # until the other side hangs up
+        while True:  # until the probe disconnects
             connection.sendall(frames)
             sent += len(frames)
 
     with tcp_server(talk) as address:
         found = checked_probe(address)
     assert found.round_trip_seconds is None
-    # What is under way in the buffers of both sides; in that time it could be gigabytes.
+    # Both sides buffer some data. Without a limit, gigabytes would be sent.
     assert sent < 64 * 2**20
 
 
-def test_no_stream_of_bytes_raises_anything() -> None:
+def test_random_bytes_never_raise() -> None:
     chance = random.Random(5555)
     good = greeting() + ready() + b"\x04\x06\x04PONG1" + b"\x04\x06\x04PONG2"
 
