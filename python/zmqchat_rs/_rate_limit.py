@@ -13,7 +13,7 @@ class RateLimit:
 
         Args:
             seconds: The interval.
-            most: The number of keys; while so many are recent, no further key is allowed.
+            most: The maximum number of recent keys. At the maximum, a new key is refused.
         """
         self.seconds = seconds
         self._most = most

@@ -355,7 +355,7 @@ class Chat:
             address: The address as it was given.
 
         Raises:
-            ValueError: If there is no such connection; the error lists the connections.
+            ValueError: If the chat is not connected to it. The error lists the connections.
             ClosedError: If the chat is closed.
         """
         with self._engine.in_use():

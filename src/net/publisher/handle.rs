@@ -40,9 +40,9 @@ pub struct Config {
     pub framing: Framing,
     /// What a send does if a queue is full.
     pub on_full: OnFull,
-    /// Messages queued for each peer; 0 is no limit.
+    /// Messages queued for each peer; 0 means no limit.
     pub high_water_mark: i32,
-    /// Subscriptions of one peer, and of all together, above which a peer is disconnected; 0 is no limit.
+    /// Subscriptions of one peer, and of all together, above which a peer is disconnected; 0 means no limit.
     pub max_subscriptions: usize,
     /// The largest message that may be sent.
     pub max_message_bytes: usize,

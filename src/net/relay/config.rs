@@ -17,9 +17,9 @@ pub struct Config {
     pub publish_to: Vec<String>,
     /// `Drop` or `Block`.
     pub on_full: OnFull,
-    /// Messages queued for each peer; 0 is no limit.
+    /// Messages queued for each peer; 0 means no limit.
     pub high_water_mark: i32,
-    /// Subscriptions of one peer, and of all together, above which a peer is disconnected; 0 is no limit.
+    /// Subscriptions of one peer, and of all together, above which a peer is disconnected; 0 means no limit.
     pub max_subscriptions: usize,
     /// A publisher that sends a larger frame is disconnected.
     pub max_message_bytes: usize,

@@ -107,7 +107,7 @@ pub struct EventQueue {
 static STARTER: OnceLock<fn()> = OnceLock::new();
 
 /// Sets the function that starts a reader. It runs in a new thread when an event is pushed while
-/// there is no reader.
+/// no reader runs.
 pub fn set_reader_starter(starter: fn()) {
     let _ = STARTER.set(starter);
 }

@@ -36,7 +36,7 @@ pub struct Config {
     pub framing: Framing,
     /// Whether frames without a stamp are split at their first `:`.
     pub split_topics: bool,
-    /// Messages queued for each peer; 0 is no limit.
+    /// Messages queued for each peer; 0 means no limit.
     pub high_water_mark: i32,
     /// A peer that sends a larger frame is disconnected. Stamps and the handshake always fit.
     pub max_message_bytes: usize,

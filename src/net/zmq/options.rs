@@ -50,7 +50,7 @@ pub struct ConnectionOptions {
 /// The options of all kinds of sockets.
 #[derive(Debug, Clone)]
 pub(crate) struct SocketOptions {
-    /// The number of messages queued per peer; 0 is no limit.
+    /// The number of messages queued per peer; 0 means no limit.
     pub(crate) high_water_mark: i32,
     /// A peer that sends a larger frame is disconnected.
     pub(crate) max_inbound_bytes: i64,

@@ -95,7 +95,7 @@ class ChatNotices(SubscriberNotices):
             # All connected chats have sent presence by then.
             timer = threading.Timer(self._delay, self._suggest_if_unknown, [host])
             timer.daemon = True
-            # Without a thread there is no suggestion.
+            # If the thread cannot start, the suggestion is omitted.
             with suppress(ZmqChatError):
                 start_thread(timer)
 

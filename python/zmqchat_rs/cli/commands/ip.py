@@ -21,8 +21,8 @@ _DESCRIPTION = """\
 Print the addresses of this laptop for 'zmqchat sub' on other hosts, best first.
 The first one is usually on the local network; addresses of virtual machines,
 containers and VPNs are last. The loopback address, which only this laptop can
-reach, is printed if there is no other one, and with -v or --json. In WSL2 and
-in containers, a notice describes the port forwarding that other hosts need."""
+reach, is printed with -v or --json, or if it is the only one. In WSL2 and in
+containers, a notice describes the port forwarding that other hosts need."""
 
 _EXAMPLES = """\
 examples:
