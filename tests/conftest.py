@@ -67,7 +67,7 @@ def pair(publisher: Publisher) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def room(publisher: Publisher) -> Iterator[Pair]:
+def topic_pair(publisher: Publisher) -> Iterator[Pair]:
     """A publisher and a subscriber to the topic room1 and to all messages, already connected."""
     assert publisher.endpoint is not None
     with Subscriber(publisher.endpoint, topics=["room1"], prefixes=b"") as subscriber:

@@ -345,18 +345,18 @@ def test_a_close_ends_every_other_wait(publisher: Publisher) -> None:
     run(main())
 
 
-def test_asyncio_calls_return_the_same_messages_as_blocking_calls(room: Pair) -> None:
+def test_asyncio_calls_return_the_same_messages_as_blocking_calls(topic_pair: Pair) -> None:
     async def main() -> None:
-        await room.publisher.asend(bytearray(b"buffer"), topic="room1")
-        message = await room.subscriber.arecv()
+        await topic_pair.publisher.asend(bytearray(b"buffer"), topic="room1")
+        message = await topic_pair.subscriber.arecv()
         assert isinstance(message, Message)
         assert (message.topic, message.data, message.raw) == ("room1", b"buffer", b"room1:buffer")
-        await room.publisher.asend(b"\xff")
-        assert await room.subscriber.arecv_text() == "\ufffd"
-        assert room.subscriber.stats().undecodable == 1
+        await topic_pair.publisher.asend(b"\xff")
+        assert await topic_pair.subscriber.arecv_text() == "\ufffd"
+        assert topic_pair.subscriber.stats().undecodable == 1
         large = b"x" * 3_000_000
-        await room.publisher.asend(large)
-        assert (await room.subscriber.arecv()).data == large
+        await topic_pair.publisher.asend(large)
+        assert (await topic_pair.subscriber.arecv()).data == large
 
     run(main())
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Callable, Iterator, Literal
 import pytest
 
 from tests.helpers.floods import ATTACKS, flooded
-from tests.helpers.hostile_peers import frame, until_closed
+from tests.helpers.hostile_peers import frame
 from tests.helpers.memory import resident_kib
-from tests.helpers.raw_peers import handshake
+from tests.helpers.raw_peers import handshake, wait_until_closed
 from tests.helpers.timeouts import TIMEOUT, wait_until
 from zmqchat_rs import Publisher, Relay, Subscriber, _event_delivery
 from zmqchat_rs._rate_limit import RateLimit
@@ -207,7 +207,7 @@ def test_a_peer_above_max_subscriptions_is_cut_off_and_logged_with_the_reason(
         wait_until(lambda: len(publisher.topics) == 10)
         subscribe(many, range(10, 111))
         peer = ":".join(map(str, many.getsockname()))
-        until_closed(many)
+        wait_until_closed(many)
         wait_until(lambda: len(publisher.topics) == 10)
         wait_until(lambda: "max_subscriptions=100" in caplog.text, "the log line")
         assert f"cut off {peer}: " in caplog.text
@@ -221,7 +221,7 @@ def test_max_subscriptions_limits_all_peers_together() -> None:
         wait_until(lambda: len(publisher.topics) == 99)
         # The peer with the most subscriptions is cut off, not the peer that subscribed last.
         subscribe(few, range(99, 101))
-        until_closed(many)
+        wait_until_closed(many)
         wait_until(lambda: len(publisher.topics) == 2)
 
 

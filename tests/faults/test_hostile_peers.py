@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.helpers.hostile_peers import attack, attacks, command, frame, until_closed
-from tests.helpers.raw_peers import handshake
+from tests.helpers.hostile_peers import attack, attacks, command, frame
+from tests.helpers.raw_peers import handshake, wait_until_closed
 from tests.helpers.timeouts import TIMEOUT, Background, wait_until
 from zmqchat_rs import Publisher, Subscriber
 
@@ -102,7 +102,7 @@ def test_a_subscription_above_8_kib_disconnects_only_its_peer() -> None:
                     connection.sendall(frame(b"\x01small"))
                     publisher.wait_for_subscribers(1, topic="small", timeout=TIMEOUT)
                     connection.sendall(oversized)
-                    until_closed(connection)
+                    wait_until_closed(connection)
                 wait_until(lambda: publisher.topics == {"good": 1}, "the peer to be disconnected")
             publisher.send("still here", topic="good")
             assert subscriber.recv_text(timeout=TIMEOUT) == "good:still here"
@@ -155,7 +155,7 @@ def test_a_bound_subscriber_cuts_off_and_reports_a_peer_that_sends_too_large_a_m
             assert subscriber.recv_text(timeout=TIMEOUT) == "Hello"
             offender = ":".join(map(str, connection.getsockname()))
             connection.sendall(frame(b"x" * 10_001))
-            until_closed(connection)
+            wait_until_closed(connection)
             good.send("unharmed")
             assert subscriber.recv_text(timeout=TIMEOUT) == "unharmed"
         # A peer that merely disconnects is not reported as cut off.
@@ -250,5 +250,5 @@ def test_a_peer_that_sends_http_is_disconnected_and_not_counted() -> None:
         with socket.create_connection(("127.0.0.1", port)) as browser:
             browser.settimeout(TIMEOUT)
             browser.sendall(REQUEST)
-            until_closed(browser)
+            wait_until_closed(browser)
         assert publisher.subscriber_count == 0

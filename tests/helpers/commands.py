@@ -111,7 +111,7 @@ def subscriber_to(pub: Running, **options: Any) -> Iterator[Subscriber]:
 
 
 def printed_address(running: Running) -> str:
-    """The address in the notice that shows what others can type."""
+    """The address in the notice with the command for other hosts."""
     notice = running.notice()
     found = re.search(r"zmqchat (?:sub|pub --connect) ([^\s\x1b]+)", notice)
     assert found, notice

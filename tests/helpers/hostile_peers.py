@@ -99,16 +99,3 @@ def attack(port: int, pieces: list[bytes], number: int) -> None:
                 connection.recv(64)
         if number % 4 == 2:
             connection.shutdown(socket.SHUT_WR)
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """Read until the peer disconnects, and return what it sent."""
-    connection.settimeout(TIMEOUT)
-    received = b""
-    with contextlib.suppress(ConnectionResetError):
-        while True:
-            more = connection.recv(65_536)
-            if not more:
-                break
-            received += more
-    return received

@@ -34,11 +34,11 @@ def resident_kib() -> int:
 
 def settled() -> Footprint:
     """The counts once they are stable: libzmq destroys closed sockets in the background."""
-    looks: list[Footprint] = []
+    counts: list[Footprint] = []
 
-    def the_same_for_a_while() -> bool:
-        looks.append(footprint())
-        return len(looks) >= 80 and len(set(looks[-80:])) == 1
+    def is_stable() -> bool:
+        counts.append(footprint())
+        return len(counts) >= 80 and len(set(counts[-80:])) == 1
 
-    wait_until(the_same_for_a_while, "threads and descriptors to come to rest")
-    return looks[-1]
+    wait_until(is_stable, "the numbers of threads and descriptors to be stable")
+    return counts[-1]

@@ -47,7 +47,7 @@ def enter(name: str) -> None:
 
 
 class Host(NamedTuple):
-    """One of the two."""
+    """One of the two hosts."""
 
     name: str
     address: str
@@ -58,7 +58,7 @@ class Host(NamedTuple):
 
 
 class Hosts(NamedTuple):
-    """The two, and the link between them."""
+    """The two hosts, and the link between them."""
 
     left: Host
     right: Host

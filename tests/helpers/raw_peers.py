@@ -40,9 +40,10 @@ def error(text: bytes) -> bytes:
 
 
 def wait_until_closed(connection: socket.socket) -> None:
-    """Read until the peer closes the connection."""
-    with contextlib.suppress(OSError):
-        while connection.recv(65536):
+    """Read until the peer closes or resets the connection."""
+    connection.settimeout(TIMEOUT)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(65_536):
             pass
 
 

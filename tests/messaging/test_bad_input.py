@@ -88,11 +88,11 @@ def test_a_nul_in_an_address_is_refused(address: str) -> None:
             use()
 
 
-def test_a_nul_is_refused_in_a_topic_and_delivered_in_a_text(room: Pair) -> None:
+def test_a_nul_is_refused_in_a_topic_and_delivered_in_a_text(topic_pair: Pair) -> None:
     with pytest.raises(ValueError, match=r"(?i)NUL|control|\\0|\\x00|printable"):
-        room.publisher.send("Hello", topic="room\0")
-    room.publisher.send("Hel\0lo", topic="room1")
-    assert room.subscriber.recv(timeout=TIMEOUT).text == "Hel\0lo"
+        topic_pair.publisher.send("Hello", topic="room\0")
+    topic_pair.publisher.send("Hel\0lo", topic="room1")
+    assert topic_pair.subscriber.recv(timeout=TIMEOUT).text == "Hel\0lo"
 
 
 @pytest.mark.parametrize(("topic", "what"), [("room:1", ":"), ("room 1", "space")])

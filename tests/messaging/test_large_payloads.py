@@ -88,12 +88,12 @@ def test_changing_a_buffer_does_not_change_the_sent_message(pair: Pair) -> None:
     assert pair.subscriber.recv_bytes(timeout=TIMEOUT) == pattern(1_000_000)
 
 
-def test_all_properties_of_a_large_message_give_its_payload(room: Pair) -> None:
+def test_all_properties_of_a_large_message_give_its_payload(topic_pair: Pair) -> None:
     data = b"room1:" + pattern(1_000_000)
-    room.publisher.send_many([data] * 3)
-    message, same, other = (room.subscriber.recv(timeout=TIMEOUT) for _ in range(3))
-    room.subscriber.close()
-    room.publisher.close()
+    topic_pair.publisher.send_many([data] * 3)
+    message, same, other = (topic_pair.subscriber.recv(timeout=TIMEOUT) for _ in range(3))
+    topic_pair.subscriber.close()
+    topic_pair.publisher.close()
     gc.collect()
     # The topic is read from libzmq's buffer; the bytes are copied at the first access.
     assert message.topic == "room1"
@@ -147,11 +147,11 @@ def test_a_program_may_end_with_large_payloads_unsent(run_python: RunPython) -> 
 @pytest.mark.parametrize("size", [0, 5, *SIZES])
 @pytest.mark.parametrize("topic", [None, "room1"])
 def test_a_view_is_read_only_and_equals_the_payload(
-    room: Pair, size: int, topic: str | None
+    topic_pair: Pair, size: int, topic: str | None
 ) -> None:
     data = pattern(size)
-    room.publisher.send(data, topic=topic)
-    message = room.subscriber.recv(timeout=TIMEOUT)
+    topic_pair.publisher.send(data, topic=topic)
+    message = topic_pair.subscriber.recv(timeout=TIMEOUT)
     view = message.view
     assert view == data == message.data
     assert (view.readonly, view.nbytes, view.format, view.contiguous) == (True, size, "B", True)
@@ -159,7 +159,7 @@ def test_a_view_is_read_only_and_equals_the_payload(
         view[:] = data
     # The view keeps the payload's memory alive.
     del message
-    room.subscriber.close()
+    topic_pair.subscriber.close()
     gc.collect()
     assert view.tobytes() == data
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def test_listen_prints_a_line_for_each_message(
-    room: Pair, capsys: pytest.CaptureFixture[str]
+    topic_pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room.publisher.send("Hello", topic="room1")
-    room.publisher.send("Bye")
-    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none") == 2
+    topic_pair.publisher.send("Hello", topic="room1")
+    topic_pair.publisher.send("Bye")
+    assert topic_pair.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none") == 2
     assert capsys.readouterr() == ("room1: Hello\nBye\n", "")
 
 
@@ -318,14 +318,16 @@ def test_listen_raises_the_exception_of_a_signal_handler(run_python: RunPython) 
 
 @pytest.mark.parametrize("kind", ["a path", "a transcript"])
 def test_printed_messages_can_be_logged_to_a_transcript(
-    room: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    topic_pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     path = tmp_path / "chat.log"
-    room.publisher.send("Hello", topic="room1")
-    room.publisher.send("two\nlines \x1b[31m")
+    topic_pair.publisher.send("Hello", topic="room1")
+    topic_pair.publisher.send("two\nlines \x1b[31m")
     log = Transcript(path)
     target = log if kind == "a transcript" else path
-    assert room.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=target) == 2
+    assert (
+        topic_pair.subscriber.listen(count=2, timeout=TIMEOUT, timestamps="none", log=target) == 2
+    )
     assert capsys.readouterr().out == "room1: Hello\ntwo\\nlines \\x1b[31m\n"
     assert log.closed is False
     log.close()

@@ -53,9 +53,9 @@ def test_the_first_message_is_not_lost() -> None:
         (array.array("d", [1.5, 2.5]), struct.pack("2d", 1.5, 2.5)),
     ],
 )
-def test_any_text_bytes_or_buffer_can_be_sent(room: Pair, payload: Any, data: bytes) -> None:
-    room.publisher.send(payload, topic="room1")
-    message = room.subscriber.recv(timeout=TIMEOUT)
+def test_any_text_bytes_or_buffer_can_be_sent(topic_pair: Pair, payload: Any, data: bytes) -> None:
+    topic_pair.publisher.send(payload, topic="room1")
+    message = topic_pair.subscriber.recv(timeout=TIMEOUT)
     assert (message.topic, message.data, message.raw) == ("room1", data, b"room1:" + data)
 
 
@@ -74,13 +74,13 @@ def test_an_invalid_payload_is_refused_with_advice(pair: Pair, payload: Any) -> 
         pair.publisher.send_many([payload])
 
 
-def test_send_many_sends_every_message_and_returns_their_number(room: Pair) -> None:
-    assert room.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
-    received = [room.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
+def test_send_many_sends_every_message_and_returns_their_number(topic_pair: Pair) -> None:
+    assert topic_pair.publisher.send_many((f"{n}" for n in range(100)), topic="room1") == 100
+    received = [topic_pair.subscriber.recv(timeout=TIMEOUT) for _ in range(100)]
     assert [(m.topic, m.text) for m in received] == [
         ("room1", str(number)) for number in range(100)
     ]
-    assert room.publisher.send_many([]) == 0
+    assert topic_pair.publisher.send_many([]) == 0
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter], ids=["list", "tuple", "iterator"])

@@ -29,13 +29,13 @@ def watching_threads() -> int:
 
 
 def test_messages_are_received_while_the_program_does_something_else(
-    room: Pair, capsys: pytest.CaptureFixture[str]
+    topic_pair: Pair, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    live = room.subscriber.watch(timestamps="none")
+    live = topic_pair.subscriber.watch(timestamps="none")
     assert isinstance(live, Watch)
     assert live.running
-    room.publisher.send("Hello", topic="room1")
-    room.publisher.send("Bye")
+    topic_pair.publisher.send("Hello", topic="room1")
+    topic_pair.publisher.send("Bye")
     assert live.wait(2, timeout=TIMEOUT) == 2
     live.stop()
     assert [message.text for message in live.messages] == ["Hello", "Bye"]

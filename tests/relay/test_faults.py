@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from tests.helpers.hostile_peers import attack, attacks, command, frame, until_closed
+from tests.helpers.hostile_peers import attack, attacks, command, frame
 from tests.helpers.parallel import measured
-from tests.helpers.raw_peers import handshake
+from tests.helpers.raw_peers import handshake, wait_until_closed
 from tests.helpers.timeouts import EXIT_OVERHEAD, TIMEOUT, Background, wait_until
 from zmqchat_rs import Event, Publisher, Relay, Subscriber
 
@@ -237,7 +237,7 @@ def test_a_peer_that_sends_a_frame_above_the_limit_is_cut_off_alone() -> None:
                 # No event reports a peer that was cut off before its connection was reported.
                 until_noticed(relay, side)
                 bad.sendall(body)
-                until_closed(bad)
+                wait_until_closed(bad)
         wait_until(lambda: any(event.kind == "cut off" for event in events))
         good.send(b"y" * 10_000)
         assert subscriber.recv(timeout=TIMEOUT).data == b"y" * 10_000
