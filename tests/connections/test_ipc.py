@@ -40,7 +40,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     folder.mkdir()
     monkeypatch.chdir(folder)
     yield
-    # Each object has removed its socket file, and nothing else was left behind.
+    # Each object has removed its own socket file and left no other file.
     assert names(folder) <= {"results.csv", "folder", "link", "pipe", "s"}
 
 
@@ -50,12 +50,12 @@ def names(folder: Path) -> set[str]:
 
 
 def leave_stale_socket(path: str) -> None:
-    """The socket file that a killed program leaves."""
-    with socket.socket(socket.AF_UNIX) as ended:
-        ended.bind(path)
+    """Create the socket file that a killed program leaves behind."""
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
 
 
-def meets(publisher: Publisher, address: str) -> None:
+def check_delivery(publisher: Publisher, address: str) -> None:
     """Check that a subscriber at this address receives a message of the publisher."""
     with Subscriber(address) as subscriber:
         publisher.wait_for_subscribers(1, timeout=TIMEOUT)
@@ -64,7 +64,7 @@ def meets(publisher: Publisher, address: str) -> None:
 
 
 @every_binder
-def test_a_file_at_the_path_is_kept(bind: Callable[[str], Bound]) -> None:
+def test_binding_the_path_of_a_file_raises_and_keeps_the_file(bind: Callable[[str], Bound]) -> None:
     results = Path("results.csv")
     results.write_text("a,b", encoding="utf-8")
     with pytest.raises(ZmqChatError, match=r"results\.csv: a file has this path") as caught:
@@ -73,7 +73,7 @@ def test_a_file_at_the_path_is_kept(bind: Callable[[str], Bound]) -> None:
     assert results.read_text(encoding="utf-8") == "a,b"
 
 
-def test_a_folder_or_a_pipe_at_the_path_is_named_as_such() -> None:
+def test_the_error_names_a_directory_or_a_pipe_at_the_path() -> None:
     Path("folder").mkdir()
     os.mkfifo("pipe")
     for path, what in (("folder", "a directory"), ("folder/", "a directory"), ("pipe", "a named")):
@@ -85,20 +85,20 @@ def test_a_folder_or_a_pipe_at_the_path_is_named_as_such() -> None:
 
 
 @every_binder
-def test_a_path_in_use_by_this_program_is_refused(bind: Callable[[str], Bound]) -> None:
+def test_binding_a_path_that_this_program_uses_raises(bind: Callable[[str], Bound]) -> None:
     with Publisher("ipc://s") as first:
         for address in ("ipc://s", "ipc://./s", "ipc://../ipc/s"):
             with pytest.raises(ZmqChatError, match="in use by another Publisher") as caught:
                 bind(address)
             assert caught.value.errno == errno.EADDRINUSE
             assert "port" not in str(caught.value)
-        meets(first, "ipc://s")
+        check_delivery(first, "ipc://s")
     with bind("ipc://s"):
         pass
 
 
 @every_binder
-def test_a_path_in_use_by_another_program_is_refused(
+def test_binding_a_path_that_another_program_uses_raises(
     bind: Callable[[str], Bound], start_python: StartPython
 ) -> None:
     other = start_python(f"""
@@ -114,7 +114,7 @@ with Publisher("ipc://s", on_event=print) as publisher:
         bind("ipc://s")
     assert caught.value.errno == errno.EADDRINUSE
     other.send_line("")
-    # The other program has seen no connection.
+    # The attempt did not connect to the other program.
     assert other.finish() == (0, "ipc://s\n", "")
     assert not Path("s").exists()
 
@@ -134,7 +134,7 @@ def test_the_socket_file_of_an_ended_program_is_replaced(bind: Callable[[str], B
     assert not Path("s").exists()
 
 
-def test_a_program_that_is_killed_does_not_block_the_path(run_python: RunPython) -> None:
+def test_a_path_can_be_bound_after_a_program_ended_without_close(run_python: RunPython) -> None:
     script = f"""
 import os
 from zmqchat_rs import Publisher
@@ -145,26 +145,28 @@ os._exit(0)
     assert run_python(script).code == 0
     assert Path("s").exists()
     with Publisher("ipc://s") as publisher:
-        meets(publisher, "ipc://s")
+        check_delivery(publisher, "ipc://s")
 
 
 def test_a_symbolic_link_is_never_replaced() -> None:
     Path("link").symlink_to("s")
-    for what in ("nothing", "a stale socket"):
+    for target in ("nothing", "a stale socket"):
         with pytest.raises(ZmqChatError, match="symbolic link to 's'"):
             Publisher("ipc://link")
-        assert (os.readlink("link"), Path("s").exists()) == ("s", what != "nothing")
-        if what == "nothing":
+        assert (os.readlink("link"), Path("s").exists()) == ("s", target != "nothing")
+        if target == "nothing":
             leave_stale_socket("s")
     with Publisher("ipc://s") as publisher:
         with pytest.raises(ZmqChatError, match="in use by another Publisher of this program"):
             Publisher("ipc://link")
-        meets(publisher, "ipc://link")
+        check_delivery(publisher, "ipc://link")
 
 
-def test_a_socket_that_cannot_be_removed_is_named_with_the_reason(run_python: RunPython) -> None:
+def test_the_error_for_a_socket_file_that_cannot_be_removed_has_the_reason(
+    run_python: RunPython,
+) -> None:
     if os.getuid() != 0:
-        pytest.skip("needs root, to become a user who may not remove it")
+        pytest.skip("needs root, to switch to a user without permission to remove the file")
     leave_stale_socket("s")
     Path("s").chmod(0o777)
     script = f"""
@@ -184,15 +186,15 @@ except ZmqChatError as error:
     Path("s").unlink()
 
 
-def test_a_closed_object_leaves_what_has_taken_its_place() -> None:
+def test_close_keeps_the_socket_file_of_a_later_publisher() -> None:
     publisher = Publisher("ipc://s")
     Path("s").unlink()
     with Publisher("ipc://s") as second:
         publisher.close()
-        meets(second, "ipc://s")
+        check_delivery(second, "ipc://s")
 
 
-def test_a_relative_path_is_removed_wherever_the_program_is_then() -> None:
+def test_close_removes_a_relative_path_after_a_change_of_directory() -> None:
     with Publisher("ipc://s"):
         Path("folder").mkdir()
         os.chdir("folder")
@@ -201,26 +203,26 @@ def test_a_relative_path_is_removed_wherever_the_program_is_then() -> None:
     assert not Path("../s").exists()
 
 
-def test_of_many_threads_that_bind_one_path_one_succeeds() -> None:
+def test_only_one_of_many_threads_binds_a_path() -> None:
     for _ in range(30):
         leave_stale_socket("s")
-        together = threading.Barrier(8)
+        barrier = threading.Barrier(8)
 
-        def bind(together: threading.Barrier = together) -> Publisher | int | None:
-            together.wait(TIMEOUT)
+        def bind(barrier: threading.Barrier = barrier) -> Publisher | int | None:
+            barrier.wait(TIMEOUT)
             try:
                 return Publisher("ipc://s")
             except ZmqChatError as error:
                 return error.errno
 
         outcomes = [thread.result() for thread in [Background(bind) for _ in range(8)]]
-        (winner,) = (one for one in outcomes if isinstance(one, Publisher))
+        (bound,) = (one for one in outcomes if isinstance(one, Publisher))
         assert outcomes.count(errno.EADDRINUSE) == 7
-        with winner:
-            meets(winner, "ipc://s")
+        with bound:
+            check_delivery(bound, "ipc://s")
 
 
-def test_of_many_programs_that_bind_one_path_one_succeeds(start_python: StartPython) -> None:
+def test_only_one_of_many_programs_binds_a_path(start_python: StartPython) -> None:
     script = f"""
 import os, sys
 from zmqchat_rs import Publisher, ZmqChatError
@@ -247,7 +249,7 @@ for line in sys.stdin:
             program.send_line("bind")
         outcomes: list[str] = [program.line() for program in programs]
         assert sorted(outcomes) == ["bound", "in use", "in use", "in use"]
-        # And that one can be reached.
+        # The program that has bound the path accepts connections.
         with Subscriber("ipc://s") as subscriber:
             assert subscriber.wait_connected(1, timeout=TIMEOUT) == 1
         for program in programs:
@@ -258,11 +260,11 @@ for line in sys.stdin:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
-def test_an_abstract_name_touches_no_file_and_has_one_owner() -> None:
+def test_an_abstract_name_creates_no_file_and_can_be_bound_once() -> None:
     name = f"@zmqchat-test-{os.getpid()}"
     with Publisher(f"ipc://{name}") as publisher:
         assert publisher.endpoint == f"ipc://{name}"
         with pytest.raises(ZmqChatError, match="in use by another Publisher"):
             Publisher(f"ipc://{name}")
-        meets(publisher, f"ipc://{name}")
+        check_delivery(publisher, f"ipc://{name}")
     assert not names(Path())

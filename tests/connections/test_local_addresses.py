@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.connections.test_names import ALONE, alone
+from tests.connections.test_names import ISOLATED, isolated
 from tests.helpers.timeouts import TIMEOUT
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.helpers.scripts import RunPython
 
-#: In a network of its own, with its own description of the interfaces.
+#: The lines after `ISOLATED` of a script that changes the interfaces: /sys describes them.
 NETWORK = """
 from zmqchat_rs import local_addresses
 
@@ -24,8 +24,8 @@ def ip(*commands):
 """
 
 
-@alone
-def test_a_vpn_and_a_bridge_of_containers_come_after_the_network(
+@isolated
+def test_a_publisher_shows_the_lan_address_and_not_those_of_vpns_and_bridges(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     script = """
@@ -34,12 +34,12 @@ ip(
     "address add 192.168.7.2/24 dev wire",
     "link set wire up",
     "link set other up",
-    # A VPN that carries the default route, under a name that no list has.
+    # A VPN with the default route, whose interface has an unusual name.
     "tuntap add mode tun name office",
     "address add 10.8.0.2/24 dev office",
     "link set office up",
     "route add default dev office",
-    # A bridge with a container, and one with none.
+    # A bridge with a container, and one without.
     "link add pods type bridge",
     "address add 10.9.0.1/24 dev pods",
     "link set pods up",
@@ -58,7 +58,7 @@ print(*sorted(kinds.items()))
 with Publisher("*:0") as publisher:
     print(*(address.rpartition(":")[0] for address in publisher.addresses))
 """
-    finished = run_python(ALONE + NETWORK + script, str(tmp_path))
+    finished = run_python(ISOLATED + NETWORK + script, str(tmp_path))
     assert finished.code == 0, finished.stderr
     kinds, addresses = finished.stdout.splitlines()
     assert kinds == (
@@ -68,29 +68,31 @@ with Publisher("*:0") as publisher:
     assert addresses == "192.168.7.2"
 
 
-@alone
-def test_a_name_that_leads_to_loopback_is_warned_of(run_python: RunPython, tmp_path: Path) -> None:
+@isolated
+def test_a_publisher_warns_about_a_name_that_resolves_to_loopback(
+    run_python: RunPython, tmp_path: Path
+) -> None:
     script = """
 import logging
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 put("hosts", "127.0.0.1 localhost\\n127.0.1.1 lab-pc.example.org lab-pc\\n")
 from tests.helpers.events import RecordedEvents
 
-told = RecordedEvents()
-with Publisher("lab-pc:6000", on_event=told):
-    wait_until(lambda: told.kinds() == ["loopback"])
-# The interface, and the name that means this host, are no surprise.
-quiet = RecordedEvents()
+events = RecordedEvents()
+with Publisher("lab-pc:6000", on_event=events):
+    wait_until(lambda: events.kinds() == ["loopback"])
+# An interface, `localhost` and a loopback address cause no warning.
+unwarned = RecordedEvents()
 for address in "lo:6000", "localhost:6000", "127.0.0.1:6000":
-    with Publisher(address, on_event=quiet), Subscriber("127.0.0.1:6000"):
-        wait_until(lambda: quiet.kinds()[-2:] == ["connected", "subscribed"])
-assert "loopback" not in quiet.kinds(), quiet.events
+    with Publisher(address, on_event=unwarned), Subscriber("127.0.0.1:6000"):
+        wait_until(lambda: unwarned.kinds()[-2:] == ["connected", "subscribed"])
+assert "loopback" not in unwarned.kinds(), unwarned.events
 put("hosts", "127.0.1.1 lab-pc\\n10.7.0.1 lab-pc\\n")
 subprocess.run(["ip", "address", "add", "10.7.0.1/24", "dev", "lo"], check=True)
 with Publisher("lab-pc:6000") as publisher:
     print(*publisher.addresses)
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
+    finished = run_python(ISOLATED + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     warning, addresses = finished.stdout.splitlines()
     assert warning == (

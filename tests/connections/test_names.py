@@ -1,4 +1,4 @@
-"""Several names of one address, names that move, and names within the program."""
+"""Several names of one address, names whose address changes, and inproc names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def states(each: Publisher | Subscriber) -> list[str]:
 
 
 def names(port: str) -> tuple[str, str]:
-    """Two names of one address, the one that must be looked up first."""
+    """Two addresses of one port: a name that must be resolved, and its IP address."""
     return f"localhost:{port}", f"127.0.0.1:{port}"
 
 
@@ -35,21 +35,21 @@ def port_of(each: Publisher | Subscriber) -> str:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_publisher_that_connects_by_two_names_sends_once(order: int) -> None:
+def test_a_publisher_that_connects_by_two_names_sends_each_message_once(order: int) -> None:
     subscriber = Subscriber(bind="127.0.0.1:0")
     with subscriber, Publisher(connect=names(port_of(subscriber))[::order]) as publisher:
         wait_until(lambda: states(publisher) == ["connected", "connected"])
         publisher.wait_for_subscribers(timeout=TIMEOUT)
         publisher.send("once")
         publisher.send("end")
-        heard = [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)]
-        assert heard == ["once", "end"]
+        received = [subscriber.recv_text(timeout=TIMEOUT) for _ in range(2)]
+        assert received == ["once", "end"]
         assert publisher.subscriber_count == 1
         assert len(subscriber.peers) == 1
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_two_names_of_a_publisher_stand_and_fall_together(order: int) -> None:
+def test_two_names_of_a_publisher_connect_and_disconnect_together(order: int) -> None:
     publisher = Publisher("127.0.0.1:0")
     address = publisher.addresses[0]
     with Subscriber(names(port_of(publisher))[::order]) as subscriber:
@@ -63,7 +63,9 @@ def test_two_names_of_a_publisher_stand_and_fall_together(order: int) -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_connection_ends_with_the_last_of_its_names(publisher: Publisher, order: int) -> None:
+def test_a_connection_closes_when_its_last_name_is_disconnected(
+    publisher: Publisher, order: int
+) -> None:
     first, second = names(port_of(publisher))[::order]
     with Subscriber([first, second]) as subscriber:
         wait_until(lambda: states(subscriber) == ["connected", "connected"])
@@ -81,14 +83,14 @@ def test_a_connection_ends_with_the_last_of_its_names(publisher: Publisher, orde
         assert subscriber.recv_text(timeout=TIMEOUT) == "back"
 
 
-def test_each_name_of_a_connection_has_its_events(publisher: Publisher) -> None:
+def test_each_name_of_a_connection_has_its_own_events(publisher: Publisher) -> None:
     one, two = names(port_of(publisher))
     seen: list[tuple[str, str | None]] = []
 
-    def note(event: Event) -> None:
+    def record(event: Event) -> None:
         seen.append((event.kind, event.address))
 
-    with Subscriber([one, two], on_event=note) as subscriber:
+    with Subscriber([one, two], on_event=record) as subscriber:
         wait_until(lambda: {("connected", one), ("connected", two)} <= set(seen))
         publisher.close()
         wait_until(lambda: {("disconnected", one), ("disconnected", two)} <= set(seen))
@@ -96,14 +98,14 @@ def test_each_name_of_a_connection_has_its_events(publisher: Publisher) -> None:
         subscriber.close()
 
 
-# ---- names that are looked up
+# ---- names that are resolved
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the threads are counted in /proc")
-def test_names_that_are_taken_back_leave_no_threads() -> None:
+def test_disconnecting_unresolved_names_leaves_no_resolver_threads() -> None:
     def threads() -> int:
         tasks = [str(task) for task in Path(f"/proc/{os.getpid()}/task").iterdir()]
-        # One that ends meanwhile has no status any more.
+        # The file of a thread that has ended meanwhile is missing.
         status = subprocess.run(
             ["cat", *(f"{task}/comm" for task in tasks)], capture_output=True, check=False
         )
@@ -111,22 +113,22 @@ def test_names_that_are_taken_back_leave_no_threads() -> None:
 
     with Subscriber() as subscriber:
         for _ in range(10):
-            subscriber.connect("nobody.invalid")
-            subscriber.disconnect("nobody.invalid")
-        subscriber.connect("nobody.invalid")
+            subscriber.connect("missing.invalid")
+            subscriber.disconnect("missing.invalid")
+        subscriber.connect("missing.invalid")
         wait_until(lambda: threads() == 1)
         assert states(subscriber) == ["resolving"]
     wait_until(lambda: threads() == 0)
 
 
-#: The first lines of a script that runs in a network of its own, with its own names.
-ALONE = """
+#: The first lines of a script that runs in its own network namespace, with its own host names.
+ISOLATED = """
 import os, pathlib, subprocess, sys
 
-if "ALONE" not in os.environ:
-    os.environ["ALONE"] = "1"
-    alone = ["unshare", "--map-root-user", "--mount", "--net"]
-    os.execvp(alone[0], [*alone, sys.executable, *sys.argv])
+if "ISOLATED" not in os.environ:
+    os.environ["ISOLATED"] = "1"
+    unshare = ["unshare", "--map-root-user", "--mount", "--net"]
+    os.execvp(unshare[0], [*unshare, sys.executable, *sys.argv])
 
 from tests.helpers.timeouts import TIMEOUT, interrupt_when_blocked, wait_until
 from zmqchat_rs import Publisher, Subscriber
@@ -142,21 +144,25 @@ put("nsswitch.conf", "hosts: files dns\\n")
 """
 
 
-def can_be_alone() -> bool:
-    alone = ["unshare", "--map-root-user", "--mount", "--net", "ip", "link"]
+def can_be_isolated() -> bool:
+    unshare = ["unshare", "--map-root-user", "--mount", "--net", "ip", "link"]
     return (
         sys.platform == "linux"
         and all(map(shutil.which, ("unshare", "ip", "mount")))
         and all(map(os.path.exists, ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf")))
-        and subprocess.run(alone, capture_output=True, check=False).returncode == 0
+        and subprocess.run(unshare, capture_output=True, check=False).returncode == 0
     )
 
 
-alone = pytest.mark.skipif(not can_be_alone(), reason="this user may make no network of its own")
+isolated = pytest.mark.skipif(
+    not can_be_isolated(), reason="this user cannot create a network namespace"
+)
 
 
-@alone
-def test_a_name_that_has_moved_is_found_again(run_python: RunPython, tmp_path: Path) -> None:
+@isolated
+def test_a_name_is_resolved_again_after_its_address_changes(
+    run_python: RunPython, tmp_path: Path
+) -> None:
     script = """
 hosts = put("hosts", "127.0.0.2 lab-pc\\n127.0.0.9 late-pc\\n")
 
@@ -177,7 +183,7 @@ with Publisher("127.0.0.3:6000") as pub, Subscriber(bind="127.0.0.3:6001") as su
     for each in moving, late, sending:
         print(*((peer.address, peer.state) for peer in each.peers))
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
+    finished = run_python(ISOLATED + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "Hello Hello",
@@ -188,12 +194,12 @@ with Publisher("127.0.0.3:6000") as pub, Subscriber(bind="127.0.0.3:6001") as su
     ]
 
 
-@alone
+@isolated
 def test_each_address_of_a_name_is_tried_until_one_works(
     run_python: RunPython, tmp_path: Path
 ) -> None:
     script = """
-# Of the first nothing comes back, the second refuses.
+# The first address does not answer; the second refuses.
 for command in (
     "link add here type veth peer name there",
     "address add 10.9.0.1/24 dev here",
@@ -205,31 +211,32 @@ for command in (
 names = "10.9.0.7 lab-pc\\n127.0.0.2 lab-pc\\n127.0.0.3 lab-pc\\n::1 lab-pc\\n"
 put("hosts", names + "127.0.0.2 two-pc\\n127.0.0.3 two-pc\\n")
 
-def meet(address, name):
+def check_delivery(address, name):
     with Publisher(address + ":6000") as pub, Subscriber(bind=address + ":6001") as sub:
-        pub.wait_for_subscribers(len(hearing), timeout=TIMEOUT)
-        sending.wait_for_subscribers(timeout=TIMEOUT)
+        pub.wait_for_subscribers(len(subscribers), timeout=TIMEOUT)
+        publisher.wait_for_subscribers(timeout=TIMEOUT)
         pub.send("Hello " + name)
-        print(*(each.recv_text(timeout=TIMEOUT) for each in hearing))
-        # Nothing is connected twice.
-        assert pub.subscriber_count == len(hearing), pub.peers
-        sending.send("Hi " + name)
+        print(*(each.recv_text(timeout=TIMEOUT) for each in subscribers))
+        # No subscriber is connected twice.
+        assert pub.subscriber_count == len(subscribers), pub.peers
+        publisher.send("Hi " + name)
         print(sub.recv_text(timeout=TIMEOUT))
         assert sub.stats().duplicates == 0
         wait_until(lambda: len(sub.peers) == 1)
-    wait_until(lambda: all(each.peers[0].state == "reconnecting" for each in [*hearing, sending]))
+    connecting = [*subscribers, publisher]
+    wait_until(lambda: all(each.peers[0].state == "reconnecting" for each in connecting))
 
-hearing = [Subscriber("two-pc:6000"), Subscriber("lab-pc:6000", topics=[], prefixes=[b""])]
-sending = Publisher(connect="two-pc:6001")
-meet("127.0.0.3", "three")
-# The address that worked dies, and the other one lives.
-meet("127.0.0.2", "two")
-hearing.pop(0).close()
-sending.close()
-sending = Publisher(connect="lab-pc:6001")
-meet("[::1]", "six")
+subscribers = [Subscriber("two-pc:6000"), Subscriber("lab-pc:6000", topics=[], prefixes=[b""])]
+publisher = Publisher(connect="two-pc:6001")
+check_delivery("127.0.0.3", "three")
+# The connected address fails, and the other one becomes reachable.
+check_delivery("127.0.0.2", "two")
+subscribers.pop(0).close()
+publisher.close()
+publisher = Publisher(connect="lab-pc:6001")
+check_delivery("[::1]", "six")
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=3 * TIMEOUT)
+    finished = run_python(ISOLATED + script, str(tmp_path), deadline=3 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "Hello three Hello three",
@@ -241,7 +248,7 @@ meet("[::1]", "six")
     ]
 
 
-@alone
+@isolated
 def test_messages_of_a_lost_connection_are_kept_when_the_next_address_is_tried(
     run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -258,15 +265,15 @@ with Publisher("127.0.0.3:6000") as pub:
     received = [sub.recv_text(timeout=TIMEOUT) for _ in range(5001)]
     print(received == [*map(str, range(5000)), "last"])
 """
-    finished = run_python(ALONE + script, str(tmp_path), deadline=2 * TIMEOUT)
+    finished = run_python(ISOLATED + script, str(tmp_path), deadline=2 * TIMEOUT)
     assert finished.code == 0, finished.stderr
     assert finished.stdout == "True\n"
 
 
-@alone
-@pytest.mark.parametrize("what", ["Publisher('slow-pc:0')", "Subscriber(bind='slow-pc:0')"])
-def test_ctrl_c_ends_the_search_for_a_name_to_bind(
-    run_python: RunPython, tmp_path: Path, what: str
+@isolated
+@pytest.mark.parametrize("call", ["Publisher('slow-pc:0')", "Subscriber(bind='slow-pc:0')"])
+def test_ctrl_c_interrupts_the_resolution_of_a_name_to_bind(
+    run_python: RunPython, tmp_path: Path, call: str
 ) -> None:
     script = f"""
 import socket
@@ -277,48 +284,48 @@ server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("127.0.0.1", 53))
 
 def wait_here():
-    {what}
+    {call}
 
 interrupt_when_blocked(progress=server.getsockname)
 try:
     wait_here()
 except KeyboardInterrupt:
-    # The query that was sent is there to be read.
+    # The name server has received the query.
     print("interrupted", len(server.recv(512)) > 0)
-    # The resolver's own thread would go on.
+    # The resolver's thread still waits for the answer.
     os._exit(0)
 """
-    finished = run_python(ALONE + script, str(tmp_path))
+    finished = run_python(ISOLATED + script, str(tmp_path))
     assert (finished.code, finished.stdout, finished.stderr) == (0, "interrupted True\n", "")
 
 
-# ---- names within the program
+# ---- inproc names
 
 
-def test_an_inproc_name_without_an_owner_is_connecting() -> None:
-    with Subscriber("inproc://nobody") as subscriber:
+def test_an_inproc_name_that_is_not_bound_is_connecting() -> None:
+    with Subscriber("inproc://unbound") as subscriber:
         assert [(peer.state, peer.attempts) for peer in subscriber.peers] == [("connecting", 0)]
         with pytest.raises(TimeoutError):
             subscriber.wait_connected(timeout=0)
         waiting = Background(subscriber.wait_connected, timeout=TIMEOUT)
         waiting.wait_until_blocked()
-        with Publisher("inproc://nobody"):
+        with Publisher("inproc://unbound"):
             assert waiting.result() == 1
             assert subscriber.wait_connected(timeout=0) == 1
             assert states(subscriber) == ["connected"]
 
 
-def test_an_inproc_name_with_a_new_owner_is_followed() -> None:
+def test_a_subscriber_reconnects_when_an_inproc_name_is_bound_again() -> None:
     seen: list[tuple[str, str | None]] = []
 
-    def note(event: Event) -> None:
+    def record(event: Event) -> None:
         seen.append((event.kind, event.address))
 
-    with Subscriber("inproc://again", on_event=note) as subscriber:
+    with Subscriber("inproc://again", on_event=record) as subscriber:
         for number in range(3):
             publisher = Publisher("inproc://again")
             assert subscriber.wait_connected(timeout=0) == 1
-            # Subscribers of one program that wait already lose nothing, not even the first.
+            # A subscriber in the same program receives even the first message.
             publisher.send(str(number))
             assert subscriber.recv_text(timeout=TIMEOUT) == str(number)
             publisher.close()
@@ -329,7 +336,7 @@ def test_an_inproc_name_with_a_new_owner_is_followed() -> None:
     assert seen == 3 * [("connected", "inproc://again"), ("disconnected", "inproc://again")]
 
 
-def test_an_inproc_name_is_followed_while_somebody_waits_for_messages() -> None:
+def test_an_inproc_name_is_reconnected_during_a_blocked_recv() -> None:
     with Subscriber("inproc://waiting") as subscriber:
         for text in ("one", "two"):
             waiting = Background(subscriber.recv_text, timeout=TIMEOUT)
@@ -340,7 +347,7 @@ def test_an_inproc_name_is_followed_while_somebody_waits_for_messages() -> None:
                 assert waiting.result() == text
 
 
-def test_a_publisher_follows_an_inproc_name_too() -> None:
+def test_a_publisher_reconnects_when_an_inproc_name_is_bound_again() -> None:
     with Publisher(connect="inproc://listener") as publisher:
         for text in ("one", "two"):
             with Subscriber(bind="inproc://listener") as subscriber:
@@ -351,7 +358,7 @@ def test_a_publisher_follows_an_inproc_name_too() -> None:
             assert states(publisher) == ["reconnecting"]
 
 
-def test_an_inproc_name_is_taken_back_with_or_without_an_owner() -> None:
+def test_an_inproc_name_can_be_disconnected_whether_or_not_it_is_bound() -> None:
     with Subscriber("inproc://back") as subscriber:
         subscriber.disconnect("inproc://back")
         assert subscriber.peers == []
@@ -363,7 +370,7 @@ def test_an_inproc_name_is_taken_back_with_or_without_an_owner() -> None:
         assert subscriber.peers == []
 
 
-def test_a_name_that_changes_hands_under_load_is_never_lost() -> None:
+def test_no_message_is_lost_while_publishers_bind_an_inproc_name_in_turn() -> None:
     with Subscriber("inproc://busy") as subscriber:
         reader = Background(lambda: [message.text for message in subscriber])
         for number in range(200):
@@ -375,11 +382,11 @@ def test_a_name_that_changes_hands_under_load_is_never_lost() -> None:
         assert reader.result() == [str(number) for number in range(200)]
 
 
-# ---- names that are taken
+# ---- addresses in use
 
 
 @pytest.mark.parametrize("second", ["127.0.0.1", "*", "localhost"])
-def test_binding_one_port_twice_is_refused_by_its_own_name(
+def test_the_error_for_binding_a_port_twice_names_the_object_and_its_address(
     free_port: Callable[[], int], second: str
 ) -> None:
     port = free_port()
@@ -391,23 +398,25 @@ def test_binding_one_port_twice_is_refused_by_its_own_name(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no ipc on Windows")
-def test_binding_one_file_twice_is_refused(tmp_path: Path) -> None:
+def test_binding_one_ipc_path_twice_raises(tmp_path: Path) -> None:
     address = f"ipc://{os.path.relpath(tmp_path / 's')}"
     if len(address) > 100:
-        pytest.skip("the folder for temporary files has too long a name for a socket")
+        pytest.skip("the path of the temporary folder is too long for a socket")
     with pytest.raises(ZmqChatError, match="this Publisher is bound to"):
         Publisher([address, address])
 
 
-def test_the_object_that_holds_a_port_is_named_even_when_it_is_busy(publisher: Publisher) -> None:
+def test_the_error_for_a_port_in_use_names_a_publisher_that_is_sending(
+    publisher: Publisher,
+) -> None:
     stop: list[bool] = []
 
-    def send_on() -> None:
+    def send_until_stopped() -> None:
         while not stop:
             publisher.send("busy")
             _ = publisher.stats()
 
-    sending = [Background(send_on) for _ in range(3)]
+    sending = [Background(send_until_stopped) for _ in range(3)]
     for _ in range(100):
         with pytest.raises(ZmqChatError, match="another Publisher of this program"):
             Subscriber(bind=str(publisher.endpoint))

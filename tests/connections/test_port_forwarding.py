@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WSL2 = {"proc/sys/kernel/osrelease": "5.15.153.1-microsoft-standard-WSL2\n"}
 DOCKER = {".dockerenv": ""}
-# What a host of Docker containers has: their mounts, none of them its own root.
+# A host that runs Docker containers: it has their mounts, and its own root is not one of them.
 HOST_OF_CONTAINERS = {
     "proc/sys/kernel/osrelease": "6.8.0-45-generic\n",
     "proc/1/cgroup": "0::/init.scope\n",
@@ -97,7 +97,7 @@ def test_wsl2_and_containers_are_recognised(
         {"proc/sys/kernel/osrelease": "6.1.0\n", "proc/1/mountinfo": "x\n- -\n\n1 2 3 4\n"},
     ],
 )
-def test_other_systems_are_not(
+def test_other_systems_are_not_isolated(
     files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system(tmp_path, files, monkeypatch)
@@ -105,26 +105,28 @@ def test_other_systems_are_not(
 
 
 @pytest.mark.parametrize(
-    ("files", "says"),
+    ("files", "expected"),
     [
         ({**DOCKER, "sys/class/net/eth0/device": ""}, "docker run -p 6000:6000"),
         ({**WSL2, "sys/class/net/loopback0/type": "1"}, "firewall of Windows"),
     ],
 )
-def test_the_network_of_the_host_needs_forwarding_only_perhaps(
-    files: dict[str, str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_advice_is_conditional_when_the_network_of_the_host_is_shared(
+    files: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system(tmp_path, files, monkeypatch)
     found = isolation()
     assert found is not None
     assert found.shares
     assert "If other hosts cannot reach port 6000" in found.advice(6000)
-    assert says in found.advice(6000)
+    assert expected in found.advice(6000)
     (check,) = doctor._isolation(6000, asked_for_host=False)
     assert check.status == "ok"
 
 
-def test_the_advice_for_wsl2_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_advice_for_wsl2_names_the_port_the_address_and_mirrored_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system(tmp_path, WSL2, monkeypatch)
     rows = [{"address": "172.28.3.4", "interface": "eth0", "kind": "lan"}]
     monkeypatch.setattr(port_forwarding, "local_addresses", lambda: rows)
@@ -136,7 +138,7 @@ def test_the_advice_for_wsl2_is_complete(tmp_path: Path, monkeypatch: pytest.Mon
     assert "networkingMode=mirrored" in advice
 
 
-def test_ip_says_so_beside_the_addresses(
+def test_ip_reports_port_forwarding_on_stderr(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     system(tmp_path, DOCKER, monkeypatch)
@@ -170,7 +172,7 @@ def test_the_advice_for_a_relay_names_both_ports(
         assert part in found.advice(6001, 6000)
 
 
-def test_a_relay_names_both_of_its_ports(
+def test_the_notice_for_a_relay_names_both_ports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     system(tmp_path, DOCKER, monkeypatch)
@@ -183,20 +185,22 @@ def test_a_relay_names_both_of_its_ports(
             assert f"-p {port}:{port}" in text
 
 
-def test_pub_says_so_where_it_shows_its_addresses(
+def test_pub_reports_port_forwarding_for_addresses_that_other_hosts_can_reach(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     system(tmp_path, WSL2, monkeypatch)
     with Publisher(["127.0.0.1:0", "ipc://" + str(tmp_path / "s")]) as publisher:
         output.notice_port_forwarding(publisher.addresses)
-    assert capsys.readouterr().err == ""  # no other host reaches these, forwarded or not
+    assert capsys.readouterr().err == ""  # other hosts cannot reach these, forwarded or not
     assert main(["pub", "--bind", "*:0", "--wait", "0", "-m", "Hello"]) == 0
     lines = capsys.readouterr().err.splitlines()
     port = lines[0].rpartition(":")[2]
     assert lines[-1].startswith(f"This is WSL2. Other hosts reach port {port} only with port forw")
 
 
-def test_doctor_says_so_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_warns_about_port_forwarding_and_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system(tmp_path, DOCKER, monkeypatch)
     (check,) = doctor._isolation(5555, asked_for_host=False)
     assert (check.title, check.status) == ("port forwarding", "warning")
