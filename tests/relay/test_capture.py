@@ -60,7 +60,7 @@ def test_messages_without_a_subscriber_are_captured(tmp_path: Path, name: str) -
     assert (head == b"{") == name.endswith(".jsonl")
 
 
-def test_a_transcript_stays_open_and_counts(tmp_path: Path) -> None:
+def test_a_transcript_stays_open_and_counts_the_captured_messages(tmp_path: Path) -> None:
     with Transcript(tmp_path / "class.log") as transcript:
         with relay_here(transcript) as relay, Subscriber(
             str(relay.backend), topics="room1"
@@ -75,7 +75,7 @@ def test_a_transcript_stays_open_and_counts(tmp_path: Path) -> None:
         assert transcript.count == 10
 
 
-def test_a_file_that_cannot_be_opened_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_relay_with_a_capture_file_that_cannot_be_opened_raises(tmp_path: Path) -> None:
     with pytest.raises(ZmqChatError, match="nowhere"):
         relay_here(tmp_path / "nowhere" / "class.log")
     (tmp_path / "thesis.txt").write_text("Chapter one")
@@ -107,10 +107,11 @@ def test_a_full_disk_is_reported_once_counted_and_does_not_stop_the_relay(
         assert relay.stats().capture_skipped == 300
         assert relay.stats().captured == 0
         wait_until(lambda: any(event.kind == "not logged" for event in events))
-    told = [record.getMessage() for record in caplog.records if "cannot log" in record.getMessage()]
-    assert len(told) == 1
-    assert "No space left" in told[0]
-    assert "'/dev/full'" in told[0]
+    texts = [record.getMessage() for record in caplog.records]
+    warnings = [text for text in texts if "cannot log" in text]
+    assert len(warnings) == 1
+    assert "No space left" in warnings[0]
+    assert "'/dev/full'" in warnings[0]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = "127.0.0.1:0"
 
-RUNS = """
+RELAY = """
 import sys
 from zmqchat_rs import Relay
 
@@ -40,11 +40,11 @@ def relay_here(**options: Any) -> Relay:
     return Relay(HERE, backend=HERE, **{"linger": 0, **options})
 
 
-def test_after_a_relay_is_killed_and_started_again_peers_reconnect(
+def test_peers_reconnect_after_a_relay_is_killed_and_started_again(
     start_python: StartPython, free_port: FreePort
 ) -> None:
     frontend, backend = (f"127.0.0.1:{free_port()}" for _ in range(2))
-    running = start_python(RUNS, frontend, backend)
+    running = start_python(RELAY, frontend, backend)
     assert running.line() == "ready"
     with ExitStack() as stack:
         publisher = stack.enter_context(Publisher(connect=frontend, name="ann", linger=0))
@@ -55,7 +55,7 @@ def test_after_a_relay_is_killed_and_started_again_peers_reconnect(
         sent = 0
         received: list[int | None] = []
 
-        def send_until_heard(more: int) -> None:
+        def send_until_received(more: int) -> None:
             nonlocal sent
             wanted, deadline = len(received) + more, time.monotonic() + TIMEOUT
             while len(received) < wanted:
@@ -67,16 +67,16 @@ def test_after_a_relay_is_killed_and_started_again_peers_reconnect(
                         received.append(subscriber.recv(timeout=0).sequence)
 
         for _ in range(2):
-            send_until_heard(100)
+            send_until_received(100)
             running.kill()
             wait_until(lambda: subscriber.peers[0].state == "reconnecting")
             # No relay runs: these messages are lost.
             for _ in range(50):
                 publisher.send("lost", topic="room1")
                 sent += 1
-            running = start_python(RUNS, frontend, backend)
+            running = start_python(RELAY, frontend, backend)
             assert running.line() == "ready"
-        send_until_heard(100)
+        send_until_received(100)
         # Messages under way; a full queue drops the last messages, too.
         ended, deadline = False, time.monotonic() + TIMEOUT
         while not ended:
@@ -97,7 +97,7 @@ def test_after_a_relay_is_killed_and_started_again_peers_reconnect(
 
 ENDINGS = {
     "nothing is closed": ("", 0),
-    "it is let go of": ("del relay", 0),
+    "it is deleted": ("del relay", 0),
     "it is paused": ("relay.pause()", 0),
     "sys.exit": ("sys.exit(3)", 3),
     "an exception": ("raise LookupError('mine')", 1),
@@ -201,11 +201,11 @@ def port_of(endpoint: str | None) -> int:
 
 
 @pytest.mark.parametrize("side", ["frontend", "backend"])
-def test_after_noise_and_broken_handshakes_it_forwards_messages(side: str) -> None:
+def test_a_relay_forwards_messages_after_noise_and_broken_handshakes(side: str) -> None:
     with relay_here() as relay, Subscriber(str(relay.backend), topics=["good"]) as subscriber:
         for number, pieces in enumerate(attacks(20240229, 600)):
             attack(port_of(getattr(relay, side)), pieces, number)
-        wait_until(lambda: relay.subscriber_count == 1, "strangers to be gone from the books")
+        wait_until(lambda: relay.subscriber_count == 1, "the invalid peers to be removed")
         with Publisher(connect=str(relay.frontend), linger=0) as publisher:
             publisher.wait_for_subscribers(topic="good", timeout=TIMEOUT)
             # The subscriptions of the invalid peers were removed upstream.
@@ -215,12 +215,12 @@ def test_after_noise_and_broken_handshakes_it_forwards_messages(side: str) -> No
                 pass
 
 
-def until_noticed(relay: Relay, side: str) -> None:
+def wait_for_second_peer(relay: Relay, side: str) -> None:
     """Return once a second peer is connected."""
     wait_until(lambda: len(relay.publishers if side == "frontend" else relay.subscribers) == 2)
 
 
-def test_a_peer_that_sends_a_frame_above_the_limit_is_cut_off_alone() -> None:
+def test_only_the_peer_that_sends_a_frame_above_the_limit_is_disconnected() -> None:
     events: list[Event] = []
     with relay_here(
         max_message_bytes=10_000, on_event=events.append
@@ -234,8 +234,8 @@ def test_a_peer_that_sends_a_frame_above_the_limit_is_cut_off_alone() -> None:
         ):
             with socket.create_connection(("127.0.0.1", port_of(getattr(relay, side)))) as bad:
                 handshake(bad, kind)
-                # No event reports a peer that was cut off before its connection was reported.
-                until_noticed(relay, side)
+                # A peer that is disconnected before its connection was reported causes no event.
+                wait_for_second_peer(relay, side)
                 bad.sendall(body)
                 wait_until_closed(bad)
         wait_until(lambda: any(event.kind == "cut off" for event in events))
@@ -250,9 +250,9 @@ def test_an_unsubscription_does_not_end_the_same_subscription_of_another_peer() 
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         subscriber = stack.enter_context(Subscriber(str(relay.backend), topics=["a"]))
         publisher.wait_for_subscribers(topic="a", timeout=TIMEOUT)
-        with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as stranger:
-            handshake(stranger, b"SUB")
-            stranger.sendall(frame(b"\x00a:") + frame(b"\x01b:"))
+        with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as peer:
+            handshake(peer, b"SUB")
+            peer.sendall(frame(b"\x00a:") + frame(b"\x01b:"))
             wait_until(lambda: publisher.topics == {"a": 1, "b": 1})
         wait_until(lambda: publisher.topics == {"a": 1})
         publisher.send("Hello", topic="a")
@@ -261,29 +261,29 @@ def test_an_unsubscription_does_not_end_the_same_subscription_of_another_peer() 
 
 def test_messages_that_a_subscriber_sends_are_ignored() -> None:
     with relay_here() as relay, Publisher(connect=str(relay.frontend), linger=0) as publisher:
-        with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as stranger:
-            handshake(stranger, b"XSUB")
-            stranger.sendall(frame(b"a message") + frame(b"\x01b:"))
+        with socket.create_connection(("127.0.0.1", port_of(relay.backend))) as peer:
+            handshake(peer, b"XSUB")
+            peer.sendall(frame(b"a message") + frame(b"\x01b:"))
             wait_until(lambda: publisher.topics == {"b": 1})
         wait_until(lambda: publisher.topics == {})
 
 
 @pytest.mark.parametrize("topics_cached", [0, 100])
-def test_ten_thousand_subscriptions_at_once_arrive(topics_cached: int) -> None:
-    asked = 1 if topics_cached else 10_000
+def test_ten_thousand_subscriptions_at_once_reach_the_publisher(topics_cached: int) -> None:
+    forwarded = 1 if topics_cached else 10_000
     topics = [f"topic{number}" for number in range(10_000)]
     with ExitStack() as stack:
         relay = stack.enter_context(relay_here(last_value_cache=topics_cached))
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))
         with Subscriber(str(relay.backend), topics=topics) as subscriber:
             wait_until(lambda: len(relay.topics) == 10_000)
-            wait_until(lambda: len(publisher.topics) == asked)
+            wait_until(lambda: len(publisher.topics) == forwarded)
             for topic in (topics[0], topics[-1]):
                 publisher.send("Hello", topic=topic)
                 assert subscriber.recv(timeout=TIMEOUT).topic == topic
-            # And again at a publisher that connects later.
+            # A publisher that connects later receives them, too.
             with Publisher(connect=str(relay.frontend), linger=0) as late:
-                wait_until(lambda: len(late.topics) == asked)
+                wait_until(lambda: len(late.topics) == forwarded)
         wait_until(lambda: not relay.topics)
         wait_until(lambda: len(publisher.topics) == int(topics_cached > 0))
 
@@ -305,7 +305,7 @@ def test_two_hundred_subscribers_receive_each_message_once() -> None:
         assert relay.stats().messages == 100
 
 
-def test_at_rest_and_while_paused_it_needs_no_cpu() -> None:
+def test_an_idle_or_paused_relay_uses_no_cpu() -> None:
     with ExitStack() as stack:
         relay = stack.enter_context(relay_here())
         publisher = stack.enter_context(Publisher(connect=str(relay.frontend), linger=0))

@@ -44,7 +44,7 @@ def relay() -> Iterator[Relay]:
         yield relay
 
 
-def test_every_subscriber_receives_from_every_publisher(relay: Relay) -> None:
+def test_every_subscriber_receives_the_messages_of_every_publisher(relay: Relay) -> None:
     with ExitStack() as stack:
         publishers = [stack.enter_context(publisher_of(relay, name=n)) for n in ("ann", "ben")]
         subscribers = [stack.enter_context(subscriber_of(relay, topics=["room1"])) for _ in "ab"]
@@ -52,7 +52,7 @@ def test_every_subscriber_receives_from_every_publisher(relay: Relay) -> None:
         for publisher in publishers:
             # A relay is one peer, whatever the number of its subscribers.
             assert publisher.wait_for_subscribers(1, topic="room1", timeout=TIMEOUT) == 1
-            publisher.send("not for them", topic="room10")
+            publisher.send("another topic", topic="room10")
             publisher.send("Hello", topic="room1")
         for subscriber in subscribers:
             messages = [subscriber.recv(timeout=TIMEOUT) for _ in publishers]
@@ -75,7 +75,7 @@ def test_messages_are_forwarded_unchanged(relay: Relay) -> None:
     assert third.frames == (b"b", b"x" * 3_000_000)
 
 
-def test_a_relay_subscribes_upstream_to_what_its_subscribers_want_and_unsubscribes(
+def test_a_relay_forwards_subscriptions_and_unsubscriptions_to_its_publishers(
     relay: Relay,
 ) -> None:
     with publisher_of(relay) as publisher, subscriber_of(relay, topics=["a"]) as first:
@@ -96,7 +96,7 @@ def test_a_relay_subscribes_upstream_to_what_its_subscribers_want_and_unsubscrib
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_relays_chain(count: int) -> None:
+def test_a_chain_of_relays_forwards_messages_and_subscriptions(count: int) -> None:
     with ExitStack() as stack:
         relays = [stack.enter_context(relay_here())]
         for _ in range(count - 1):
@@ -213,8 +213,8 @@ def test_under_drop_only_a_slow_subscriber_loses_messages_which_are_reported_and
             quick.recv(timeout=TIMEOUT)
         assert relay.stats().overflows > 0
         wait_until(lambda: any(event.kind == "overflow" for event in events))
-        told = next(event for event in events if event.kind == "overflow")
-        assert "too slow" in str(told)
+        overflow = next(event for event in events if event.kind == "overflow")
+        assert "too slow" in str(overflow)
         publisher.send("the end", topic="end")
         received = 0
         while slow.recv(timeout=TIMEOUT).text != "the end":
@@ -227,7 +227,7 @@ def test_under_drop_only_a_slow_subscriber_loses_messages_which_are_reported_and
         assert quick.stats().lost == 0
 
 
-def test_statistics_and_connections(relay: Relay) -> None:
+def test_statistics_count_messages_bytes_and_connections(relay: Relay) -> None:
     before = relay.stats()
     assert (before.messages, before.bytes, before.publishers, before.subscribers) == (0, 0, 0, 0)
     with publisher_of(relay) as publisher, subscriber_of(relay) as subscriber:
@@ -248,10 +248,10 @@ def test_statistics_and_connections(relay: Relay) -> None:
 def test_events_name_the_side_of_the_relay() -> None:
     events: list[tuple[str, str]] = []
 
-    def note(event: Event) -> None:
+    def record(event: Event) -> None:
         events.append((event.side, event.kind))
 
-    with relay_here(on_event=note) as relay:
+    with relay_here(on_event=record) as relay:
         with publisher_of(relay), subscriber_of(relay, topics=["a"]):
             wait_until(lambda: ("backend", "subscribed") in events)
             wait_until(lambda: ("frontend", "connected") in events)
@@ -279,14 +279,14 @@ def test_close_under_traffic_returns_at_once_and_frees_the_ports(relay: Relay) -
         ]
         stack.callback(stop.set)
         wait_until(lambda: relay.stats().messages > 10_000)
-        ends = str(relay.frontend), str(relay.backend)
+        addresses = str(relay.frontend), str(relay.backend)
         for call in (relay.pause, relay.resume, relay.stats, relay.close):
             began = time.monotonic()
             call()
             # Far above the time that it takes: the forwarder releases its locks.
             assert time.monotonic() - began < 5
-        # All of them reconnect to its successor.
-        with Relay(ends[0], backend=ends[1], linger=0) as again:
+        # The publishers and the subscriber reconnect to the next relay on these addresses.
+        with Relay(addresses[0], backend=addresses[1], linger=0) as again:
             wait_until(lambda: again.stats().messages > 10_000)
             assert again.stats().publishers == 2
         stop.set()
@@ -370,6 +370,6 @@ def test_the_error_for_an_impossible_configuration_names_the_remedy(
 @pytest.mark.parametrize(
     "arguments", [{"frontend": 5556}, {"backend": b"*:5555"}, {"last_value_cache": "yes"}]
 )
-def test_a_wrong_type_is_a_type_error(arguments: Any) -> None:
+def test_a_wrong_type_raises_type_error(arguments: Any) -> None:
     with pytest.raises(TypeError):
         Relay(**{"frontend": HERE, "backend": HERE, **arguments})

@@ -44,7 +44,7 @@ def received(subscriber: Subscriber, count: int) -> list[str]:
     return [str(subscriber.recv(timeout=TIMEOUT)) for _ in range(count)]
 
 
-def nothing_more(relay: Relay, *subscribers: Subscriber) -> None:
+def check_no_replay(relay: Relay, *subscribers: Subscriber) -> None:
     """Check that the next message that each of them receives is sent now."""
     fill(relay, "a:the end")
     for subscriber in subscribers:
@@ -60,10 +60,10 @@ def test_a_new_subscriber_receives_the_latest_message_of_each_topic(relay: Relay
         assert received(late, 1) == ["c:1"]
         # A repeated subscription is not answered again.
         late.subscribe("c")
-        nothing_more(relay, late)
+        check_no_replay(relay, late)
 
 
-def test_other_subscribers_do_not_receive_it_again(relay: Relay) -> None:
+def test_an_existing_subscriber_does_not_receive_a_message_again(relay: Relay) -> None:
     with ExitStack() as stack:
 
         def subscriber() -> Subscriber:
@@ -73,15 +73,17 @@ def test_other_subscribers_do_not_receive_it_again(relay: Relay) -> None:
         relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
         assert received(first, 1) == ["a:1"]
-        others = [first]
+        existing = [first]
         for _ in range(20):
             late = subscriber()
             assert received(late, 1) == ["a:1"]
-            others.append(late)
-        nothing_more(relay, *others)
+            existing.append(late)
+        check_no_replay(relay, *existing)
 
 
-def test_other_subscribers_of_pyzmq_do_not_receive_it_again(relay: Relay) -> None:
+def test_an_existing_pyzmq_subscriber_does_not_receive_a_message_again(
+    relay: Relay,
+) -> None:
     with zmq.Context() as context, ExitStack() as stack:
 
         def subscriber(*prefixes: bytes) -> zmq.Socket[bytes]:
@@ -111,7 +113,7 @@ def test_a_subscriber_to_everything_receives_all_unshared_topics_and_the_latest_
         with Subscriber(str(relay.backend)) as second:
             assert received(second, 1) == ["c:1"]
             assert relay.stats().replays_skipped == 2
-            nothing_more(relay, first, second)
+            check_no_replay(relay, first, second)
     wait_until(lambda: relay.subscriber_count == 0)
     with Subscriber(str(relay.backend), topics=["b"]) as third:
         assert received(third, 1) == ["b:1"]
@@ -140,26 +142,26 @@ def test_the_number_of_topics_is_limited() -> None:
         fill(relay, "a:1", "b:1", "a:2", "c:1")
         assert relay.stats().cached == 2
         with Subscriber(str(relay.backend), topics=["b"]) as late:
-            nothing = relay.stats().messages
+            before = relay.stats().messages
             late.subscribe("a")
             assert received(late, 1) == ["a:2"]
-            assert relay.stats().messages == nothing
+            assert relay.stats().messages == before
 
 
-def test_while_many_connect_and_disconnect_each_receives_the_latest_and_none_an_older_message(
+def test_subscribers_that_connect_and_disconnect_receive_only_the_latest_message(
     relay: Relay,
 ) -> None:
-    with Subscriber(str(relay.backend), topics=["a"]) as faithful:
+    with Subscriber(str(relay.backend), topics=["a"]) as existing:
         relay.wait_for_subscribers(1, topic="a", timeout=TIMEOUT)
         fill(relay, "a:1")
-        assert received(faithful, 1) == ["a:1"]
+        assert received(existing, 1) == ["a:1"]
         for number in range(200):
-            with Subscriber(str(relay.backend), topics=["a"]) as visitor:
+            with Subscriber(str(relay.backend), topics=["a"]) as late:
                 if number % 2:
-                    assert received(visitor, 1) == ["a:1"]
+                    assert received(late, 1) == ["a:1"]
         fill(relay, "a:the end")
         # If one disconnects while another connects, the message may be received again.
-        while (text := received(faithful, 1)[0]) != "a:the end":
+        while (text := received(existing, 1)[0]) != "a:the end":
             assert text == "a:1"
     wait_until(lambda: relay.topics == {})
 
